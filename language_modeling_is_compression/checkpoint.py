@@ -1,0 +1,234 @@
+"""Model files: `NAME.npz`, flat float32 arrays by parameter path and one JSON string that says what they are.
+
+A parameter path is module/name, e.g. `layer_0/queries`. The JSON string, under the key `metadata`, holds
+`format_version`, `model` and `data` (the two configurations) and `provenance` (steps, seed, held-out bits, …).
+
+A model file may come from anywhere, so nothing in it is executed, and nothing is allocated before it is known to be
+what the configuration asks for and no larger.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import math
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from language_modeling_is_compression.config import DataConfig, ModelConfig, from_mapping
+from language_modeling_is_compression.errors import CheckpointError, ConfigError
+from language_modeling_is_compression.model.transformer import build_transformer, log_probabilities
+
+FORMAT_VERSION = 1
+
+_METADATA_KEY = 'metadata'
+_MAX_METADATA_BYTES = 1 << 20
+_MAX_HEADER_BYTES = 4096  # Of one array's .npy header.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+  """A trained model.
+
+  params: {module: {name: float32 array}}. provenance: plain JSON values, for people to read.
+  """
+
+  params: hk.Params
+  model_config: ModelConfig
+  data_config: DataConfig
+  provenance: Mapping[str, Any]
+
+  @property
+  def num_parameters(self) -> int:
+    return sum(array.size for array in jax.tree.leaves(self.params))
+
+  def log_probs(self, tokens: np.ndarray) -> np.ndarray:
+    """log p of every token at every position given the tokens before it, in nats.
+
+    tokens: integers [B, T] in [0, vocab_size), else ValueError; each row begins at the beginning of a chunk.
+    Returns float32 [B, T, vocab_size].
+    """
+    tokens = np.asarray(tokens)
+    vocab_size = self.data_config.vocab_size
+    if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
+      raise ValueError(f'tokens: expected integers of shape [B, T], got {tokens.dtype} of shape {list(tokens.shape)}')
+    if tokens.size == 0:
+      return np.zeros((*tokens.shape, vocab_size), np.float32)
+    if tokens.min() < 0 or tokens.max() >= vocab_size:
+      raise ValueError(f'tokens: expected 0 to {vocab_size - 1}, got {tokens.min()} to {tokens.max()}')
+    return np.asarray(self._log_probs(self.params, jnp.asarray(tokens, jnp.int32)))
+
+  @functools.cached_property
+  def _log_probs(self) -> Any:
+    transformer = build_transformer(self.model_config, self.data_config)
+    return jax.jit(lambda params, tokens: log_probabilities(transformer.apply(params, tokens)))
+
+
+def save_model(path: Path, model: Model) -> None:
+  """Writes a model file whole or not at all: to a temporary file beside it, which is renamed when it is on the disk.
+
+  Raises CheckpointError if it cannot be written; a file that was there before is then still there.
+  """
+  metadata = {
+    'format_version': FORMAT_VERSION,
+    'model': dataclasses.asdict(model.model_config),
+    'data': dataclasses.asdict(model.data_config),
+    'provenance': dict(model.provenance),
+  }
+  arrays = {f'{module}/{name}': np.asarray(array) for module, name, array in hk.data_structures.traverse(model.params)}
+  arrays[_METADATA_KEY] = np.array(json.dumps(metadata, sort_keys=True))
+  try:
+    with _replacing(path) as file:
+      np.savez(file, allow_pickle=False, **arrays)
+  except OSError as error:
+    raise CheckpointError(
+      f'{path}: cannot be written: {error.strerror or error}: free space or name another folder'
+    ) from error
+
+
+def load_model(path: str | os.PathLike) -> Model:
+  """Reads a model file.
+
+  Raises CheckpointError if it is missing, truncated, damaged, of another version or not a model file of this package.
+  """
+  path = Path(path)
+  try:
+    with zipfile.ZipFile(path) as archive:
+      metadata = _read_metadata(archive)
+      model_config = from_mapping(ModelConfig, metadata['model'])
+      data_config = from_mapping(DataConfig, metadata['data'])
+      params = _read_params(archive, model_config, data_config, path.stat().st_size)
+  except OSError as error:
+    raise CheckpointError(f'{path}: cannot be read: {error.strerror or error}') from error
+  except (ConfigError, _UnsoundError) as error:
+    raise CheckpointError(f'{path}: {error}') from error
+  except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    # What zipfile raises for an archive that is damaged, encrypted or packed by a method that Python does not know.
+    raise CheckpointError(
+      f'{path}: not a sound .npz file: {error}: it is damaged, cut off or something else'
+    ) from error
+  return Model(params=params, model_config=model_config, data_config=data_config, provenance=metadata['provenance'])
+
+
+class _UnsoundError(Exception):
+  """What is wrong with a model file, without its name."""
+
+
+@contextlib.contextmanager
+def _replacing(path: Path):
+  """A file opened for writing that becomes `path` if the block ends without an exception, and vanishes otherwise."""
+  descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.partial')
+  try:
+    with os.fdopen(descriptor, 'wb') as file:
+      yield file
+      file.flush()
+      os.fsync(file.fileno())
+    # mkstemp's file is for its owner alone; a model is as readable as any other new file.
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(name, 0o666 & ~umask)
+    os.replace(name, path)
+  except BaseException:
+    with contextlib.suppress(OSError):
+      os.unlink(name)
+    raise
+
+
+def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
+  if f'{_METADATA_KEY}.npy' not in archive.namelist():
+    raise _UnsoundError('not a model of this package: it holds no metadata; train one with train_audio.py')
+  entry = archive.getinfo(f'{_METADATA_KEY}.npy')
+  if entry.file_size > _MAX_METADATA_BYTES:
+    raise _UnsoundError(f'its metadata claims {entry.file_size} bytes, expected at most {_MAX_METADATA_BYTES}')
+  with archive.open(entry) as file:
+    shape, dtype = _read_array_header(file)
+    if shape != () or dtype.kind != 'U':
+      raise _UnsoundError(f'its metadata is {dtype} of shape {list(shape)}, expected one string')
+    text = file.read(_MAX_METADATA_BYTES)
+  if len(text) != dtype.itemsize:
+    raise _UnsoundError(f'its metadata has {len(text)} bytes, expected {dtype.itemsize}')
+  try:
+    metadata = json.loads(str(np.frombuffer(text, dtype)[0]))
+  except (ValueError, RecursionError) as error:
+    raise _UnsoundError(f'its metadata is not JSON: {error}') from error
+  expected = {'format_version', 'model', 'data', 'provenance'}
+  if not isinstance(metadata, dict) or not expected <= set(metadata) or not isinstance(metadata['provenance'], dict):
+    raise _UnsoundError(f'its metadata lacks some of {sorted(expected)}')
+  if metadata['format_version'] != FORMAT_VERSION:
+    raise _UnsoundError(
+      f'format version {metadata["format_version"]!r}, expected {FORMAT_VERSION}: '
+      'use the version of the package that wrote it'
+    )
+  return metadata
+
+
+def _read_params(
+  archive: zipfile.ZipFile, model_config: ModelConfig, data_config: DataConfig, file_bytes: int
+) -> hk.Params:
+  entries = {entry.filename.removesuffix('.npy'): entry for entry in archive.infolist()}
+  claimed = sum(entry.file_size for entry in archive.infolist())
+  if claimed > file_bytes:
+    raise _UnsoundError(f'its arrays claim {claimed} bytes in a file of {file_bytes}: save it without compression')
+  # A configuration may claim more layers than there are bytes in the file, and listing them would take as long.
+  if model_config.num_layers > len(entries):
+    raise _UnsoundError(f'it claims {model_config.num_layers} layers, but holds {len(entries)} arrays')
+  shapes = _parameter_shapes(model_config, data_config)
+  if len(archive.infolist()) != len(entries) or set(entries) != {*shapes, _METADATA_KEY}:
+    wrong = sorted(set(entries) ^ {*shapes, _METADATA_KEY})
+    raise _UnsoundError(f'its arrays are not those of its configuration: missing, unexpected or twice: {wrong[:5]}')
+  params: dict[str, dict[str, np.ndarray]] = {}
+  for key, shape in shapes.items():
+    module, _, name = key.rpartition('/')
+    params.setdefault(module, {})[name] = _read_array(archive, entries[key], key, shape)
+  return params
+
+
+def _parameter_shapes(model_config: ModelConfig, data_config: DataConfig) -> dict[str, tuple[int, ...]]:
+  """Shapes by key, without allocating any array."""
+  transformer = build_transformer(model_config, data_config)
+  tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+  try:
+    abstract = jax.eval_shape(transformer.init, jax.random.key(0), tokens)
+  except (OverflowError, TypeError, ValueError) as error:
+    raise _UnsoundError(f'its configuration makes no network: {error}') from error
+  return {f'{module}/{name}': array.shape for module, name, array in hk.data_structures.traverse(abstract)}
+
+
+def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, key: str, shape: tuple[int, ...]) -> np.ndarray:
+  num_bytes = 4 * math.prod(shape)
+  # The zip directory's size, the .npy header's shape and the bytes that are there must all agree.
+  if not num_bytes <= entry.file_size <= num_bytes + _MAX_HEADER_BYTES:
+    raise _UnsoundError(f'{key}: {entry.file_size} bytes, expected float32 of shape {list(shape)}')
+  with archive.open(entry) as file:
+    got, dtype = _read_array_header(file)
+    if got != shape or dtype != np.float32:
+      raise _UnsoundError(f'{key}: {dtype} of shape {list(got)}, expected float32 of shape {list(shape)}')
+    raw = file.read(num_bytes)
+    if len(raw) != num_bytes or file.read(1):
+      raise _UnsoundError(f'{key}: expected {num_bytes} bytes of numbers, got another amount')
+  array = np.frombuffer(raw, dtype).reshape(shape)
+  if not np.isfinite(array).all():
+    raise _UnsoundError(f'{key}: holds numbers that are not finite')
+  return array
+
+
+def _read_array_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+  """Shape and little-endian dtype of a .npy file in C order."""
+  version = np.lib.format.read_magic(file)
+  if version != (1, 0):
+    raise _UnsoundError(f'an array in version {version} of the .npy format, expected (1, 0)')
+  shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_MAX_HEADER_BYTES)
+  if fortran_order or dtype.hasobject or dtype.byteorder == '>':
+    raise _UnsoundError(f'an array of {dtype} in an order that this package does not write')
+  return shape, dtype

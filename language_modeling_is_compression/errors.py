@@ -1,0 +1,25 @@
+"""Every error that the package raises for something outside of it.
+
+A front end catches `LmicError`, prints its one line and exits; anything else that escapes is a bug of ours. A message
+says what, where, what was expected, what came, and what to do.
+"""
+
+
+class LmicError(Exception):
+  """Base of the package's errors."""
+
+
+class ConfigError(LmicError):
+  """A flag, a configuration file or a combination of settings cannot be used."""
+
+
+class AudioFormatError(LmicError):
+  """A file is not audio that the package reads."""
+
+
+class CheckpointError(LmicError):
+  """A model file is missing, damaged, hostile or of another kind."""
+
+
+class TrainingError(LmicError):
+  """Training cannot go on: the loss is not finite, memory or disk ran out."""

@@ -1,0 +1,72 @@
+"""Causal attention over a sliding window, with a learned bias per head and lag.
+
+Shapes: B rows, T tokens, H heads, D dimensions per head, W the window, Q queries in a block.
+
+Queries are taken a block at a time. A block sees its own keys and the W before them, which are carried along from the
+blocks before, so scores take Q * (W + Q) numbers per head instead of T * T; the backward pass computes them again.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+_BLOCK = 64
+_MASKED = -1e9  # Finite, so that a difference of two masked scores is not NaN.
+
+
+def window_attention(queries: jax.Array, keys: jax.Array, values: jax.Array, lag_bias: jax.Array) -> jax.Array:
+  """Attention of each token to itself and the W - 1 tokens before it.
+
+  queries, keys, values: [B, T, H, D]. lag_bias: [H, W], added to the scaled score of a key `lag` tokens back.
+  Returns [B, T, H, D].
+  """
+  over_rows = functools.partial(_attend_row, lag_bias=lag_bias)
+  # On a CPU one row's blocks stay in its caches; an accelerator wants all rows at once.
+  return jax.lax.platform_dependent(
+    queries,
+    keys,
+    values,
+    cpu=lambda *arrays: jax.lax.map(lambda row: over_rows(*row), arrays),
+    default=jax.vmap(over_rows),
+  )
+
+
+def _attend_row(queries: jax.Array, keys: jax.Array, values: jax.Array, *, lag_bias: jax.Array) -> jax.Array:
+  """Attention within one row: [T, H, D] each, returns [T, H, D]."""
+  num_tokens, num_heads, head_dim = queries.shape
+  window = min(lag_bias.shape[1], num_tokens)
+  block = min(_BLOCK, num_tokens)
+  num_blocks = -(-num_tokens // block)
+  bias = _block_bias(lag_bias[:, :window], block)
+
+  def in_blocks(array: jax.Array) -> jax.Array:  # [T, H, D] -> [blocks, H, Q, D]
+    array = jnp.pad(array, ((0, num_blocks * block - num_tokens), (0, 0), (0, 0)))
+    return array.reshape(num_blocks, block, num_heads, head_dim).swapaxes(1, 2)
+
+  @jax.checkpoint
+  def attend_block(carried, inputs):
+    start, block_queries, block_keys, block_values = inputs
+    block_keys = jnp.concatenate([carried[0], block_keys], axis=1)  # [H, W + Q, D]
+    block_values = jnp.concatenate([carried[1], block_values], axis=1)
+    scores = jnp.einsum('hqd,hkd->hqk', block_queries, block_keys) + bias
+    before_row = jnp.arange(window + block) + start < window
+    scores = jnp.where(before_row, _MASKED, scores)
+    # Softmax does not change with a shift, so the largest score, there to avoid overflow, needs no gradient.
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    mixed = jnp.einsum('hqk,hkd->hqd', weights, block_values) / weights.sum(axis=-1, keepdims=True)
+    return (block_keys[:, block:], block_values[:, block:]), mixed
+
+  nothing = jnp.zeros((num_heads, window, head_dim), keys.dtype)
+  starts = jnp.arange(num_blocks) * block
+  inputs = (starts, in_blocks(queries * head_dim**-0.5), in_blocks(keys), in_blocks(values))
+  _, mixed = jax.lax.scan(attend_block, (nothing, nothing), inputs)
+  return mixed.swapaxes(1, 2).reshape(num_blocks * block, num_heads, head_dim)[:num_tokens]
+
+
+def _block_bias(lag_bias: jax.Array, block: int) -> jax.Array:
+  """Bias of each query of a block towards the W keys carried and the block's own: [H, Q, W + Q], masked outside."""
+  window = lag_bias.shape[1]
+  lags = jnp.arange(block)[:, None] + window - jnp.arange(window + block)
+  inside = (lags >= 0) & (lags < window)
+  return jnp.where(inside, lag_bias[:, jnp.clip(lags, 0, window - 1)], _MASKED)

@@ -1,0 +1,39 @@
+"""Code length of tokens under a model, in nats, without ever holding the logits of a large vocabulary.
+
+Shapes: B rows, T tokens, E embedding_dim, V vocabulary.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from language_modeling_is_compression.model.transformer import Hidden
+
+_MAX_LOGITS = 1 << 23  # Numbers, 32 MiB in float32; the backward pass holds a few times that.
+
+
+def code_length(outputs: Hidden, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+  """Sum of -log p over the first lengths[b] tokens of each row b, in nats: a scalar.
+
+  tokens: integers [B, T]. lengths: integers [B].
+  """
+  num_rows, num_tokens, width = outputs.hidden.shape
+  counted = jnp.arange(num_tokens) < lengths[:, None]
+  total = num_rows * num_tokens
+  block = min(total, max(1, _MAX_LOGITS // outputs.bias.shape[0]))
+  padding = -total % block
+
+  @jax.checkpoint
+  def block_length(hidden: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
+    logits = hidden @ outputs.weights + outputs.bias
+    target_logits = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
+    return jnp.sum((jax.nn.logsumexp(logits, axis=-1) - target_logits) * weights)
+
+  def add_block(so_far: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+    return so_far + block_length(*inputs), None
+
+  blocks = (
+    jnp.pad(outputs.hidden.reshape(total, width), ((0, padding), (0, 0))).reshape(-1, block, width),
+    jnp.pad(tokens.reshape(total).astype(jnp.int32), (0, padding)).reshape(-1, block),
+    jnp.pad(counted.reshape(total).astype(outputs.hidden.dtype), (0, padding)).reshape(-1, block),
+  )
+  return jax.lax.scan(add_block, jnp.zeros((), outputs.hidden.dtype), blocks)[0]

@@ -1,0 +1,92 @@
+"""How a batch is cut into micro-batches, so that a step fits the devices' memory, and laid over the devices."""
+
+import logging
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh
+
+from language_modeling_is_compression.config import DataConfig, ModelConfig
+from language_modeling_is_compression.data.batches import Batch
+
+DEVICE_AXIS = 'devices'
+
+_logger = logging.getLogger(__name__)
+
+# Of a host's memory, for all its cores: more is no faster, since rows are worked off one by one.
+_CPU_ACTIVATION_BYTES = 1 << 30
+# Of an accelerator's memory; the rest is for parameters, gradients, the optimizer and what the compiler needs.
+_ACCELERATOR_FRACTION = 0.35
+_FALLBACK_ACCELERATOR_BYTES = 4 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroBatches:
+  """count micro-batches of rows rows each over all devices; count * rows >= batch_size.
+
+  recompute_layers: even one row is too large to keep all that the backward pass reads.
+  """
+
+  count: int
+  rows: int
+  recompute_layers: bool
+
+  def arrange(self, batch: Batch) -> Batch:
+    """tokens [B, T] and lengths [B] as [count, rows, T] and [count, rows]; the rows that are added have length 0."""
+    missing = self.count * self.rows - len(batch.lengths)
+    tokens = np.pad(batch.tokens, ((0, missing), (0, 0)))
+    lengths = np.pad(batch.lengths, (0, missing))
+    return Batch(tokens.reshape(self.count, self.rows, -1), lengths.reshape(self.count, self.rows))
+
+
+def device_mesh() -> Mesh:
+  """All local devices in one axis."""
+  devices = jax.local_devices()
+  return jax.make_mesh((len(devices),), (DEVICE_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def plan_micro_batches(
+  model: ModelConfig, data: DataConfig, *, num_tokens: int, batch_size: int, rows_per_device: int | None, mesh: Mesh
+) -> MicroBatches:
+  """As few micro-batches as fit, all of the same size.
+
+  num_tokens: tokens of a row. rows_per_device: fixed by the user, or None to choose.
+  The choice depends on the configuration and the machine, never on what happens to be free: another cut would add up
+  floats in another order.
+  """
+  num_devices = mesh.devices.size
+  budget = _activation_bytes(mesh)
+  row_bytes = num_tokens * _token_bytes(model, data)
+  fitting = rows_per_device or max(1, int(budget // row_bytes))
+  count = -(-batch_size // (fitting * num_devices))
+  rows = -(-batch_size // (count * num_devices)) * num_devices
+  plan = MicroBatches(count=count, rows=rows, recompute_layers=rows // num_devices * row_bytes > budget)
+  _logger.info(
+    '%d device(s) of kind %s, %d micro-batch(es) of %d rows%s',
+    num_devices,
+    mesh.devices.flat[0].device_kind,
+    plan.count,
+    plan.rows,
+    ', layers recomputed' if plan.recompute_layers else '',
+  )
+  return plan
+
+
+def _activation_bytes(mesh: Mesh) -> float:
+  """Memory of one device that activations may take."""
+  device = mesh.devices.flat[0]
+  if device.platform == 'cpu':
+    return _CPU_ACTIVATION_BYTES / mesh.devices.size
+  limit = (device.memory_stats() or {}).get('bytes_limit')
+  return limit * _ACCELERATOR_FRACTION if limit else _FALLBACK_ACCELERATOR_BYTES
+
+
+def _token_bytes(model: ModelConfig, data: DataConfig) -> int:
+  """Bytes that the backward pass keeps for one token, in float32: an estimate from the layers' shapes.
+
+  A layer keeps about ten arrays of width embedding_dim and three of the feed-forward width; the logits of small
+  vocabularies are kept about three times, those of large ones are cut into blocks.
+  """
+  per_layer = model.embedding_dim * (10 + 3 * model.widening_factor)
+  return 4 * (model.num_layers * per_layer + 3 * min(data.vocab_size, 256))

@@ -1,0 +1,91 @@
+"""Where a run's figures go: a JSON-lines file always, Weights & Biases if asked for.
+
+Losing a place to write to never ends a run: it is said once, and the run goes on.
+"""
+
+import contextlib
+import json
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_logger = logging.getLogger(__name__)
+
+# Of the figures in `Tracker.log`, those whose smallest value sums up a run.
+_MINIMA = ('loss_nats', 'bits_per_byte', 'bits_per_sample', 'valid/bits_per_byte', 'valid/compression_rate')
+
+
+class Tracker:
+  """Writes every record to `metrics_path`, one JSON object a line, and to a wandb run if there is one."""
+
+  def __init__(self, metrics_path: Path, wandb_run: Any = None):
+    self._path = metrics_path
+    self._wandb_run = wandb_run
+    try:
+      self._file = open(metrics_path, 'w', encoding='utf-8')  # noqa: SIM115: open as long as the run.
+    except OSError as error:
+      self._file = None
+      self._lost(error)
+
+  def log(self, step: int, figures: Mapping[str, float]) -> None:
+    """Records figures of a step (counted from 1). What is not finite becomes null, since JSON has no word for it."""
+    record = {'step': step, **{name: value if math.isfinite(value) else None for name, value in figures.items()}}
+    if self._file:
+      try:
+        self._file.write(json.dumps(record) + '\n')
+        self._file.flush()
+      except OSError as error:
+        self._lost(error)
+    if self._wandb_run:
+      self._with_wandb('log', dict(figures), step=step)
+
+  def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
+    """Gives the model file to wandb as an artifact."""
+    if self._wandb_run:
+      import wandb
+
+      artifact = wandb.Artifact(model_path.stem, type='model', metadata=dict(metadata))
+      artifact.add_file(str(model_path))
+      self._with_wandb('log_artifact', artifact)
+
+  def close(self, exit_code: int) -> None:
+    if self._file:
+      with contextlib.suppress(OSError):
+        self._file.close()
+    if self._wandb_run:
+      self._with_wandb('finish', exit_code=exit_code)
+
+  def _with_wandb(self, method: str, *arguments: Any, **options: Any) -> None:
+    try:
+      getattr(self._wandb_run, method)(*arguments, **options)
+    except Exception as error:  # wandb raises errors of many libraries; none is worth a training run.
+      _logger.warning('wandb: %s failed, the run goes on without it: %s', method, error)
+      self._wandb_run = None
+
+  def _lost(self, error: OSError) -> None:
+    _logger.warning('%s: cannot be written, metrics are lost: %s', self._path, error.strerror)
+    self._file = None
+
+
+def start_wandb(project: str, name: str, output_dir: Path, config: Mapping[str, Any]) -> Any:
+  """A wandb run, or None (with a warning that says why) if wandb cannot start."""
+  try:
+    import wandb
+
+    run = wandb.init(
+      project=project,
+      name=name,
+      dir=str(output_dir),
+      config=dict(config),
+      settings=wandb.Settings(init_timeout=60, console='off', silent=True),
+    )
+    run.define_metric('*', step_metric='_step')
+    for metric in _MINIMA:
+      run.define_metric(metric, summary='min')
+  except Exception as error:  # As above: no key, no network, a full disk, another version.
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    _logger.warning('wandb cannot start, the run goes on without it: %s', reason)
+    return None
+  return run

@@ -1,0 +1,426 @@
+"""WAV headers and frames against scipy, libsndfile and truth built with NumPy."""
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+from wav_builder import EXTENSIBLE, IEEE_FLOAT, UNKNOWN_SIZE, build_wav, chunk, pcm_bytes, random_samples
+
+from language_modeling_is_compression.audio import wav
+from language_modeling_is_compression.audio.wav import WavInfo, read_frames, read_wav_info
+from language_modeling_is_compression.errors import AudioFormatError
+
+soundfile = pytest.importorskip('soundfile')
+
+STEREO = random_samples(50, 2, 16)
+STEREO_BYTES = pcm_bytes(STEREO, 16)
+
+
+@pytest.fixture
+def write(tmp_path):
+  def write_bytes(contents: bytes, name: str = 'a.wav') -> Path:
+    path = tmp_path / name
+    path.write_bytes(contents)
+    return path
+
+  return write_bytes
+
+
+def read_all(path: Path) -> np.ndarray:
+  info = read_wav_info(path)
+  return read_frames(info, 0, info.num_frames)
+
+
+def assert_stereo(path: Path) -> WavInfo:
+  """The file holds STEREO, whatever surrounds it."""
+  info = read_wav_info(path)
+  assert (info.num_frames, info.num_channels, info.sample_bytes) == (50, 2, 2)
+  np.testing.assert_array_equal(read_frames(info, 0, 50), STEREO)
+  return info
+
+
+def assert_rejected(path: Path, *words: str) -> str:
+  with pytest.raises(AudioFormatError) as caught:
+    read_wav_info(path)
+  message = str(caught.value)
+  assert message.startswith(f'{path}: ') and '\n' not in message
+  for word in words:
+    assert word in message
+  return message
+
+
+# Kinds of samples.
+
+
+@pytest.mark.parametrize('extensible', [False, True])
+@pytest.mark.parametrize('channels', [1, 2, 3, 4, 5, 6, 7, 8, 255])
+@pytest.mark.parametrize('bits', [8, 16, 24, 32])
+def test_integers(write, bits, channels, extensible):
+  samples = random_samples(37, channels, bits)
+  path = write(build_wav(pcm_bytes(samples, bits), bits=bits, channels=channels, rate_hz=44100, extensible=extensible))
+  info = read_wav_info(path)
+  assert (info.path, info.encoding, info.sample_bytes, info.resolution_bits) == (path, 'int', bits // 8, bits)
+  assert (info.num_channels, info.sample_rate_hz, info.num_frames) == (channels, 44100, 37)
+  assert info.file_bytes == os.path.getsize(path)
+  assert info.frame_bytes == channels * bits // 8
+  frames = read_frames(info, 0, 37)
+  assert frames.dtype == np.int32 and frames.shape == (37, channels)
+  np.testing.assert_array_equal(frames, samples)
+
+  rate_hz, scipy_frames = wavfile.read(path)
+  assert rate_hz == info.sample_rate_hz
+  scipy_frames = scipy_frames.reshape(37, channels).astype(np.int64)
+  scipy_signed = {8: scipy_frames - 128, 24: scipy_frames >> 8}.get(bits, scipy_frames)
+  np.testing.assert_array_equal(frames, scipy_signed)
+
+  sndfile_frames, _ = soundfile.read(path, dtype='int32', always_2d=True)
+  np.testing.assert_array_equal(frames, sndfile_frames >> (32 - bits))
+
+
+@pytest.mark.parametrize('extensible', [False, True])
+@pytest.mark.parametrize('bits', [32, 64])
+def test_floats(write, bits, extensible):
+  rng = np.random.default_rng(1)
+  values = rng.uniform(-1.1, 1.1, size=(500, 3)).astype(f'<f{bits // 8}')
+  path = write(build_wav(values.tobytes(), tag=IEEE_FLOAT, bits=bits, channels=3, extensible=extensible))
+  info = read_wav_info(path)
+  assert (info.encoding, info.sample_bytes, info.resolution_bits) == ('float', bits // 8, 24)
+  frames = read_frames(info, 0, 500)
+  assert frames.dtype == np.int32
+  for independent in (wavfile.read(path)[1], soundfile.read(path, dtype='float64')[0]):
+    scaled = np.clip(independent.astype(np.float64) * 2**23, -(2**23), 2**23 - 1)
+    assert np.abs(frames - scaled).max() <= 0.5
+
+
+@pytest.mark.parametrize('width', [4, 8])
+def test_float_rule_is_exact(write, width):
+  unit = 2.0**-23
+  values = [0.0, -0.0, 1.0, -1.0, 1.0 - unit, 0.5 * unit, -0.5 * unit, 1.5 * unit, -1.5 * unit, 0.25 * unit, 3e38]
+  values += [-3e38, np.inf, -np.inf, np.nan, 1e-45]
+  expected = [0, 0, 2**23 - 1, -(2**23), 2**23 - 1, 1, 0, 2, -1, 0, 2**23 - 1, -(2**23), 2**23 - 1, -(2**23), 0, 0]
+  payload = np.array(values, f'<f{width}').tobytes()
+  # A signalling NaN, and in 64 bits a value that overflows when it is scaled.
+  payload += bytes.fromhex('010080ff') if width == 4 else bytes.fromhex('010000000000f07f')
+  expected.append(0)
+  if width == 8:
+    payload += struct.pack('<d', -1e308)
+    expected.append(-(2**23))
+  path = write(build_wav(payload, tag=IEEE_FLOAT, bits=8 * width))
+  np.testing.assert_array_equal(read_all(path)[:, 0], expected)
+
+
+@pytest.mark.parametrize(('bits', 'container'), [(12, 16), (20, 24), (20, 32), (24, 32), (4, 8)])
+def test_container_wider_than_the_valid_bits(write, bits, container):
+  samples = random_samples(20, 2, bits) << (container - bits)
+  path = write(build_wav(pcm_bytes(samples, container), bits=bits, channels=2, block_align=2 * container // 8))
+  info = read_wav_info(path)
+  assert (info.sample_bytes, info.num_frames) == (container // 8, 20)
+  np.testing.assert_array_equal(read_frames(info, 0, 20), samples)
+
+
+def test_written_by_libsndfile(tmp_path):
+  subtypes = {'PCM_U8': 8, 'PCM_16': 16, 'PCM_24': 24, 'PCM_32': 32}
+  for container in ('WAV', 'WAVEX', 'RF64'):
+    for subtype, bits in subtypes.items():
+      samples = random_samples(33, 2, bits)
+      path = tmp_path / f'{container}_{subtype}.wav'
+      soundfile.write(path, (samples << (32 - bits)).astype(np.int32), 48000, subtype=subtype, format=container)
+      np.testing.assert_array_equal(read_all(path), samples)
+
+
+def test_frames_are_read_by_span(write):
+  info = read_wav_info(write(build_wav(STEREO_BYTES, channels=2)))
+  np.testing.assert_array_equal(read_frames(info, 7, 19), STEREO[7:19])
+  assert read_frames(info, 50, 50).shape == (0, 2)
+  for start, stop in ((-1, 3), (4, 3), (0, 51)):
+    with pytest.raises(ValueError, match='frames'):
+      read_frames(info, start, stop)
+
+
+# Containers.
+
+
+@pytest.mark.parametrize('form', [b'RF64', b'BW64'])
+def test_64_bit_forms(write, form):
+  info = assert_stereo(write(build_wav(STEREO_BYTES, channels=2, form=form, after=[(b'axml', b'<a/>')])))
+  assert info.data_bytes == 200
+
+
+def test_64_bit_form_with_a_32_bit_data_size(write):
+  contents = build_wav(STEREO_BYTES, channels=2, form=b'BW64', data_size=200, ds64=(0, 7), after=[(b'axml', b'1234')])
+  assert_stereo(write(contents))
+
+
+def test_table_of_64_bit_sizes(write):
+  before = chunk(b'big ', b'12345678', size=UNKNOWN_SIZE)
+  contents = build_wav(STEREO_BYTES, channels=2, form=b'RF64', ds64_table=[(b'othr', 1), (b'big ', 8)])
+  at = contents.index(b'fmt ')
+  assert_stereo(write(contents[:at] + before + contents[at:]))
+
+
+@pytest.mark.parametrize('ds64', [(0, 0), (2**64 - 1, 2**64 - 1), (0, 10**6)])
+def test_64_bit_sizes_that_lie(write, ds64):
+  assert_stereo(write(build_wav(STEREO_BYTES, channels=2, form=b'RF64', ds64=ds64)))
+
+
+def test_64_bit_form_without_ds64(write):
+  contents = build_wav(STEREO_BYTES, channels=2, form=b'RF64')
+  at = contents.index(b'ds64')
+  assert_stereo(write(contents[:at] + contents[at + 36 :]))
+
+
+def test_ds64_counts_in_64_bit_forms_only(write):
+  sizes = struct.pack('<QQQI', 0, 4, 0, 0)
+  assert_stereo(write(build_wav(STEREO_BYTES, channels=2, data_size=UNKNOWN_SIZE, before=[(b'ds64', sizes)])))
+
+
+def test_data_size_of_the_unknown_size_exactly(tmp_path):
+  path = tmp_path / 'big.wav'
+  path.write_bytes(build_wav(b'', bits=8, form=b'RF64', ds64=(2**33, UNKNOWN_SIZE)))
+  os.truncate(path, 2**33)
+  assert read_wav_info(path).data_bytes == UNKNOWN_SIZE
+
+
+def test_ds64_that_is_cut_short(write):
+  contents = build_wav(STEREO_BYTES, channels=2, form=b'RF64')
+  at = contents.index(b'ds64')
+  assert_stereo(write(contents[:at] + chunk(b'ds64', b'12345678') + contents[at + 36 :]))
+
+
+@pytest.mark.parametrize('form', [b'RF64', b'BW64'])
+def test_sparse_file_of_20_gigabytes(tmp_path, form):
+  num_frames = 20 * 10**9 // 6
+  path = tmp_path / 'big.wav'
+  last = random_samples(10, 2, 24)
+  contents = build_wav(b'', channels=2, bits=24, form=form, ds64=(num_frames * 6 + 72, num_frames * 6))
+  path.write_bytes(contents)
+  os.truncate(path, len(contents) + num_frames * 6)
+  with open(path, 'r+b') as file:
+    file.seek(-60, os.SEEK_END)
+    file.write(pcm_bytes(last, 24))
+    file.seek(0, os.SEEK_END)
+    file.write(chunk(b'LIST', b'INFO'))
+  info = read_wav_info(path)
+  assert (info.data_bytes, info.num_frames) == (num_frames * 6, num_frames)
+  tail = read_frames(info, num_frames - 12, num_frames)
+  np.testing.assert_array_equal(tail, np.concatenate([np.zeros((2, 2)), last]))
+
+
+@pytest.mark.parametrize('pad', [b'\0', b'X', b'\xff', b''])
+@pytest.mark.parametrize('chunk_id', [b'LIST', b'JUNK', b'bext', b'fact', b'abcd'])
+def test_odd_chunks_around_the_data(write, chunk_id, pad):
+  oddities = [(chunk_id, b'123'), (b'wxyz', b'12345'), (b'PAD ', b''), (chunk_id, bytes(5001))]
+  contents = build_wav(STEREO_BYTES, channels=2, before=oddities, after=oddities, pad=pad)
+  assert_stereo(write(contents))
+
+
+@pytest.mark.parametrize('pad', [b'\0', b'X'])
+def test_independent_readers_agree_on_odd_chunks(write, pad):
+  # They insist on well-formed bodies of the chunks they know, and libsndfile on padding: hence JUNK and nothing else.
+  oddities = [(b'JUNK', b'123'), (b'JUNK', bytes(5001))]
+  path = write(build_wav(STEREO_BYTES, channels=2, before=oddities, after=oddities, pad=pad))
+  np.testing.assert_array_equal(soundfile.read(path, dtype='int16')[0], read_all(path))
+  np.testing.assert_array_equal(wavfile.read(path)[1], read_all(path))
+
+
+def test_chunk_without_its_pad_whose_shifted_id_is_printable_too(write):
+  # Read one byte late, 'wxyz' with a size of 0x23 is 'xyz#' with a size of 0, and leads nowhere.
+  contents = build_wav(STEREO_BYTES, channels=2, before=[(b'abcd', b'123'), (b'wxyz', bytes(0x23))], pad=b'')
+  assert_stereo(write(contents))
+
+
+def test_data_without_a_pad_before_it_and_with_junk_behind_it(write):
+  # 'data' with a size of 0x40 is 'ata@' with a size of 0 one byte late; neither leads on, but 'data' is well known.
+  contents = build_wav(bytes(0x40), before=[(b'abcd', b'123')], pad=b'', trailer=b'\xff' * 9)
+  info = read_wav_info(write(contents))
+  assert (info.data_offset, info.data_bytes) == (55, 0x40)
+
+
+def test_pad_is_assumed_where_both_places_look_alike(write):
+  assert_stereo(write(build_wav(STEREO_BYTES, channels=2, before=[(b'abcd', b'123'), (b'\0\0\0\0', b'1234')])))
+
+
+def test_chunks_beyond_the_first_read(write):
+  assert_stereo(
+    write(build_wav(STEREO_BYTES, channels=2, before=[(b'JUNK', bytes(size)) for size in (4040, 70_000, 3)]))
+  )
+
+
+@pytest.mark.parametrize('fmt_extra', [b'\0\0', b'\x03\0abc', bytes(5000)])
+def test_longer_fmt(write, fmt_extra):
+  assert_stereo(write(build_wav(STEREO_BYTES, channels=2, fmt_extra=fmt_extra)))
+
+
+@pytest.mark.parametrize('pad', [b'\0', b'Q', b''])
+def test_data_before_fmt(write, pad):
+  samples = random_samples(33, 1, 8)
+  path = write(build_wav(pcm_bytes(samples, 8), bits=8, data_first=True, pad=pad, after=[(b'LIST', b'INFO')]))
+  info = read_wav_info(path)
+  assert (info.data_offset, info.data_bytes) == (20, 33)
+  np.testing.assert_array_equal(read_frames(info, 0, 33), samples)
+
+
+def test_first_chunk_of_a_kind_counts(write):
+  assert_stereo(write(build_wav(STEREO_BYTES, channels=2, before=[(b'fmt ', bytes(16))], after=[(b'data', b'1234')])))
+  data_first = build_wav(STEREO_BYTES, channels=2, data_first=True)
+  at = data_first.index(b'fmt ')
+  assert_stereo(write(data_first[:at] + chunk(b'data', b'1234') + data_first[at:]))
+
+
+@pytest.mark.parametrize('riff_size', [0, 1, 36, 10**6, UNKNOWN_SIZE])
+def test_riff_size_does_not_matter(write, riff_size):
+  info = assert_stereo(write(build_wav(STEREO_BYTES, channels=2, riff_size=riff_size, after=[(b'LIST', b'INFO')])))
+  assert info.data_offset == 44
+
+
+@pytest.mark.parametrize('data_size', [UNKNOWN_SIZE, UNKNOWN_SIZE - 1, 0x7FFFFFFF, 202])
+@pytest.mark.parametrize('riff_size', [0, 36, UNKNOWN_SIZE])
+def test_data_size_beyond_the_end(write, data_size, riff_size):
+  assert_stereo(write(build_wav(STEREO_BYTES, channels=2, data_size=data_size, riff_size=riff_size)))
+
+
+@pytest.mark.parametrize('riff_size', [0, 8, 36])
+def test_header_that_was_never_finished(write, riff_size):
+  assert_stereo(write(build_wav(STEREO_BYTES, channels=2, data_size=0, riff_size=riff_size)))
+
+
+@pytest.mark.parametrize('payload', [b'abcdefgh', b' abc\4\0\0\0'])
+def test_payload_of_an_unfinished_file_that_resembles_a_chunk(write, payload):
+  # The size does not fit in the file; no chunk id begins with a space.
+  info = read_wav_info(write(build_wav(payload * 9, data_size=0, riff_size=0)))
+  assert info.data_bytes == 72
+
+
+def test_unknown_size_means_the_end_also_beyond_4_gib(tmp_path):
+  path = tmp_path / 'big.wav'
+  path.write_bytes(build_wav(b'', data_size=UNKNOWN_SIZE))
+  os.truncate(path, 44 + 2**33)
+  assert read_wav_info(path).data_bytes == 2**33
+
+
+def test_empty_data(write):
+  for contents in (
+    build_wav(b'', channels=2),
+    build_wav(b'', channels=2, riff_size=0),
+    build_wav(b'', channels=2, after=[(b'LIST', b'INFOabcd')]),
+    build_wav(b'', channels=2, riff_size=0, after=[(b'wxyz', b'123'), (b'LIST', b'INFOabcd')]),
+    build_wav(b'', channels=2, after=[(b'LIST', b'INFO')], trailer=b'junk behind everything'),
+    build_wav(b'', channels=2, riff_size=36 + 40, trailer=b'\xff' * 40),
+    build_wav(b'', channels=2, data_size=UNKNOWN_SIZE),
+  ):
+    info = read_wav_info(write(contents))
+    assert (info.data_offset, info.data_bytes, info.num_frames) == (44, 0, 0)
+    assert read_frames(info, 0, 0).shape == (0, 2)
+
+
+def test_partial_last_frame_is_left_out(write):
+  info = assert_stereo(write(build_wav(STEREO_BYTES + b'123', channels=2)))
+  assert info.data_bytes == 200
+
+
+def test_trailing_junk_is_no_payload(write):
+  assert_stereo(write(build_wav(STEREO_BYTES, channels=2, trailer=b'\xff' * 999)))
+
+
+# What is rejected.
+
+
+@pytest.mark.parametrize(
+  ('contents', 'words'),
+  [
+    (b'', ['not a WAV', 'empty']),
+    (b'RIF', ['not a WAV']),
+    (b'fLaC' + bytes(100), ['not a WAV', 'fLaC']),
+    (b'RIFF\x04\0\0\0AVI ' + bytes(100), ['not a WAV', 'AVI ']),
+    (build_wav(b'12', form=b'RIFX'), ['big-endian']),
+    (b'RIFF\x04\0\0\0WAVE', ["'fmt '"]),
+    (b'RIFF\x04\0\0\0WAVE' + chunk(b'data', b'1234'), ["'fmt '"]),
+    (build_wav(b'')[:36], ["'data'"]),
+    (build_wav(b'')[:43], ["'data'"]),
+    (build_wav(b'12', fmt=bytes(14)), ['at least 16', 'got 14']),
+    (build_wav(b'12')[:30], ["'data'"]),
+    (build_wav(b'12', data_first=True)[:-6], ['at least 16', 'got 10']),
+    (build_wav(b'12', channels=0, block_align=2), ['channel', 'got 0']),
+    (build_wav(b'12', tag=0x0002), ['0x0002', 'Microsoft ADPCM']),
+    (build_wav(b'12', tag=0x0011), ['0x0011', 'IMA ADPCM']),
+    (build_wav(b'12', tag=0x0006, bits=8), ['0x0006', 'A-law']),
+    (build_wav(b'12', tag=0x0007, bits=8), ['0x0007', 'mu-law']),
+    (build_wav(b'12', tag=0x0055, bits=0), ['0x0055', 'MP3']),
+    (build_wav(b'12', tag=0x1234), ['0x1234', 'unknown']),
+    (build_wav(b'12', tag=0x0007, bits=8, extensible=True), ['0x0007', 'mu-law']),
+    (build_wav(b'12', tag=EXTENSIBLE, fmt_extra=bytes(22)), ['at least 40', 'got 38']),
+    (build_wav(b'12', extensible=True, guid=b'\1' * 16), ['GUID', '0101']),
+    (build_wav(bytes(8), bits=64), ['64']),
+    (build_wav(bytes(8), bits=0, block_align=2), ['got 0']),
+    (build_wav(bytes(8), bits=40), ['40']),
+    (build_wav(bytes(8), tag=IEEE_FLOAT, bits=16), ['32 or 64', 'got 16']),
+    (build_wav(bytes(8), tag=IEEE_FLOAT, bits=32, block_align=8), ['block_align of 8']),
+    (build_wav(bytes(8), channels=2, block_align=3), ['block_align of 3']),
+    (build_wav(bytes(8), channels=2, block_align=5), ['block_align of 5']),
+    (build_wav(bytes(8), channels=2, block_align=2), ['block_align of 2']),
+    (build_wav(bytes(8), channels=2, block_align=8), ['block_align of 8']),
+    (build_wav(bytes(8), channels=2, block_align=0), ['block_align of 0']),
+    (build_wav(bytes(8), bits=8, block_align=2), ['block_align of 2']),
+  ],
+)
+def test_rejected(write, contents, words):
+  assert_rejected(write(contents), *words)
+
+
+def test_64_bit_size_beyond_every_offset(write):
+  contents = build_wav(b'12', form=b'RF64', ds64_table=[(b'big ', 2**64 - 1)])
+  at = contents.index(b'data')
+  assert_rejected(write(contents[:at] + chunk(b'big ', b'', size=UNKNOWN_SIZE) + contents[at:]), "'data'")
+
+
+def test_missing_file_directory_and_pipe(tmp_path):
+  assert_rejected(tmp_path / 'nothing.wav', 'No such file')
+  assert_rejected(tmp_path, 'directory')
+  (tmp_path / 'file').touch()
+  assert_rejected(tmp_path / 'file' / 'a.wav', 'Not a directory')
+  os.mkfifo(tmp_path / 'pipe.wav')
+  assert_rejected(tmp_path / 'pipe.wav', 'pipe')
+
+
+def test_permission_denied_keeps_the_reason(write, monkeypatch):
+  def denied(path, *_, **__):
+    raise PermissionError(13, 'Permission denied', str(path))
+
+  path = write(build_wav(STEREO_BYTES, channels=2))
+  monkeypatch.setattr(wav, 'open', denied, raising=False)
+  assert_rejected(path, 'Permission denied')
+
+
+def test_odd_file_names_stay_on_one_line(write):
+  path = write(b'no audio', name='new\nline and \udcff.wav')
+  with pytest.raises(AudioFormatError) as caught:
+    read_wav_info(path)
+  assert str(caught.value).isprintable()
+  assert r'new\nline and \udcff.wav: ' in str(caught.value)
+
+
+def test_chunk_walk_is_bounded(tmp_path):
+  # 65,534 empty chunks after `fmt ` leave room for `data`; with one more it is out of reach.
+  header, data = build_wav(b'')[:36], chunk(b'data', b'1234')
+  within, beyond = tmp_path / 'within.wav', tmp_path / 'beyond.wav'
+  within.write_bytes(header + bytes(8) * (65_536 - 2) + data)
+  beyond.write_bytes(header + bytes(8) * (65_536 - 1) + data)
+  assert read_wav_info(within).num_frames == 2
+  assert_rejected(beyond, "'data'")
+
+
+def test_file_that_changes_while_it_is_used(write):
+  path = write(build_wav(STEREO_BYTES, channels=2))
+  info = read_wav_info(path)
+  os.truncate(path, 100)
+  np.testing.assert_array_equal(read_frames(info, 0, 14), STEREO[:14])
+  with pytest.raises(AudioFormatError, match=r'a\.wav: expected 200 bytes at offset 44, got 56'):
+    read_frames(info, 0, 50)
+  with pytest.raises(AudioFormatError, match='got 0'):
+    read_frames(info, 40, 50)
+  path.unlink()
+  with pytest.raises(AudioFormatError, match=r'a\.wav: cannot be read: No such file'):
+    read_frames(info, 0, 50)
