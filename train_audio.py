@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f'train_audio.py: error: {error}', file=sys.stderr)
     return 2 if isinstance(error, ConfigError) else 1
   except KeyboardInterrupt:
-    print('train_audio.py: interrupted before training began; nothing was written', file=sys.stderr)
+    print('train_audio.py: interrupted; a model that is saved already stays', file=sys.stderr)
     return 130
 
 
@@ -126,7 +126,7 @@ def _use_all_cores() -> None:
   """
   import jax
 
-  if jax.config.read('jax_num_cpu_devices') < 0:
+  if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]
     jax.config.update('jax_num_cpu_devices', len(os.sched_getaffinity(0)))
 
 
@@ -139,16 +139,40 @@ def _log_to_stderr() -> None:
     logging.getLogger(name).setLevel(logging.DEBUG)
 
 
+class _LogFile(logging.FileHandler):
+  """A log that cannot be written any more is said to be so, once, and ends no run."""
+
+  def __init__(self, path: Path):
+    super().__init__(path, encoding='utf-8')
+    self._lost = False
+
+  def emit(self, record: logging.LogRecord) -> None:
+    if not self._lost:
+      super().emit(record)
+
+  def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+    error = sys.exc_info()[1]
+    if not isinstance(error, OSError):
+      super().handleError(record)
+      return
+    self._lost = True
+    _logger.warning('%s: cannot be written, the log is lost: %s', self.baseFilename, error.strerror)
+
+
 @contextlib.contextmanager
 def _log_to_file(path: Path) -> Iterator[None]:
-  handler = logging.FileHandler(path, encoding='utf-8')
+  try:
+    handler = _LogFile(path)
+  except OSError as error:
+    raise ConfigError(f'output_dir: {path} cannot be written: {error.strerror}') from error
   handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
   logging.getLogger().addHandler(handler)
   try:
     yield
   finally:
     logging.getLogger().removeHandler(handler)
-    handler.close()
+    with contextlib.suppress(OSError):
+      handler.close()
 
 
 if __name__ == '__main__':

@@ -13,9 +13,9 @@ import functools
 import json
 import math
 import os
+import re
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,10 @@ FORMAT_VERSION = 1
 
 _METADATA_KEY = 'metadata'
 _MAX_METADATA_BYTES = 1 << 20
-_MAX_HEADER_BYTES = 4096  # Of one array's .npy header.
+_NPY_VERSION = b'\x93NUMPY\x01\x00'
+_MAX_HEADER_BYTES = 10 + 0xFFFF  # Of a .npy file of that version: magic, length of the text, text.
+# NumPy's own reader evaluates this text as Python, which can fail in a dozen ways and take much memory.
+_NPY_HEADER = re.compile(rb"\{'descr': '(<f4|<U\d{1,6})', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,7 @@ def load_model(path: str | os.PathLike) -> Model:
   path = Path(path)
   try:
     with zipfile.ZipFile(path) as archive:
+      _check_stored(archive)
       metadata = _read_metadata(archive)
       model_config = from_mapping(ModelConfig, metadata['model'])
       data_config = from_mapping(DataConfig, metadata['data'])
@@ -113,8 +117,8 @@ def load_model(path: str | os.PathLike) -> Model:
     raise CheckpointError(f'{path}: cannot be read: {error.strerror or error}') from error
   except (ConfigError, _UnsoundError) as error:
     raise CheckpointError(f'{path}: {error}') from error
-  except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-    # What zipfile raises for an archive that is damaged, encrypted or packed by a method that Python does not know.
+  except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    # What zipfile raises for an archive that is damaged, encrypted or of a kind that Python does not know.
     raise CheckpointError(
       f'{path}: not a sound .npz file: {error}: it is damaged, cut off or something else'
     ) from error
@@ -128,7 +132,7 @@ class _UnsoundError(Exception):
 @contextlib.contextmanager
 def _replacing(path: Path):
   """A file opened for writing that becomes `path` if the block ends without an exception, and vanishes otherwise."""
-  descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.partial')
+  descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name[:32]}.', suffix='.partial')
   try:
     with os.fdopen(descriptor, 'wb') as file:
       yield file
@@ -143,6 +147,13 @@ def _replacing(path: Path):
     with contextlib.suppress(OSError):
       os.unlink(name)
     raise
+
+
+def _check_stored(archive: zipfile.ZipFile) -> None:
+  """No decompressor sees a byte of the file: some take memory as the file claims, or make gigabytes of nothing."""
+  for entry in archive.infolist():
+    if entry.compress_type != zipfile.ZIP_STORED:
+      raise _UnsoundError(f'its array {entry.filename!r} is compressed: save it without compression')
 
 
 def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -179,30 +190,44 @@ def _read_params(
   entries = {entry.filename.removesuffix('.npy'): entry for entry in archive.infolist()}
   claimed = sum(entry.file_size for entry in archive.infolist())
   if claimed > file_bytes:
-    raise _UnsoundError(f'its arrays claim {claimed} bytes in a file of {file_bytes}: save it without compression')
-  # A configuration may claim more layers than there are bytes in the file, and listing them would take as long.
-  if model_config.num_layers > len(entries):
-    raise _UnsoundError(f'it claims {model_config.num_layers} layers, but holds {len(entries)} arrays')
+    raise _UnsoundError(f'its arrays claim {claimed} bytes in a file of {file_bytes}: it is damaged')
+  # Listing the shapes of a network takes time and memory, so one that cannot be in the file is not listed.
+  needed = _least_bytes(model_config, data_config)
+  if needed > file_bytes or model_config.num_layers > len(entries):
+    raise _UnsoundError(
+      f'its configuration needs at least {needed} bytes for {model_config.num_layers} layers, '
+      f'but it holds {len(entries)} arrays in {file_bytes} bytes'
+    )
   shapes = _parameter_shapes(model_config, data_config)
   if len(archive.infolist()) != len(entries) or set(entries) != {*shapes, _METADATA_KEY}:
     wrong = sorted(set(entries) ^ {*shapes, _METADATA_KEY})
     raise _UnsoundError(f'its arrays are not those of its configuration: missing, unexpected or twice: {wrong[:5]}')
-  params: dict[str, dict[str, np.ndarray]] = {}
+  params: dict[str, dict[str, Any]] = {}
   for key, shape in shapes.items():
     module, _, name = key.rpartition('/')
     params.setdefault(module, {})[name] = _read_array(archive, entries[key], key, shape)
   return params
 
 
+def _least_bytes(model: ModelConfig, data: DataConfig) -> int:
+  """Bytes of some of a network's parameters: its embedding, and each layer's queries and biases per lag."""
+  layer = model.embedding_dim**2 + model.num_heads * model.attention_window
+  return 4 * (data.vocab_size * model.embedding_dim + model.num_layers * layer)
+
+
 def _parameter_shapes(model_config: ModelConfig, data_config: DataConfig) -> dict[str, tuple[int, ...]]:
-  """Shapes by key, without allocating any array."""
-  transformer = build_transformer(model_config, data_config)
+  """Shapes by key. Layers are all alike, so one is traced however many there are."""
+  transformer = build_transformer(dataclasses.replace(model_config, num_layers=1), data_config)
   tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
   try:
     abstract = jax.eval_shape(transformer.init, jax.random.key(0), tokens)
   except (OverflowError, TypeError, ValueError) as error:
     raise _UnsoundError(f'its configuration makes no network: {error}') from error
-  return {f'{module}/{name}': array.shape for module, name, array in hk.data_structures.traverse(abstract)}
+  shapes = {f'{module}/{name}': array.shape for module, name, array in hk.data_structures.traverse(abstract)}
+  layer = {key: shape for key, shape in shapes.items() if key.startswith('layer_0/')}
+  for index in range(1, model_config.num_layers):
+    shapes |= {key.replace('layer_0/', f'layer_{index}/', 1): shape for key, shape in layer.items()}
+  return shapes
 
 
 def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, key: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -212,7 +237,7 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, key: str, shap
     raise _UnsoundError(f'{key}: {entry.file_size} bytes, expected float32 of shape {list(shape)}')
   with archive.open(entry) as file:
     got, dtype = _read_array_header(file)
-    if got != shape or dtype != np.float32:
+    if got != shape or dtype.kind != 'f':
       raise _UnsoundError(f'{key}: {dtype} of shape {list(got)}, expected float32 of shape {list(shape)}')
     raw = file.read(num_bytes)
     if len(raw) != num_bytes or file.read(1):
@@ -224,11 +249,11 @@ def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, key: str, shap
 
 
 def _read_array_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-  """Shape and little-endian dtype of a .npy file in C order."""
-  version = np.lib.format.read_magic(file)
-  if version != (1, 0):
-    raise _UnsoundError(f'an array in version {version} of the .npy format, expected (1, 0)')
-  shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_MAX_HEADER_BYTES)
-  if fortran_order or dtype.hasobject or dtype.byteorder == '>':
-    raise _UnsoundError(f'an array of {dtype} in an order that this package does not write')
-  return shape, dtype
+  """Shape and dtype of a .npy file of float32 numbers or one string, little-endian and in C order."""
+  start = file.read(10)
+  text = file.read(int.from_bytes(start[8:], 'little'))
+  header = _NPY_HEADER.fullmatch(text)
+  if not start.startswith(_NPY_VERSION) or not header:
+    raise _UnsoundError(f'{file.name}: expected float32 or text in C order, got the header {(start + text)[:128]!r}')
+  shape = tuple(int(size) for size in header[2].split(b',') if size.strip())
+  return shape, np.dtype(header[1].decode())

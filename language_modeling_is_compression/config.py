@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import difflib
 import math
+import sys
 import tomllib
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ def _non_negative(name: str, value: float) -> None:
 
 
 def _positive_finite(name: str, value: float) -> None:
-  if not 0 < value < math.inf:
+  if not 0 < value <= sys.float_info.max:  # An integer may be finite and still too large for a float.
     raise ConfigError(f'{name}: expected a positive finite number, got {value}')
 
 
@@ -218,7 +219,7 @@ def _read_toml(path: Path, names: Sequence[str]) -> dict[str, Any]:
     values = tomllib.loads(path.read_text(encoding='utf-8'))
   except OSError as error:
     raise ConfigError(f'{path}: cannot be read: {error.strerror}') from error
-  except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+  except (ValueError, RecursionError) as error:  # Also what tomllib lets through: endless digits, deep nesting.
     raise ConfigError(f'{path}: not a TOML file: {error}') from error
   for name in values:
     if name not in names:
@@ -228,7 +229,7 @@ def _read_toml(path: Path, names: Sequence[str]) -> dict[str, Any]:
   return values
 
 
-def _scalar_type(field: dataclasses.Field) -> type:
+def _scalar_type(field: dataclasses.Field) -> Any:
   """The type of a field's values, None set aside."""
   kinds: Sequence[Any] = typing.get_args(field.type) or (field.type,)
   return next(kind for kind in kinds if kind is not type(None))
@@ -245,9 +246,9 @@ def _check_type(field: dataclasses.Field, value: Any) -> None:
 
 
 def _help(field: dataclasses.Field) -> str:
-  text = field.metadata['help'].replace('%', '%%')
+  text = field.metadata['help']
   if field.default is dataclasses.MISSING:
-    return f'{text} (required)'
-  if field.default is None or field.default is False:
-    return text
-  return f'{text} (default: {field.default})'
+    text += ' (required)'
+  elif field.default is not None and field.default is not False:
+    text += f' (default: {field.default})'
+  return text.replace('%', '%%')  # argparse formats what it is given.

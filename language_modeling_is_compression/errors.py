@@ -23,3 +23,7 @@ class CheckpointError(LmicError):
 
 class TrainingError(LmicError):
   """Training cannot go on: the loss is not finite, memory or disk ran out."""
+
+
+class BaselineError(LmicError):
+  """Another compressor, run for comparison, failed or lost a bit."""

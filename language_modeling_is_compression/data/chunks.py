@@ -34,8 +34,13 @@ def whole_stream(info: WavInfo, config: DataConfig) -> Stream:
 
 
 def split_stream(stream: Stream, valid_fraction: float) -> tuple[Stream, Stream]:
-  """Splits in time, for training and validation: the last valid_fraction is held out, at least one sample of two."""
-  held_out = max(1, round(stream.num_samples * valid_fraction)) if stream.num_samples > 1 else 0
+  """Splits in time, for training and validation: the last valid_fraction is held out.
+
+  Of two samples or more each side has at least one; a single sample is for training.
+  """
+  held_out = (
+    min(max(1, round(stream.num_samples * valid_fraction)), stream.num_samples - 1) if stream.num_samples else 0
+  )
   middle = stream.last - held_out
   return (
     Stream(info=stream.info, first=stream.first, last=middle),

@@ -121,11 +121,18 @@ class Trainer:
     first. Raises CheckpointError if the model cannot be saved.
     """
     state, failure = self._train(state)
+    held_out = None
+    if failure is None and self._stopper.signal is None:
+      try:
+        held_out = self._validate(state, self._valid_chunks, 'held-out')
+      except jax.errors.JaxRuntimeError as error:
+        failure = explained(error)
+    try:
+      self._save(state, held_out)
+    except CheckpointError as error:
+      raise (CheckpointError(f'{failure}; {error}') if failure else error) from failure
     if failure:
-      self._save(state, None)
       raise failure
-    held_out = self._validate(state, self._valid_chunks, 'held-out') if self._stopper.signal is None else None
-    self._save(state, held_out)
     return Outcome(state, held_out, self._stopper.signal)
 
   def _train(self, state: TrainingState) -> tuple[TrainingState, TrainingError | None]:
@@ -133,6 +140,7 @@ class Trainer:
     first, last = int(state.step), self._config.training_steps
     meter = _Meter(first)
     saved_at = time.monotonic()
+    good = state  # As of the last step whose figures have arrived.
     pending: StepMetrics | None = None
     with tqdm(total=last, initial=first, unit='step', disable=not self._show_progress, dynamic_ncols=True) as bar:
       for done in range(first + 1, last + 1):
@@ -146,26 +154,29 @@ class Trainer:
         log = done % self._config.log_every == 0 or done == last
         validate = self._config.validate_every > 0 and done % self._config.validate_every == 0 and done < last
         save = time.monotonic() - saved_at > 60 * self._config.save_minutes
-        good = state
+        entered = state
         try:
           # The devices work on this step while the figures of the one before are read.
           state, metrics = self._update(state, self._micro_batches.arrange(batch))
           if pending is not None:
             self._account(pending, meter, bar)
+            good = entered
           pending = metrics
           if log or validate or save or self._stopper.signal is not None:
             self._account(pending, meter, bar)
-            pending = None
+            good, pending = state, None
+          # A signal may come between any two lines; one that came too late for this step's figures waits for the next.
+          stop = pending is None and self._stopper.signal is not None
+          if log or stop:
+            self._report(done, meter)
+          if stop:
+            break
+          if validate:
+            self._validate(state, self._valid_chunks.limited(_PERIODIC_CHUNKS), 'validation')
         except TrainingError as error:
-          return state, error
+          return good, error
         except jax.errors.JaxRuntimeError as error:
-          return good, _explained(error)
-        if log or self._stopper.signal is not None:
-          self._report(done, meter)
-        if self._stopper.signal is not None:
-          break
-        if validate:
-          self._validate(state, self._valid_chunks.limited(_PERIODIC_CHUNKS), 'validation')
+          return good, explained(error)
         if save:
           self._save_for_safety(state)
           saved_at = time.monotonic()
@@ -256,9 +267,10 @@ class Trainer:
     return measured
 
 
-def _explained(error: jax.errors.JaxRuntimeError) -> TrainingError:
+def explained(error: jax.errors.JaxRuntimeError) -> TrainingError:
+  """What a user can make of a failure of the devices, most often that memory ran out."""
   reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-  advice = '; try a lower --micro_batch_size' if 'RESOURCE_EXHAUSTED' in reason else ''
+  advice = '; try a lower --micro_batch_size or a smaller model' if 'RESOURCE_EXHAUSTED' in reason else ''
   return TrainingError(f'the device failed: {reason}{advice}')
 
 

@@ -19,7 +19,7 @@ from language_modeling_is_compression.config import DataConfig, ModelConfig, Run
 from language_modeling_is_compression.data.chunks import Chunks, Stream
 from language_modeling_is_compression.errors import AudioFormatError, CheckpointError, ConfigError
 from language_modeling_is_compression.model.transformer import build_transformer
-from language_modeling_is_compression.training.loop import Outcome, Rates, Stopper, Trainer
+from language_modeling_is_compression.training.loop import Outcome, Rates, Stopper, Trainer, explained
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
 from language_modeling_is_compression.training.state import (
@@ -62,16 +62,14 @@ def claimed_outputs(config: RunConfig) -> Iterator[Outputs]:
   outputs = Outputs.of(config)
   try:
     outputs.lock.parent.mkdir(parents=True, exist_ok=True)
-    lock = open(outputs.lock, 'a')  # noqa: SIM115: it stays open as long as the run.
+    lock = open(outputs.lock, 'a')  # noqa: SIM115 (it stays open as long as the run)
   except OSError as error:
     raise ConfigError(f'output_dir: {outputs.lock.parent} cannot be written: {error.strerror}') from error
   with lock:
     if not _locked(lock.fileno()):
       raise ConfigError(f'model_name: another run is writing {outputs.model}; wait for it or choose another name')
     try:
-      for path in (outputs.model, outputs.metrics, outputs.log):
-        if path.exists():
-          path.replace(path.with_name(path.name + '.previous'))
+      _set_aside((outputs.model, outputs.metrics, outputs.log))
       yield outputs
     finally:
       with contextlib.suppress(OSError):
@@ -110,7 +108,10 @@ def train_model(
   )
   transformer = build_transformer(model, data, recompute_layers=micro_batches.recompute_layers)
   optimizer = make_optimizer(training)
-  state = initial_state(transformer, optimizer, seed=training.seed, num_tokens=num_tokens)
+  try:
+    state = initial_state(transformer, optimizer, seed=training.seed, num_tokens=num_tokens)
+  except jax.errors.JaxRuntimeError as error:
+    raise explained(error) from error
   facts = {
     'num_train_files': train_chunks.num_streams,
     'num_valid_files': valid_chunks.num_streams,
@@ -176,6 +177,16 @@ def _start_tracker(
     name = run.wandb_run_name or default_run_name(data, training)
     wandb_run = start_wandb(run.wandb_project, name, outputs.model.parent, config)
   return Tracker(outputs.metrics, wandb_run)
+
+
+def _set_aside(paths: Sequence[Path]) -> None:
+  for path in paths:
+    if path.exists():
+      previous = path.with_name(path.name + '.previous')
+      try:
+        path.replace(previous)
+      except OSError as error:
+        raise ConfigError(f'model_name: {path} cannot become {previous.name}: {error.strerror}') from error
 
 
 def _save_somewhere(path: Path, model: Model) -> None:

@@ -11,11 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from language_modeling_is_compression.data.batches import Batch
 from language_modeling_is_compression.training.loss import code_length
 from language_modeling_is_compression.training.plan import DEVICE_AXIS
+
+_ROWS = PartitionSpec(None, DEVICE_AXIS)  # Of a batch [M, R, ...]: each device has its share of R.
 
 LossFunction = Callable[[hk.Params, jax.Array, jax.Array], jax.Array]
 
@@ -38,9 +40,10 @@ class StepMetrics(NamedTuple):
 def initial_state(
   transformer: hk.Transformed, optimizer: optax.GradientTransformation, *, seed: int, num_tokens: int
 ) -> TrainingState:
-  """seed: any integer >= 0; its 64-bit digest seeds JAX, whose own keys would drop its high bits."""
+  """seed: any integer >= 0; its 32-bit digest seeds JAX, whose own keys would drop its high bits."""
   digest = int(np.random.SeedSequence(seed).generate_state(1, np.uint32)[0])
-  params = transformer.init(jax.random.key(digest), jnp.zeros((1, num_tokens), jnp.int32))
+  # Compiled, since a forward pass would be run for nothing otherwise.
+  params = jax.jit(transformer.init)(jax.random.key(digest), jnp.zeros((1, num_tokens), jnp.int32))
   return TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
 
@@ -71,7 +74,10 @@ def make_update(
     kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), advanced, state)
     return kept, StepMetrics(loss, num_tokens, grad_norm, finite)
 
-  return jax.jit(update)
+  compiled, everywhere = jax.jit(update), NamedSharding(mesh, PartitionSpec())
+  # Where an array is belongs to its type: without the move, which is none from the second step on, that step's state
+  # would be of another type than the first's, and the update compiled twice.
+  return lambda state, batch: compiled(jax.device_put(state, everywhere), batch)
 
 
 def make_code_length(transformer: hk.Transformed, mesh: Mesh) -> Callable[[hk.Params, Batch], jax.Array]:
@@ -91,7 +97,6 @@ def _loss_function(transformer: hk.Transformed) -> LossFunction:
 
 def _over_devices(function: Callable, mesh: Mesh) -> Callable:
   """Runs a function of (params, batch) on every device with its share of each micro-batch's rows."""
-  rows = PartitionSpec(None, DEVICE_AXIS)
   return jax.shard_map(
-    function, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=PartitionSpec(), check_vma=False
+    function, mesh=mesh, in_specs=(PartitionSpec(), _ROWS), out_specs=PartitionSpec(), check_vma=False
   )

@@ -7,14 +7,21 @@ import contextlib
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 _logger = logging.getLogger(__name__)
 
 # Of the figures in `Tracker.log`, those whose smallest value sums up a run.
-_MINIMA = ('loss_nats', 'bits_per_byte', 'bits_per_sample', 'valid/bits_per_byte', 'valid/compression_rate')
+_MINIMA = (
+  'loss_nats',
+  'bits_per_byte',
+  'bits_per_sample',
+  'valid/bits_per_byte',
+  'valid/bits_per_sample',
+  'valid/compression_rate',
+)
 
 
 class Tracker:
@@ -23,10 +30,10 @@ class Tracker:
   def __init__(self, metrics_path: Path, wandb_run: Any = None):
     self._path = metrics_path
     self._wandb_run = wandb_run
+    self._file: TextIO | None = None
     try:
-      self._file = open(metrics_path, 'w', encoding='utf-8')  # noqa: SIM115: open as long as the run.
+      self._file = open(metrics_path, 'w', encoding='utf-8')  # noqa: SIM115 (open as long as the run)
     except OSError as error:
-      self._file = None
       self._lost(error)
 
   def log(self, step: int, figures: Mapping[str, float]) -> None:
@@ -38,35 +45,42 @@ class Tracker:
         self._file.flush()
       except OSError as error:
         self._lost(error)
-    if self._wandb_run:
-      self._with_wandb('log', dict(figures), step=step)
+    self._with_wandb(lambda run: run.log(dict(figures), step=step), 'log')
 
   def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
     """Gives the model file to wandb as an artifact."""
-    if self._wandb_run:
+
+    def log_model(run: Any) -> None:
       import wandb
 
       artifact = wandb.Artifact(model_path.stem, type='model', metadata=dict(metadata))
-      artifact.add_file(str(model_path))
-      self._with_wandb('log_artifact', artifact)
+      artifact.add_file(str(model_path))  # Copies it, so the disk may be full.
+      run.log_artifact(artifact)
+
+    self._with_wandb(log_model, 'the artifact')
 
   def close(self, exit_code: int) -> None:
+    self._close_file()
+    self._with_wandb(lambda run: run.finish(exit_code=exit_code), 'finish')
+
+  def _with_wandb(self, action: Callable[[Any], Any], what: str) -> None:
+    if self._wandb_run is None:
+      return
+    try:
+      action(self._wandb_run)
+    except Exception as error:  # wandb raises errors of many libraries; none is worth a training run.
+      _logger.warning('wandb: %s failed, the run goes on without it: %s', what, error)
+      self._wandb_run = None
+
+  def _close_file(self) -> None:
     if self._file:
       with contextlib.suppress(OSError):
         self._file.close()
-    if self._wandb_run:
-      self._with_wandb('finish', exit_code=exit_code)
-
-  def _with_wandb(self, method: str, *arguments: Any, **options: Any) -> None:
-    try:
-      getattr(self._wandb_run, method)(*arguments, **options)
-    except Exception as error:  # wandb raises errors of many libraries; none is worth a training run.
-      _logger.warning('wandb: %s failed, the run goes on without it: %s', method, error)
-      self._wandb_run = None
+    self._file = None
 
   def _lost(self, error: OSError) -> None:
     _logger.warning('%s: cannot be written, metrics are lost: %s', self._path, error.strerror)
-    self._file = None
+    self._close_file()
 
 
 def start_wandb(project: str, name: str, output_dir: Path, config: Mapping[str, Any]) -> Any:

@@ -1,0 +1,47 @@
+# Everything below sets itself up in .venv, from the lock file; nothing else has to be installed but Python and make.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint format lock clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: $(READY) ## Make the virtual environment in .venv
+
+# The marker is touched last, so an installation that was interrupted is started again.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+demo: $(READY) ## Train a small model on real speech for about three minutes and compare it with gzip, lzma and FLAC
+	@$(RUN) examples/demo.py
+
+test: $(READY) lint ## Run the tests (a few minutes)
+	$(RUN) -m pytest -q
+
+test-slow: $(READY) ## Run the tests that take long: kills, memory, matrices of subprocesses
+	$(RUN) -m pytest -q -m slow
+
+lint: $(READY) ## Check format, style, types and the direction of imports
+	$(VENV)/bin/ruff format --check --quiet .
+	$(VENV)/bin/ruff check --quiet .
+	$(VENV)/bin/mypy --no-error-summary
+	$(VENV)/bin/lint-imports --no-logo > /dev/null || $(VENV)/bin/lint-imports
+
+format: $(READY) ## Format the code
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+lock: $(READY) ## Choose the newest allowed versions and write requirements.lock
+	$(RUN) -m pip install --quiet uv
+	$(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --group dev --group build --output-file requirements.lock pyproject.toml
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) demo .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,74 @@
+"""Trains a small model on examples/audio and compares it with other compressors: python examples/demo.py.
+
+Run it from the root of the repository, or as `make demo`. Everything it prints is measured while it runs.
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import data_paths
+import train_audio
+from language_modeling_is_compression import Model, load_model
+from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
+from language_modeling_is_compression.baselines import standard_baselines
+from language_modeling_is_compression.data.chunks import Chunks, read_tokens, whole_stream
+
+_ROOT = Path(__file__).resolve().parents[1]
+_AUDIO = _ROOT / 'examples' / 'audio'
+
+
+def main() -> int:
+  """Returns the exit code of the training, 0 if all went well."""
+  output_dir = _ROOT / 'demo'
+  print(f'Training on {_AUDIO / "train"}; Ctrl-C stops it and keeps what it has learnt.', file=sys.stderr)
+  flags = [
+    '--config',
+    str(_ROOT / 'configs' / 'demo.toml'),
+    '--audio_dir',
+    str(_AUDIO),
+    '--output_dir',
+    str(output_dir),
+  ]
+  code = train_audio.main(flags)
+  if code not in (0, 130):
+    return code
+  model = load_model(output_dir / 'demo.npz')
+  infos = [read_wav_info(path) for path in data_paths.get_valid_paths(_AUDIO)]
+  _print_table(model, infos)
+  return code
+
+
+def _print_table(model: Model, infos: list[WavInfo]) -> None:
+  config = model.data_config
+  files = [(read_tokens(info, 0, info.num_frames, config), info.sample_rate_hz) for info in infos]
+  num_samples = sum(len(samples) for samples, _ in files)
+  model_bits = sum(_code_length_bits(model, info) for info in infos)
+  rows = [(f'this model, {model.num_parameters:,} parameters *', model_bits)]
+  for baseline in standard_baselines():
+    rows.append((baseline.name, 8 * sum(baseline.compressed_bytes(samples, rate) for samples, rate in files)))
+  print(f'\n{len(files)} held-out files, {num_samples:,} samples of {config.sample_bits} bits\n')
+  print(f'{"":<44}{"bits per sample":>16}{"compression rate":>18}')
+  for name, bits in sorted(rows, key=lambda row: row[1]):
+    print(f'{name:<44}{bits / num_samples:>16.3f}{bits / num_samples / config.sample_bits:>18.1%}')
+  print('\nCompression rate is compressed / raw size of the samples, lower is better; the model itself is not counted.')
+  print('* Code length of the held-out samples, which an entropy coder reaches to within a fraction of a percent.')
+  print('  The others: size of the output, file by file, decoded and compared.')
+
+
+def _code_length_bits(model: Model, info: WavInfo) -> float:
+  """Sum of -log2 p of a file's samples."""
+  nats = 0.0
+  chunks = Chunks([whole_stream(info, model.data_config)], model.data_config)
+  for index in range(len(chunks)):
+    tokens = chunks[index]
+    padded = np.pad(tokens, (0, chunks.max_tokens - len(tokens)))  # One shape, one compilation.
+    log_probs = model.log_probs(padded[None])[0, : len(tokens)]
+    nats -= float(np.take_along_axis(log_probs, tokens[:, None].astype(int), axis=1).sum(dtype=np.float64))
+  return nats / math.log(2)
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,122 @@
+"""What a step reads depends on seed and step alone, an epoch is everything once, and damage costs only itself."""
+
+import logging
+
+import numpy as np
+import pytest
+from wav_builder import build_wav, pcm_bytes
+
+from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.config import DataConfig
+from language_modeling_is_compression.data import batches
+from language_modeling_is_compression.data.batches import training_batch, validation_batches
+from language_modeling_is_compression.data.chunks import Chunks, whole_stream
+
+CHUNK = 4
+# Of 11 chunks, and the first of the next epoch: runs that go on on another machine rely on it.
+ORDER_OF_SEED_5 = [3, 10, 6, 2, 4, 5, 7, 0, 9, 8, 1, 2]
+
+
+@pytest.fixture
+def chunks(tmp_path):
+  return make_chunks(tmp_path, [7, 4, 20, 9])
+
+
+def make_chunks(folder, lengths: list[int], **settings) -> Chunks:
+  """Chunks of files of so many frames, every chunk beginning with its own number; rows of CHUNK samples."""
+  config = DataConfig(chunk_size=CHUNK, **settings)
+  streams, number = [], 0
+  for index, num_frames in enumerate(lengths):
+    samples = np.zeros(num_frames, np.int64)
+    starts = samples[::CHUNK]
+    starts[:] = np.arange(number, number + len(starts)) - 128
+    number += len(starts)
+    path = folder / f'{index}.wav'
+    path.write_bytes(build_wav(pcm_bytes(samples << 8, 16)))
+    streams.append(whole_stream(read_wav_info(path), config))
+  return Chunks(streams, config)
+
+
+def read(chunks: Chunks, *, step: int, batch_size: int = 3, seed: int = 5, num_tokens: int = CHUNK) -> batches.Batch:
+  return training_batch(chunks, num_tokens=num_tokens, batch_size=batch_size, seed=seed, step=step)
+
+
+def numbers(chunks: Chunks, steps: range, **options) -> list[int]:
+  return [int(row[0]) for step in steps for row in read(chunks, step=step, **options).tokens]
+
+
+def test_a_batch_is_a_function_of_seed_and_step(chunks):
+  in_order = [read(chunks, step=step) for step in range(12)]
+  batches._order.cache_clear()
+  for step in (11, 3, 0, 7):
+    again = read(chunks, step=step)
+    np.testing.assert_array_equal(again.tokens, in_order[step].tokens)
+    np.testing.assert_array_equal(again.lengths, in_order[step].lengths)
+
+
+def test_the_order_is_the_same_on_every_machine(chunks):
+  assert len(chunks) == 11
+  assert numbers(chunks, range(4), batch_size=3, seed=5) == ORDER_OF_SEED_5
+
+
+@pytest.mark.parametrize('batch_size', [1, 3, 11, 25])
+def test_every_epoch_is_everything_once_in_an_order_of_its_own(chunks, batch_size):
+  total = len(chunks)
+  order = numbers(chunks, range(-(-3 * total // batch_size)), batch_size=batch_size)
+  epochs = [order[total * epoch : total * (epoch + 1)] for epoch in range(3)]
+  assert all(sorted(epoch) == list(range(total)) for epoch in epochs)
+  assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+  # The batch size only cuts the order.
+  assert order[:total] == numbers(chunks, range(total), batch_size=1)
+
+
+def test_seeds_give_other_orders(chunks):
+  orders = {tuple(numbers(chunks, range(11), batch_size=1, seed=seed)) for seed in (0, 1, 2, 2**32, 2**64, 2**70)}
+  assert len(orders) == 6
+
+
+def test_rows_are_padded_and_their_lengths_told(chunks):
+  batch = read(chunks, step=0, batch_size=11, num_tokens=6)
+  assert batch.tokens.shape == (11, 6) and batch.tokens.dtype == np.uint8 and batch.lengths.dtype == np.int32
+  assert sorted(batch.lengths) == [1, 3] + [4] * 9
+  for row, length in zip(batch.tokens, batch.lengths, strict=True):
+    np.testing.assert_array_equal(row[length:], 0)
+    np.testing.assert_array_equal(row[1:length], 128)
+
+
+def test_wide_tokens(tmp_path):
+  chunks = make_chunks(tmp_path, [5], use_16bit=True, tokenization='sample')
+  batch = read(chunks, step=0, batch_size=2)
+  assert batch.tokens.dtype == np.uint16
+  assert sorted(batch.tokens[:, 0]) == [0, 256]
+
+
+def test_validation_is_everything_once_in_order(chunks):
+  for batch_size in (1, 4, 11, 16):
+    rows = list(validation_batches(chunks, num_tokens=CHUNK, batch_size=batch_size))
+    assert all(batch.tokens.shape == (batch_size, CHUNK) and len(batch.lengths) == batch_size for batch in rows)
+    tokens = np.concatenate([batch.tokens for batch in rows])
+    lengths = np.concatenate([batch.lengths for batch in rows])
+    np.testing.assert_array_equal(tokens[:11, 0], np.arange(11))
+    np.testing.assert_array_equal(lengths[:11], [len(chunk) for chunk in chunks])
+    assert lengths.sum() == 40
+    np.testing.assert_array_equal(lengths[11:], 0)
+    np.testing.assert_array_equal(tokens[11:], 0)
+
+
+def test_validation_of_nothing(tmp_path):
+  assert list(validation_batches(make_chunks(tmp_path, []), num_tokens=CHUNK, batch_size=2)) == []
+
+
+def test_a_chunk_that_cannot_be_read_any_more_is_left_out(chunks, tmp_path, caplog):
+  (tmp_path / '2.wav').unlink()
+  with caplog.at_level(logging.WARNING):
+    (batch,) = validation_batches(chunks, num_tokens=CHUNK, batch_size=11)
+  np.testing.assert_array_equal(batch.lengths, [4, 3, 4, 0, 0, 0, 0, 0, 4, 4, 1])
+  np.testing.assert_array_equal(batch.tokens[3:8], 0)
+  np.testing.assert_array_equal(batch.tokens[8:, 0], [8, 9, 10])
+  messages = [record.getMessage() for record in caplog.records]
+  assert len(messages) == 5
+  assert all('2.wav: cannot be read' in message for message in messages)
+  assert [message.partition(':')[0] for message in messages] == [f'chunk {index} is left out' for index in range(3, 8)]
+  assert sorted(read(chunks, step=0, batch_size=11).lengths) == [0] * 5 + [1, 3, 4, 4, 4, 4]
