@@ -41,6 +41,11 @@ def _fraction(name: str, value: float) -> None:
     raise ConfigError(f'{name}: expected a fraction between 0 and 1, got {value}')
 
 
+def _named(name: str, value: str) -> None:
+  if not value:
+    raise ConfigError(f'{name}: expected a name, got none')
+
+
 def _file_stem(name: str, value: str) -> None:
   if not value or value in ('.', '..') or any(character in value for character in '/\\\0\n\r'):
     raise ConfigError(f'{name}: expected a plain file name without a folder, got {value!r}')
@@ -161,8 +166,8 @@ class TrainingConfig(Settings):
 class RunConfig(Settings):
   """Where a run reads and writes."""
 
-  audio_dir: str = setting(help='folder of WAV files, searched with its subfolders')
-  output_dir: str = setting('./', help='folder for the model and its logs, created if missing')
+  audio_dir: str = setting(check=_named, help='folder of WAV files, searched with its subfolders')
+  output_dir: str = setting('./', check=_named, help='folder for the model and its logs, created if missing')
   model_name: str = setting('audio_model', check=_file_stem, help='base name of what is written: NAME.npz and others')
   wandb_project: str | None = setting(None, help='log to this Weights & Biases project')
   wandb_run_name: str | None = setting(

@@ -114,6 +114,11 @@ def test_a_file_where_a_folder_should_be(folder, capsys):
   assert f'{folder}/a.wav: expected a folder of WAV files, got a file' in line
 
 
+def test_a_folder_without_a_name(capsys):
+  # What "$AUDIO" gives when it was never set: not the folder that the user happens to be in.
+  assert 'audio_dir: expected a name, got none' in _refused(capsys, '--audio_dir', '')
+
+
 def test_a_folder_without_wavs(tmp_path, capsys):
   (tmp_path / 'notes.txt').write_text('no audio here')
   assert f'{tmp_path}: expected WAV files to train on, found none' in _refused(capsys, '--audio_dir', tmp_path)
@@ -168,14 +173,16 @@ def test_the_command_itself_says_one_line_and_exits_2(folder, tmp_path, flags):
 
 
 def test_help_shows_every_flag_and_default(tmp_path):
-  done = finish(command('--help'), {**environment(tmp_path), 'COLUMNS': '300'})
+  done = finish(command('--help'), environment(tmp_path))
   assert (done.returncode, done.stderr) == (0, '')
-  lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith('  --')}
+  # One entry from each flag to the next, its line breaks taken out.
+  entries = {entry.split()[0]: ' '.join(entry.split()) for entry in done.stdout.split('\n  --')[1:]}
   for kind in (RunConfig, DataConfig, ModelConfig, TrainingConfig):
     for name, field in kind.__dataclass_fields__.items():
       shown = isinstance(field.default, (int, float, str)) and field.default is not False
-      assert not shown or f'(default: {field.default})' in lines[f'--{name}'], name
-  assert '(required)' in lines['--audio_dir']
+      assert not shown or f'(default: {field.default})' in entries[name]
+      assert field.metadata['help'] in entries[name]
+  assert '(required)' in entries['audio_dir']
 
 
 @pytest.mark.parametrize(
