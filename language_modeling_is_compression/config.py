@@ -156,7 +156,11 @@ class TrainingConfig(Settings):
   num_chunks: int = setting(488281, check=_positive, help='train on at most so many chunks, spread over all files')
   valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out for validation')
   log_every: int = setting(100, check=_positive, help='steps between two lines in the log and the metrics')
-  validate_every: int = setting(0, check=_non_negative, help='steps between two validations; 0: only at the end')
+  validate_every: int = setting(
+    0,
+    check=_non_negative,
+    help='steps between two validations, on at most 1024 held-out chunks; 0: only at the end, on all',
+  )
   save_minutes: float = setting(
     10.0, check=_positive_finite, help='minutes between two saves of the model, so that a killed run leaves one'
   )

@@ -5,9 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import train_audio
 from training_runs import command, environment, finish, write_tone
 
+import train_audio
 from language_modeling_is_compression.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 
 
@@ -172,16 +172,20 @@ def test_the_command_itself_says_one_line_and_exits_2(folder, tmp_path, flags):
   assert re.fullmatch(r'train_audio\.py: error: .+\n', done.stderr)
 
 
+def _squeezed(text: str) -> str:
+  return ''.join(text.split())
+
+
 def test_help_shows_every_flag_and_default(tmp_path):
   done = finish(command('--help'), environment(tmp_path))
   assert (done.returncode, done.stderr) == (0, '')
-  # One entry from each flag to the next, its line breaks taken out.
-  entries = {entry.split()[0]: ' '.join(entry.split()) for entry in done.stdout.split('\n  --')[1:]}
+  # One entry from each flag to the next, without the white space, since lines are broken at hyphens too.
+  entries = {entry.split()[0]: _squeezed(entry) for entry in done.stdout.split('\n  --')[1:]}
   for kind in (RunConfig, DataConfig, ModelConfig, TrainingConfig):
     for name, field in kind.__dataclass_fields__.items():
       shown = isinstance(field.default, (int, float, str)) and field.default is not False
-      assert not shown or f'(default: {field.default})' in entries[name]
-      assert field.metadata['help'] in entries[name]
+      assert not shown or f'(default:{field.default})' in entries[name]
+      assert _squeezed(field.metadata['help']) in entries[name]
   assert '(required)' in entries['audio_dir']
 
 
