@@ -1,0 +1,356 @@
+"""The exact network on CPUs: one compiled step for many lanes, in integers of 16, 32 and 64 bits.
+
+Shapes: L lanes, T tokens, N layers, E embedding_dim, H heads, D = E / H, W attention window, F feed-forward width,
+V vocabulary, P places of a token in a sample.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from language_modeling_is_compression.inference.exact import (
+  EXP_BITS,
+  LOG_BITS,
+  MAX_INT16,
+  MAX_LOG,
+  MAX_STREAM,
+  NORM_BITS,
+  PRECISION_BITS,
+  STREAM_BITS,
+  ExactNetwork,
+  exp2_table,
+)
+
+_EPSILON = (1 << (2 * STREAM_BITS)) // 1_000_000
+_RECIPROCAL_BITS = 45
+_LOGIT_BITS = 30  # Fractional bits of a logit's power of two: what is 2**-30 of the largest counts as nothing.
+_MASS_BITS = 38
+_FRACTION = (1 << LOG_BITS) - 1
+
+_compiled = numba.njit(cache=True, nogil=True, error_model='numpy')
+
+
+class _Network(NamedTuple):
+  """An `ExactNetwork` as arrays over its layers. shifts: int64 [N, 7], in the order of the layers' fields."""
+
+  embedding: np.ndarray  # int32 [P, V, E]
+  queries: np.ndarray  # int16 [N, E, E], also keys, values and attention_output
+  keys: np.ndarray
+  values: np.ndarray
+  attention_output: np.ndarray
+  feed_forward_in: np.ndarray  # int16 [N, E, F]
+  feed_forward_out: np.ndarray  # int16 [N, F, E]
+  shifts: np.ndarray
+  # int32 [N, H, 2 W]: the biases from lag 0 to lag W - 1 stand backwards, twice, so that the slots of a ring have
+  # theirs in one piece wherever the newest key is.
+  slot_bias: np.ndarray
+  output: np.ndarray  # int16 [E, V]
+  output_shift: int
+  output_bias: np.ndarray  # int32 [V]
+  query_limit: int
+  num_heads: int
+  first_token: int
+  exp2: np.ndarray  # int32 [1 << LOG_BITS]
+
+
+class _Lanes(NamedTuple):
+  """What lanes remember. Keys and values stand in rings, slot t % W for the token at position t."""
+
+  keys: np.ndarray  # int16 [L, N, E, W]
+  values: np.ndarray
+  position: np.ndarray  # int64 [L]: tokens that came so far
+  last: np.ndarray  # int64 [L]: the last of them
+
+
+class CompiledPredictor:
+  """Next-token distributions of an exact network, computed on the CPU."""
+
+  def __init__(self, network: ExactNetwork):
+    self._network = _stacked(network)
+    self.vocab_size = network.vocab_size
+
+  def intervals(self, tokens: np.ndarray) -> np.ndarray:
+    """The intervals of given tokens [L, T], each row from its beginning: uint32 [L, T, 2], start and size."""
+    num_lanes, num_tokens = tokens.shape
+    found = np.empty((num_lanes, num_tokens, 2), np.uint32)
+    _intervals(self._network, self._new_lanes(1), np.ascontiguousarray(tokens, np.int64), found)
+    return found
+
+  def lanes(self, num_lanes: int) -> 'CompiledLanes':
+    return CompiledLanes(self._network, self._new_lanes(num_lanes), self.vocab_size)
+
+  def _new_lanes(self, num_lanes: int) -> _Lanes:
+    num_layers, _, window = self._network.slot_bias.shape
+    shape = (num_lanes, num_layers, self._network.embedding.shape[2], window // 2)
+    return _Lanes(
+      keys=np.zeros(shape, np.int16),
+      values=np.zeros(shape, np.int16),
+      position=np.zeros(num_lanes, np.int64),
+      last=np.full(num_lanes, self._network.first_token, np.int64),
+    )
+
+
+class CompiledLanes:
+  """Lanes in step: `cdfs` of the next tokens, then `push` what they were."""
+
+  def __init__(self, network: _Network, lanes: _Lanes, vocab_size: int):
+    self._network = network
+    self._lanes = lanes
+    self._cdfs = np.empty((len(lanes.last), vocab_size + 1), np.uint32)
+
+  def cdfs(self) -> np.ndarray:
+    """uint32 [L, V + 1], from 0 to 1 << PRECISION_BITS, each symbol at least 1; valid until the next call."""
+    _next_cdfs(self._network, self._lanes, self._cdfs)
+    return self._cdfs
+
+  def push(self, tokens: np.ndarray) -> None:
+    self._lanes.last[:] = tokens
+
+
+def _stacked(network: ExactNetwork) -> _Network:
+  layers = network.layers
+  bias = np.stack([layer.lag_bias for layer in layers])
+  backwards = np.roll(bias[:, :, ::-1], 1, axis=2)  # Lag 0, W - 1, W - 2, ..., 1.
+
+  def stack(name: str) -> np.ndarray:
+    return np.stack([getattr(layer, name).weights for layer in layers])
+
+  return _Network(
+    embedding=network.embedding,
+    queries=stack('queries'),
+    keys=stack('keys'),
+    values=stack('values'),
+    attention_output=stack('attention_output'),
+    feed_forward_in=stack('feed_forward_in'),
+    feed_forward_out=stack('feed_forward_out'),
+    shifts=np.array(
+      [
+        [
+          layer.queries.shift,
+          layer.keys.shift,
+          layer.values.shift,
+          layer.score_shift,
+          layer.attention_output.shift,
+          layer.feed_forward_in.shift,
+          layer.feed_forward_out.shift,
+        ]
+        for layer in layers
+      ],
+      np.int64,
+    ),
+    slot_bias=np.ascontiguousarray(np.concatenate([backwards, backwards], axis=2)),
+    output=network.output.weights,
+    output_shift=network.output.shift,
+    output_bias=network.output_bias,
+    query_limit=network.query_limit,
+    num_heads=network.num_heads,
+    first_token=network.first_token,
+    exp2=exp2_table(),
+  )
+
+
+@_compiled
+def _intervals(net, lane, tokens, found):
+  """Runs the rows of tokens one after another through a single lane."""
+  cdfs = np.empty((1, net.embedding.shape[1] + 1), np.uint32)
+  for row in range(tokens.shape[0]):
+    lane.position[0] = 0
+    lane.last[0] = net.first_token
+    for t in range(tokens.shape[1]):
+      _next_cdfs(net, lane, cdfs)
+      token = tokens[row, t]
+      found[row, t, 0] = cdfs[0, token]
+      found[row, t, 1] = cdfs[0, token + 1] - cdfs[0, token]
+      lane.last[0] = token
+
+
+@_compiled
+def _next_cdfs(net, lanes, cdfs):
+  """Takes each lane's last token in and writes the next one's cdf."""
+  width = net.embedding.shape[2]
+  stream = np.empty(width, np.int32)
+  normed = np.empty(width, np.int16)
+  sums = np.empty(max(net.feed_forward_in.shape[2], net.embedding.shape[1]), np.int32)
+  for lane in range(len(lanes.last)):
+    t = lanes.position[lane]
+    place = (t - 1) % net.embedding.shape[0]
+    stream[:] = net.embedding[place, lanes.last[lane]]
+    for layer in range(net.shifts.shape[0]):
+      _norm(stream, normed)
+      _attend(net, layer, lanes.keys[lane, layer], lanes.values[lane, layer], t, normed, stream)
+      _norm(stream, normed)
+      _feed_forward(net, layer, normed, stream)
+    _norm(stream, normed)
+    _multiply(normed, net.output, sums)
+    _cdf(sums, net.output_shift, net.output_bias, net.exp2, cdfs[lane])
+    lanes.position[lane] = t + 1
+
+
+@_compiled
+def _norm(stream, normed):
+  """normed = stream over its root mean square, NORM_BITS."""
+  width = len(stream)
+  squares = np.int64(0)
+  for i in range(width):
+    squares += np.int64(stream[i]) * np.int64(stream[i])
+  root = _integer_root(squares + _EPSILON * width)
+  reciprocal = (_integer_root(np.int64(width) << 44) << 20) // root
+  for i in range(width):
+    value = (np.int64(stream[i]) * reciprocal + (1 << 30)) >> 31
+    normed[i] = min(max(value, -MAX_INT16), MAX_INT16)
+
+
+@_compiled
+def _integer_root(square):
+  """floor(sqrt(square)) for 0 <= square < 2**62."""
+  root = np.int64(np.sqrt(np.float64(square)))  # At most 1 off, since a float has 53 bits.
+  while root * root > square:
+    root -= 1
+  while (root + 1) * (root + 1) <= square:
+    root += 1
+  return root
+
+
+@_compiled
+def _attend(net, layer, keys, values, t, normed, stream):
+  """Adds the attention of the token at position t to its stream, and its key and value to the rings [E, W]."""
+  width, window = keys.shape
+  head_dim = width // net.num_heads
+  slot = t % window
+  count = min(t + 1, window)
+  sums = np.empty(width, np.int32)
+  queries = np.empty(width, np.int32)
+  _multiply(normed, net.queries[layer], sums)
+  for i in range(width):
+    queries[i] = _limited(sums[i], net.shifts[layer, 0], net.query_limit)
+  _multiply(normed, net.keys[layer], sums)
+  for i in range(width):
+    keys[i, slot] = _limited(sums[i], net.shifts[layer, 1], net.query_limit)
+  _multiply(normed, net.values[layer], sums)
+  for i in range(width):
+    values[i, slot] = _limited(sums[i], net.shifts[layer, 2], MAX_INT16)
+
+  mixed = np.empty(width, np.int16)
+  scores = np.empty(count, np.int32)
+  weights = np.empty(count, np.int16)
+  for head in range(net.num_heads):
+    scores[:] = 0
+    for i in range(head * head_dim, (head + 1) * head_dim):
+      query = queries[i]
+      for j in range(count):
+        scores[j] = np.int32(scores[j] + np.int32(query * np.int32(keys[i, j])))
+    _add_bias(scores, net.shifts[layer, 3], net.slot_bias[layer, head, window - slot : window - slot + count])
+    _softmax(scores, net.exp2, weights)
+    for i in range(head * head_dim, (head + 1) * head_dim):
+      total = np.int32(0)
+      for j in range(count):
+        total = np.int32(total + np.int32(np.int32(weights[j]) * np.int32(values[i, j])))
+      mixed[i] = _limited(total, EXP_BITS, MAX_INT16)
+  _multiply(mixed, net.attention_output[layer], sums)
+  _add(sums, net.shifts[layer, 4], stream)
+
+
+@_compiled
+def _add_bias(scores, shift, bias):
+  for j in range(len(scores)):
+    scores[j] = _limited(scores[j], shift, MAX_LOG) + bias[j]
+
+
+@_compiled
+def _softmax(scores, exp2, weights):
+  """weights = 2**scores over their sum, EXP_BITS, cut to 16 bits."""
+  largest = scores[0]
+  for j in range(1, len(scores)):
+    largest = max(largest, scores[j])
+  total = np.int64(0)
+  for j in range(len(scores)):
+    power = _power(largest - scores[j], exp2)
+    scores[j] = power
+    total += power
+  reciprocal = (np.int64(1) << _RECIPROCAL_BITS) // total
+  for j in range(len(scores)):
+    weight = (scores[j] * reciprocal + (1 << 29)) >> (_RECIPROCAL_BITS - EXP_BITS)
+    weights[j] = min(weight, MAX_INT16)
+
+
+@_compiled
+def _power(distance, exp2):
+  """2**(EXP_BITS - distance / 2**LOG_BITS), for distance >= 0."""
+  return exp2[distance & _FRACTION] >> min(distance >> LOG_BITS, 31)
+
+
+@_compiled
+def _feed_forward(net, layer, normed, stream):
+  sums = np.empty(net.feed_forward_in.shape[2], np.int32)
+  squares = np.empty(len(sums), np.int16)
+  _multiply(normed, net.feed_forward_in[layer], sums)
+  for i in range(len(sums)):
+    value = max(np.int64(0), _limited(sums[i], net.shifts[layer, 5], MAX_INT16))
+    squares[i] = min((value * value + (1 << (EXP_BITS - 1))) >> EXP_BITS, MAX_INT16)
+  out = np.empty(len(stream), np.int32)
+  _multiply(squares, net.feed_forward_out[layer], out)
+  _add(out, net.shifts[layer, 6], stream)
+
+
+@_compiled
+def _cdf(sums, shift, bias, exp2, cdf):
+  """Turns an output layer's sums [>= V] into a cdf [V + 1]; every symbol has at least 1, the likeliest what is over."""
+  vocab_size = len(bias)
+  likeliest, largest = 0, np.int64(-4) * MAX_LOG
+  for v in range(vocab_size):
+    logit = _limited(sums[v], shift, MAX_LOG) + bias[v]
+    sums[v] = logit
+    if logit > largest:
+      likeliest, largest = v, logit
+  total = np.int64(0)
+  for v in range(vocab_size):
+    distance = largest - sums[v]
+    power = (np.int64(exp2[distance & _FRACTION]) << (_LOGIT_BITS - EXP_BITS)) >> min(distance >> LOG_BITS, 31)
+    sums[v] = power
+    total += power
+  shared = (np.int64(1) << PRECISION_BITS) - vocab_size
+  reciprocal = (shared << _MASS_BITS) // total
+  below = np.int64(0)
+  for v in range(vocab_size):
+    below += 1 + ((sums[v] * reciprocal) >> _MASS_BITS)
+  over = (np.int64(1) << PRECISION_BITS) - below
+  below = np.int64(0)
+  for v in range(vocab_size):
+    cdf[v] = below
+    below += 1 + ((sums[v] * reciprocal) >> _MASS_BITS)
+    if v == likeliest:
+      below += over
+  cdf[vocab_size] = below
+
+
+@_compiled
+def _add(sums, shift, stream):
+  for i in range(len(stream)):
+    stream[i] = min(max(np.int64(stream[i]) + _shifted(sums[i], shift), -MAX_STREAM), MAX_STREAM)
+
+
+@_compiled
+def _limited(value, shift, limit):
+  return min(max(_shifted(value, shift), -limit), limit)
+
+
+@_compiled
+def _shifted(value, shift):
+  """value / 2**shift to the nearest integer, ties upwards."""
+  wide = np.int64(value)
+  if shift > 0:
+    return (wide + (np.int64(1) << (shift - 1))) >> shift
+  return wide << -shift
+
+
+@_compiled
+def _multiply(x, weights, sums):
+  """sums [N] = x [K] @ weights [K, N], all in 32 bits, which the weights' bound allows."""
+  depth, width = weights.shape
+  sums[:width] = 0
+  for k in range(depth):
+    factor = np.int32(x[k])
+    if factor != 0:
+      for n in range(width):
+        sums[n] = np.int32(sums[n] + np.int32(np.int32(weights[k, n]) * factor))
