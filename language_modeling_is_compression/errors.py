@@ -21,6 +21,18 @@ class CheckpointError(LmicError):
   """A model file is missing, damaged, hostile or of another kind."""
 
 
+class FormatError(LmicError):
+  """A file is not a compressed file of this package, of another version, or damaged."""
+
+
+class DamageError(FormatError):
+  """One chunk of a compressed file is damaged; the others need not be."""
+
+
+class ModelMismatchError(LmicError):
+  """A compressed file was written with another model, or a model cannot code files."""
+
+
 class TrainingError(LmicError):
   """Training cannot go on: the loss is not finite, memory or disk ran out."""
 

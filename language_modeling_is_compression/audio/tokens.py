@@ -134,6 +134,26 @@ def samples_from_bytes(tokens: np.ndarray, sample_bytes: int) -> np.ndarray:
   return wide.reshape(-1).view('>u4').astype(np.uint32)
 
 
+def planes_from_frames(raw: np.ndarray, *, signed: bool) -> np.ndarray:
+  """Byte tokens of PCM as it stands in a file, a plane for each byte of a sample, the high bytes first.
+
+  raw: uint8 [N, C, S], little-endian. signed: two's complement, which becomes offset binary; else only the order changes.
+  Returns uint8 [C, S, N].
+  """
+  planes = raw.transpose(1, 2, 0)[:, ::-1].copy()
+  if signed:
+    planes[:, 0] ^= 0x80
+  return planes
+
+
+def frames_from_planes(planes: np.ndarray, *, signed: bool) -> np.ndarray:
+  """Inverse of `planes_from_frames`: uint8 [N, C, S] from planes [C, S, N]."""
+  raw = planes.transpose(2, 0, 1)[:, :, ::-1].copy()
+  if signed:
+    raw[:, :, -1] ^= 0x80
+  return raw
+
+
 def _to_bits(samples: np.ndarray, from_bits: int, to_bits: int) -> np.ndarray:
   """Signed samples of from_bits bits as int32 of to_bits bits (at most 16): shifted, rounding down."""
   if from_bits not in (8, 16, 24, 32):

@@ -144,6 +144,33 @@ def read_frames(info: WavInfo, start: int, stop: int) -> np.ndarray:
   return samples.reshape(-1, info.num_channels)
 
 
+def wav_header(
+  *, encoding: str, sample_bytes: int, num_channels: int, sample_rate_hz: int, num_frames: int
+) -> bytes:
+  """A header for so many frames, which follow it: plain where two channels of 16 bits suffice, else EXTENSIBLE.
+
+  Above 4 GiB the sizes are those of a stream whose end nobody knows, which every reader here and elsewhere takes.
+  """
+  frame_bytes = num_channels * sample_bytes
+  bits = 8 * sample_bytes
+  tag = next(tag for tag, name in _ENCODINGS.items() if name == encoding)
+  extended = num_channels > 2 or (encoding == 'int' and sample_bytes > 2)
+  bytes_per_second = min(sample_rate_hz * frame_bytes, _UNKNOWN_SIZE)
+  fields = struct.pack(
+    '<HHIIHH', _EXTENSIBLE if extended else tag, num_channels, sample_rate_hz, bytes_per_second, frame_bytes, bits
+  )
+  if extended:
+    fields += struct.pack('<HHIH', 22, bits, 0, tag) + _SUB_FORMAT_TAIL
+  data_bytes = num_frames * frame_bytes
+  riff_bytes = 4 + 8 + len(fields) + 8 + data_bytes
+  return (
+    struct.pack('<4sI4s', b'RIFF', min(riff_bytes, _UNKNOWN_SIZE), b'WAVE')
+    + struct.pack('<4sI', b'fmt ', len(fields))
+    + fields
+    + struct.pack('<4sI', b'data', min(data_bytes, _UNKNOWN_SIZE))
+  )
+
+
 class _Riff:
   """An open RIFF file, read through a window of a few KiB: most headers cost one system call.
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.inference.exact import (
   EXP_BITS,
   LOG_BITS,
@@ -16,7 +17,6 @@ from language_modeling_is_compression.inference.exact import (
   MAX_LOG,
   MAX_STREAM,
   NORM_BITS,
-  PRECISION_BITS,
   STREAM_BITS,
   ExactNetwork,
   exp2_table,
@@ -64,48 +64,48 @@ class _Lanes(NamedTuple):
 
 
 class CompiledPredictor:
-  """Next-token distributions of an exact network, computed on the CPU."""
+  """The `Predictor` of an exact network, computed on the CPU."""
+
+  rows_together = False
 
   def __init__(self, network: ExactNetwork):
-    self._network = _stacked(network)
+    self.identity = network.identity()
     self.vocab_size = network.vocab_size
+    self.places = network.places
+    self._network = _stacked(network)
 
-  def intervals(self, tokens: np.ndarray) -> np.ndarray:
-    """The intervals of given tokens [L, T], each row from its beginning: uint32 [L, T, 2], start and size."""
-    num_lanes, num_tokens = tokens.shape
-    found = np.empty((num_lanes, num_tokens, 2), np.uint32)
-    _intervals(self._network, self._new_lanes(1), np.ascontiguousarray(tokens, np.int64), found)
+  def intervals(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    found = np.zeros((*tokens.shape, 2), np.uint32)
+    _intervals(self._network, _new_lanes(self._network, 1), tokens, lengths, found)
     return found
 
-  def lanes(self, num_lanes: int) -> 'CompiledLanes':
-    return CompiledLanes(self._network, self._new_lanes(num_lanes), self.vocab_size)
-
-  def _new_lanes(self, num_lanes: int) -> _Lanes:
-    num_layers, _, window = self._network.slot_bias.shape
-    shape = (num_lanes, num_layers, self._network.embedding.shape[2], window // 2)
-    return _Lanes(
-      keys=np.zeros(shape, np.int16),
-      values=np.zeros(shape, np.int16),
-      position=np.zeros(num_lanes, np.int64),
-      last=np.full(num_lanes, self._network.first_token, np.int64),
-    )
+  def lanes(self, num_lanes: int) -> '_CompiledLanes':
+    return _CompiledLanes(self._network, num_lanes, self.vocab_size)
 
 
-class CompiledLanes:
-  """Lanes in step: `cdfs` of the next tokens, then `push` what they were."""
-
-  def __init__(self, network: _Network, lanes: _Lanes, vocab_size: int):
+class _CompiledLanes:
+  def __init__(self, network: _Network, num_lanes: int, vocab_size: int):
     self._network = network
-    self._lanes = lanes
-    self._cdfs = np.empty((len(lanes.last), vocab_size + 1), np.uint32)
+    self._lanes = _new_lanes(network, num_lanes)
+    self._cdfs = np.empty((num_lanes, vocab_size + 1), np.uint32)
 
-  def cdfs(self) -> np.ndarray:
-    """uint32 [L, V + 1], from 0 to 1 << PRECISION_BITS, each symbol at least 1; valid until the next call."""
-    _next_cdfs(self._network, self._lanes, self._cdfs)
-    return self._cdfs
+  def cdfs(self, num_lanes: int) -> np.ndarray:
+    _next_cdfs(self._network, self._lanes, self._cdfs[:num_lanes])
+    return self._cdfs[:num_lanes]
 
   def push(self, tokens: np.ndarray) -> None:
-    self._lanes.last[:] = tokens
+    self._lanes.last[: len(tokens)] = tokens
+
+
+def _new_lanes(network: _Network, num_lanes: int) -> _Lanes:
+  num_layers, _, twice_window = network.slot_bias.shape
+  shape = (num_lanes, num_layers, network.embedding.shape[2], twice_window // 2)
+  return _Lanes(
+    keys=np.zeros(shape, np.int16),
+    values=np.zeros(shape, np.int16),
+    position=np.zeros(num_lanes, np.int64),
+    last=np.full(num_lanes, network.first_token, np.int64),
+  )
 
 
 def _stacked(network: ExactNetwork) -> _Network:
@@ -151,15 +151,15 @@ def _stacked(network: ExactNetwork) -> _Network:
 
 
 @_compiled
-def _intervals(net, lane, tokens, found):
+def _intervals(net, lane, tokens, lengths, found):
   """Runs the rows of tokens one after another through a single lane."""
   cdfs = np.empty((1, net.embedding.shape[1] + 1), np.uint32)
   for row in range(tokens.shape[0]):
     lane.position[0] = 0
     lane.last[0] = net.first_token
-    for t in range(tokens.shape[1]):
+    for t in range(lengths[row]):
       _next_cdfs(net, lane, cdfs)
-      token = tokens[row, t]
+      token = np.int64(tokens[row, t])
       found[row, t, 0] = cdfs[0, token]
       found[row, t, 1] = cdfs[0, token + 1] - cdfs[0, token]
       lane.last[0] = token
@@ -172,7 +172,7 @@ def _next_cdfs(net, lanes, cdfs):
   stream = np.empty(width, np.int32)
   normed = np.empty(width, np.int16)
   sums = np.empty(max(net.feed_forward_in.shape[2], net.embedding.shape[1]), np.int32)
-  for lane in range(len(lanes.last)):
+  for lane in range(len(cdfs)):
     t = lanes.position[lane]
     place = (t - 1) % net.embedding.shape[0]
     stream[:] = net.embedding[place, lanes.last[lane]]

@@ -30,7 +30,6 @@ LOG_BITS = 10  # Fractional bits of attention scores and logits, which are logar
 MAX_LOG = (1 << 26) - 1  # and their largest magnitude.
 EXP_BITS = 15  # Fractional bits of a power of two.
 MAX_INT16 = (1 << 15) - 1
-PRECISION_BITS = 24  # Of a cdf: it runs from 0 to 1 << PRECISION_BITS.
 
 MAX_EMBEDDING_DIM = 1 << 12  # So that the sum of squares of a stream fits 63 bits.
 MAX_ATTENTION_WINDOW = 1 << 15  # So that attention's sums fit 32 bits.
