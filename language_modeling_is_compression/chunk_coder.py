@@ -33,7 +33,7 @@ _Item = TypeVar('_Item')
 class Payload:
   """What a chunk holds: plain bytes, or one channel of a span.
 
-  data: the bytes; of a channel, all first bytes of its samples, then all second ones, and so on, in the order of tokens.
+  data: the bytes; of a channel, the first bytes of all samples, then the second ones, and so on, in the tokens' order.
   sample_bytes: S, or 0 for plain bytes and samples that no model predicts.
   """
 

@@ -40,8 +40,10 @@ _NOT_THE_WHOLE = 'every chunk is sound, but together they are not the file that 
 Progress = Callable[[int], object]  # Told how many more bytes of the original file are done.
 
 
-def compress(path: Path, target: BinaryIO, coder: ChunkCoder, progress: Progress = lambda done: None) -> Header:
-  """Writes the .lmic form of a file, whatever it holds.
+def compress(
+  path: Path, target: BinaryIO, coder: ChunkCoder, progress: Progress = lambda done: None
+) -> tuple[Header, int]:
+  """Writes the .lmic form of a file, whatever it holds. Returns its header and its size in bytes.
 
   Raises AudioFormatError if the file changes while it is read, OSError if it cannot be read.
   """
@@ -57,7 +59,7 @@ def compress(path: Path, target: BinaryIO, coder: ChunkCoder, progress: Progress
     if source.read(1):
       raise _changed(path)
     writer.finish(digest.digest())
-  return header
+  return header, writer.bytes_written
 
 
 def decompress(
@@ -147,7 +149,9 @@ def decompress_span(
     header.num_head_chunks + (last_span + 1) * header.num_channels,
   )
   position = first_span * header.chunk_frames
-  for frames in _frames(header, _decoded(container, coder, indices, progress, _raise), range(first_span, last_span + 1)):
+  for frames in _frames(
+    header, _decoded(container, coder, indices, progress, _raise), range(first_span, last_span + 1)
+  ):
     target.write(frames[max(0, first - position) : max(0, last - position)].tobytes())
     position += len(frames)
 
@@ -216,9 +220,7 @@ def _wav_info(path: Path) -> WavInfo | None:
   return info if info.num_frames else None
 
 
-def _payloads(
-  path: Path, source: BinaryIO, header: Header, seen: Callable[[bytes], object]
-) -> Iterator[Payload]:
+def _payloads(path: Path, source: BinaryIO, header: Header, seen: Callable[[bytes], object]) -> Iterator[Payload]:
   """Reads a file once, from its beginning to its end, in payloads; `seen` is given its bytes."""
 
   def read(count: int) -> bytes:
@@ -295,9 +297,7 @@ def _decoded(
 def _shape(header: Header, index: int) -> PayloadShape:
   audio = index - header.num_head_chunks
   by_model = header.sample_kind == INTEGER and 0 <= audio < header.num_spans * header.num_channels
-  return PayloadShape(
-    num_bytes=header.payload_bytes(index), sample_bytes=header.sample_bytes if by_model else 0
-  )
+  return PayloadShape(num_bytes=header.payload_bytes(index), sample_bytes=header.sample_bytes if by_model else 0)
 
 
 def _is_signed(header: Header) -> bool:

@@ -161,7 +161,7 @@ class Container:
 
   def __init__(self, file: BinaryIO, file_bytes: int):
     self._file = file
-    self._file_bytes = file_bytes
+    self.file_bytes = file_bytes
     self.problems: list[str] = []
     self.sha256: bytes | None = None
     self._moved = 0  # Bytes that somebody put into the file, or (below 0) took out.
@@ -170,7 +170,7 @@ class Container:
     if _is_sound_header(beginning):
       header = beginning
     elif footer:
-      header = footer[: _HEADER_BYTES]
+      header = footer[:_HEADER_BYTES]
       self.problems.append('its header is damaged (a copy of it at the end is not)')
     else:
       raise FormatError(_why_no_header(beginning))
@@ -217,9 +217,9 @@ class Container:
       if len(self._starts) < num_chunks:
         where = f'{self.header.describe(len(self._starts))} is the first that is not there'
         self.problems.append(f'its end, with the table of chunks, is damaged or cut off; {where}')
-      elif found := self._footer_at(end, self._file_bytes):
+      elif found := self._footer_at(end, self.file_bytes):
         self.sha256 = _sha256(found)
-        surplus = self._file_bytes - end - _FOOTER_REST - _ENTRY_BYTES * num_chunks
+        surplus = self.file_bytes - end - _FOOTER_REST - _ENTRY_BYTES * num_chunks
         self.problems.append(f'{surplus} bytes follow its end')
       else:
         self.problems.append('its end, with the table of chunks, is damaged or cut off')
@@ -229,7 +229,7 @@ class Container:
     ends = _HEADER_BYTES + np.cumsum(table.astype(np.int64) + _RECORD_BYTES)
     self._starts = np.concatenate([[_HEADER_BYTES], ends])[:-1]
     end = int(ends[-1]) if num_chunks else _HEADER_BYTES
-    self._moved = self._file_bytes - _FOOTER_REST - _ENTRY_BYTES * num_chunks - end
+    self._moved = self.file_bytes - _FOOTER_REST - _ENTRY_BYTES * num_chunks - end
     if self._moved:
       more = 'more' if self._moved > 0 else 'fewer'
       self.problems.append(
@@ -267,13 +267,13 @@ class Container:
   def _footer_at_end(self) -> bytes | None:
     """Header, table and hash from the footer, if the file ends with a sound one."""
     tail_bytes = _FOOTER_END.size + _CHECK_BYTES + len(_END_MAGIC)
-    tail = self._read(max(0, self._file_bytes - tail_bytes), tail_bytes)
+    tail = self._read(max(0, self.file_bytes - tail_bytes), tail_bytes)
     if len(tail) < tail_bytes or not tail.endswith(_END_MAGIC):
       return None
     footer_bytes = _FOOTER_END.unpack(tail[: _FOOTER_END.size])[1]
-    if not _FOOTER_REST <= footer_bytes <= self._file_bytes:
+    if not _FOOTER_REST <= footer_bytes <= self.file_bytes:
       return None
-    return self._footer_at(self._file_bytes - footer_bytes, self._file_bytes)
+    return self._footer_at(self.file_bytes - footer_bytes, self.file_bytes)
 
   def _footer_at(self, position: int, end: int) -> bytes | None:
     """Header, table and hash of a sound footer at a position, in the bytes before end."""
@@ -292,7 +292,7 @@ class Container:
 
   def _read(self, position: int, count: int) -> bytes:
     """Bytes position : position + count, fewer at the end of the file."""
-    count = min(count, self._file_bytes - position)
+    count = min(count, self.file_bytes - position)
     if position < 0 or count <= 0:
       return b''
     self._file.seek(position)
@@ -321,9 +321,22 @@ def serialize_header(header: Header) -> bytes:
 
 def parse_header(data: bytes) -> Header:
   """The fields of a header whose checksum is right. Raises FormatError if they contradict each other."""
-  (_, version, kind, sample_bytes, channels, reserved, rate, chunk_frames, piece_bytes, head, frames, tail, model, source) = (
-    _HEADER.unpack(data[: _HEADER.size])
-  )
+  (
+    _,
+    version,
+    kind,
+    sample_bytes,
+    channels,
+    reserved,
+    rate,
+    chunk_frames,
+    piece_bytes,
+    head,
+    frames,
+    tail,
+    model,
+    source,
+  ) = _HEADER.unpack(data[: _HEADER.size])
   if version != FORMAT_VERSION:
     raise FormatError(f'it is of format version {version}, this program reads version {FORMAT_VERSION}: update it')
   header = Header(

@@ -1,18 +1,25 @@
-"""Writing files so that they appear whole or not at all."""
+"""Files as commands use them: whole or not at all, with the source's date and permissions, or standard streams."""
 
 import contextlib
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from language_modeling_is_compression.errors import ConfigError
+
+STANDARD = '-'  # Standard input or output, where a command takes a file's name.
+
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, like: Path | None = None) -> Iterator[BinaryIO]:
   """A file, open for writing and reading, that becomes `path` if the block ends without an exception, else vanishes.
 
-  It stands beside `path` until it is on the disk, and has the permissions of any new file. Raises OSError.
+  It stands beside `path` until it is on the disk. It has the permissions and times of `like`, or those of a new file.
+  Raises OSError.
   """
   descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name[:32]}.', suffix='.partial')
   try:
@@ -20,12 +27,61 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
       yield file
       file.flush()
       os.fsync(file.fileno())
-    # mkstemp's file is for its owner alone.
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(name, 0o666 & ~umask)
+    if like:
+      shutil.copystat(like, name)
+    else:
+      # mkstemp's file is for its owner alone.
+      umask = os.umask(0)
+      os.umask(umask)
+      os.chmod(name, 0o666 & ~umask)
     os.replace(name, path)
   except BaseException:
     with contextlib.suppress(OSError):
       os.unlink(name)
     raise
+
+
+@contextlib.contextmanager
+def input_file(source: str) -> Iterator[Path]:
+  """A regular file: the source, or a temporary copy of standard input. Raises ConfigError for any other kind."""
+  if source == STANDARD:
+    with tempfile.NamedTemporaryFile(prefix='lmic_', suffix='.input') as copy:
+      shutil.copyfileobj(sys.stdin.buffer, copy)
+      copy.flush()
+      yield Path(copy.name)
+    return
+  path = Path(source)
+  if path.exists() and not path.is_file():
+    kind = 'a folder; -r takes folders' if path.is_dir() else 'a device, pipe or socket; pipe it into -'
+    raise ConfigError(f'expected a regular file, got {kind}')
+  yield path
+
+
+@contextlib.contextmanager
+def output_file(target: Path | None, source: str, *, force: bool, spooled: bool) -> Iterator[BinaryIO]:
+  """Where a source's output goes: a new file, or (target None) standard output.
+
+  A file appears when the block ends without an exception, with the source's date and permissions. spooled: standard
+  output gets nothing before that either, and what the block has written can be read back meanwhile.
+  Raises ConfigError if the file exists and force is not given.
+  """
+  if target is None:
+    if not spooled:
+      yield sys.stdout.buffer
+      sys.stdout.buffer.flush()
+      return
+    with tempfile.TemporaryFile(prefix='lmic_') as copy:
+      yield copy
+      copy.seek(0)
+      shutil.copyfileobj(copy, sys.stdout.buffer)
+      sys.stdout.buffer.flush()
+    return
+  if os.path.lexists(target):
+    if not force:
+      raise ConfigError(f'{target} exists already; -f overwrites it')
+    if source != STANDARD and target.exists() and os.path.samefile(source, target):
+      raise ConfigError(f'{target} is the source itself; name another output')
+    if target.is_dir():
+      raise ConfigError(f'{target} is a folder')
+  with replacing(target, None if source == STANDARD else Path(source)) as file:
+    yield file

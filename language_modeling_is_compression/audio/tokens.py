@@ -137,7 +137,8 @@ def samples_from_bytes(tokens: np.ndarray, sample_bytes: int) -> np.ndarray:
 def planes_from_frames(raw: np.ndarray, *, signed: bool) -> np.ndarray:
   """Byte tokens of PCM as it stands in a file, a plane for each byte of a sample, the high bytes first.
 
-  raw: uint8 [N, C, S], little-endian. signed: two's complement, which becomes offset binary; else only the order changes.
+  raw: uint8 [N, C, S], little-endian. signed: two's complement, which becomes offset
+  binary; else only the order changes.
   Returns uint8 [C, S, N].
   """
   planes = raw.transpose(1, 2, 0)[:, ::-1].copy()

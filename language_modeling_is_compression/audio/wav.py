@@ -144,9 +144,7 @@ def read_frames(info: WavInfo, start: int, stop: int) -> np.ndarray:
   return samples.reshape(-1, info.num_channels)
 
 
-def wav_header(
-  *, encoding: str, sample_bytes: int, num_channels: int, sample_rate_hz: int, num_frames: int
-) -> bytes:
+def wav_header(*, encoding: str, sample_bytes: int, num_channels: int, sample_rate_hz: int, num_frames: int) -> bytes:
   """A header for so many frames, which follow it: plain where two channels of 16 bits suffice, else EXTENSIBLE.
 
   Above 4 GiB the sizes are those of a stream whose end nobody knows, which every reader here and elsewhere takes.

@@ -11,21 +11,21 @@ import numpy as np
 
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.inference.exact import (
+  EPSILON,
   EXP_BITS,
   LOG_BITS,
+  LOGIT_BITS,
+  MASS_BITS,
   MAX_INT16,
   MAX_LOG,
   MAX_STREAM,
   NORM_BITS,
-  STREAM_BITS,
+  RECIPROCAL_BITS,
+  ROOT_BITS,
   ExactNetwork,
   exp2_table,
 )
 
-_EPSILON = (1 << (2 * STREAM_BITS)) // 1_000_000
-_RECIPROCAL_BITS = 45
-_LOGIT_BITS = 30  # Fractional bits of a logit's power of two: what is 2**-30 of the largest counts as nothing.
-_MASS_BITS = 38
 _FRACTION = (1 << LOG_BITS) - 1
 
 _compiled = numba.njit(cache=True, nogil=True, error_model='numpy')
@@ -194,10 +194,10 @@ def _norm(stream, normed):
   squares = np.int64(0)
   for i in range(width):
     squares += np.int64(stream[i]) * np.int64(stream[i])
-  root = _integer_root(squares + _EPSILON * width)
-  reciprocal = (_integer_root(np.int64(width) << 44) << 20) // root
+  root = _integer_root(squares + EPSILON * width)
+  reciprocal = (_integer_root(np.int64(width) << (2 * ROOT_BITS)) << 20) // root
   for i in range(width):
-    value = (np.int64(stream[i]) * reciprocal + (1 << 30)) >> 31
+    value = _shifted(np.int64(stream[i]) * reciprocal, ROOT_BITS + 20 - NORM_BITS)
     normed[i] = min(max(value, -MAX_INT16), MAX_INT16)
 
 
@@ -268,9 +268,9 @@ def _softmax(scores, exp2, weights):
     power = _power(largest - scores[j], exp2)
     scores[j] = power
     total += power
-  reciprocal = (np.int64(1) << _RECIPROCAL_BITS) // total
+  reciprocal = (np.int64(1) << RECIPROCAL_BITS) // total
   for j in range(len(scores)):
-    weight = (scores[j] * reciprocal + (1 << 29)) >> (_RECIPROCAL_BITS - EXP_BITS)
+    weight = (scores[j] * reciprocal + (1 << 29)) >> (RECIPROCAL_BITS - EXP_BITS)
     weights[j] = min(weight, MAX_INT16)
 
 
@@ -306,19 +306,19 @@ def _cdf(sums, shift, bias, exp2, cdf):
   total = np.int64(0)
   for v in range(vocab_size):
     distance = largest - sums[v]
-    power = (np.int64(exp2[distance & _FRACTION]) << (_LOGIT_BITS - EXP_BITS)) >> min(distance >> LOG_BITS, 31)
+    power = (np.int64(exp2[distance & _FRACTION]) << (LOGIT_BITS - EXP_BITS)) >> min(distance >> LOG_BITS, 31)
     sums[v] = power
     total += power
   shared = (np.int64(1) << PRECISION_BITS) - vocab_size
-  reciprocal = (shared << _MASS_BITS) // total
+  reciprocal = (shared << MASS_BITS) // total
   below = np.int64(0)
   for v in range(vocab_size):
-    below += 1 + ((sums[v] * reciprocal) >> _MASS_BITS)
+    below += 1 + ((sums[v] * reciprocal) >> MASS_BITS)
   over = (np.int64(1) << PRECISION_BITS) - below
   below = np.int64(0)
   for v in range(vocab_size):
     cdf[v] = below
-    below += 1 + ((sums[v] * reciprocal) >> _MASS_BITS)
+    below += 1 + ((sums[v] * reciprocal) >> MASS_BITS)
     if v == likeliest:
       below += over
   cdf[vocab_size] = below

@@ -13,7 +13,6 @@ Shapes: E embedding_dim, H heads, W attention window, F feed-forward width, V vo
 
 import dataclasses
 import hashlib
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +27,12 @@ MAX_STREAM = (1 << 25) - 1  # and its largest magnitude.
 NORM_BITS = 11  # Fractional bits of what a norm gives.
 LOG_BITS = 10  # Fractional bits of attention scores and logits, which are logarithms to base 2,
 MAX_LOG = (1 << 26) - 1  # and their largest magnitude.
-EXP_BITS = 15  # Fractional bits of a power of two.
+EXP_BITS = 15  # Fractional bits of a power of two in attention,
+LOGIT_BITS = 30  # and of one in the last softmax: what is less than 2**-30 of the likeliest counts as nothing.
+RECIPROCAL_BITS = 45  # Fractional bits of reciprocals: of attention's sums,
+MASS_BITS = 38  # of the last softmax's sum,
+ROOT_BITS = 22  # and of the root of E, which a norm multiplies by.
+EPSILON = (1 << (2 * STREAM_BITS)) // 1_000_000  # What a norm adds to a mean square.
 MAX_INT16 = (1 << 15) - 1
 
 MAX_EMBEDDING_DIM = 1 << 12  # So that the sum of squares of a stream fits 63 bits.
@@ -176,9 +180,7 @@ def _exact_layer(floats: dict[str, np.ndarray], num_heads: int) -> ExactLayer:
     attention_output=Matrix(weights=attention_output, shift=value_bits + attention_bits - STREAM_BITS),
     feed_forward_in=wide,
     # The square of 15 bits is cut to 15 bits again.
-    feed_forward_out=Matrix(
-      weights=feed_forward_out, shift=2 * wide_bits - EXP_BITS + feed_forward_bits - STREAM_BITS
-    ),
+    feed_forward_out=Matrix(weights=feed_forward_out, shift=2 * wide_bits - EXP_BITS + feed_forward_bits - STREAM_BITS),
     lag_bias=_rounded(floats['lag_bias'] * _LOG2_E, LOG_BITS, MAX_LOG),
     score_shift=query_bits + key_bits - LOG_BITS,
   )

@@ -1,0 +1,392 @@
+"""The `lmic` command: compress, decompress, test and info."""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tqdm import tqdm
+
+from language_modeling_is_compression import __version__, codec
+from language_modeling_is_compression.chunk_coder import DEFAULT_LANES, ChunkCoder
+from language_modeling_is_compression.container import FORMAT_VERSION, INTEGER, NO_SAMPLES, Container, Header
+from language_modeling_is_compression.errors import ConfigError, FormatError, LmicError
+from language_modeling_is_compression.files import STANDARD, input_file, output_file
+
+SUFFIX = '.lmic'
+
+_Work = Callable[[argparse.Namespace, str], object]
+
+
+class _Parser(argparse.ArgumentParser):
+  def error(self, message: str) -> NoReturn:
+    self.exit(2, f'{self.prog}: error: {message}; see --help\n')
+
+
+class _TerminatedError(BaseException):
+  """SIGTERM came: unfinished output is removed on the way out, as for Ctrl-C."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Returns 0 when all is done, 1 if a file failed, 2 for wrong usage, 128 + N if signal N ended it."""
+  arguments = _parser().parse_args(argv)
+  with _sigterm_raises():
+    try:
+      return arguments.command(arguments)
+    except LmicError as error:
+      print(f'lmic: error: {error}', file=sys.stderr)
+      return 2 if isinstance(error, ConfigError) else 1
+    except BrokenPipeError:
+      # Whoever read our output has gone; what is buffered for it must not be flushed at exit.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+      return 1
+    except KeyboardInterrupt:
+      print('lmic: interrupted; unfinished output was removed', file=sys.stderr)
+      return 128 + signal.SIGINT
+    except _TerminatedError:
+      return 128 + signal.SIGTERM
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = _Parser(prog='lmic', description='Lossless audio compression by a language model.')
+  parser.add_argument('--version', action='version', version=f'lmic {__version__}, file format {FORMAT_VERSION}')
+  commands = parser.add_subparsers(required=True, metavar='COMMAND')
+  for name, command, help in (
+    ('compress', _compress, 'compress files to FILE.lmic; every file comes back bit for bit, WAV or not'),
+    ('decompress', _decompress, 'restore FILE from FILE.lmic'),
+    ('test', _test, 'decode files and say what is wrong with them; write nothing'),
+    ('info', _info, 'list what files hold, without decoding them'),
+  ):
+    of_command = commands.add_parser(name, help=help, description=f'{help[0].upper()}{help[1:]}.')
+    of_command.set_defaults(command=command)
+    of_command.add_argument('files', nargs='*', metavar='FILE', help='- is standard input')
+    suffix = '.wav' if name == 'compress' else SUFFIX
+    of_command.add_argument(
+      '-r', action='append', default=[], dest='folders', metavar='DIR', help=f'all {suffix} files below DIR as well'
+    )
+    of_command.set_defaults(suffix=suffix)
+    if name != 'info':
+      _add_work_flags(of_command)
+    if name in ('compress', 'decompress'):
+      _add_output_flags(of_command)
+    if name == 'compress':
+      of_command.add_argument(
+        '--no-verify', action='store_true', help='do not decode and compare before a file counts as done'
+      )
+    if name == 'decompress':
+      of_command.add_argument('--start', type=float, metavar='SECONDS', help='write a WAV of the part from here on')
+      of_command.add_argument('--end', type=float, metavar='SECONDS', help='write a WAV of the part up to here')
+      of_command.add_argument(
+        '--salvage', action='store_true', help='write what is sound of a damaged file, and silence for the rest'
+      )
+    if name == 'info':
+      of_command.add_argument('--json', action='store_true', help='a JSON list, one object per file')
+  return parser
+
+
+def _add_work_flags(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument('-m', dest='model', metavar='MODEL.npz', help='the model (default: the one in the package)')
+  parser.add_argument(
+    '--lanes', type=int, default=DEFAULT_LANES, metavar='N', help='chunks in work at a time (default: %(default)s)'
+  )
+  parser.add_argument('--device', choices=('cpu', 'gpu'), default='cpu', help='where the model runs (default: cpu)')
+  parser.add_argument('-q', action='store_true', dest='quiet', help='say nothing but errors')
+  parser.add_argument('--no-progress', action='store_true', help='no progress bar')
+
+
+def _add_output_flags(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument('-o', dest='output', metavar='OUT', help='output file or existing folder; - is standard output')
+  parser.add_argument('-c', action='store_true', dest='to_stdout', help='write to standard output')
+  parser.add_argument('-f', action='store_true', dest='force', help='overwrite existing files')
+  keep = parser.add_mutually_exclusive_group()
+  keep.add_argument('-k', action='store_true', help='keep the source files (as it is without --rm)')
+  keep.add_argument('--rm', action='store_true', dest='remove', help='remove each source once its output is sound')
+
+
+def _compress(arguments: argparse.Namespace) -> int:
+  sources = _sources(arguments)
+  _check_output(arguments, sources)
+  with _coder(arguments, needs_model=True) as coder:
+    return _each(sources, lambda source: _compress_one(arguments, source, coder))
+
+
+def _compress_one(arguments: argparse.Namespace, source: str, coder: ChunkCoder) -> None:
+  started = time.monotonic()
+  target = _target(arguments, source, lambda name: name + SUFFIX)
+  verify = not arguments.no_verify
+  with (
+    input_file(source) as path,
+    output_file(target, source, force=arguments.force, spooled=verify) as file,
+  ):
+    with _progress(arguments, source, path.stat().st_size) as progress:
+      header, compressed_bytes = codec.compress(path, file, coder, progress)
+    if verify:
+      file.flush()
+      # The footer has the hash of what was read, so this compares with the source.
+      with (
+        _progress(arguments, f'{source}, verifying', header.original_bytes) as progress,
+        open(os.devnull, 'wb') as nowhere,
+      ):
+        codec.decompress(Container(file, compressed_bytes), nowhere, coder, progress)
+  if arguments.remove:
+    os.unlink(source)
+  _say_result(arguments, source, header, compressed_bytes, time.monotonic() - started, verify)
+
+
+def _decompress(arguments: argparse.Namespace) -> int:
+  sources = _sources(arguments)
+  _check_output(arguments, sources)
+  if _wants_part(arguments):
+    if arguments.salvage:
+      raise ConfigError('--salvage: it writes the whole file, so it does not go with --start and --end')
+    if arguments.output is None and not arguments.to_stdout and sources != [STANDARD]:
+      raise ConfigError('--start, --end: a part is not the file that was compressed: name it with -o')
+    if arguments.remove:
+      raise ConfigError('--rm: the rest of the file would be lost')
+  return _each_container(arguments, sources, _decompress_one)
+
+
+def _decompress_one(arguments: argparse.Namespace, source: str, container: Container, coder: ChunkCoder) -> None:
+  started = time.monotonic()
+  target = _target(arguments, source, _without_suffix)
+  wrong: list[str] = []
+  with (
+    output_file(target, source, force=arguments.force, spooled=False) as file,
+    _progress(arguments, source, container.header.original_bytes) as progress,
+  ):
+    if arguments.salvage:
+      wrong = codec.salvage(container, file, coder, progress)
+    elif _wants_part(arguments):
+      start = 0.0 if arguments.start is None else arguments.start
+      end = math.inf if arguments.end is None else arguments.end
+      codec.decompress_span(container, file, coder, start, end, progress)
+    else:
+      codec.decompress(container, file, coder, progress)
+  _say_damage(source, wrong, 'what is sound was written, with silence in the gaps')
+  if arguments.remove:
+    os.unlink(source)
+  if not _wants_part(arguments):
+    _say_result(arguments, source, container.header, container.file_bytes, time.monotonic() - started, True)
+
+
+def _test(arguments: argparse.Namespace) -> int:
+  return _each_container(arguments, _sources(arguments), _test_one)
+
+
+def _test_one(arguments: argparse.Namespace, source: str, container: Container, coder: ChunkCoder) -> None:
+  with _progress(arguments, source, container.header.original_bytes) as progress:
+    wrong = codec.find_damage(container, coder, progress)
+  _say_damage(source, wrong, '`lmic decompress --salvage` writes what is sound')
+  if not arguments.quiet:
+    print(f'{source}: ok', file=sys.stderr)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+  listed: list[dict[str, Any]] = []
+
+  def list_one(source: str) -> None:
+    with input_file(source) as path, open(path, 'rb') as file:
+      listed.append({'file': source, **_facts(Container(file, path.stat().st_size))})
+
+  code = _each(_sources(arguments), list_one)
+  if arguments.json:
+    print(json.dumps(listed, indent=2))
+  elif listed:
+    _print_table(listed)
+  return code if all(facts['problems'] == [] for facts in listed) else 1
+
+
+def _facts(container: Container) -> dict[str, Any]:
+  header = container.header
+  samples = header.num_frames * header.num_channels
+  kinds = {NO_SAMPLES: 'bytes', INTEGER: 'int'}
+  return {
+    'compressed_bytes': container.file_bytes,
+    'original_bytes': header.original_bytes,
+    'chunks': header.num_chunks,
+    'samples': f'{kinds.get(header.sample_kind, "float")}{8 * header.sample_bytes or ""}',
+    'channels': header.num_channels,
+    'sample_rate_hz': header.sample_rate_hz,
+    'frames': header.num_frames,
+    'seconds': header.num_frames / header.sample_rate_hz if header.sample_rate_hz else None,
+    'bits_per_sample': 8 * container.file_bytes / samples if samples else None,
+    'model': header.model_id.hex() if any(header.model_id) else None,
+    'sha256': container.sha256.hex() if container.sha256 else None,
+    'problems': container.problems,
+  }
+
+
+def _print_table(listed: Sequence[dict[str, Any]]) -> None:
+  print(
+    f'{"chunks":>7} {"compressed":>14} {"original":>14} {"rate":>7} {"bits/sample":>11} {"format":>17} '
+    f'{"length":>10} {"model":<8}  file'
+  )
+  for facts in listed:
+    rate = facts['compressed_bytes'] / facts['original_bytes'] if facts['original_bytes'] else math.nan
+    shape = f'{facts["sample_rate_hz"]} Hz {facts["samples"]}x{facts["channels"]}' if facts['channels'] else 'bytes'
+    bits = '' if facts['bits_per_sample'] is None else f'{facts["bits_per_sample"]:.3f}'
+    length = '' if facts['seconds'] is None else f'{facts["seconds"]:.1f} s'
+    print(
+      f'{facts["chunks"]:>7,} {facts["compressed_bytes"]:>14,} {facts["original_bytes"]:>14,} {rate:>7.1%} {bits:>11} '
+      f'{shape:>17} {length:>10} {(facts["model"] or "none")[:8]:<8}  {facts["file"]}'
+    )
+    for problem in facts['problems']:
+      print(f'        {problem}')
+
+
+def _each(sources: Sequence[str], work: Callable[[str], object]) -> int:
+  """Works on one file after the other; a bad one is reported, and the others still have their turn."""
+  code = 0
+  for source in sources:
+    try:
+      work(source)
+      continue
+    except BrokenPipeError:
+      raise
+    except LmicError as error:
+      reason = str(error).removeprefix(f'{source}: ')
+    except OSError as error:
+      reason = f'{error.filename or "input or output"}: {error.strerror or error}'.removeprefix(f'{source}: ')
+    except MemoryError:
+      reason = 'there is not enough memory: try fewer --lanes'
+    print(f'lmic: {source}: {reason}', file=sys.stderr)
+    code = 1
+  return code
+
+
+def _each_container(
+  arguments: argparse.Namespace,
+  sources: Sequence[str],
+  work: Callable[[argparse.Namespace, str, Container, ChunkCoder], object],
+) -> int:
+  with contextlib.ExitStack() as coders:
+    made: dict[bool, ChunkCoder] = {}
+
+    def work_on(source: str) -> None:
+      with input_file(source) as path, open(path, 'rb') as file:
+        container = Container(file, path.stat().st_size)
+        needs_model = any(container.header.model_id)
+        if needs_model not in made:
+          made[needs_model] = coders.enter_context(_coder(arguments, needs_model=needs_model))
+        work(arguments, source, container, made[needs_model])
+
+    return _each(sources, work_on)
+
+
+def _coder(arguments: argparse.Namespace, *, needs_model: bool) -> ChunkCoder:
+  if arguments.lanes < 1:
+    raise ConfigError(f'--lanes: expected a positive integer, got {arguments.lanes}')
+  if not needs_model:
+    return ChunkCoder(None, arguments.lanes)
+  # What it imports takes a second, and wrong usage is told at once.
+  from language_modeling_is_compression.inference.loading import load_predictor
+
+  return ChunkCoder(load_predictor(arguments.model, arguments.device), arguments.lanes)
+
+
+def _sources(arguments: argparse.Namespace) -> list[str]:
+  """All files that are named or below a folder that is."""
+  sources = list(arguments.files)
+  for folder in arguments.folders:
+    if not os.path.isdir(folder):
+      raise ConfigError(f'-r: {folder}: no such folder')
+    found = [
+      os.path.join(parent, name)
+      for parent, _, names in os.walk(folder)
+      for name in names
+      if name.lower().endswith(arguments.suffix)
+    ]
+    sources += sorted(path for path in found if os.path.isfile(path))
+  if not sources:
+    raise ConfigError('no files to work on; see --help')
+  return sources
+
+
+def _check_output(arguments: argparse.Namespace, sources: Sequence[str]) -> None:
+  to_stdout = arguments.to_stdout or arguments.output == STANDARD
+  if arguments.to_stdout and arguments.output not in (None, STANDARD):
+    raise ConfigError('-c and -o: choose one')
+  if arguments.output and not to_stdout and len(sources) > 1 and not os.path.isdir(arguments.output):
+    raise ConfigError(f'-o: {arguments.output}: expected an existing folder for {len(sources)} files')
+  if (to_stdout or (sources == [STANDARD] and arguments.output is None)) and sys.stdout.isatty():
+    raise ConfigError('standard output is a terminal; redirect it, or name a file with -o')
+  if arguments.remove and (to_stdout or STANDARD in sources):
+    raise ConfigError('--rm: only for files that become files')
+
+
+def _target(arguments: argparse.Namespace, source: str, rename: Callable[[str], str]) -> Path | None:
+  """Where the output of a source goes; None is standard output."""
+  if arguments.to_stdout or arguments.output == STANDARD or (source == STANDARD and arguments.output is None):
+    return None
+  if arguments.output is None:
+    return Path(rename(source))
+  if not os.path.isdir(arguments.output):
+    return Path(arguments.output)
+  if source == STANDARD:
+    raise ConfigError('-o: standard input has no name; name a file, not a folder')
+  return Path(arguments.output, rename(os.path.basename(source)))
+
+
+def _without_suffix(name: str) -> str:
+  if not name.endswith(SUFFIX) or os.path.basename(name) == SUFFIX:
+    raise ConfigError(f'its name does not end in {SUFFIX}; name the output with -o')
+  return name.removesuffix(SUFFIX)
+
+
+def _wants_part(arguments: argparse.Namespace) -> bool:
+  return arguments.start is not None or arguments.end is not None
+
+
+@contextlib.contextmanager
+def _progress(arguments: argparse.Namespace, what: str, total_bytes: int) -> Iterator[codec.Progress]:
+  hidden = arguments.quiet or arguments.no_progress or not sys.stderr.isatty()
+  with tqdm(total=total_bytes, desc=what, unit='B', unit_scale=True, leave=False, disable=hidden) as bar:
+    yield bar.update
+
+
+def _say_result(
+  arguments: argparse.Namespace, source: str, header: Header, compressed_bytes: int, seconds: float, verified: bool
+) -> None:
+  if arguments.quiet:
+    return
+  samples = header.num_frames * header.num_channels
+  figures = [f'{header.original_bytes:,} bytes, {compressed_bytes:,} compressed']
+  if header.original_bytes:
+    figures.append(f'{compressed_bytes / header.original_bytes:.1%}')
+  if samples:
+    figures.append(f'{8 * compressed_bytes / samples:.3f} bits per sample')
+  if samples and header.sample_rate_hz:
+    figures.append(f'{header.num_frames / header.sample_rate_hz / max(seconds, 1e-9):.2f} x real time')
+  figures.append('verified' if verified else 'not verified')
+  print(f'{source}: {", ".join(figures)}', file=sys.stderr)
+
+
+def _say_damage(source: str, wrong: Sequence[str], advice: str) -> None:
+  """Raises FormatError if anything is wrong."""
+  for line in wrong:
+    print(f'lmic: {source}: {line}', file=sys.stderr)
+  if wrong:
+    raise FormatError(advice)
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+  def terminate(number: int, frame: object) -> NoReturn:
+    raise _TerminatedError
+
+  before = signal.signal(signal.SIGTERM, terminate)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == '__main__':
+  sys.exit(main())
