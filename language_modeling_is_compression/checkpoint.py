@@ -170,7 +170,7 @@ def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
   if len(text) != dtype.itemsize:
     raise _UnsoundError(f'its metadata has {len(text)} bytes, expected {dtype.itemsize}')
   try:
-    metadata = json.loads(str(np.frombuffer(text, dtype)[0]))
+    metadata = json.loads(text.decode('utf-32-le'))  # NumPy would make a string of numbers that are no characters.
   except (ValueError, RecursionError) as error:
     raise _UnsoundError(f'its metadata is not JSON: {error}') from error
   expected = {'format_version', 'model', 'data', 'provenance'}
