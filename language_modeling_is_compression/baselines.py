@@ -1,11 +1,12 @@
 """Other compressors, for comparison: each takes the same samples, and what it writes is decoded and compared."""
 
+import contextlib
 import gzip
 import io
 import lzma
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,15 +71,25 @@ def _flac_library() -> Baseline:
     signed = (samples.astype(np.int32) - (1 << (bits - 1))) << (32 - bits)
     subtype = 'PCM_S8' if bits == 8 else 'PCM_16'
     file = io.BytesIO()
-    soundfile.write(file, signed, _flac_rate(rate), format='FLAC', subtype=subtype, compression_level=1.0)
+    with _library_errors():
+      soundfile.write(file, signed, _flac_rate(rate), format='FLAC', subtype=subtype, compression_level=1.0)
     return file.getvalue()
 
   def decompress(data: bytes, dtype: np.dtype) -> bytes:
     bits = 8 * dtype.itemsize
-    signed = soundfile.read(io.BytesIO(data), dtype='int32')[0] >> (32 - bits)
+    with _library_errors():
+      signed = soundfile.read(io.BytesIO(data), dtype='int32')[0] >> (32 - bits)
     return (signed + (1 << (bits - 1))).astype(dtype).tobytes()
 
   return Baseline(name="libsndfile's FLAC (no flac program here)", compress=compress, decompress=decompress)
+
+
+@contextlib.contextmanager
+def _library_errors() -> Iterator[None]:
+  try:
+    yield
+  except soundfile.SoundFileError as error:
+    raise BaselineError(f'libsndfile failed: {error}') from error
 
 
 def _flac_rate(rate: int) -> int:
