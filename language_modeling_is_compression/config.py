@@ -155,9 +155,7 @@ class TrainingConfig(Settings):
   micro_batch_size: int | None = setting(
     None, check=_positive, help='chunks that one device holds at a time; default: as many as memory allows'
   )
-  learning_rate: float = setting(
-    1e-4, check=_positive_float32, help="Adam's step size, the largest one if it varies"
-  )
+  learning_rate: float = setting(1e-4, check=_positive_float32, help="Adam's step size, the largest one if it varies")
   learning_rate_schedule: str = setting(
     'constant', choices=('constant', 'cosine'), help='or warm up for 5% of the steps and decay to 2%'
   )

@@ -521,7 +521,7 @@ def test_directories_of_any_size_anywhere(path, sound, size, field):
   wide += values['size'].to_bytes(8, 'little') + values['offset'].to_bytes(8, 'little')
   locator = b'PK\6\7' + bytes(4) + end.to_bytes(8, 'little') + (1).to_bytes(4, 'little')
   path.write_bytes(sound[:end] + wide + locator + sound[end : end + 8] + b'\xff' * 12 + bytes(2))
-  assert_rejected(path)
+  assert_rejected(path, 'it is damaged')
 
 
 @pytest.mark.parametrize(

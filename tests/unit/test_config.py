@@ -83,7 +83,7 @@ BAD_VALUES = with_values(
     (FRACTIONS, [0, 1, 0.0, 1.0, -0.1, 1.1, math.nan, '0.1', None, False]),
     (SWITCHES, [0, 1, 'true', None]),
     (CHOICES, ['', 'Mono', 'linear ', 1, None, True]),
-    (TEXTS, [None, 1, True, b'music', ['music']]),
+    (TEXTS, ['', None, 1, True, b'music', ['music']]),
     (OPTIONAL_TEXTS, [1, False]),
     (FILE_NAMES, ['', '.', '..', 'a/b', '/a', 'a\\b', 'a\0', 'a\nb', 'a\r', None, 1]),
   ]
@@ -105,7 +105,7 @@ GOOD_VALUES = with_values(
     ([(TrainingConfig, 'save_minutes')], [1.7e308]),
     (FRACTIONS, [1e-9, 0.5, 0.999]),
     (SWITCHES, [True, False]),
-    (TEXTS, ['', 'a b/c']),
+    (TEXTS, ['.', 'a b/c']),
     (OPTIONAL_TEXTS, [None, 'x']),
     (FILE_NAMES, ['a', '...', 'a.npz', 'ä b']),
   ]

@@ -261,7 +261,7 @@ def test_periodic_validations_take_at_most_1024_chunks_and_the_last_one_all(avai
 
 def test_a_device_that_fails_ends_the_run_with_a_state_that_is_known_to_be_good():
   fakes = Fakes(at_step=at(4, run_out_of_memory), valid_chunks=9)
-  with pytest.raises(TrainingError, match='^the device failed: RESOURCE_EXHAUSTED'):
+  with pytest.raises(TrainingError, match=r'^the device failed: RESOURCE_EXHAUSTED'):
     fakes.run(log_every=1)
   assert fakes.saves == [(3, None)]
 
@@ -269,7 +269,7 @@ def test_a_device_that_fails_ends_the_run_with_a_state_that_is_known_to_be_good(
 @pytest.mark.parametrize('settings', [{}, {'validate_every': 2}], ids=['at the end', 'periodic'])
 def test_a_device_that_fails_while_validating_costs_no_step(settings):
   fakes = Fakes(at_validation=at(1, run_out_of_memory), valid_chunks=9)
-  with pytest.raises(TrainingError, match='^the device failed: RESOURCE_EXHAUSTED'):
+  with pytest.raises(TrainingError, match=r'^the device failed: RESOURCE_EXHAUSTED'):
     fakes.run(**settings)
   assert fakes.saves == [(settings.get('validate_every', 6), None)]
 

@@ -54,6 +54,6 @@ def test_two_refuges_do_not_meet(tmp_path, temporary, model):
 
 def test_without_a_refuge_the_error_is_that_of_the_place_asked_for(tmp_path, temporary, model):
   temporary.rmdir()
-  with pytest.raises(CheckpointError, match='free space or name another folder$') as caught:
+  with pytest.raises(CheckpointError, match=r'free space or name another folder$') as caught:
     _save_somewhere(tmp_path / 'gone' / 'a.npz', model)
   assert str(caught.value).startswith(f'{tmp_path}/gone/a.npz: ')

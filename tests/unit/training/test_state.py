@@ -1,5 +1,7 @@
 """A step is one step however its batch is cut, and one that is not finite is none."""
 
+import functools
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -36,7 +38,7 @@ TRANSFORMER = hk.without_apply_rng(hk.transform(_bigram))
 # Adam divides by the gradient's magnitude, which blows rounding up where that is nothing: the step size is small.
 OPTIMIZER = make_optimizer(TrainingConfig(learning_rate=1e-4))
 # (devices, micro-batches, rows in each)
-CUTS = [(1, 1, 8), (1, 8, 1), (2, 1, 8), (2, 2, 4), (2, 3, 4)]  # The last one adds rows of length 0.
+CUTS = [(1, 8, 1), (2, 1, 8), (2, 2, 4), (2, 3, 4)]  # The last one adds rows of length 0.
 
 
 def mesh_of(num_devices: int):
@@ -58,9 +60,15 @@ def arranged(batch: Batch, count: int = 2, rows: int = 4) -> Batch:
   return MicroBatches(count=count, rows=rows, recompute_layers=False).arrange(batch)
 
 
-@pytest.fixture(scope='module')
+@functools.cache
+def update_on(num_devices: int):
+  """One for all tests, since most of their time is its compilation."""
+  return make_update(TRANSFORMER, OPTIMIZER, mesh_of(num_devices))
+
+
+@pytest.fixture
 def update():
-  return make_update(TRANSFORMER, OPTIMIZER, device_mesh())
+  return update_on(2)
 
 
 def naive_mean(params, batch: Batch) -> jax.Array:
@@ -91,7 +99,7 @@ def expected():
 def test_the_update_does_not_depend_on_the_cut(expected, devices, count, rows):
   loss, gradient = expected
   before = make_state()
-  after, metrics = make_update(TRANSFORMER, OPTIMIZER, mesh_of(devices))(before, arranged(make_batch(), count, rows))
+  after, metrics = update_on(devices)(before, arranged(make_batch(), count, rows))
   np.testing.assert_allclose(metrics.loss_nats, loss, rtol=1e-5)
   norm = np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(gradient)))
   np.testing.assert_allclose(metrics.grad_norm, norm, rtol=1e-4)
@@ -163,7 +171,7 @@ def test_a_step_that_is_not_finite_changes_no_bit(update, number, name):
 def test_a_loss_too_large_for_a_float_changes_no_bit(update):
   """Every parameter is finite, and only the sum over rows is not."""
   before = make_state()
-  before.params['~']['output_bias'] = jnp.full(256, -3e38).at[0].set(3e38)
+  before.params['~']['output_bias'] = np.array([3e38] + 255 * [-3e38], np.float32)
   after, metrics = update(before, arranged(make_batch()))
   assert not bool(metrics.finite)
   assert_bits_equal(after, before)
@@ -201,7 +209,7 @@ def test_steps_lower_the_loss():
   assert int(state.step) == 20
 
 
-@pytest.mark.parametrize(('devices', 'count', 'rows'), CUTS[1:4])
+@pytest.mark.parametrize(('devices', 'count', 'rows'), CUTS[:3])
 def test_code_lengths_are_those_of_each_micro_batch(devices, count, rows):
   params, batch = make_state().params, make_batch()
   nats = make_code_length(TRANSFORMER, mesh_of(devices))(params, arranged(batch, count, rows))
