@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# Tests of one file share what they have set up.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow lint format lock clean
@@ -24,7 +26,7 @@ demo: $(READY) ## Train a small model on real speech for about three minutes and
 	@$(RUN) examples/demo.py
 
 test: $(READY) lint ## Run the tests (a few minutes)
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q $(PARALLEL)
 
 test-slow: $(READY) ## Run the tests that take long: kills, memory, matrices of subprocesses
 	$(RUN) -m pytest -q -m slow

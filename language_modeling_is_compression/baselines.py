@@ -1,11 +1,12 @@
 """Other compressors, for comparison: each takes the same samples, and what it writes is decoded and compared."""
 
+import contextlib
 import gzip
 import io
 import lzma
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,8 +59,7 @@ def _flac_program() -> Baseline:
   decode = ['flac', '-d', '--silent', '--stdout', '--force-raw-format', '--endian=little', '--sign=unsigned', '-']
 
   def compress(samples: np.ndarray, rate: int) -> bytes:
-    # FLAC knows rates up to 1,048,575 Hz; what it makes of the samples does not depend on the rate.
-    of_input = [f'--bps={8 * samples.itemsize}', f'--sample-rate={min(max(rate, 1), 1_048_575)}', '-']
+    of_input = [f'--bps={8 * samples.itemsize}', f'--sample-rate={_flac_rate(rate)}', '-']
     return _piped(encode + of_input, samples.tobytes())
 
   return Baseline(name='flac -8', compress=compress, decompress=lambda data, dtype: _piped(decode, data))
@@ -71,16 +71,34 @@ def _flac_library() -> Baseline:
     signed = (samples.astype(np.int32) - (1 << (bits - 1))) << (32 - bits)
     subtype = 'PCM_S8' if bits == 8 else 'PCM_16'
     file = io.BytesIO()
-    rate = min(max(rate, 1), 655_350)
-    soundfile.write(file, signed, rate, format='FLAC', subtype=subtype, compression_level=1.0)
+    with _library_errors():
+      soundfile.write(file, signed, _flac_rate(rate), format='FLAC', subtype=subtype, compression_level=1.0)
     return file.getvalue()
 
   def decompress(data: bytes, dtype: np.dtype) -> bytes:
     bits = 8 * dtype.itemsize
-    signed = soundfile.read(io.BytesIO(data), dtype='int32')[0] >> (32 - bits)
+    with _library_errors():
+      signed = soundfile.read(io.BytesIO(data), dtype='int32')[0] >> (32 - bits)
     return (signed + (1 << (bits - 1))).astype(dtype).tobytes()
 
   return Baseline(name="libsndfile's FLAC (no flac program here)", compress=compress, decompress=decompress)
+
+
+@contextlib.contextmanager
+def _library_errors() -> Iterator[None]:
+  try:
+    yield
+  except soundfile.SoundFileError as error:
+    raise BaselineError(f'libsndfile failed: {error}') from error
+
+
+def _flac_rate(rate: int) -> int:
+  """A rate in Hz near this one that every encoder takes; what it makes of the samples does not depend on the rate.
+
+  FLAC's streamable subset ends at 655,350 Hz, and knows only multiples of ten above 65,535 Hz.
+  """
+  rate = min(max(rate, 1), 655_350)
+  return rate if rate <= 65_535 else rate - rate % 10
 
 
 def _piped(command: list[str], data: bytes) -> bytes:

@@ -9,6 +9,7 @@ what the configuration asks for and no larger.
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import json
 import math
@@ -114,7 +115,10 @@ def load_model(path: str | os.PathLike) -> Model:
       data_config = from_mapping(DataConfig, metadata['data'])
       params = _read_params(archive, model_config, data_config, path.stat().st_size)
   except OSError as error:
-    raise CheckpointError(f'{path}: cannot be read: {error.strerror or error}') from error
+    reason = error.strerror or str(error)
+    if error.errno == errno.EINVAL:  # A damaged directory sent zipfile to a place before the file's beginning.
+      reason = f'{reason}: it is damaged, cut off or something else'
+    raise CheckpointError(f'{path}: cannot be read: {reason}') from error
   except (ConfigError, _UnsoundError) as error:
     raise CheckpointError(f'{path}: {error}') from error
   except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
@@ -170,7 +174,7 @@ def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
   if len(text) != dtype.itemsize:
     raise _UnsoundError(f'its metadata has {len(text)} bytes, expected {dtype.itemsize}')
   try:
-    metadata = json.loads(str(np.frombuffer(text, dtype)[0]))
+    metadata = json.loads(text.decode('utf-32-le'))  # NumPy would make a string of numbers that are no characters.
   except (ValueError, RecursionError) as error:
     raise _UnsoundError(f'its metadata is not JSON: {error}') from error
   expected = {'format_version', 'model', 'data', 'provenance'}

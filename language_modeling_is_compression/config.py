@@ -19,6 +19,7 @@ from typing import Any
 from language_modeling_is_compression.errors import ConfigError
 
 _MAX_COUNT = 2**31 - 1  # Counts become sizes and loop bounds of 32 bits in compiled code.
+_MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
 
 
 def _positive(name: str, value: int) -> None:
@@ -34,6 +35,12 @@ def _non_negative(name: str, value: float) -> None:
 def _positive_finite(name: str, value: float) -> None:
   if not 0 < value <= sys.float_info.max:  # An integer may be finite and still too large for a float.
     raise ConfigError(f'{name}: expected a positive finite number, got {value}')
+
+
+def _positive_float32(name: str, value: float) -> None:
+  _positive_finite(name, value)
+  if value > _MAX_FLOAT32:
+    raise ConfigError(f'{name}: expected a number up to {_MAX_FLOAT32:.4g}, got {value}')
 
 
 def _fraction(name: str, value: float) -> None:
@@ -148,7 +155,7 @@ class TrainingConfig(Settings):
   micro_batch_size: int | None = setting(
     None, check=_positive, help='chunks that one device holds at a time; default: as many as memory allows'
   )
-  learning_rate: float = setting(1e-4, check=_positive_finite, help="Adam's step size, the largest one if it varies")
+  learning_rate: float = setting(1e-4, check=_positive_float32, help="Adam's step size, the largest one if it varies")
   learning_rate_schedule: str = setting(
     'constant', choices=('constant', 'cosine'), help='or warm up for 5% of the steps and decay to 2%'
   )

@@ -197,12 +197,15 @@ def _save_somewhere(path: Path, model: Model) -> None:
   try:
     save_model(path, model)
   except CheckpointError as error:
-    refuge = Path(tempfile.gettempdir(), path.name)
-    with contextlib.suppress(OSError):
+    try:
       refuge = Path(tempfile.mkdtemp(prefix='audio_model_'), path.name)
+    except OSError:
+      raise error from None
     try:
       save_model(refuge, model)
     except CheckpointError:
+      with contextlib.suppress(OSError):
+        refuge.parent.rmdir()
       raise error from None
     raise CheckpointError(f'{error}; the model is in {refuge} instead') from error
 

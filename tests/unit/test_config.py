@@ -78,11 +78,12 @@ BAD_VALUES = with_values(
   [
     (COUNTS, [0, -1, 2**31, 1.5, 2.0, '1', True]),
     (COUNTS_OR_ZERO, [-1, 0.5, '0', None, False, math.inf]),
+    ([(TrainingConfig, 'learning_rate')], [3.5e38, 1e39, 10**39]),  # Steps are taken in float32.
     (POSITIVE_NUMBERS, [0, -1.0, math.nan, math.inf, -math.inf, 10**400, '1e-4', None, True]),
     (FRACTIONS, [0, 1, 0.0, 1.0, -0.1, 1.1, math.nan, '0.1', None, False]),
     (SWITCHES, [0, 1, 'true', None]),
     (CHOICES, ['', 'Mono', 'linear ', 1, None, True]),
-    (TEXTS, [None, 1, True, b'music', ['music']]),
+    (TEXTS, ['', None, 1, True, b'music', ['music']]),
     (OPTIONAL_TEXTS, [1, False]),
     (FILE_NAMES, ['', '.', '..', 'a/b', '/a', 'a\\b', 'a\0', 'a\nb', 'a\r', None, 1]),
   ]
@@ -100,10 +101,11 @@ GOOD_VALUES = with_values(
   [
     (COUNTS, [8, 2**31 - 8]),
     (COUNTS_OR_ZERO, [0, 1, 2**70]),
-    (POSITIVE_NUMBERS, [1, 5e-324, 1.7e308]),
+    (POSITIVE_NUMBERS, [1, 5e-324, 3.4e38]),
+    ([(TrainingConfig, 'save_minutes')], [1.7e308]),
     (FRACTIONS, [1e-9, 0.5, 0.999]),
     (SWITCHES, [True, False]),
-    (TEXTS, ['', 'a b/c']),
+    (TEXTS, ['.', 'a b/c']),
     (OPTIONAL_TEXTS, [None, 'x']),
     (FILE_NAMES, ['a', '...', 'a.npz', 'ä b']),
   ]

@@ -1,0 +1,131 @@
+"""Runs that are stopped, killed, doubled or that fail: what they leave behind and what they say."""
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from training_runs import TINY, Running, command, finish, read_metrics, write_folder
+
+from language_modeling_is_compression import load_model
+
+# More steps than could be done before the signal comes, and a line in the log soon.
+_ENDLESS = ('--training_steps', 10**9, '--log_every', 20)
+
+
+@pytest.fixture(scope='module')
+def audio(tmp_path_factory) -> Path:
+  folder = tmp_path_factory.mktemp('audio')
+  write_folder(folder)
+  return folder
+
+
+def _arguments(audio: Path, folder: Path, *flags: object) -> list[str]:
+  return command('--audio_dir', audio, '--output_dir', folder, *TINY, *flags)
+
+
+@contextlib.contextmanager
+def _endless(audio: Path, folder: Path, env: dict[str, str], *flags: object) -> Iterator[Running]:
+  """A run that has done some steps and would go on for days."""
+  folder.mkdir(exist_ok=True)
+  with Running(_arguments(audio, folder, *_ENDLESS, *flags), env, folder / 'stderr') as run:
+    run.wait_until('its first report', lambda: 'step 20 of' in run.stderr)
+    yield run
+
+
+def _left(folder: Path) -> list[str]:
+  return sorted(path.name for path in folder.iterdir() if path.name != 'stderr')
+
+
+def _check_stopped(folder: Path, stderr: str, name: str) -> None:
+  """The steps that the log says were done are in the model, once, and nothing else was left."""
+  assert _left(folder) == ['audio_model.npz', 'audio_model_metrics.jsonl', 'audio_model_training.log']
+  model = load_model(folder / 'audio_model.npz')
+  steps = read_metrics(folder / 'audio_model_metrics.jsonl')[-1]['step']
+  assert model.provenance['steps'] == steps >= 20
+  assert model.provenance['held_out'] is None
+  # A fresh network's are zero.
+  assert np.any(model.params['~']['output_weights'])
+  assert stderr.count(f'{name}: stopping after this step, then saving the model') == 1
+  assert 'Traceback' not in stderr
+
+
+@pytest.mark.parametrize(('number', 'exit_code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_training_with_a_model(audio, tmp_path, cached_env, number, exit_code):
+  with _endless(audio, tmp_path, cached_env) as run:
+    run.process.send_signal(number)
+    assert run.wait() == exit_code
+  _check_stopped(tmp_path, run.stderr, number.name)
+
+
+def test_more_signals_change_nothing(audio, tmp_path, cached_env):
+  # Steps long enough that the later signals find the first one not yet heeded.
+  with _endless(audio, tmp_path, cached_env, '--batch_size', '256') as run:
+    for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+      run.process.send_signal(number)
+    run.wait_until('it heeds the signal', lambda: 'stopping after this step' in run.stderr)
+    with contextlib.suppress(ProcessLookupError):
+      run.process.send_signal(signal.SIGINT)
+    assert run.wait() in (130, 143)  # Of signals that wait at the same time the system delivers any one first.
+  stopped_by = 'SIGINT' if run.process.returncode == 130 else 'SIGTERM'
+  _check_stopped(tmp_path, run.stderr, stopped_by)
+
+
+def test_a_signal_before_training_begins_leaves_no_traceback(audio, tmp_path, cached_env):
+  with Running(_arguments(audio, tmp_path, *_ENDLESS), cached_env, tmp_path / 'stderr') as run:
+    # JAX is imported by then and the devices are being started.
+    run.wait_until('it opens its log', (tmp_path / 'audio_model_training.log').exists)
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 130
+  assert 'Traceback' not in run.stderr
+  assert run.stderr.splitlines()[-1].startswith('train_audio.py: interrupted')
+  assert _left(tmp_path)[0] != '.audio_model.lock'
+
+
+def test_a_second_run_of_the_same_name_is_refused_and_the_first_goes_on(audio, tmp_path, cached_env):
+  with _endless(audio, tmp_path, cached_env) as first:
+    second = finish(_arguments(audio, tmp_path, '--training_steps', '1'), cached_env)
+    first.process.send_signal(signal.SIGINT)
+    assert first.wait() == 130
+  assert (second.returncode, second.stdout) == (2, '')
+  assert second.stderr == (
+    f'train_audio.py: error: model_name: another run is writing {tmp_path}/audio_model.npz; '
+    'wait for it or choose another name\n'
+  )
+  _check_stopped(tmp_path, first.stderr, 'SIGINT')
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was_finite(audio, tmp_path, cached_env):
+  done = finish(_arguments(audio, tmp_path, '--training_steps', '50', '--learning_rate', '1e30'), cached_env)
+  assert (done.returncode, done.stdout) == (1, '')
+  last = done.stderr.splitlines()[-1]
+  assert last.startswith('train_audio.py: error: step ') and 'is not finite' in last and '--learning_rate' in last
+  assert done.stderr.count('error: ') == 1 and 'Traceback' not in done.stderr
+  model = load_model(tmp_path / 'audio_model.npz')
+  assert all(np.isfinite(array).all() for array in jax.tree.leaves(model.params))
+  # The message counts the steps from 1, and the model holds those before the one that failed.
+  assert last.split()[3] == f'{model.provenance["steps"] + 1}:'
+  assert model.provenance['held_out'] is None
+  for line in (tmp_path / 'audio_model_metrics.jsonl').read_text().splitlines():
+    json.loads(line, parse_constant=pytest.fail)  # NaN is no JSON.
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_a_model_and_does_not_hinder_the_next(audio, tmp_path, cached_env):
+  for attempt in range(5):
+    with _endless(audio, tmp_path, cached_env, '--save_minutes', '1e-4') as run:
+      run.wait_until('it has saved', (tmp_path / 'audio_model.npz').exists)
+      run.process.kill()
+      assert run.wait() == -signal.SIGKILL
+    assert '.audio_model.lock' in _left(tmp_path)
+    assert load_model(tmp_path / 'audio_model.npz').provenance['steps'] > 0
+    if attempt:
+      assert load_model(tmp_path / 'audio_model.npz.previous').provenance['steps'] > 0
+  done = finish(_arguments(audio, tmp_path, '--training_steps', '1'), cached_env)
+  assert done.returncode == 0, done.stderr
+  assert load_model(tmp_path / 'audio_model.npz').provenance['steps'] == 1
+  assert '.audio_model.lock' not in _left(tmp_path)

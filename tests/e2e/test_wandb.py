@@ -1,0 +1,176 @@
+"""Runs that log to Weights & Biases: what wandb keeps of them, and that a run goes on where wandb does not.
+
+wandb is the real one, offline: it writes to disk what it would have sent, and that is read back here.
+"""
+
+import dataclasses
+import functools
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from training_runs import TINY, command, finish, read_metrics, write_folder
+
+from language_modeling_is_compression import load_model
+
+_SETTINGS = (*TINY, '--training_steps', 10, '--validate_every', 5, '--wandb_project', 'speech', '--model_name', 'voice')
+_LOG_BLOCK_BYTES = 32768
+_FULL, _FIRST, _MIDDLE, _LAST = range(1, 5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  folder: Path
+  stdout: str
+  stderr: str
+
+  @functools.cached_property
+  def records(self) -> list:
+    """wandb's own records, in the order of writing."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    (path,) = self.folder.rglob('*.wandb')
+    return [Record.FromString(data) for data in _log_entries(path.read_bytes())]
+
+  def of_kind(self, kind: str) -> list:
+    return [getattr(record, kind) for record in self.records if record.WhichOneof('record_type') == kind]
+
+
+def _log_entries(data: bytes) -> Iterator[bytes]:
+  """The entries of a LevelDB log after wandb's own 7 bytes: in pieces (checksum, length, kind), none across a block."""
+  assert data.startswith(b':W&B')
+  position, entry = 7, b''
+  while position + 7 <= len(data):
+    left = _LOG_BLOCK_BYTES - position % _LOG_BLOCK_BYTES
+    if left < 7:
+      position += left
+      continue
+    _, size, kind = struct.unpack_from('<IHB', data, position)
+    piece = data[position + 7 : position + 7 + size]
+    position += 7 + size
+    entry = piece if kind in (_FULL, _FIRST) else entry + piece
+    if kind in (_FULL, _LAST):
+      yield entry
+
+
+def _train(audio: Path, folder: Path, env: dict[str, str], *flags: object) -> Run:
+  done = finish(command('--audio_dir', audio, '--output_dir', folder, *_SETTINGS, *flags), env)
+  assert done.returncode == 0, done.stderr
+  return Run(folder, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope='module')
+def audio(tmp_path_factory) -> Path:
+  folder = tmp_path_factory.mktemp('audio')
+  write_folder(folder)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def offline_env(cached_env, tmp_path_factory) -> dict[str, str]:
+  return {**cached_env, 'WANDB_MODE': 'offline', 'WANDB_DIR': str(tmp_path_factory.mktemp('wandb'))}
+
+
+@pytest.fixture(scope='module')
+def run(audio, tmp_path_factory, offline_env) -> Run:
+  return _train(audio, tmp_path_factory.mktemp('out'), offline_env)
+
+
+@pytest.fixture(scope='module')
+def unstarted(audio, tmp_path_factory, cached_env) -> Run:
+  """A run whose wandb has no key and no terminal to ask for one."""
+  return _train(audio, tmp_path_factory.mktemp('out'), cached_env)
+
+
+def test_wandb_knows_the_project_and_a_name_that_tells_the_settings(run):
+  (started,) = run.of_kind('run')
+  assert (started.project, started.display_name) == ('speech', '8bit_block1024_chunk64_steps10')
+
+
+@pytest.mark.slow
+def test_the_name_can_be_chosen(audio, tmp_path, offline_env):
+  (started,) = _train(audio, tmp_path, offline_env, '--wandb_run_name', 'Tuesday').of_kind('run')
+  assert started.display_name == 'Tuesday'
+
+
+def test_wandb_knows_every_flag_and_the_sizes_of_the_data_and_the_model(run):
+  (started,) = run.of_kind('run')
+  config = {update.key: json.loads(update.value_json) for update in started.config.update}
+  model = load_model(run.folder / 'voice.npz')
+  stored = {**dataclasses.asdict(model.data_config), **dataclasses.asdict(model.model_config)}
+  assert config.items() >= stored.items()
+  assert config.items() >= model.provenance['settings'].items()
+  assert (
+    config.items()
+    >= {
+      'batch_size': 8,
+      'learning_rate': 1e-4,
+      'micro_batch_size': None,
+      'training_steps': 10,
+      'num_train_files': 2,
+      'num_valid_files': 1,
+      'num_train_chunks': 47 + 24,
+      'num_valid_chunks': 16,
+      'num_parameters': model.num_parameters,
+    }.items()
+  )
+
+
+def test_the_smallest_value_sums_up_what_should_be_small(run):
+  smallest = {metric.name for metric in run.of_kind('metric') if metric.summary.min}
+  assert smallest == {
+    *('loss_nats', 'bits_per_byte', 'bits_per_sample'),
+    *('valid/bits_per_byte', 'valid/bits_per_sample', 'valid/compression_rate'),
+  }
+  assert {metric.step_metric for metric in run.of_kind('metric') if metric.glob_name == '*'} == {'_step'}
+
+
+def test_wandb_has_the_figures_of_the_metrics_file(run):
+  expected: dict[int, dict[str, float]] = {}
+  for record in read_metrics(run.folder / 'voice_metrics.jsonl'):
+    expected.setdefault(record.pop('step'), {}).update(record)
+  got: dict[int, dict[str, float]] = {}
+  for row in run.of_kind('history'):
+    items = {'/'.join(item.nested_key) or item.key: json.loads(item.value_json) for item in row.item}
+    got[items['_step']] = {name: value for name, value in items.items() if not name.startswith('_')}
+  assert list(expected) == [5, 10] and set(expected[5]) >= {'loss_nats', 'valid/bits_per_byte'}
+  assert got == {step: pytest.approx(figures) for step, figures in expected.items()}
+
+
+def test_wandb_has_the_model_file(run):
+  (artifact,) = run.of_kind('artifact')
+  assert (artifact.name, artifact.type) == ('voice', 'model')
+  (content,) = artifact.manifest.contents
+  assert content.path == 'voice.npz'
+  assert Path(content.local_path).read_bytes() == (run.folder / 'voice.npz').read_bytes()
+  assert json.loads(artifact.metadata)['num_train_files'] == 2
+
+
+def test_wandb_is_told_that_the_run_went_well(run):
+  (ended,) = run.of_kind('exit')
+  assert ended.exit_code == 0
+
+
+def test_wandb_writes_into_the_output_folder_and_says_nothing(run):
+  assert sorted(path.name for path in run.folder.iterdir()) == [
+    'voice.npz',
+    'voice_metrics.jsonl',
+    'voice_training.log',
+    'wandb',
+  ]
+  assert run.stdout == f'{run.folder}/voice.npz\n'
+  assert 'wandb' not in run.stderr
+
+
+def test_a_wandb_that_cannot_start_is_said_in_one_line(unstarted):
+  (line,) = [line for line in unstarted.stderr.splitlines() if 'wandb' in line.lower()]
+  assert line.startswith('wandb cannot start, the run goes on without it: ') and 'API key' in line
+  assert 'Traceback' not in unstarted.stderr
+
+
+def test_a_run_without_wandb_trains_all_the_same(unstarted):
+  assert load_model(unstarted.folder / 'voice.npz').provenance['steps'] == 10
+  assert [record['step'] for record in read_metrics(unstarted.folder / 'voice_metrics.jsonl')] == [5, 5, 10, 10]
+  assert unstarted.stdout == f'{unstarted.folder}/voice.npz\n'

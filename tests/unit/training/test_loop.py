@@ -1,0 +1,286 @@
+"""When the loop does what, on fakes: steps that only count, chunks that are made up, saves that are remembered."""
+
+import logging
+import math
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from language_modeling_is_compression.config import DataConfig, TrainingConfig
+from language_modeling_is_compression.errors import CheckpointError, TrainingError
+from language_modeling_is_compression.training.loop import Rates, Stopper, Trainer, explained, rates
+from language_modeling_is_compression.training.plan import MicroBatches
+from language_modeling_is_compression.training.state import StepMetrics, TrainingState
+
+DATA = DataConfig(chunk_size=2)
+NEVER = 1000
+OUT_OF_MEMORY = 'RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.'
+TOKEN_NATS = 3 * math.log(2)  # Of each held-out token.
+
+
+class FakeChunks:
+  """Chunks of 2 tokens, all of them the chunk's number modulo 256."""
+
+  config = DATA
+
+  def __init__(self, count: int):
+    self._count = count
+
+  def __len__(self) -> int:
+    return self._count
+
+  def limited(self, limit: int) -> 'FakeChunks':
+    return FakeChunks(min(limit, self._count))
+
+  def __getitem__(self, index: int) -> np.ndarray:
+    return np.full(2, index % 256, np.uint8)
+
+
+class FakeTracker:
+  def __init__(self) -> None:
+    self.records: list[tuple[int, dict]] = []
+
+  def log(self, step, figures):
+    self.records.append((step, figures))
+
+
+class Fakes:
+  """A trainer's surroundings: the parameters are the number of steps that made them.
+
+  at_step: what else happens while a step (counted from 1) is computed. unsound: steps that are not finite.
+  saves: (parameters, held-out rates) of every call; failing_saves: how many of them fail.
+  validated: chunks of each call of code_length.
+  """
+
+  def __init__(self, *, unsound=(), at_step=None, at_validation=None, failing_saves: int = 0, valid_chunks: int = 0):
+    self.stopper, self.tracker = Stopper(), FakeTracker()
+    self.steps: list[int] = []
+    self.saves: list[tuple[int, Rates | None]] = []
+    self.validated: list[int] = []
+    self._unsound, self._at_step, self._at_validation = unsound, at_step, at_validation
+    self._failing_saves, self._valid_chunks = failing_saves, valid_chunks
+
+  def run(self, first: int = 0, **settings):
+    config = TrainingConfig(**{'training_steps': 6, 'log_every': NEVER, 'batch_size': 4, **settings})
+    trainer = Trainer(
+      config=config,
+      train_chunks=FakeChunks(10),
+      valid_chunks=FakeChunks(self._valid_chunks),
+      num_tokens=2,
+      micro_batches=MicroBatches(count=2, rows=2, recompute_layers=False),
+      learning_rate=lambda step: step / 10,
+      update=self._update,
+      code_length=self._code_length,
+      save=self._save,
+      tracker=self.tracker,
+      stopper=self.stopper,
+      show_progress=False,
+    )
+    return trainer.run(TrainingState(first, None, np.int32(first)))
+
+  def _update(self, state, batch):
+    assert batch.tokens.shape == (2, 2, 2) and (batch.lengths == 2).all()
+    step = int(state.step) + 1
+    self.steps.append(step)
+    if self._at_step:
+      self._at_step(self, step)
+    finite = step not in self._unsound
+    metrics = StepMetrics(step if finite else math.nan, 10 * step, 0.5, finite)
+    return TrainingState(state.params + 1, None, np.int32(step)), metrics
+
+  def _code_length(self, params, batch):
+    self.validated.append(int(np.count_nonzero(batch.lengths)))
+    if self._at_validation:
+      self._at_validation(self, len(self.validated))
+    return TOKEN_NATS * batch.lengths.sum(axis=1)
+
+  def _save(self, state, held_out):
+    self.saves.append((state.params, held_out))
+    if len(self.saves) <= self._failing_saves:
+      raise CheckpointError('a.npz: cannot be written: no room')
+
+
+def at(number: int, action):
+  """An action for the step or validation batch of that number."""
+  return lambda fakes, current: action(fakes) if current == number else None
+
+
+def terminate(fakes: Fakes) -> None:
+  fakes.stopper.signal = signal.SIGTERM
+
+
+def run_out_of_memory(_: Fakes) -> None:
+  raise jax.errors.JaxRuntimeError(OUT_OF_MEMORY)
+
+
+@pytest.fixture
+def handlers():
+  """Those of this process, put back whatever a test does."""
+  before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+  yield before
+  for number, handler in before.items():
+    signal.signal(number, handler)
+
+
+def installed_handlers() -> dict:
+  return {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+@pytest.mark.parametrize('first', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('later', [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_the_request_and_later_ones_change_nothing(handlers, caplog, first, later):
+  stopper = Stopper()
+  with stopper.installed() as entered:
+    assert entered is stopper and stopper.signal is None
+    signal.raise_signal(first)
+    assert stopper.signal == first
+    signal.raise_signal(later)
+    assert stopper.signal == first
+  assert caplog.messages == [f'{first.name}: stopping after this step, then saving the model']
+
+
+def test_handlers_come_back(handlers):
+  with Stopper().installed():
+    assert not set(installed_handlers().values()) & set(handlers.values())
+  assert installed_handlers() == handlers
+  with pytest.raises(ZeroDivisionError), Stopper().installed():
+    raise ZeroDivisionError
+  assert installed_handlers() == handlers
+
+
+@pytest.mark.parametrize(
+  ('settings', 'per_byte', 'per_sample', 'compression_rate'),
+  [
+    ({}, 6, 6, 0.75),
+    ({'tokenization': 'sample'}, 6, 6, 0.75),
+    ({'use_16bit': True}, 6, 12, 0.75),
+    ({'use_16bit': True, 'tokenization': 'sample'}, 3, 6, 0.375),
+  ],
+)
+def test_six_bits_per_token_in_other_units(settings, per_byte, per_sample, compression_rate):
+  nats = 6 * math.log(2)
+  assert rates(nats, DataConfig(**settings)) == pytest.approx((nats, per_byte, per_sample, compression_rate))
+
+
+def test_a_run_takes_every_step_validates_on_all_chunks_and_saves_once():
+  fakes = Fakes(valid_chunks=9)
+  outcome = fakes.run(training_steps=6)
+  assert fakes.steps == [1, 2, 3, 4, 5, 6]
+  assert fakes.validated == [4, 4, 1]
+  assert outcome.held_out == pytest.approx((TOKEN_NATS, 3, 3, 0.375))
+  assert fakes.saves == [(6, outcome.held_out)]
+  assert (outcome.state.params, outcome.stopped_by) == (6, None)
+
+
+def test_a_run_goes_on_from_the_step_it_is_given():
+  fakes = Fakes()
+  assert fakes.run(first=4, training_steps=6).state.params == 6
+  assert fakes.steps == [5, 6]
+
+
+def test_nothing_is_said_of_chunks_that_are_not_there():
+  fakes = Fakes(valid_chunks=0)
+  assert fakes.run().held_out is None
+  assert fakes.saves == [(6, None)] and not fakes.validated
+
+
+def test_reports_are_means_over_tokens_since_the_last_one():
+  fakes = Fakes()
+  fakes.run(training_steps=5, log_every=2)
+  assert [step for step, _ in fakes.tracker.records] == [2, 4, 5]
+  losses = [figures['loss_nats'] for _, figures in fakes.tracker.records]
+  assert losses == pytest.approx([(1 + 4) / 3, (9 + 16) / 7, 5])
+  assert [figures['learning_rate'] for _, figures in fakes.tracker.records] == pytest.approx([0.1, 0.3, 0.4])
+
+
+@pytest.mark.parametrize('log_every', [1, 2, NEVER])
+@pytest.mark.parametrize('unsound', [1, 2, 3, 6])
+def test_a_step_that_is_not_finite_ends_the_run_with_the_state_before_it(log_every, unsound):
+  """Figures are read one step late, so a step more may have been begun, and what it made is not kept."""
+  fakes = Fakes(unsound=[unsound], valid_chunks=9)
+  with pytest.raises(TrainingError, match=rf'^step {unsound}: the loss .* not finite .*lower --learning_rate$'):
+    fakes.run(log_every=log_every)
+  assert fakes.saves == [(unsound - 1, None)]
+  assert not fakes.validated and max(fakes.steps) <= unsound + 1
+
+
+def test_a_failure_that_cannot_be_saved_either_says_both():
+  with pytest.raises(CheckpointError, match=r'^step 2: the loss .*; a\.npz: cannot be written: no room$'):
+    Fakes(unsound=[2], failing_saves=1).run()
+
+
+def test_a_last_save_that_fails_is_an_error():
+  with pytest.raises(CheckpointError, match=r'^a\.npz: cannot be written: no room$'):
+    Fakes(failing_saves=1).run()
+
+
+@pytest.mark.parametrize('failing_saves', [0, 1, 3])
+def test_a_periodic_save_that_fails_is_a_warning(caplog, failing_saves):
+  fakes = Fakes(failing_saves=failing_saves, valid_chunks=4)
+  outcome = fakes.run(training_steps=3, save_minutes=1e-12)
+  assert fakes.saves == [(1, None), (2, None), (3, None), (3, outcome.held_out)] and outcome.held_out
+  warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+  assert warnings == ['a.npz: cannot be written: no room'] * failing_saves
+
+
+def test_no_unsound_state_is_saved_for_safety():
+  fakes = Fakes(unsound=[2])
+  with pytest.raises(TrainingError):
+    fakes.run(save_minutes=1e-12)
+  assert fakes.saves == [(1, None), (1, None)]
+
+
+@pytest.mark.parametrize('log_every', [1, NEVER])
+@pytest.mark.parametrize('step', [1, 3, 6])
+def test_a_signal_stops_after_its_step_and_saves_once(log_every, step):
+  fakes = Fakes(at_step=at(step, terminate), valid_chunks=9)
+  outcome = fakes.run(log_every=log_every, validate_every=step)
+  assert fakes.steps == list(range(1, step + 1))
+  assert fakes.saves == [(step, None)] and not fakes.validated
+  assert outcome.stopped_by == signal.SIGTERM and outcome.state.params == step and outcome.held_out is None
+  assert fakes.tracker.records[-1][0] == step, 'the last steps are not reported'
+
+
+def test_a_signal_while_validating_at_the_end_ends_that():
+  fakes = Fakes(at_validation=at(2, terminate), valid_chunks=100)
+  outcome = fakes.run()
+  assert fakes.validated == [4, 4] and fakes.saves == [(6, None)]
+  assert outcome.stopped_by == signal.SIGTERM and outcome.held_out is None
+
+
+@pytest.mark.parametrize(('available', 'periodic'), [(1500, 1024), (1023, 1023)])
+def test_periodic_validations_take_at_most_1024_chunks_and_the_last_one_all(available, periodic):
+  fakes = Fakes(valid_chunks=available)
+  fakes.run(training_steps=6, validate_every=2)
+  assert sum(fakes.validated) == 2 * periodic + available
+  steps = [step for step, figures in fakes.tracker.records if 'valid/bits_per_byte' in figures]
+  assert steps == [2, 4, 6], 'the last step is validated once'
+
+
+def test_a_device_that_fails_ends_the_run_with_a_state_that_is_known_to_be_good():
+  fakes = Fakes(at_step=at(4, run_out_of_memory), valid_chunks=9)
+  with pytest.raises(TrainingError, match=r'^the device failed: RESOURCE_EXHAUSTED'):
+    fakes.run(log_every=1)
+  assert fakes.saves == [(3, None)]
+
+
+@pytest.mark.parametrize('settings', [{}, {'validate_every': 2}], ids=['at the end', 'periodic'])
+def test_a_device_that_fails_while_validating_costs_no_step(settings):
+  fakes = Fakes(at_validation=at(1, run_out_of_memory), valid_chunks=9)
+  with pytest.raises(TrainingError, match=r'^the device failed: RESOURCE_EXHAUSTED'):
+    fakes.run(**settings)
+  assert fakes.saves == [(settings.get('validate_every', 6), None)]
+
+
+@pytest.mark.parametrize(
+  ('message', 'explanation'),
+  [
+    (OUT_OF_MEMORY, f'{OUT_OF_MEMORY}; try a lower --micro_batch_size or a smaller model'),
+    ('INTERNAL: broken\nand 100 lines more', 'INTERNAL: broken'),
+    ('', 'JaxRuntimeError'),
+  ],
+)
+def test_failures_of_devices_are_one_line(message, explanation):
+  assert str(explained(jax.errors.JaxRuntimeError(message))) == f'the device failed: {explanation}'

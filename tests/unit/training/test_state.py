@@ -1,0 +1,243 @@
+"""A step is one step however its batch is cut, and one that is not finite is none."""
+
+import functools
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_models import random_params, random_tokens
+
+from language_modeling_is_compression.config import TrainingConfig
+from language_modeling_is_compression.data.batches import Batch
+from language_modeling_is_compression.model.transformer import Hidden, log_probabilities
+from language_modeling_is_compression.training.optimizer import make_optimizer
+from language_modeling_is_compression.training.plan import DEVICE_AXIS, MicroBatches, device_mesh
+from language_modeling_is_compression.training.state import (
+  TrainingState,
+  initial_state,
+  make_code_length,
+  make_update,
+)
+
+NUM_ROWS, NUM_TOKENS = 8, 12
+LENGTHS = [12, 5, 12, 0, 1, 12, 7, 12]
+
+
+def _bigram(tokens: jax.Array) -> Hidden:
+  before = jnp.pad(tokens.astype(jnp.int32)[:, :-1], ((0, 0), (1, 0)))
+  table = hk.get_parameter('embedding', [256, 4], init=hk.initializers.RandomNormal())
+  hidden = jnp.tanh(table[before])
+  weights = hk.get_parameter('output_weights', [4, 256], init=jnp.zeros)
+  return Hidden(hidden, weights, hk.get_parameter('output_bias', [256], init=jnp.zeros))
+
+
+# What is tested here asks nothing of a network but gradients, and this one compiles in no time.
+TRANSFORMER = hk.without_apply_rng(hk.transform(_bigram))
+# Adam divides by the gradient's magnitude, which blows rounding up where that is nothing: the step size is small.
+OPTIMIZER = make_optimizer(TrainingConfig(learning_rate=1e-4))
+# (devices, micro-batches, rows in each)
+CUTS = [(1, 8, 1), (2, 1, 8), (2, 2, 4), (2, 3, 4)]  # The last one adds rows of length 0.
+
+
+def mesh_of(num_devices: int):
+  axis_types = (jax.sharding.AxisType.Auto,)
+  return jax.make_mesh((num_devices,), (DEVICE_AXIS,), axis_types=axis_types, devices=jax.devices()[:num_devices])
+
+
+def make_batch(seed: int = 0) -> Batch:
+  tokens = random_tokens((NUM_ROWS, NUM_TOKENS), seed=seed).astype(np.uint8)
+  return Batch(tokens, np.array(LENGTHS, np.int32))
+
+
+def make_state(scale: float = 0.05) -> TrainingState:
+  params = random_params(TRANSFORMER, scale=scale)
+  return TrainingState(params, OPTIMIZER.init(params), jnp.zeros((), jnp.int32))
+
+
+def arranged(batch: Batch, count: int = 2, rows: int = 4) -> Batch:
+  return MicroBatches(count=count, rows=rows, recompute_layers=False).arrange(batch)
+
+
+@functools.cache
+def update_on(num_devices: int):
+  """One for all tests, since most of their time is its compilation."""
+  return make_update(TRANSFORMER, OPTIMIZER, mesh_of(num_devices))
+
+
+@pytest.fixture
+def update():
+  return update_on(2)
+
+
+def naive_mean(params, batch: Batch) -> jax.Array:
+  """Nats per token, from all logits of the whole batch."""
+  log_probs = log_probabilities(TRANSFORMER.apply(params, batch.tokens))
+  picked = jnp.take_along_axis(log_probs, batch.tokens[..., None].astype(np.int32), axis=-1)[..., 0]
+  counted = np.arange(NUM_TOKENS) < batch.lengths[:, None]
+  return -jnp.sum(jnp.where(counted, picked, 0)) / batch.lengths.sum()
+
+
+def assert_bits_equal(got, expected) -> None:
+  assert jax.tree.structure(got) == jax.tree.structure(expected)
+  for array, wanted in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+    assert array.dtype == wanted.dtype and np.asarray(array).tobytes() == np.asarray(wanted).tobytes()
+
+
+def assert_close(got, expected, rtol: float, atol: float = 0) -> None:
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), got, expected)
+
+
+@pytest.fixture(scope='module')
+def expected():
+  """Loss and gradient, all at once and without any of the code that cuts."""
+  return jax.jit(jax.value_and_grad(naive_mean))(make_state().params, make_batch())
+
+
+@pytest.mark.parametrize(('devices', 'count', 'rows'), CUTS)
+def test_the_update_does_not_depend_on_the_cut(expected, devices, count, rows):
+  loss, gradient = expected
+  before = make_state()
+  after, metrics = update_on(devices)(before, arranged(make_batch(), count, rows))
+  np.testing.assert_allclose(metrics.loss_nats, loss, rtol=1e-5)
+  norm = np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(gradient)))
+  np.testing.assert_allclose(metrics.grad_norm, norm, rtol=1e-4)
+  assert int(metrics.num_tokens) == sum(LENGTHS) and bool(metrics.finite)
+  assert int(after.step) == 1 and int(before.step) == 0
+  # Adam's first moment is a tenth of the gradient after the first step.
+  first_moment = after.opt_state[0].mu
+  largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient))
+  assert_close(jax.tree.map(lambda leaf: 10 * leaf, first_moment), gradient, rtol=1e-3, atol=1e-5 * largest)
+
+
+def test_the_parameters_move_against_the_gradient_by_the_step_size(expected, update):
+  _, gradient = expected
+  before = make_state()
+  after, _ = update(before, arranged(make_batch()))
+  moved = jax.tree.map(lambda new, old: np.asarray(new, np.float64) - old, after.params, before.params)
+  for step, slope in zip(jax.tree.leaves(moved), jax.tree.leaves(gradient), strict=True):
+    steep = np.abs(slope) > 1e-5
+    np.testing.assert_allclose(step[steep], -1e-4 * np.sign(slope)[steep], rtol=1e-2)
+    assert not step[slope == 0].any()
+
+
+@pytest.mark.parametrize('place', ['rows of length 0', 'behind the lengths'])
+def test_tokens_that_do_not_count_change_no_bit(update, place):
+  batch = make_batch()
+  uncounted = np.arange(NUM_TOKENS) >= batch.lengths[:, None]
+  if place == 'rows of length 0':
+    uncounted &= batch.lengths[:, None] == 0
+  other = Batch(np.where(uncounted, 255 - batch.tokens, batch.tokens), batch.lengths)
+  assert not np.array_equal(other.tokens, batch.tokens)
+  assert_bits_equal(update(make_state(), arranged(other)), update(make_state(), arranged(batch)))
+
+
+def test_tokens_that_count_do_change_the_update(update):
+  batch = make_batch()
+  batch.tokens[0, 11] ^= 1
+  changed, _ = update(make_state(), arranged(batch))
+  usual, _ = update(make_state(), arranged(make_batch()))
+  assert any((a != b).any() for a, b in zip(jax.tree.leaves(changed), jax.tree.leaves(usual), strict=True))
+
+
+def test_an_update_is_a_function_of_its_arguments(update):
+  state, batch = make_state(), arranged(make_batch())
+  once = update(state, batch)
+  update(once[0], arranged(make_batch(seed=1)))
+  assert_bits_equal(update(state, batch), once)
+
+
+def test_a_batch_of_nothing_is_finite(update):
+  nothing = Batch(make_batch().tokens, np.zeros(NUM_ROWS, np.int32))
+  state, metrics = update(make_state(), arranged(nothing))
+  assert bool(metrics.finite) and float(metrics.loss_nats) == 0 and int(metrics.num_tokens) == 0
+  assert_bits_equal(state.params, make_state().params)
+
+
+@pytest.mark.parametrize('number', [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('name', ['embedding', 'output_bias'])
+def test_a_step_that_is_not_finite_changes_no_bit(update, number, name):
+  before, _ = update(make_state(), arranged(make_batch()))  # So that the optimizer has something to keep.
+  params = jax.tree.map(np.array, before.params)
+  spoilt = next(module[name] for module in params.values() if name in module)
+  spoilt[(0,) * spoilt.ndim] = number
+  before = before._replace(params=params)
+  after, metrics = update(before, arranged(make_batch(seed=1)))
+  assert not bool(metrics.finite)
+  assert_bits_equal(after, before)
+
+
+def test_a_loss_too_large_for_a_float_changes_no_bit(update):
+  """Every parameter is finite, and only the sum over rows is not."""
+  before = make_state()
+  before.params['~']['output_bias'] = np.array([3e38] + 255 * [-3e38], np.float32)
+  after, metrics = update(before, arranged(make_batch()))
+  assert not bool(metrics.finite)
+  assert_bits_equal(after, before)
+
+
+def test_a_step_that_leaves_for_infinity_is_not_taken():
+  """Loss and gradient are finite, and what Adam makes of them is not."""
+  optimizer = make_optimizer(TrainingConfig(learning_rate=3e38))
+  params = random_params(TRANSFORMER)
+  before = TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+  after, metrics = make_update(TRANSFORMER, optimizer, device_mesh())(before, arranged(make_batch()))
+  assert np.isfinite(metrics.loss_nats) and np.isfinite(metrics.grad_norm) and not bool(metrics.finite)
+  assert_bits_equal(after, before)
+
+
+def test_training_goes_on_after_a_step_that_was_not_taken(update):
+  before, batch = make_state(), arranged(make_batch())
+  params = jax.tree.map(np.array, before.params)
+  params['~']['output_bias'][0] = np.nan
+  kept, _ = update(before._replace(params=params), batch)
+  again, metrics = update(kept._replace(params=before.params), batch)
+  assert bool(metrics.finite)
+  assert_bits_equal(again, update(before, batch)[0])
+
+
+def test_steps_lower_the_loss():
+  optimizer = make_optimizer(TrainingConfig(learning_rate=3e-2))
+  update = make_update(TRANSFORMER, optimizer, device_mesh())
+  state = initial_state(TRANSFORMER, optimizer, seed=0, num_tokens=NUM_TOKENS)
+  losses = []
+  for _ in range(20):
+    state, metrics = update(state, arranged(make_batch()))
+    losses.append(float(metrics.loss_nats))
+  assert losses[0] == pytest.approx(np.log(256), rel=1e-5) and losses[-1] < losses[0] - 1
+  assert int(state.step) == 20
+
+
+@pytest.mark.parametrize(('devices', 'count', 'rows'), CUTS[:3])
+def test_code_lengths_are_those_of_each_micro_batch(devices, count, rows):
+  params, batch = make_state().params, make_batch()
+  nats = make_code_length(TRANSFORMER, mesh_of(devices))(params, arranged(batch, count, rows))
+  assert nats.shape == (count,)
+  of_rows = [
+    float(naive_mean(params, Batch(batch.tokens[row : row + 1], batch.lengths[row : row + 1]))) * length
+    for row, length in enumerate(LENGTHS)
+    if length
+  ]
+  expected = np.zeros(count * rows)
+  expected[np.flatnonzero(LENGTHS)] = of_rows
+  np.testing.assert_allclose(nats, expected.reshape(count, rows).sum(axis=1), rtol=1e-5)
+
+
+def seeded(seed: int) -> TrainingState:
+  return initial_state(TRANSFORMER, OPTIMIZER, seed=seed, num_tokens=3)
+
+
+def test_equal_seeds_begin_equal():
+  assert_bits_equal(seeded(5), seeded(5))
+  assert int(seeded(5).step) == 0
+
+
+def test_every_bit_of_a_seed_counts():
+  seeds = [0, 1, 5, 5 + 2**31, 5 + 2**32, 5 + 2**64, 2**70, 10**40]
+  queries = {np.asarray(seeded(seed).params['~']['embedding']).tobytes() for seed in seeds}
+  assert len(queries) == len(seeds)
+
+
+def test_a_beginning_does_not_depend_on_the_length_of_rows():
+  assert_bits_equal(initial_state(TRANSFORMER, OPTIMIZER, seed=5, num_tokens=1), seeded(5))
