@@ -104,11 +104,11 @@ def salvage(
 
   parts = _original(container, coder, progress, stand_in)
   if header.num_head_chunks and header.sample_kind != NO_SAMPLES:
-    beginning = next(parts)
+    beginning = list(itertools.islice(parts, 1))
     if len(wrong) > len(container.problems):
-      beginning = _plain_header(header, header.num_frames)
+      beginning = [_plain_header(header, header.num_frames)]
       parts = itertools.islice(parts, header.num_head_chunks - 1, None)
-    parts = itertools.chain([beginning], parts)
+    parts = itertools.chain(beginning, parts)
   for data in parts:
     digest.update(data)
     target.write(data)
@@ -248,9 +248,13 @@ def _original(
 ) -> Iterator[bytes]:
   """The original file's bytes, in order; `damaged` gives what stands for a chunk that is damaged."""
   header = container.header
-  payloads = _decoded(container, coder, range(header.num_chunks), progress, damaged)
+  # Of a file that is cut off, nothing is made up beyond the last span of which something is there.
+  found_audio = max(0, container.num_found - header.num_head_chunks)
+  num_spans = min(header.num_spans, -(-found_audio // max(1, header.num_channels)))
+  last = max(container.num_found, header.num_head_chunks * (num_spans > 0) + num_spans * header.num_channels)
+  payloads = _decoded(container, coder, range(last), progress, damaged)
   yield from itertools.islice(payloads, header.num_head_chunks)
-  for frames in _frames(header, payloads, range(header.num_spans)):
+  for frames in _frames(header, payloads, range(num_spans)):
     yield frames.tobytes()
   yield from payloads
 

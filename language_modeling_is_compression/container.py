@@ -21,8 +21,10 @@ NO_SAMPLES, INTEGER, FLOAT = range(3)
 # Methods of a chunk.
 STORED, LZMA, MODEL = range(3)
 
+# Limits of what a small file can make a decoder do.
+MAX_CHUNK_FRAMES = 1 << 16
 MAX_SPAN_BYTES = 1 << 22  # Of the frames of one span, all channels.
-MAX_PIECE_BYTES = 1 << 22
+MAX_PIECE_BYTES = 1 << 20
 
 _MAGIC = b'\x8bLMIC\r\n\x1a'
 _FOOTER_MAGIC = b'LMICtabl'
@@ -179,6 +181,11 @@ class Container:
     self._check_counts()
     self._starts = np.zeros(0, np.int64)
     self._locate(footer if footer and footer[:_HEADER_BYTES] == header else None)
+
+  @property
+  def num_found(self) -> int:
+    """Chunks up to the last one whose place is known: all of them, unless the file is cut off."""
+    return len(self._starts)
 
   def chunk(self, index: int) -> Chunk:
     """Reads and checks one chunk. Raises DamageError, which names it."""
@@ -360,6 +367,7 @@ def parse_header(data: bytes) -> Header:
     and (channels > 0) == has_samples
     and (chunk_frames > 0) == has_samples
     and (has_samples or (frames, rate, tail) == (0, 0, 0))
+    and chunk_frames <= MAX_CHUNK_FRAMES
     and chunk_frames * header.frame_bytes <= MAX_SPAN_BYTES
     and 0 < piece_bytes <= MAX_PIECE_BYTES
   )

@@ -1,0 +1,40 @@
+"""Fuzzes reading .lmic files with atheris: python tests/fuzz/fuzz_lmic.py CORPUS_DIR [libFuzzer options].
+
+An input says how to change a sound file; often the checksums are put right again, so that the change gets past them.
+Whatever the file, only the package's own errors may leave, within the memory and time that libFuzzer is told to allow,
+and what is called sound must be the file that was compressed.
+"""
+
+import sys
+from pathlib import Path
+
+import atheris
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+# Numba cannot compile what atheris has instrumented.
+from language_modeling_is_compression.coding import adaptive, rans  # noqa: F401, I001
+from language_modeling_is_compression.inference import compiled  # noqa: F401
+
+with atheris.instrument_imports(include=['language_modeling_is_compression']):
+  from language_modeling_is_compression import chunk_coder, codec, container  # noqa: F401
+
+import lmic_cases
+
+
+def test_one_input(data: bytes) -> None:
+  provider = atheris.FuzzedDataProvider(data)
+  original, sound = lmic_cases.CASES[provider.ConsumeIntInRange(0, len(lmic_cases.CASES) - 1)]
+  sealed = provider.ConsumeBool()
+  changed = bytearray(sound)
+  for _ in range(provider.ConsumeIntInRange(1, 4)):
+    begin = provider.ConsumeIntInRange(0, len(changed))
+    end = min(len(changed), begin + provider.ConsumeIntInRange(0, 32))
+    changed[begin:end] = provider.ConsumeBytes(provider.ConsumeIntInRange(0, 32))
+  changed = lmic_cases.sealed(changed) if sealed else bytes(changed)
+  lmic_cases.check_reading(changed, original, may_differ=sealed)
+
+
+if __name__ == '__main__':
+  atheris.Setup(sys.argv, test_one_input)
+  atheris.Fuzz()

@@ -1,0 +1,47 @@
+"""Fuzzes what goes in, with atheris: python tests/fuzz/fuzz_wav.py CORPUS_DIR [libFuzzer options].
+
+An input is a file. Whatever it holds, reading its headers gives a place within the file or an AudioFormatError, and the
+file comes back from compression as it was.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+# Numba cannot compile what atheris has instrumented.
+from language_modeling_is_compression.coding import adaptive, rans  # noqa: F401, I001
+from language_modeling_is_compression.inference import compiled  # noqa: F401
+
+with atheris.instrument_imports(include=['language_modeling_is_compression']):
+  from language_modeling_is_compression import chunk_coder, codec, container  # noqa: F401
+  from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+
+import lmic_cases
+from language_modeling_is_compression.errors import AudioFormatError
+
+_SOURCE = tempfile.NamedTemporaryFile(suffix='.wav')  # noqa: SIM115 (as long as the process)
+
+
+def test_one_input(data: bytes) -> None:
+  _SOURCE.seek(0)
+  _SOURCE.truncate()
+  _SOURCE.write(data)
+  _SOURCE.flush()
+  try:
+    info = read_wav_info(Path(_SOURCE.name))
+  except AudioFormatError:
+    pass
+  else:
+    assert 0 <= info.data_offset <= info.data_offset + info.data_bytes <= len(data)
+    read_frames(info, 0, info.num_frames)
+  compressed = lmic_cases.compressed(data, lmic_cases.CODER)
+  assert lmic_cases.decompressed(compressed, lmic_cases.CODER) == data
+
+
+if __name__ == '__main__':
+  atheris.Setup(sys.argv, test_one_input)
+  atheris.Fuzz()

@@ -1,0 +1,126 @@
+"""Small .lmic files, ways to damage them, and what must hold whatever is read: for tests and fuzzers."""
+
+import hashlib
+import io
+import struct
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from tiny_models import random_params
+from wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
+
+from language_modeling_is_compression import codec
+from language_modeling_is_compression.checkpoint import Model
+from language_modeling_is_compression.chunk_coder import ChunkCoder
+from language_modeling_is_compression.config import DataConfig, ModelConfig
+from language_modeling_is_compression.container import Container
+from language_modeling_is_compression.errors import LmicError
+from language_modeling_is_compression.inference.compiled import CompiledPredictor
+from language_modeling_is_compression.inference.exact import exact_network
+from language_modeling_is_compression.model.transformer import build_transformer
+
+_HEADER_BYTES = 100
+_RECORD_BYTES = 21
+
+
+def tiny_model(*, use_16bit: bool, seed: int = 0) -> Model:
+  """A model whose distributions are far from uniform, and cheap."""
+  model = ModelConfig(embedding_dim=8, num_layers=2, num_heads=2, widening_factor=2, attention_window=4)
+  data = DataConfig(use_16bit=use_16bit, chunk_size=16)
+  params = random_params(build_transformer(model, data), seed)
+  params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
+  return Model(params=params, model_config=model, data_config=data, provenance={})
+
+
+def tiny_coder(*, use_16bit: bool = True, lanes: int = 4) -> ChunkCoder:
+  return ChunkCoder(CompiledPredictor(exact_network(tiny_model(use_16bit=use_16bit))), lanes)
+
+
+def compressed(original: bytes, coder: ChunkCoder) -> bytes:
+  with tempfile.NamedTemporaryFile() as source:
+    source.write(original)
+    source.flush()
+    target = io.BytesIO()
+    codec.compress(Path(source.name), target, coder)
+  return target.getvalue()
+
+
+def decompressed(data: bytes, coder: ChunkCoder) -> bytes:
+  target = io.BytesIO()
+  codec.decompress(Container(io.BytesIO(data), len(data)), target, coder)
+  return target.getvalue()
+
+
+def small_originals() -> dict[str, bytes]:
+  """Files of a few hundred bytes, of every kind that the format knows."""
+  rng = np.random.default_rng(0)
+  waves = np.round(6000 * np.sin(0.1 * np.arange(60)[:, None] + [0, 1]) + rng.normal(0, 50, (60, 2))).astype(np.int64)
+  return {
+    'mono 16': build_wav(pcm_bytes(waves[:, :1], 16), channels=1),
+    'stereo 24': build_wav(pcm_bytes(waves * 256 + 7, 24), channels=2, bits=24) + b'trailing junk',
+    'mono 8': build_wav(pcm_bytes(waves[:, :1] >> 8, 8), channels=1, bits=8),
+    'float 32': build_wav((waves / 32768).astype('<f4').tobytes(), channels=2, bits=32, tag=IEEE_FLOAT),
+    'no WAV': b'This is not audio. ' * 20,
+    'empty': b'',
+  }
+
+
+def check_reading(data: bytes, original: bytes, *, may_differ: bool) -> None:
+  """Reads a file in every way. Raises AssertionError if anything but our errors leaves, or a wrong file passes.
+
+  may_differ: somebody put the checksums right, so that only the SHA-256 of the whole says what it was.
+  """
+  try:
+    container = Container(io.BytesIO(data), len(data))
+  except LmicError:
+    return
+  try:
+    wrong = codec.find_damage(container, CODER)
+    salvaged = io.BytesIO()
+    assert codec.salvage(container, salvaged, CODER) == wrong
+  except LmicError:
+    wrong = ['another model']
+  target = io.BytesIO()
+  try:
+    codec.decompress(container, target, CODER)
+  except LmicError:
+    assert wrong, 'a test finds nothing, and yet it cannot be decompressed'
+  else:
+    assert not wrong
+    assert target.getvalue() == salvaged.getvalue()
+    assert hashlib.sha256(target.getvalue()).digest() == container.sha256
+    assert may_differ or target.getvalue() == original
+  try:
+    codec.decompress_span(container, io.BytesIO(), CODER, 0.001, 0.002)
+  except LmicError:
+    pass
+
+
+def sealed(data: bytes) -> bytes:
+  """The same file with the checks of header, chunks and footer put right, as far as they can be found."""
+  data = bytearray(data)
+  if len(data) < _HEADER_BYTES:
+    return bytes(data)
+  data[92:100] = _check(b'', data[:92])
+  key, header = bytes(data[92:100]), bytes(data[:_HEADER_BYTES])
+  position = _HEADER_BYTES
+  while position + _RECORD_BYTES <= len(data) and data[position : position + 8] != b'LMICtabl':
+    size = struct.unpack_from('<I', data, position + 5)[0]
+    body = position + _RECORD_BYTES
+    if body + size > len(data):
+      break
+    data[position + 13 : body] = _check(key, data[position : position + 13] + data[body : body + size])
+    position = body + size
+  if data[position : position + 8] == b'LMICtabl' and len(data) >= position + 164:
+    data[position + 8 : position + 108] = header
+    data[-16:-8] = _check(key, data[position:-16])
+  return bytes(data)
+
+
+def _check(key: bytes, data: bytes) -> bytes:
+  return hashlib.blake2b(data, digest_size=8, key=key).digest()
+
+
+CODER = tiny_coder()
+CASES = [(original, compressed(original, CODER)) for original in small_originals().values()]
