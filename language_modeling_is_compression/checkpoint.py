@@ -7,7 +7,6 @@ A model file may come from anywhere, so nothing in it is executed, and nothing i
 what the configuration asks for and no larger.
 """
 
-import contextlib
 import dataclasses
 import errno
 import functools
@@ -15,7 +14,6 @@ import json
 import math
 import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ import numpy as np
 
 from language_modeling_is_compression.config import DataConfig, ModelConfig, from_mapping
 from language_modeling_is_compression.errors import CheckpointError, ConfigError
+from language_modeling_is_compression.files import replacing
 from language_modeling_is_compression.model.transformer import build_transformer, log_probabilities
 
 FORMAT_VERSION = 1
@@ -93,7 +92,7 @@ def save_model(path: Path, model: Model) -> None:
   arrays = {f'{module}/{name}': np.asarray(array) for module, name, array in hk.data_structures.traverse(model.params)}
   arrays[_METADATA_KEY] = np.array(json.dumps(metadata, sort_keys=True))
   try:
-    with _replacing(path) as file:
+    with replacing(path) as file:
       np.savez(file, allow_pickle=False, **arrays)
   except OSError as error:
     raise CheckpointError(
@@ -131,26 +130,6 @@ def load_model(path: str | os.PathLike) -> Model:
 
 class _UnsoundError(Exception):
   """What is wrong with a model file, without its name."""
-
-
-@contextlib.contextmanager
-def _replacing(path: Path):
-  """A file opened for writing that becomes `path` if the block ends without an exception, and vanishes otherwise."""
-  descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name[:32]}.', suffix='.partial')
-  try:
-    with os.fdopen(descriptor, 'wb') as file:
-      yield file
-      file.flush()
-      os.fsync(file.fileno())
-    # mkstemp's file is for its owner alone; a model is as readable as any other new file.
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(name, 0o666 & ~umask)
-    os.replace(name, path)
-  except BaseException:
-    with contextlib.suppress(OSError):
-      os.unlink(name)
-    raise
 
 
 def _check_stored(archive: zipfile.ZipFile) -> None:

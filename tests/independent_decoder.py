@@ -1,7 +1,7 @@
 """A decoder of `.lmic` files written from docs/FORMAT.md alone, which proves that the document suffices.
 
 It takes nothing from the package, and says things as the document says them rather than fast: a few hundred to a few
-thousand symbols per second. What a decoder may be fed by a model file, such as shifts beyond 63 bits, it bears.
+thousand symbols per second.
 
 Shapes: P places, V 256 bytes, E embedding_dim, H heads, D = E / H, W attention_window, L lags seen so far, at most W.
 """
@@ -399,14 +399,7 @@ def _power(d: np.ndarray, n: int) -> np.ndarray:
 
 
 def _round(x: np.ndarray, n: int) -> np.ndarray:
-  """As the document has it, also where its numbers do not fit in 64 bits.
-
-  Shifts beyond 62 to the right leave 0. To the left, only sums of less than 2^31 are shifted and then limited to less
-  than that, or added to less and then limited, so that shifts beyond 31 change nothing any more.
-  """
-  if n > 62:
-    return np.zeros_like(x)
-  return (x + (1 << (n - 1))) >> n if n > 0 else x << min(-n, 31)
+  return (x + (1 << (n - 1))) >> n if n > 0 else x << -n
 
 
 def _limit(x: np.ndarray, m: int) -> np.ndarray:
@@ -452,7 +445,7 @@ def integers(model: Any) -> tuple[Network, bytes]:
     num_heads=heads,
     embedding=_rounded(top['embedding'], 14, 2**25 - 1),
     layers=[_layer(parameters[f'layer_{i}'], heads) for i in range(model.model_config.num_layers)],
-    output=Matrix(output, 11 + bits - 10),
+    output=Matrix(output, _shift(11 + bits - 10)),
     output_bias=_rounded(top['output_bias'] * LOG2E, 10, 2**26 - 1),
   )
   return network, _identity(network)
@@ -472,12 +465,16 @@ def _layer(arrays: dict[str, np.ndarray], num_heads: int) -> Layer:
     queries=queries,
     keys=keys,
     values=values,
-    attention_output=Matrix(attention_output, value_bits + attention_bits - 14),
+    attention_output=Matrix(attention_output, _shift(value_bits + attention_bits - 14)),
     feed_forward_in=wide,
-    feed_forward_out=Matrix(feed_forward_out, 2 * wide_bits - 15 + feed_forward_bits - 14),
+    feed_forward_out=Matrix(feed_forward_out, _shift(2 * wide_bits - 15 + feed_forward_bits - 14)),
     lag_bias=_rounded(arrays['lag_bias'] * LOG2E, 10, 2**26 - 1),
-    score_shift=query_bits + key_bits - 10,
+    score_shift=_shift(query_bits + key_bits - 10),
   )
+
+
+def _shift(n: int) -> int:
+  return min(max(n, -31), 62)
 
 
 def _scaled(g: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ _IDENTITY_VERSION = b'lmic exact network 1\n'
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-  """y = round(x @ weights / 2**shift). weights: int16 [K, N]. shift: may be negative."""
+  """y = round(x @ weights / 2**shift). weights: int16 [K, N]. shift: from -31 to 62."""
 
   weights: np.ndarray
   shift: int
@@ -139,7 +139,7 @@ def exact_network(model: Model) -> ExactNetwork:
     num_heads=config.num_heads,
     embedding=_rounded(top['embedding'], STREAM_BITS, MAX_STREAM),
     layers=layers,
-    output=Matrix(weights=output, shift=NORM_BITS + bits - LOG_BITS),
+    output=Matrix(weights=output, shift=_shift(NORM_BITS + bits - LOG_BITS)),
     output_bias=_rounded(top['output_bias'] * _LOG2_E, LOG_BITS, MAX_LOG),
   )
 
@@ -177,13 +177,20 @@ def _exact_layer(floats: dict[str, np.ndarray], num_heads: int) -> ExactLayer:
     queries=queries,
     keys=keys,
     values=values,
-    attention_output=Matrix(weights=attention_output, shift=value_bits + attention_bits - STREAM_BITS),
+    attention_output=Matrix(weights=attention_output, shift=_shift(value_bits + attention_bits - STREAM_BITS)),
     feed_forward_in=wide,
     # The square of 15 bits is cut to 15 bits again.
-    feed_forward_out=Matrix(weights=feed_forward_out, shift=2 * wide_bits - EXP_BITS + feed_forward_bits - STREAM_BITS),
+    feed_forward_out=Matrix(
+      weights=feed_forward_out, shift=_shift(2 * wide_bits - EXP_BITS + feed_forward_bits - STREAM_BITS)
+    ),
     lag_bias=_rounded(floats['lag_bias'] * _LOG2_E, LOG_BITS, MAX_LOG),
-    score_shift=query_bits + key_bits - LOG_BITS,
+    score_shift=_shift(query_bits + key_bits - LOG_BITS),
   )
+
+
+def _shift(bits: int) -> int:
+  """A shift of a sum below 2**31 that fits 64 bits; beyond these ends all of them give 0, or the limit that follows."""
+  return min(max(bits, -31), 62)
 
 
 def _query_limit(head_dim: int) -> int:

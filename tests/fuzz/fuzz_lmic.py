@@ -13,7 +13,7 @@ import atheris
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 # Numba cannot compile what atheris has instrumented.
-from language_modeling_is_compression.coding import adaptive, rans  # noqa: F401, I001
+from language_modeling_is_compression.coding import adaptive, rans  # noqa: F401
 from language_modeling_is_compression.inference import compiled  # noqa: F401
 
 with atheris.instrument_imports(include=['language_modeling_is_compression']):
