@@ -88,7 +88,8 @@ class _ParallelLanes:
   def cdfs(self, num_lanes: int) -> np.ndarray:
     """All lanes are computed, whatever num_lanes is: another shape would be another program."""
     with jax.enable_x64(True), jax.default_device(self._device):
-      self._lanes, cdfs = self._advance(self._lanes._replace(last=self._last), self._last[:, None])
+      last = jnp.asarray(self._last)
+      self._lanes, cdfs = self._advance(self._lanes._replace(last=last), last[:, None])
       return np.asarray(cdfs)[:num_lanes, 0]
 
   def push(self, tokens: np.ndarray) -> None:
