@@ -20,15 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import haiku as hk
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from language_modeling_is_compression.config import DataConfig, ModelConfig, from_mapping
 from language_modeling_is_compression.errors import CheckpointError, ConfigError
 from language_modeling_is_compression.files import replacing
-from language_modeling_is_compression.model.transformer import build_transformer, log_probabilities
+from language_modeling_is_compression.model.parameters import parameter_shapes
 
 FORMAT_VERSION = 1
 
@@ -47,14 +44,14 @@ class Model:
   params: {module: {name: float32 array}}. provenance: plain JSON values, for people to read.
   """
 
-  params: hk.Params
+  params: Mapping[str, Mapping[str, np.ndarray]]
   model_config: ModelConfig
   data_config: DataConfig
   provenance: Mapping[str, Any]
 
   @property
   def num_parameters(self) -> int:
-    return sum(array.size for array in jax.tree.leaves(self.params))
+    return sum(array.size for arrays in self.params.values() for array in arrays.values())
 
   def log_probs(self, tokens: np.ndarray) -> np.ndarray:
     """log p of every token at every position given the tokens before it, in nats.
@@ -70,10 +67,15 @@ class Model:
       return np.zeros((*tokens.shape, vocab_size), np.float32)
     if tokens.min() < 0 or tokens.max() >= vocab_size:
       raise ValueError(f'tokens: expected 0 to {vocab_size - 1}, got {tokens.min()} to {tokens.max()}')
-    return np.asarray(self._log_probs(self.params, jnp.asarray(tokens, jnp.int32)))
+    return np.asarray(self._log_probs(self.params, tokens.astype(np.int32)))
 
   @functools.cached_property
   def _log_probs(self) -> Any:
+    # Only here: who decodes with the integers of inference/exact.py need not wait for JAX.
+    import jax
+
+    from language_modeling_is_compression.model.transformer import build_transformer, log_probabilities
+
     transformer = build_transformer(self.model_config, self.data_config)
     return jax.jit(lambda params, tokens: log_probabilities(transformer.apply(params, tokens)))
 
@@ -89,7 +91,9 @@ def save_model(path: Path, model: Model) -> None:
     'data': dataclasses.asdict(model.data_config),
     'provenance': dict(model.provenance),
   }
-  arrays = {f'{module}/{name}': np.asarray(array) for module, name, array in hk.data_structures.traverse(model.params)}
+  arrays = {
+    f'{module}/{name}': np.asarray(array) for module, named in model.params.items() for name, array in named.items()
+  }
   arrays[_METADATA_KEY] = np.array(json.dumps(metadata, sort_keys=True))
   try:
     with replacing(path) as file:
@@ -169,7 +173,7 @@ def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 def _read_params(
   archive: zipfile.ZipFile, model_config: ModelConfig, data_config: DataConfig, file_bytes: int
-) -> hk.Params:
+) -> dict[str, dict[str, np.ndarray]]:
   entries = {entry.filename.removesuffix('.npy'): entry for entry in archive.infolist()}
   claimed = sum(entry.file_size for entry in archive.infolist())
   if claimed > file_bytes:
@@ -181,11 +185,11 @@ def _read_params(
       f'its configuration needs at least {needed} bytes for {model_config.num_layers} layers, '
       f'but it holds {len(entries)} arrays in {file_bytes} bytes'
     )
-  shapes = _parameter_shapes(model_config, data_config)
+  shapes = parameter_shapes(model_config, data_config)
   if len(archive.infolist()) != len(entries) or set(entries) != {*shapes, _METADATA_KEY}:
     wrong = sorted(set(entries) ^ {*shapes, _METADATA_KEY})
     raise _UnsoundError(f'its arrays are not those of its configuration: missing, unexpected or twice: {wrong[:5]}')
-  params: dict[str, dict[str, Any]] = {}
+  params: dict[str, dict[str, np.ndarray]] = {}
   for key, shape in shapes.items():
     module, _, name = key.rpartition('/')
     params.setdefault(module, {})[name] = _read_array(archive, entries[key], key, shape)
@@ -196,21 +200,6 @@ def _least_bytes(model: ModelConfig, data: DataConfig) -> int:
   """Bytes of some of a network's parameters: its embedding, and each layer's queries and biases per lag."""
   layer = model.embedding_dim**2 + model.num_heads * model.attention_window
   return 4 * (data.vocab_size * model.embedding_dim + model.num_layers * layer)
-
-
-def _parameter_shapes(model_config: ModelConfig, data_config: DataConfig) -> dict[str, tuple[int, ...]]:
-  """Shapes by key. Layers are all alike, so one is traced however many there are."""
-  transformer = build_transformer(dataclasses.replace(model_config, num_layers=1), data_config)
-  tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
-  try:
-    abstract = jax.eval_shape(transformer.init, jax.random.key(0), tokens)
-  except (OverflowError, TypeError, ValueError) as error:
-    raise _UnsoundError(f'its configuration makes no network: {error}') from error
-  shapes = {f'{module}/{name}': array.shape for module, name, array in hk.data_structures.traverse(abstract)}
-  layer = {key: shape for key, shape in shapes.items() if key.startswith('layer_0/')}
-  for index in range(1, model_config.num_layers):
-    shapes |= {key.replace('layer_0/', f'layer_{index}/', 1): shape for key, shape in layer.items()}
-  return shapes
 
 
 def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, key: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -21,6 +21,7 @@ import numpy as np
 
 from language_modeling_is_compression.checkpoint import Model
 from language_modeling_is_compression.errors import CheckpointError
+from language_modeling_is_compression.model.parameters import PARAMETER_SCALE, TOP, layer_name
 
 STREAM_BITS = 14  # Fractional bits of the residual stream,
 MAX_STREAM = (1 << 25) - 1  # and its largest magnitude.
@@ -40,8 +41,6 @@ MAX_ATTENTION_WINDOW = 1 << 15  # So that attention's sums fit 32 bits.
 
 _MAX_COLUMN_SUM = (1 << 16) - 1
 _WEIGHT_BITS = range(24, -25, -1)  # Fractional bits that a matrix may have, the most precise first.
-# What src/model/transformer.py multiplies stored parameters by.
-_PARAMETER_SCALE = 8.0
 _LOG2_E = 1.4426950408889634
 _IDENTITY_VERSION = b'lmic exact network 1\n'
 
@@ -132,8 +131,10 @@ def exact_network(model: Model) -> ExactNetwork:
       f'the model has embedding_dim {config.embedding_dim} and attention_window {config.attention_window}: '
       f'exact sums need at most {MAX_EMBEDDING_DIM} and {MAX_ATTENTION_WINDOW}; train a smaller one'
     )
-  top = _floats(model, '~')
-  layers = tuple(_exact_layer(_floats(model, f'layer_{index}'), config.num_heads) for index in range(config.num_layers))
+  top = _floats(model, TOP)
+  layers = tuple(
+    _exact_layer(_floats(model, layer_name(index)), config.num_heads) for index in range(config.num_layers)
+  )
   output, bits = _matrix(top['output_norm'][:, None] * top['output_weights'] * _LOG2_E)
   return ExactNetwork(
     num_heads=config.num_heads,
@@ -224,7 +225,7 @@ def _rounded(floats: np.ndarray, bits: int, limit: int) -> np.ndarray:
 
 def _floats(model: Model, module: str) -> dict[str, np.ndarray]:
   """A module's parameters as they act, in float64: a product with a power of two, so without rounding."""
-  return {name: _PARAMETER_SCALE * np.asarray(array, np.float64) for name, array in model.params[module].items()}
+  return {name: PARAMETER_SCALE * np.asarray(array, np.float64) for name, array in model.params[module].items()}
 
 
 def _fields(value: object, name: str) -> Iterator[tuple[str, object]]:

@@ -21,11 +21,9 @@ import numpy as np
 
 from language_modeling_is_compression.config import DataConfig, ModelConfig
 from language_modeling_is_compression.model.attention import window_attention
+from language_modeling_is_compression.model.parameters import PARAMETER_SCALE, layer_name
 
 _NORM_EPSILON = 1e-6
-# Parameters are stored at an eighth of what they act as, so that a step of Adam moves them eight times as far: the
-# usual learning rates around 1e-4 then suit networks of this size.
-_PARAMETER_SCALE = 8.0
 
 
 class Hidden(NamedTuple):
@@ -60,7 +58,7 @@ def log_probabilities(outputs: Hidden) -> jax.Array:
 def _decoder(tokens: jax.Array, model: ModelConfig, data: DataConfig, *, recompute_layers: bool) -> Hidden:
   stream = _embed(tokens, model, data)
   for index in range(model.num_layers):
-    layer = _Layer(model, name=f'layer_{index}')
+    layer = _Layer(model, name=layer_name(index))
     stream = hk.remat(layer)(stream) if recompute_layers else layer(stream)
   weights = _parameter('output_weights', [model.embedding_dim, data.vocab_size], jnp.zeros)
   bias = _parameter('output_bias', [data.vocab_size], jnp.zeros)
@@ -121,7 +119,7 @@ def _rms_norm(inputs: jax.Array, name: str) -> jax.Array:
 
 def _parameter(name: str, shape: list[int], init: Callable) -> jax.Array:
   """A parameter as it acts; `init` says how it begins to."""
-  return _PARAMETER_SCALE * hk.get_parameter(name, shape, init=lambda *spec: init(*spec) / _PARAMETER_SCALE)
+  return PARAMETER_SCALE * hk.get_parameter(name, shape, init=lambda *spec: init(*spec) / PARAMETER_SCALE)
 
 
 def _smooth_features(shape: list[int], dtype: jnp.dtype) -> jax.Array:

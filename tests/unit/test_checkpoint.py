@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import functools
 import io
 import json
 import os
@@ -18,7 +17,6 @@ import numpy as np
 import pytest
 from tiny_models import DATA, MODEL, random_params, random_tokens
 
-from language_modeling_is_compression import checkpoint
 from language_modeling_is_compression.checkpoint import FORMAT_VERSION, Model, load_model, save_model
 from language_modeling_is_compression.config import DataConfig, ModelConfig
 from language_modeling_is_compression.errors import CheckpointError
@@ -71,15 +69,6 @@ def members(sound) -> dict[str, bytes]:
 @pytest.fixture
 def path(tmp_path) -> Path:
   return tmp_path / 'a.npz'
-
-
-_shapes = functools.cache(checkpoint._parameter_shapes)
-
-
-@pytest.fixture(autouse=True)
-def shapes_once(monkeypatch):
-  """Shapes depend on the configurations alone, and listing them is most of the time that loading takes."""
-  monkeypatch.setattr(checkpoint, '_parameter_shapes', _shapes)
 
 
 def npy(array: np.ndarray, **options) -> bytes:

@@ -1,0 +1,29 @@
+"""What is said of parameters without building a network is what the network has."""
+
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import pytest
+
+from language_modeling_is_compression.config import DataConfig, ModelConfig
+from language_modeling_is_compression.model.parameters import parameter_shapes
+from language_modeling_is_compression.model.transformer import build_transformer
+
+
+@pytest.mark.parametrize(
+  ('model', 'data'),
+  [
+    (ModelConfig(), DataConfig()),
+    (ModelConfig(), DataConfig(use_16bit=True)),
+    (ModelConfig(num_layers=1), DataConfig(use_16bit=True, tokenization='sample')),
+    (
+      ModelConfig(embedding_dim=12, num_layers=3, num_heads=3, widening_factor=2, attention_window=5),
+      DataConfig(quantization='mu-law'),
+    ),
+  ],
+)
+def test_the_shapes_are_those_of_the_network(model, data):
+  tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
+  abstract = jax.eval_shape(build_transformer(model, data).init, jax.random.key(0), tokens)
+  built = {f'{module}/{name}': array.shape for module, name, array in hk.data_structures.traverse(abstract)}
+  assert parameter_shapes(model, data) == built
