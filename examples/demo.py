@@ -1,6 +1,7 @@
-"""Trains a small model on examples/audio and compares it with other compressors: python examples/demo.py.
+"""Trains a small model on examples/audio, compares it with other compressors, then compresses a real file.
 
-Run it from the root of the repository, or as `make demo`. Everything it prints is measured while it runs.
+Run it as `python examples/demo.py` from the root of the repository, or as `make demo`. Everything it prints is measured
+while it runs.
 """
 
 import math
@@ -11,9 +12,10 @@ import numpy as np
 
 import data_paths
 import train_audio
-from language_modeling_is_compression import Model, load_model
+from language_modeling_is_compression import Model, cli, load_model
 from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
 from language_modeling_is_compression.baselines import standard_baselines
+from language_modeling_is_compression.config import DataConfig
 from language_modeling_is_compression.data.chunks import Chunks, read_tokens, whole_stream
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +40,25 @@ def main() -> int:
   model = load_model(output_dir / 'demo.npz')
   infos = [read_wav_info(path) for path in data_paths.get_valid_paths(_AUDIO)]
   _print_table(model, infos)
-  return code
+  return _round_trip(infos[0].path, output_dir) or code
+
+
+def _round_trip(path: Path, output_dir: Path) -> int:
+  """Compresses a file with the model in the package, decompresses it, and compares. Returns 0 if nothing is lost."""
+  packed, unpacked = output_dir / f'{path.name}.lmic', output_dir / 'restored.wav'
+  print('\nNow a whole file, with the model that comes with the package (it has not heard it either):\n', flush=True)
+  for command in (['compress', str(path), '-o', str(packed)], ['decompress', str(packed), '-o', str(unpacked)]):
+    shown = [Path(word).name if '/' in word else word for word in command]
+    print(f'$ lmic {" ".join(shown)}', flush=True)
+    if code := cli.main([*command, '-f']):
+      return code
+  same = unpacked.read_bytes() == path.read_bytes()
+  print(f'$ cmp {path.name} {unpacked.name}: {"the same, bit for bit" if same else "NOT THE SAME"}')
+  info = read_wav_info(path)
+  samples = read_tokens(info, 0, info.num_frames, DataConfig(use_16bit=True, tokenization='sample'))
+  flac = standard_baselines()[-1]
+  print(f'For comparison, {flac.name}: {flac.compressed_bytes(samples, info.sample_rate_hz):,} bytes')
+  return 0 if same else 1
 
 
 def _print_table(model: Model, infos: list[WavInfo]) -> None:

@@ -1,5 +1,6 @@
 """Model files as predictors."""
 
+import contextlib
 from importlib import resources
 from pathlib import Path
 
@@ -18,9 +19,14 @@ def load_predictor(path: str | None, device: str) -> Predictor:
   Raises CheckpointError, ModelMismatchError if the model cannot code files, ConfigError if there is no such device.
   """
   if path is None:
-    with resources.as_file(resources.files('language_modeling_is_compression.models') / _DEFAULT) as packaged:
+    with default_model_path() as packaged:
       return _predictor(load_model(packaged), packaged, device)
   return _predictor(load_model(path), Path(path), device)
+
+
+def default_model_path() -> contextlib.AbstractContextManager[Path]:
+  """The model in the package; a file for as long as the context lasts."""
+  return resources.as_file(resources.files('language_modeling_is_compression.models') / _DEFAULT)
 
 
 def _predictor(model: Model, path: Path, device: str) -> Predictor:

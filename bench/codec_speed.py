@@ -1,0 +1,157 @@
+"""Speed and memory of exact coding against the number of lanes, and of whole commands.
+
+  python bench/codec_speed.py FILE.wav [-m MODEL.npz] [--lanes 1 4 16 64 256] [--samples 4096] [--rounds 3]
+
+Each measurement runs in a process of its own, after a warm-up: encoding and decoding of as many chunks as there are
+lanes, cut from FILE, on all cores; the float model's evaluation of the same tokens; and `lmic compress` and
+`lmic decompress` of FILE, start-up included. Medians over the rounds.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_PARTS = ('coding', 'float')
+
+
+def main() -> int:
+  parser = argparse.ArgumentParser(description='Measures the speed of exact coding.')
+  parser.add_argument('file', type=Path)
+  parser.add_argument('-m', dest='model')
+  parser.add_argument('--lanes', type=int, nargs='+', default=[1, 4, 16, 64, 256])
+  parser.add_argument('--samples', type=int, default=4096, help='samples in a chunk')
+  parser.add_argument('--rounds', type=int, default=3)
+  parser.add_argument('--part', choices=_PARTS, help=argparse.SUPPRESS)
+  arguments = parser.parse_args()
+  if arguments.part:
+    print(json.dumps(_coding(arguments) if arguments.part == 'coding' else _float(arguments)))
+    return 0
+  evaluated = _median([_in_process(arguments, 'float', 16) for _ in range(arguments.rounds)])
+  print(f'float model: {evaluated["tokens_per_second"]:,.0f} tokens/s')
+  print(f'{"lanes":>6} {"encode tokens/s":>16} {"of float":>9} {"decode tokens/s":>16} {"peak MB":>9}')
+  for lanes in arguments.lanes:
+    figures = _median([_in_process(arguments, 'coding', lanes) for _ in range(arguments.rounds)])
+    share = figures['encode_tokens_per_second'] / evaluated['tokens_per_second']
+    print(
+      f'{lanes:>6} {figures["encode_tokens_per_second"]:>16,.0f} {share:>9.2f} '
+      f'{figures["decode_tokens_per_second"]:>16,.0f} {figures["peak_MB"]:>9,.0f}'
+    )
+  _print_commands(arguments)
+  return 0
+
+
+def _in_process(arguments: argparse.Namespace, part: str, lanes: int) -> dict[str, float]:
+  command = [sys.executable, __file__, str(arguments.file), '--samples', str(arguments.samples), '--part', part]
+  command += ['--lanes', str(lanes)] + (['-m', arguments.model] if arguments.model else [])
+  return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
+
+
+def _median(runs: list[dict[str, float]]) -> dict[str, float]:
+  return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+
+
+def _coding(arguments: argparse.Namespace) -> dict[str, float]:
+  from language_modeling_is_compression.chunk_coder import ChunkCoder, Payload, PayloadShape
+  from language_modeling_is_compression.inference.loading import load_predictor
+
+  lanes = arguments.lanes[0]
+  predictor = load_predictor(arguments.model, 'cpu')
+  with ChunkCoder(predictor, lanes) as coder:
+    rows = _samples(arguments, lanes, predictor.places)
+    payloads = [Payload(data=row.T.tobytes(), sample_bytes=row.shape[1]) for row in rows]
+    shapes = [PayloadShape(num_bytes=row.size, sample_bytes=row.shape[1]) for row in rows]
+    short = Payload(data=rows[0][:8].T.tobytes(), sample_bytes=rows.shape[2])
+    coder.decode(coder.encode([short]), [PayloadShape(num_bytes=rows[0][:8].size, sample_bytes=rows.shape[2])])
+    started = time.perf_counter()
+    chunks = coder.encode(payloads)
+    encoded = time.perf_counter()
+    decoded = coder.decode(chunks, shapes)
+    finished = time.perf_counter()
+  assert decoded == [payload.data for payload in payloads]
+  return {
+    'encode_tokens_per_second': rows.size / (encoded - started),
+    'decode_tokens_per_second': rows.size / (finished - encoded),
+    'peak_MB': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+  }
+
+
+def _float(arguments: argparse.Namespace) -> dict[str, float]:
+  """The training program's own evaluation: code lengths in float32, on all cores."""
+  import jax
+
+  jax.config.update('jax_num_cpu_devices', len(os.sched_getaffinity(0)))
+  from language_modeling_is_compression import load_model
+  from language_modeling_is_compression.data.batches import Batch
+  from language_modeling_is_compression.inference.loading import default_model_path
+  from language_modeling_is_compression.model.transformer import build_transformer
+  from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
+  from language_modeling_is_compression.training.state import make_code_length
+
+  with default_model_path() as packaged:
+    model = load_model(arguments.model or packaged)
+  rows = _samples(arguments, arguments.lanes[0], model.data_config.tokens_per_sample)
+  tokens = rows.reshape(len(rows), -1)
+  mesh = device_mesh()
+  shape: dict[str, Any] = {'num_tokens': tokens.shape[1], 'batch_size': len(tokens), 'rows_per_device': None}
+  plan = plan_micro_batches(model.model_config, model.data_config, mesh=mesh, **shape)
+  code_length = make_code_length(build_transformer(model.model_config, model.data_config), mesh)
+  batch = plan.arrange(Batch(tokens, np.full(len(tokens), tokens.shape[1], np.int32)))
+  params = jax.tree.map(jax.numpy.asarray, model.params)
+  jax.block_until_ready(code_length(params, batch))
+  started = time.perf_counter()
+  jax.block_until_ready(code_length(params, batch))
+  return {'tokens_per_second': tokens.size / (time.perf_counter() - started)}
+
+
+def _samples(arguments: argparse.Namespace, lanes: int, places: int) -> np.ndarray:
+  """Chunks of FILE's first channel, cut at even distances: tokens [lanes, samples, places]."""
+  from language_modeling_is_compression.audio.tokens import bytes_from_samples, reduce_depth
+  from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+
+  info = read_wav_info(arguments.file)
+  starts = np.linspace(0, info.num_frames - arguments.samples, lanes).astype(int)
+  rows = [read_frames(info, start, start + arguments.samples)[:, 0] for start in starts]
+  unsigned = [reduce_depth(row, info.resolution_bits, 8 * places) for row in rows]
+  return np.stack([bytes_from_samples(row, places).reshape(-1, places) for row in unsigned])
+
+
+def _print_commands(arguments: argparse.Namespace) -> None:
+  from language_modeling_is_compression.audio.wav import read_wav_info
+
+  info = read_wav_info(arguments.file)
+  seconds = info.num_frames / info.sample_rate_hz
+  flags = ['-m', arguments.model] if arguments.model else []
+  lmic = [sys.executable, '-m', 'language_modeling_is_compression.cli']
+  with tempfile.TemporaryDirectory() as folder:
+    packed, unpacked = Path(folder, 'a.lmic'), Path(folder, 'a.wav')
+    commands = {
+      'compress (and verify)': [*lmic, 'compress', str(arguments.file), '-q', '-f', '-o', str(packed), *flags],
+      'compress --no-verify': [
+        *(*lmic, 'compress', str(arguments.file), '-q', '-f', '--no-verify', '-o', str(packed)),
+        *flags,
+      ],
+      'decompress': [*lmic, 'decompress', str(packed), '-q', '-f', '-o', str(unpacked), *flags],
+    }
+    for name, command in commands.items():
+      times = []
+      for _ in range(arguments.rounds):
+        started = time.perf_counter()
+        subprocess.run(command, check=True)
+        times.append(time.perf_counter() - started)
+      median = statistics.median(times)
+      print(f'lmic {name}: {median:.2f} s for {seconds:.2f} s of sound, {seconds / median:.2f} x real time')
+    assert unpacked.read_bytes() == arguments.file.read_bytes()
+
+
+if __name__ == '__main__':
+  sys.exit(main())
