@@ -94,11 +94,21 @@ def _parser() -> argparse.ArgumentParser:
 def _add_work_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('-m', dest='model', metavar='MODEL.npz', help='the model (default: the one in the package)')
   parser.add_argument(
-    '--lanes', type=int, default=DEFAULT_LANES, metavar='N', help='chunks in work at a time (default: %(default)s)'
+    '--lanes',
+    type=_positive,
+    default=DEFAULT_LANES,
+    metavar='N',
+    help='chunks in work at a time (default: %(default)s)',
   )
   parser.add_argument('--device', choices=('cpu', 'gpu'), default='cpu', help='where the model runs (default: cpu)')
   parser.add_argument('-q', action='store_true', dest='quiet', help='say nothing but errors')
   parser.add_argument('--no-progress', action='store_true', help='no progress bar')
+
+
+def _positive(text: str) -> int:
+  if not text.isascii() or not text.isdigit() or not int(text):
+    raise argparse.ArgumentTypeError(f'expected a positive integer, got {text!r}')
+  return int(text)
 
 
 def _add_output_flags(parser: argparse.ArgumentParser) -> None:
@@ -281,8 +291,6 @@ def _each_container(
 
 
 def _coder(arguments: argparse.Namespace, *, needs_model: bool) -> ChunkCoder:
-  if arguments.lanes < 1:
-    raise ConfigError(f'--lanes: expected a positive integer, got {arguments.lanes}')
   if not needs_model:
     return ChunkCoder(None, arguments.lanes)
   # What it imports takes a second, and wrong usage is told at once.

@@ -135,8 +135,9 @@ def decompress_span(
     raise FormatError(problem)
   if header.sample_kind == NO_SAMPLES or not header.sample_rate_hz:
     raise ConfigError('start, end: the file has no samples, or no sample rate: decompress it whole')
-  first = math.floor(start_seconds * header.sample_rate_hz)
-  last = min(header.num_frames, math.ceil(min(end_seconds * header.sample_rate_hz, header.num_frames)))
+  # Not a number and infinities, which no integer is near to, fail the first comparison.
+  first = math.floor(start_seconds * header.sample_rate_hz) if 0 <= start_seconds < math.inf else -1
+  last = math.ceil(min(end_seconds * header.sample_rate_hz, header.num_frames)) if end_seconds > 0 else 0
   if not 0 <= first < last:
     raise ConfigError(
       f'start, end: expected a span within {header.num_frames / header.sample_rate_hz:g} seconds, '

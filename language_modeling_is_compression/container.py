@@ -266,7 +266,7 @@ class Container:
     return position
 
   def _check_counts(self) -> None:
-    """Raises FormatError if the file is far too small for the chunks that its header claims."""
+    """Raises FormatError if the header claims more chunks than their numbers can count."""
     num_chunks = self.header.num_chunks
     if num_chunks >= 1 << 32:
       raise FormatError(f'its header claims {num_chunks} chunks, more than a file can have')

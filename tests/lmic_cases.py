@@ -1,6 +1,7 @@
 """Small .lmic files, ways to damage them, and what must hold whatever is read: for tests and fuzzers."""
 
 import contextlib
+import functools
 import hashlib
 import io
 import struct
@@ -38,18 +39,18 @@ def tiny_coder(*, use_16bit: bool = True, lanes: int = 4) -> ChunkCoder:
   return ChunkCoder(CompiledPredictor(exact_network(tiny_model(use_16bit=use_16bit))), lanes)
 
 
-def compressed(original: bytes, coder: ChunkCoder) -> bytes:
+def compressed(original: bytes, by: ChunkCoder) -> bytes:
   with tempfile.NamedTemporaryFile() as source:
     source.write(original)
     source.flush()
     target = io.BytesIO()
-    codec.compress(Path(source.name), target, coder)
+    codec.compress(Path(source.name), target, by)
   return target.getvalue()
 
 
-def decompressed(data: bytes, coder: ChunkCoder) -> bytes:
+def decompressed(data: bytes, by: ChunkCoder) -> bytes:
   target = io.BytesIO()
-  codec.decompress(Container(io.BytesIO(data), len(data)), target, coder)
+  codec.decompress(Container(io.BytesIO(data), len(data)), target, by)
   return target.getvalue()
 
 
@@ -77,14 +78,14 @@ def check_reading(data: bytes, original: bytes, *, may_differ: bool) -> None:
   except LmicError:
     return
   try:
-    wrong = codec.find_damage(container, CODER)
+    wrong = codec.find_damage(container, coder())
     salvaged = io.BytesIO()
-    assert codec.salvage(container, salvaged, CODER) == wrong
+    assert codec.salvage(container, salvaged, coder()) == wrong
   except LmicError:
     wrong = ['another model']
   target = io.BytesIO()
   try:
-    codec.decompress(container, target, CODER)
+    codec.decompress(container, target, coder())
   except LmicError:
     assert wrong, 'a test finds nothing, and yet it cannot be decompressed'
   else:
@@ -93,7 +94,7 @@ def check_reading(data: bytes, original: bytes, *, may_differ: bool) -> None:
     assert hashlib.sha256(target.getvalue()).digest() == container.sha256
     assert may_differ or target.getvalue() == original
   with contextlib.suppress(LmicError):
-    codec.decompress_span(container, io.BytesIO(), CODER, 0.001, 0.002)
+    codec.decompress_span(container, io.BytesIO(), coder(), 0.001, 0.002)
 
 
 def sealed(data: bytes) -> bytes:
@@ -121,5 +122,13 @@ def _check(key: bytes, data: bytes) -> bytes:
   return hashlib.blake2b(data, digest_size=8, key=key).digest()
 
 
-CODER = tiny_coder()
-CASES = [(original, compressed(original, CODER)) for original in small_originals().values()]
+@functools.cache
+def coder() -> ChunkCoder:
+  """The coder of `cases`."""
+  return tiny_coder()
+
+
+@functools.cache
+def cases() -> list[tuple[bytes, bytes]]:
+  """Originals, and what they are compressed to."""
+  return [(original, compressed(original, coder())) for original in small_originals().values()]

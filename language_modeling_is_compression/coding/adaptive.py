@@ -6,15 +6,13 @@ Each byte of a sample has counts of its own. A byte's count begins at 1 and grow
 Shapes: L lanes, N samples, K bytes per sample.
 """
 
-import numba
 import numpy as np
 
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
+from language_modeling_is_compression.compilation import compiled
 
 _STEP = 2
 _LIMIT = 1 << 16
-
-_compiled = numba.njit(cache=True, nogil=True, error_model='numpy')
 
 
 class ByteCounts:
@@ -41,7 +39,7 @@ def intervals(values: np.ndarray) -> np.ndarray:
   return found
 
 
-@_compiled
+@compiled
 def _intervals(values, found):
   cdfs = np.empty((1, 257), np.uint32)
   for place in range(values.shape[1]):
@@ -54,7 +52,7 @@ def _intervals(values, found):
       _count(counts, value)
 
 
-@_compiled
+@compiled
 def _cdfs(counts, cdfs):
   """A byte has 1 + floor(count * (2**24 - 256) / total) of 2**24, byte 255 also what is over."""
   for lane in range(counts.shape[0]):
@@ -68,7 +66,7 @@ def _cdfs(counts, cdfs):
     cdfs[lane, 256] = 1 << PRECISION_BITS
 
 
-@_compiled
+@compiled
 def _count(counts, values):
   for lane in range(len(values)):
     counts[lane, values[lane]] += _STEP

@@ -3,22 +3,22 @@
 The state is an integer of 64 bits, at least 2**32. Coding a symbol whose interval is [start, start + size) of
 2**PRECISION_BITS takes the state x to (x // size) * 2**PRECISION_BITS + x % size + start, and moves its low 32 bits out
 first where the result would not fit. Decoding does the same backwards, so the encoder begins with the last symbol, and
-the decoder must end with the state that the encoder began with: damage rarely leaves it so.
+the decoder must end with the state that the encoder began with: damage rarely leaves it so, but it may, so checksums
+stand around the code.
 
 Shapes: N symbols, L lanes, V vocabulary.
 """
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
+
+from language_modeling_is_compression.compilation import compiled
 
 PRECISION_BITS = 24  # Of the intervals: they lie in [0, 1 << PRECISION_BITS).
 
 _FIRST_STATE = 1 << 32
 _STATE_BYTES = 8
-
-_compiled = numba.njit(cache=True, nogil=True, error_model='numpy')
 
 
 def encode(intervals: np.ndarray) -> bytes:
@@ -53,7 +53,7 @@ class Decoder:
     return self._well_formed & (self._states == _FIRST_STATE) & (self._next == self._ends)
 
 
-@_compiled
+@compiled
 def _encode(intervals, words):
   state, count = np.uint64(_FIRST_STATE), 0
   for index in range(len(intervals) - 1, -1, -1):
@@ -66,7 +66,7 @@ def _encode(intervals, words):
   return state, count
 
 
-@_compiled
+@compiled
 def _decode(states, words, following, ends, cdfs, symbols):
   for lane in range(len(symbols)):
     state = states[lane]

@@ -6,10 +6,10 @@ V vocabulary, P places of a token in a sample.
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
+from language_modeling_is_compression.compilation import compiled
 from language_modeling_is_compression.inference.exact import (
   EPSILON,
   EXP_BITS,
@@ -27,8 +27,6 @@ from language_modeling_is_compression.inference.exact import (
 )
 
 _FRACTION = (1 << LOG_BITS) - 1
-
-_compiled = numba.njit(cache=True, nogil=True, error_model='numpy')
 
 
 class _Network(NamedTuple):
@@ -150,7 +148,7 @@ def _stacked(network: ExactNetwork) -> _Network:
   )
 
 
-@_compiled
+@compiled
 def _intervals(net, lane, tokens, lengths, found):
   """Runs the rows of tokens one after another through a single lane."""
   cdfs = np.empty((1, net.embedding.shape[1] + 1), np.uint32)
@@ -165,7 +163,7 @@ def _intervals(net, lane, tokens, lengths, found):
       lane.last[0] = token
 
 
-@_compiled
+@compiled
 def _next_cdfs(net, lanes, cdfs):
   """Takes each lane's last token in and writes the next one's cdf."""
   width = net.embedding.shape[2]
@@ -187,7 +185,7 @@ def _next_cdfs(net, lanes, cdfs):
     lanes.position[lane] = t + 1
 
 
-@_compiled
+@compiled
 def _norm(stream, normed):
   """normed = stream over its root mean square, NORM_BITS."""
   width = len(stream)
@@ -201,7 +199,7 @@ def _norm(stream, normed):
     normed[i] = min(max(value, -MAX_INT16), MAX_INT16)
 
 
-@_compiled
+@compiled
 def _integer_root(square):
   """floor(sqrt(square)) for 0 <= square < 2**62."""
   root = np.int64(np.sqrt(np.float64(square)))  # At most 1 off, since a float has 53 bits.
@@ -212,7 +210,7 @@ def _integer_root(square):
   return root
 
 
-@_compiled
+@compiled
 def _attend(net, layer, keys, values, t, normed, stream):
   """Adds the attention of the token at position t to its stream, and its key and value to the rings [E, W]."""
   width, window = keys.shape
@@ -251,13 +249,13 @@ def _attend(net, layer, keys, values, t, normed, stream):
   _add(sums, net.shifts[layer, 4], stream)
 
 
-@_compiled
+@compiled
 def _add_bias(scores, shift, bias):
   for j in range(len(scores)):
     scores[j] = _limited(scores[j], shift, MAX_LOG) + bias[j]
 
 
-@_compiled
+@compiled
 def _softmax(scores, exp2, weights):
   """weights = 2**scores over their sum, EXP_BITS, cut to 16 bits."""
   largest = scores[0]
@@ -274,13 +272,13 @@ def _softmax(scores, exp2, weights):
     weights[j] = min(weight, MAX_INT16)
 
 
-@_compiled
+@compiled
 def _power(distance, exp2):
   """2**(EXP_BITS - distance / 2**LOG_BITS), for distance >= 0."""
   return exp2[distance & _FRACTION] >> min(distance >> LOG_BITS, 31)
 
 
-@_compiled
+@compiled
 def _feed_forward(net, layer, normed, stream):
   sums = np.empty(net.feed_forward_in.shape[2], np.int32)
   squares = np.empty(len(sums), np.int16)
@@ -293,7 +291,7 @@ def _feed_forward(net, layer, normed, stream):
   _add(out, net.shifts[layer, 6], stream)
 
 
-@_compiled
+@compiled
 def _cdf(sums, shift, bias, exp2, cdf):
   """Turns an output layer's sums [>= V] into a cdf [V + 1]; every symbol has at least 1, the likeliest what is over."""
   vocab_size = len(bias)
@@ -324,18 +322,18 @@ def _cdf(sums, shift, bias, exp2, cdf):
   cdf[vocab_size] = below
 
 
-@_compiled
+@compiled
 def _add(sums, shift, stream):
   for i in range(len(stream)):
     stream[i] = min(max(np.int64(stream[i]) + _shifted(sums[i], shift), -MAX_STREAM), MAX_STREAM)
 
 
-@_compiled
+@compiled
 def _limited(value, shift, limit):
   return min(max(_shifted(value, shift), -limit), limit)
 
 
-@_compiled
+@compiled
 def _shifted(value, shift):
   """value / 2**shift to the nearest integer, ties upwards."""
   wide = np.int64(value)
@@ -344,7 +342,7 @@ def _shifted(value, shift):
   return wide << -shift
 
 
-@_compiled
+@compiled
 def _multiply(x, weights, sums):
   """sums [N] = x [K] @ weights [K, N], all in 32 bits, which the weights' bound allows."""
   depth, width = weights.shape

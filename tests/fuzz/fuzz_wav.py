@@ -39,8 +39,8 @@ def test_one_input(data: bytes) -> None:
   else:
     assert 0 <= info.data_offset <= info.data_offset + info.data_bytes <= len(data)
     read_frames(info, 0, info.num_frames)
-  compressed = lmic_cases.compressed(data, lmic_cases.CODER)
-  assert lmic_cases.decompressed(compressed, lmic_cases.CODER) == data
+  compressed = lmic_cases.compressed(data, lmic_cases.coder())
+  assert lmic_cases.decompressed(compressed, lmic_cases.coder()) == data
 
 
 if __name__ == '__main__':

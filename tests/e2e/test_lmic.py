@@ -1,0 +1,615 @@
+"""The `lmic` command as a user meets it: what it writes, what it refuses, what it says and how it ends."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import lmic_cases
+import numpy as np
+import pytest
+from training_runs import REPOSITORY, Running, environment, finish, tone, write_tone
+from wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
+
+from language_modeling_is_compression import cli, codec
+from language_modeling_is_compression.checkpoint import save_model
+from language_modeling_is_compression.inference.exact import exact_network
+
+SPEECH = sorted((REPOSITORY / 'examples/audio/valid').glob('*.wav'))[0]
+_HEADER_BYTES = 100
+_RECORD_BYTES = 21
+_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason='root may read and write everything')
+# The system refuses to let any file grow further, much as a full disk does.
+_LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+class Done(NamedTuple):
+  """How a run ended."""
+
+  code: int
+  stdout: bytes
+  stderr: str
+
+
+@pytest.fixture(scope='module')
+def models(tmp_path_factory) -> list[Path]:
+  """Two model files."""
+  folder = tmp_path_factory.mktemp('models')
+  paths = [folder / 'model.npz', folder / 'other.npz']
+  for seed, path in enumerate(paths):
+    save_model(path, lmic_cases.tiny_model(use_16bit=True, seed=seed))
+  return paths
+
+
+@pytest.fixture
+def lmic(models, capsysbinary, monkeypatch):
+  """Runs the command in this process: lmic(*arguments, stdin=b'') with the tiny model where a model is taken."""
+
+  def run(command: str, *arguments: object, stdin: bytes = b'', model: Path | None = models[0]) -> Done:
+    with_model = ['-m', str(model)] if model and command != 'info' else []
+    monkeypatch.setattr(sys, 'stdin', io.TextIOWrapper(io.BytesIO(stdin)))
+    try:
+      code = cli.main([command, *with_model, *map(str, arguments)])
+    except SystemExit as end:
+      code = end.code
+    captured = capsysbinary.readouterr()
+    stderr = captured.err.decode()
+    assert 'Traceback' not in stderr
+    return Done(code, captured.out, stderr)
+
+  return run
+
+
+@pytest.fixture
+def song(tmp_path) -> Path:
+  """Stereo: chunk 0 is the header, chunks 1 and 2 are the channels."""
+  write_tone(tmp_path / 'song.wav', 1000, 1, channels=2)
+  return tmp_path / 'song.wav'
+
+
+@pytest.fixture
+def packed(lmic, song) -> Path:
+  """The song, compressed; the song itself is gone."""
+  assert lmic('compress', song, '--rm').code == 0
+  return song.with_name('song.wav.lmic')
+
+
+@pytest.fixture(scope='module')
+def long_compressed(models, tmp_path_factory) -> tuple[bytes, bytes]:
+  """A file of several chunks of samples, and its samples."""
+  path = tmp_path_factory.mktemp('long') / 'long.wav'
+  samples = write_tone(path, 33_768, 3)
+  assert cli.main(['compress', '-q', '--no-verify', '-m', str(models[0]), str(path)]) == 0
+  return path.with_name('long.wav.lmic').read_bytes(), pcm_bytes(samples, 16)
+
+
+@pytest.fixture(scope='module')
+def env(tmp_path_factory) -> dict[str, str]:
+  return environment(tmp_path_factory.mktemp('home'))
+
+
+def _command(*arguments: object) -> list[str]:
+  return [sys.executable, '-W', 'error', '-m', 'language_modeling_is_compression.cli', *map(str, arguments)]
+
+
+def _names(folder: Path) -> list[str]:
+  return sorted(path.name for path in folder.iterdir())
+
+
+def _song_bytes() -> bytes:
+  return build_wav(pcm_bytes(tone(1000, 1, 2), 16), channels=2)
+
+
+def _damage(path: Path, chunk: int) -> None:
+  """Flips a bit in the middle of a chunk's body."""
+  data = bytearray(path.read_bytes())
+  position = _HEADER_BYTES
+  for _ in range(chunk):
+    position += _RECORD_BYTES + struct.unpack_from('<I', data, position + 5)[0]
+  data[position + _RECORD_BYTES + struct.unpack_from('<I', data, position + 5)[0] // 2] ^= 4
+  path.write_bytes(data)
+
+
+class TestWhatItWrites:
+  def test_a_file_and_back(self, lmic, song, tmp_path):
+    original = song.read_bytes()
+    done = lmic('compress', song)
+    assert done == (0, b'', done.stderr)
+    assert done.stderr.startswith(f'{song}: {len(original):,} bytes, ') and done.stderr.endswith(' verified\n')
+    assert 'bits per sample' in done.stderr and 'x real time' in done.stderr and done.stderr.count('\n') == 1
+    assert song.read_bytes() == original
+    song.unlink()
+    done = lmic('decompress', tmp_path / 'song.wav.lmic')
+    assert (done.code, done.stdout) == (0, b'')
+    assert song.read_bytes() == original
+    assert _names(tmp_path) == ['song.wav', 'song.wav.lmic']
+
+  @pytest.mark.parametrize('lanes', [1, 3])
+  def test_the_same_bytes_with_any_number_of_lanes(self, lmic, song, lanes):
+    plain = lmic('compress', '-c', '--lanes', 16, song).stdout
+    assert lmic('compress', '-c', '--lanes', lanes, song).stdout == plain
+    assert lmic('decompress', '-c', '--lanes', lanes, '-', stdin=plain).stdout == song.read_bytes()
+
+  @pytest.mark.parametrize(
+    'original',
+    [
+      pytest.param(b'', id='empty'),
+      pytest.param(b'no audio', id='no WAV'),
+      pytest.param(build_wav(b''), id='no samples'),
+      pytest.param(build_wav(bytes(range(90)) * 4, bits=24, channels=3, trailer=b'more'), id='24 bits'),
+      pytest.param(build_wav(np.arange(99, dtype='<f4').tobytes(), tag=IEEE_FLOAT, bits=32), id='floats'),
+    ],
+  )
+  def test_any_file_through_standard_streams(self, lmic, original):
+    compressed = lmic('compress', '-', stdin=original)
+    assert compressed.code == 0
+    restored = lmic('decompress', '-', stdin=compressed.stdout)
+    assert (restored.code, restored.stdout) == (0, original)
+
+  def test_many_files_into_a_folder(self, lmic, song, tmp_path):
+    (tmp_path / 'notes.txt').write_text('words')
+    (tmp_path / 'out').mkdir()
+    assert lmic('compress', song, tmp_path / 'notes.txt', '-o', tmp_path / 'out').code == 0
+    assert _names(tmp_path / 'out') == ['notes.txt.lmic', 'song.wav.lmic']
+    (tmp_path / 'back').mkdir()
+    files = sorted((tmp_path / 'out').iterdir())
+    assert lmic('decompress', *files, '-o', tmp_path / 'back').code == 0
+    assert (tmp_path / 'back/song.wav').read_bytes() == song.read_bytes()
+    assert (tmp_path / 'back/notes.txt').read_text() == 'words'
+
+  def test_a_name_of_ones_own(self, lmic, song, tmp_path):
+    assert lmic('compress', song, '-o', tmp_path / 'a').code == 0
+    assert lmic('decompress', tmp_path / 'a', '-o', tmp_path / 'b').code == 0
+    assert (tmp_path / 'b').read_bytes() == song.read_bytes()
+
+  @pytest.mark.parametrize('flags', [('-c',), ('-o', '-')])
+  def test_standard_output(self, lmic, song, tmp_path, flags):
+    compressed = lmic('compress', song, *flags).stdout
+    assert lmic('decompress', '-', stdin=compressed).stdout == song.read_bytes()
+    assert _names(tmp_path) == ['song.wav']
+
+  def test_a_folder_and_all_below_it(self, lmic, tmp_path):
+    write_tone(tmp_path / 'top.WAV', 50, 1)
+    write_tone(tmp_path / 'a/b/deep.wav', 50, 2)
+    (tmp_path / 'a/other.txt').write_text('not asked for')
+    originals = {path: path.read_bytes() for path in tmp_path.rglob('*.[wW][aA][vV]')}
+    assert len(originals) == 2
+    assert lmic('compress', '--rm', '-r', tmp_path).code == 0
+    assert sorted(path.name for path in tmp_path.rglob('*.*')) == ['deep.wav.lmic', 'other.txt', 'top.WAV.lmic']
+    assert lmic('test', '-r', tmp_path).code == 0
+    assert lmic('decompress', '--rm', '-r', tmp_path).code == 0
+    assert {path: path.read_bytes() for path in tmp_path.rglob('*.[wW][aA][vV]')} == originals
+    assert not list(tmp_path.rglob('*.lmic'))
+
+  def test_the_sources_date_and_permissions(self, lmic, song):
+    os.utime(song, (10**9, 10**9 + 5))
+    song.chmod(0o640)
+    assert lmic('compress', song, '--rm').code == 0
+    packed = song.with_name('song.wav.lmic')
+    assert lmic('decompress', packed).code == 0
+    for path in (packed, song):
+      assert (path.stat().st_mtime, path.stat().st_mode & 0o777) == (10**9 + 5, 0o640)
+
+  def test_keeps_or_removes_the_source(self, lmic, song, tmp_path):
+    assert lmic('compress', song, '-k').code == 0
+    assert _names(tmp_path) == ['song.wav', 'song.wav.lmic']
+    assert lmic('decompress', tmp_path / 'song.wav.lmic', '-f', '--rm').code == 0
+    assert _names(tmp_path) == ['song.wav']
+
+  def test_quiet(self, lmic, song):
+    assert lmic('compress', '-q', song) == (0, b'', '')
+    assert lmic('test', '-q', f'{song}.lmic') == (0, b'', '')
+    assert lmic('decompress', '-q', '-f', f'{song}.lmic') == (0, b'', '')
+
+  def test_unverified_files_are_the_same(self, lmic, song):
+    verified = lmic('compress', '-c', song)
+    done = lmic('compress', '-c', '--no-verify', song)
+    assert done.stdout == verified.stdout
+    assert done.stderr.endswith(', not verified\n')
+
+  def test_the_packaged_model(self, lmic, tmp_path, env):
+    clip = build_wav(SPEECH.read_bytes()[20_044:23_244], rate_hz=16_000)
+    (tmp_path / 'clip.wav').write_bytes(clip)
+    done = finish(_command('compress', '--rm', tmp_path / 'clip.wav'), env)
+    assert (done.returncode, done.stdout) == (0, ''), done.stderr
+    packed = tmp_path / 'clip.wav.lmic'
+    assert packed.stat().st_size < 0.75 * len(clip)
+    assert lmic('decompress', packed, model=None).code == 0
+    assert (tmp_path / 'clip.wav').read_bytes() == clip
+
+
+class TestVerifying:
+  @pytest.fixture
+  def damaged_writing(self, monkeypatch):
+    """What is written is not what is found on the disk afterwards."""
+    compress = codec.compress
+
+    def and_damage(path, target, *rest):
+      header, size = compress(path, target, *rest)
+      target.seek(size // 2)
+      byte = target.read(1)[0]
+      target.seek(size // 2)
+      target.write(bytes([byte ^ 1]))
+      return header, size
+
+    monkeypatch.setattr(codec, 'compress', and_damage)
+
+  def test_a_file_that_does_not_decode_is_removed(self, lmic, song, tmp_path, damaged_writing):
+    done = lmic('compress', song, '--rm')
+    assert done.code == 1
+    assert done.stderr.startswith(f'lmic: {song}: chunk 2 (channel 1, 0.00 to 0.12 s) is damaged')
+    assert _names(tmp_path) == ['song.wav']
+
+  def test_nothing_of_it_gets_to_standard_output(self, lmic, song, damaged_writing):
+    assert lmic('compress', song, '-c')[:2] == (1, b'')
+
+  def test_not_verified_is_not_found(self, lmic, song, damaged_writing):
+    assert lmic('compress', song, '--no-verify').code == 0
+    assert lmic('test', f'{song}.lmic').code == 1
+
+
+class TestRefusals:
+  def test_to_overwrite(self, lmic, song, tmp_path):
+    target = tmp_path / 'song.wav.lmic'
+    target.write_bytes(b'precious')
+    done = lmic('compress', song, '--rm')
+    assert done == (1, b'', f'lmic: {song}: {target} exists already; -f overwrites it\n')
+    assert target.read_bytes() == b'precious'
+    assert song.read_bytes() == _song_bytes()
+    assert lmic('compress', song, '--rm', '-f').code == 0
+    song.write_bytes(b'precious')
+    done = lmic('decompress', target)
+    assert done == (1, b'', f'lmic: {target}: {song} exists already; -f overwrites it\n')
+    assert song.read_bytes() == b'precious'
+    assert lmic('decompress', target, '-f').code == 0
+    assert song.read_bytes() == _song_bytes()
+
+  def test_to_overwrite_the_source(self, lmic, song, tmp_path):
+    (tmp_path / 'link').symlink_to(song)
+    for target in (song, tmp_path / 'link'):
+      done = lmic('compress', song, '-f', '-o', target)
+      assert done == (1, b'', f'lmic: {song}: {target} is the source itself; name another output\n')
+    assert song.read_bytes() == _song_bytes()
+
+  def test_a_bad_file_does_not_stop_the_others(self, lmic, song, tmp_path):
+    done = lmic('compress', tmp_path / 'missing.wav', tmp_path, song)
+    assert done.code == 1
+    first, second, third = done.stderr.splitlines()
+    assert first == f'lmic: {tmp_path}/missing.wav: No such file or directory'
+    assert second == f'lmic: {tmp_path}: expected a regular file, got a folder; -r takes folders'
+    assert third.startswith(f'{song}: ')
+    (tmp_path / 'bad.lmic').write_bytes(b'bad')
+    song.unlink()
+    for command in ('decompress', 'test', 'info'):
+      done = lmic(command, tmp_path / 'bad.lmic', f'{song}.lmic')
+      assert done.code == 1
+      assert done.stderr.splitlines()[0] == f"lmic: {tmp_path}/bad.lmic: not a .lmic file: it begins with b'bad'"
+    assert song.read_bytes() == _song_bytes()
+
+  def test_sources_that_cannot_be_read(self, lmic, tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    done = lmic('compress', tmp_path / 'pipe')
+    assert done == (
+      1,
+      b'',
+      f'lmic: {tmp_path}/pipe: expected a regular file, got a device, pipe or socket; pipe it into -\n',
+    )
+    done = lmic('compress', '/proc/self/mem', '-o', tmp_path / 'out')
+    assert done == (1, b'', 'lmic: /proc/self/mem: input or output: Input/output error\n')
+    assert _names(tmp_path) == ['pipe']
+
+  def test_outputs_that_cannot_be_written(self, lmic, song, packed, tmp_path):
+    for target, reason in (
+      (tmp_path / 'missing/x', 'No such file or directory'),
+      (packed / 'x', 'Not a directory'),
+    ):
+      for source in (packed, tmp_path / 'song.wav'):
+        song.write_bytes(_song_bytes())
+        done = lmic('compress' if source == song else 'decompress', source, '-o', target)
+        assert done.code == 1
+        assert done.stderr.startswith(f'lmic: {source}: {target.parent}/') and done.stderr.endswith(f': {reason}\n')
+    assert _names(tmp_path) == ['song.wav', 'song.wav.lmic']
+
+  @_ROOT
+  def test_what_permissions_forbid(self, lmic, song, tmp_path):
+    song.chmod(0)
+    done = lmic('compress', song)
+    assert done == (1, b'', f'lmic: {song}: Permission denied\n')
+    song.chmod(0o600)
+    (tmp_path / 'locked').mkdir(mode=0o500)
+    assert lmic('compress', song, '-o', tmp_path / 'locked').code == 1
+
+  def test_another_model(self, lmic, packed, models, tmp_path):
+    names = [exact_network(lmic_cases.tiny_model(use_16bit=True, seed=seed)).identity().hex()[:16] for seed in (0, 1)]
+    for command in ('decompress', 'test'):
+      done = lmic(command, packed, model=models[1])
+      assert done.code == 1
+      assert done.stderr == (
+        f'lmic: {packed}: it was written with model {names[0]}, this is model {names[1]}: '
+        'name the model file that wrote it with -m\n'
+      )
+    assert _names(tmp_path) == ['song.wav.lmic']
+
+  def test_a_model_file_that_is_none(self, lmic, song, tmp_path):
+    (tmp_path / 'bad.npz').write_bytes(b'bad')
+    for model in (tmp_path / 'bad.npz', tmp_path / 'missing.npz', tmp_path):
+      done = lmic('compress', song, model=model)
+      assert (done.code, done.stdout) == (1, b'')
+      assert done.stderr.startswith(f'lmic: error: {model}: ') and done.stderr.count('\n') == 1
+    assert _names(tmp_path) == ['bad.npz', 'song.wav']
+
+  @pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+      ('compress', 'no files to work on; see --help'),
+      ('compress -r {0}/missing', '-r: {0}/missing: no such folder'),
+      ('compress x --lanes 0', "argument --lanes: expected a positive integer, got '0'; see --help"),
+      ('decompress x --lanes many', "argument --lanes: expected a positive integer, got 'many'; see --help"),
+      ('compress x -c -o y', '-c and -o: choose one'),
+      ('compress x y -o z', '-o: z: expected an existing folder for 2 files'),
+      ('compress x -c --rm', '--rm: only for files that become files'),
+      ('compress - --rm -o y', '--rm: only for files that become files'),
+      ('compress x -k --rm', 'argument --rm: not allowed with argument -k; see --help'),
+      ('compress x --level 9', 'unrecognized arguments: --level 9; see --help'),
+      ('decompress x --start 1', '--start, --end: a part is not the file that was compressed: name it with -o'),
+      ('decompress x --start 1 -o y --rm', '--rm: the rest of the file would be lost'),
+      ('decompress x --end 1 -o y --salvage', '--salvage: it writes the whole file, so it does not go with'),
+      ('decompress x --start soon', "argument --start: invalid float value: 'soon'; see --help"),
+      ('test x --device tpu', "argument --device: invalid choice: 'tpu' (choose from "),
+    ],
+  )
+  def test_wrong_usage(self, lmic, tmp_path, arguments, message):
+    done = lmic(*arguments.format(tmp_path).split())
+    assert (done.code, done.stdout) == (2, b'')
+    assert f'error: {message.format(tmp_path)}' in done.stderr
+    assert done.stderr.count('\n') == 1
+    assert _names(tmp_path) == []
+
+  def test_an_unknown_command(self, lmic):
+    done = lmic('squeeze')
+    assert done.code == 2
+    assert done.stderr.startswith("lmic: error: argument COMMAND: invalid choice: 'squeeze'")
+
+  @pytest.mark.parametrize('command', ['compress', 'decompress'])
+  def test_a_terminal_gets_no_bytes(self, lmic, song, packed, monkeypatch, command):
+    song.write_bytes(_song_bytes())
+    ours, theirs = pty.openpty()
+    with open(theirs, 'w') as terminal:
+      monkeypatch.setattr(sys, 'stdout', terminal)
+      done = lmic(command, '-c', song if command == 'compress' else packed)
+    os.close(ours)
+    assert done.code == 2
+    assert done.stderr == 'lmic: error: standard output is a terminal; redirect it, or name a file with -o\n'
+
+  def test_a_name_that_says_nothing_of_the_output(self, lmic, packed):
+    other = packed.rename(packed.with_name('song.xyz'))
+    done = lmic('decompress', other)
+    assert done == (1, b'', f'lmic: {other}: its name does not end in .lmic; name the output with -o\n')
+
+  def test_a_gpu_that_is_not_there(self, lmic, song):
+    with contextlib.suppress(RuntimeError):
+      pytest.skip(f'there is {jax.devices("gpu")[0]}')
+    done = lmic('compress', song, '--device', 'gpu')
+    assert done.code == 2
+    assert done.stderr.startswith('lmic: error: --device gpu: JAX finds no GPU here')
+
+
+class TestDamage:
+  def test_is_named(self, lmic, packed, tmp_path):
+    assert lmic('test', packed) == (0, b'', f'{packed}: ok\n')
+    _damage(packed, 2)
+    where = 'chunk 2 (channel 1, 0.00 to 0.12 s) is damaged'
+    done = lmic('test', packed)
+    assert done.code == 1
+    assert done.stderr.splitlines() == [
+      f'lmic: {packed}: {where}: its checksum is wrong',
+      f'lmic: {packed}: `lmic decompress --salvage` writes what is sound',
+    ]
+    done = lmic('decompress', packed, '--rm')
+    assert done.code == 1
+    assert done.stderr.startswith(f'lmic: {packed}: {where}') and done.stderr.count('\n') == 1
+    assert _names(tmp_path) == ['song.wav.lmic']
+
+  def test_a_cut_is_named(self, lmic, packed):
+    packed.write_bytes(packed.read_bytes()[:-300])
+    done = lmic('test', packed)
+    assert done.code == 1
+    assert 'its end, with the table of chunks, is damaged or cut off' in done.stderr
+
+  def test_salvage_writes_what_is_sound(self, lmic, song, packed, tmp_path):
+    _damage(packed, 2)
+    done = lmic('decompress', packed, '--salvage', '--rm')
+    assert done.code == 1
+    assert done.stderr.splitlines()[-1] == (f'lmic: {packed}: what is sound was written, with silence in the gaps')
+    assert _names(tmp_path) == ['song.wav', 'song.wav.lmic']
+    expected = tone(1000, 1, 2)
+    expected[:, 1] = 0
+    assert song.read_bytes() == build_wav(pcm_bytes(expected, 16), channels=2)
+
+  def test_salvage_of_a_sound_file_is_the_file(self, lmic, song, packed):
+    assert lmic('decompress', packed, '--salvage').code == 0
+    assert song.read_bytes() == _song_bytes()
+
+
+class TestParts:
+  """Mono at 8,000 Hz, 33,768 frames: two chunks of samples."""
+
+  @pytest.fixture
+  def long(self, long_compressed, tmp_path) -> tuple[Path, bytes]:
+    path = tmp_path / 'long.wav.lmic'
+    path.write_bytes(long_compressed[0])
+    return path, long_compressed[1]
+
+  def test_across_two_chunks(self, lmic, long, tmp_path):
+    path, samples = long
+    part = tmp_path / 'part.wav'
+    assert lmic('decompress', path, '--start', 4, '--end', 4.125, '-o', part).code == 0
+    assert part.read_bytes() == build_wav(samples[2 * 32_000 : 2 * 33_000])
+
+  def test_without_the_damaged_rest(self, lmic, long):
+    path, samples = long
+    _damage(path, 1)
+    done = lmic('decompress', path, '--start', 4.1, '-c')
+    assert (done.code, done.stdout) == (0, build_wav(samples[2 * 32_800 :]))
+    assert lmic('decompress', path, '--end', 0.5, '-c').code == 1
+
+  @pytest.mark.parametrize('span', [(5, 6), (2, 1), (-1, 1), ('nan', 1), (0, 'nan'), ('inf', 'inf'), ('-inf', 1)])
+  def test_outside_of_the_file(self, lmic, long, span):
+    done = lmic('decompress', long[0], f'--start={span[0]}', f'--end={span[1]}', '-c')
+    assert (done.code, done.stdout) == (1, b'')
+    assert 'expected a span within 4.221 seconds' in done.stderr
+
+  def test_of_a_file_without_samples(self, lmic):
+    compressed = lmic('compress', '-', stdin=b'words').stdout
+    done = lmic('decompress', '-', '--end', 1, stdin=compressed)
+    assert (done.code, done.stdout) == (1, b'')
+    assert 'the file has no samples' in done.stderr
+
+
+class TestInfo:
+  def test_json(self, lmic, packed):
+    done = lmic('info', '--json', packed)
+    assert done.code == 0 and done.stderr == ''
+    (facts,) = json.loads(done.stdout)
+    size = packed.stat().st_size
+    assert facts.pop('sha256') == hashlib.sha256(_song_bytes()).hexdigest()
+    assert facts == {
+      'file': str(packed),
+      'compressed_bytes': size,
+      'original_bytes': 4044,
+      'chunks': 3,
+      'samples': 'int16',
+      'channels': 2,
+      'sample_rate_hz': 8000,
+      'frames': 1000,
+      'seconds': 0.125,
+      'bits_per_sample': 8 * size / 2000,
+      'model': exact_network(lmic_cases.tiny_model(use_16bit=True)).identity().hex(),
+      'problems': [],
+    }
+
+  def test_table(self, lmic, packed, tmp_path):
+    (tmp_path / 'words').write_text('words')
+    assert lmic('compress', tmp_path / 'words').code == 0
+    done = lmic('info', packed, tmp_path / 'words.lmic')
+    assert done.code == 0
+    head, first, second = done.stdout.decode().splitlines()
+    assert re.sub(' +', ' ', head.strip()) == 'chunks compressed original rate bits/sample format length model file'
+    model = exact_network(lmic_cases.tiny_model(use_16bit=True)).identity().hex()[:8]
+    size = packed.stat().st_size
+    assert first.split() == [
+      *('3', f'{size:,}', '4,044', f'{size / 4044:.1%}', f'{size / 250:.3f}'),
+      *('8000', 'Hz', 'int16x2', '0.1', 's', model, str(packed)),
+    ]
+    assert second.split()[-3:] == ['bytes', 'none', f'{tmp_path}/words.lmic']
+
+  def test_problems(self, lmic, packed):
+    with packed.open('ab') as file:
+      file.write(b'rubbish')
+    done = lmic('info', packed)
+    assert done.code == 1
+    assert done.stdout.decode().splitlines()[-1].strip() == '7 bytes follow its end'
+    assert json.loads(lmic('info', '--json', packed).stdout)[0]['problems'] == ['7 bytes follow its end']
+
+
+class TestProcesses:
+  """What only a process of its own shows: pipes, signals, limits."""
+
+  def test_a_pipeline(self, env, models, song):
+    arguments = _command('compress', '-m', models[0], '-q', '-')
+    with (
+      song.open('rb') as source,
+      subprocess.Popen(arguments, env=env, stdin=source, stdout=subprocess.PIPE) as compress,
+    ):
+      restored = subprocess.run(
+        _command('decompress', '-m', models[0], '-q', '-'), env=env, stdin=compress.stdout, capture_output=True
+      )
+    assert (compress.returncode, restored.returncode, restored.stderr) == (0, 0, b'')
+    assert restored.stdout == song.read_bytes()
+
+  def test_a_reader_that_leaves(self, env, tmp_path, lmic):
+    """More than a pipe holds, and less than Python's own buffer."""
+    (tmp_path / 'noise').write_bytes(np.random.default_rng(0).bytes(300_000))
+    assert lmic('compress', tmp_path / 'noise', '--no-verify').code == 0
+    for arguments in (('decompress', '-q', '-c'), ('info',)):
+      with subprocess.Popen(
+        _command(*arguments, tmp_path / 'noise.lmic'), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+      ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b''
+      assert process.returncode == 1
+
+  def test_a_full_disk(self, env, tmp_path):
+    (tmp_path / 'noise').write_bytes(np.random.default_rng(0).bytes(50_000))
+    done = finish([sys.executable, '-c', _LIMITED, *_command('compress', '--rm', tmp_path / 'noise')], env)
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr == f'lmic: {tmp_path}/noise: input or output: File too large\n'
+    assert _names(tmp_path) == ['noise']
+
+  @pytest.mark.slow
+  @pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+  @pytest.mark.parametrize('command', ['compress', 'decompress'])
+  def test_a_signal_leaves_nothing_unfinished(self, env, models, long_song, tmp_path, command, number, code):
+    source = long_song(command)
+    with _started(command, models[0], source, env, tmp_path) as run:
+      run.process.send_signal(number)
+      assert run.wait() == code
+    assert 'Traceback' not in run.stderr
+    assert run.stderr.count('\n') <= 1
+    assert _names(tmp_path) == sorted([source.name, 'stderr'])
+
+  @pytest.mark.slow
+  def test_a_killed_run_harms_nothing(self, env, models, song, long_song, tmp_path):
+    source = long_song('compress')
+    original = source.read_bytes()
+    with _started('compress', models[0], source, env, tmp_path) as run:
+      run.process.kill()
+      run.wait()
+    assert source.read_bytes() == original
+    assert not source.with_name('long.wav.lmic').exists()
+    source.write_bytes(_song_bytes())
+    done = finish(_command('compress', '-m', models[0], '--rm', source), env)
+    assert done.returncode == 0, done.stderr
+    assert source.with_name('long.wav.lmic').exists() and not source.exists()
+
+  @pytest.fixture
+  def long_song(self, tmp_path, tmp_path_factory, models):
+    """A source that takes far longer than the signal needs."""
+
+    def make(command: str) -> Path:
+      path = tmp_path / 'long.wav'
+      if command == 'compress':
+        write_tone(path, 8_000_000, 1)
+        return path
+      # What is to be decoded has to be coded first: a shorter one, in one lane.
+      elsewhere = tmp_path_factory.mktemp('long') / 'long.wav'
+      write_tone(elsewhere, 1_000_000, 1)
+      assert cli.main(['compress', '-q', '-m', str(models[0]), '--no-verify', str(elsewhere)]) == 0
+      return Path(shutil.move(f'{elsewhere}.lmic', tmp_path))
+
+    return make
+
+
+@contextlib.contextmanager
+def _started(command: str, model: Path, source: Path, env: dict[str, str], folder: Path) -> Iterator[Running]:
+  """A run that is in the middle of its output."""
+  arguments = _command(command, '-m', model, '--lanes', 2, source)
+  with Running(arguments, env, folder / 'stderr') as run:
+    run.wait_until('it writes', lambda: any(path.stat().st_size for path in folder.glob('.*.partial')))
+    yield run
