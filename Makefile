@@ -29,7 +29,7 @@ test: $(READY) lint ## Run the tests (a few minutes)
 	$(RUN) -m pytest -q $(PARALLEL)
 
 test-slow: $(READY) ## Run the tests that take long: kills, memory, matrices of subprocesses
-	$(RUN) -m pytest -q -m slow
+	$(RUN) -m pytest -q -m slow $(PARALLEL)
 
 lint: $(READY) ## Check format, style, types and the direction of imports
 	$(VENV)/bin/ruff format --check --quiet .

@@ -131,7 +131,7 @@ def _print_commands(arguments: argparse.Namespace) -> None:
   info = read_wav_info(arguments.file)
   seconds = info.num_frames / info.sample_rate_hz
   flags = ['-m', arguments.model] if arguments.model else []
-  lmic = [sys.executable, '-m', 'language_modeling_is_compression.cli']
+  lmic = [sys.executable, '-m', 'language_modeling_is_compression']
   with tempfile.TemporaryDirectory() as folder:
     packed, unpacked = Path(folder, 'a.lmic'), Path(folder, 'a.wav')
     commands = {

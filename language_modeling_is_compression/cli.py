@@ -394,7 +394,3 @@ def _sigterm_raises() -> Iterator[None]:
     yield
   finally:
     signal.signal(signal.SIGTERM, before)
-
-
-if __name__ == '__main__':
-  sys.exit(main())

@@ -105,7 +105,7 @@ def env(tmp_path_factory) -> dict[str, str]:
 
 
 def _command(*arguments: object) -> list[str]:
-  return [sys.executable, '-W', 'error', '-m', 'language_modeling_is_compression.cli', *map(str, arguments)]
+  return [sys.executable, '-W', 'error', '-m', 'language_modeling_is_compression', *map(str, arguments)]
 
 
 def _names(folder: Path) -> list[str]:

@@ -1,0 +1,17 @@
+"""Where the command `lmic` begins."""
+
+import sys
+
+
+def main() -> int:
+  """As `cli.main`, whose imports take a second or two, in which Ctrl-C may come as well."""
+  try:
+    from language_modeling_is_compression import cli
+
+    return cli.main()
+  except KeyboardInterrupt:
+    return 130
+
+
+if __name__ == '__main__':
+  sys.exit(main())
