@@ -169,7 +169,7 @@ def _next_cdfs(net, lanes, cdfs):
   width = net.embedding.shape[2]
   stream = np.empty(width, np.int32)
   normed = np.empty(width, np.int16)
-  sums = np.empty(max(net.feed_forward_in.shape[2], net.embedding.shape[1]), np.int32)
+  sums = np.empty(net.embedding.shape[1], np.int32)
   for lane in range(len(cdfs)):
     t = lanes.position[lane]
     place = (t - 1) % net.embedding.shape[0]
@@ -219,15 +219,16 @@ def _attend(net, layer, keys, values, t, normed, stream):
   count = min(t + 1, window)
   sums = np.empty(width, np.int32)
   queries = np.empty(width, np.int32)
-  _multiply(normed, net.queries[layer], sums)
-  for i in range(width):
-    queries[i] = _limited(sums[i], net.shifts[layer, 0], net.query_limit)
+  _multiply(normed, net.queries[layer], queries)
+  _rescale(queries, net.shifts[layer, 0], net.query_limit)
   _multiply(normed, net.keys[layer], sums)
+  _rescale(sums, net.shifts[layer, 1], net.query_limit)
   for i in range(width):
-    keys[i, slot] = _limited(sums[i], net.shifts[layer, 1], net.query_limit)
+    keys[i, slot] = sums[i]
   _multiply(normed, net.values[layer], sums)
+  _rescale(sums, net.shifts[layer, 2], MAX_INT16)
   for i in range(width):
-    values[i, slot] = _limited(sums[i], net.shifts[layer, 2], MAX_INT16)
+    values[i, slot] = sums[i]
 
   mixed = np.empty(width, np.int16)
   scores = np.empty(count, np.int32)
@@ -238,44 +239,49 @@ def _attend(net, layer, keys, values, t, normed, stream):
       query = queries[i]
       for j in range(count):
         scores[j] = np.int32(scores[j] + np.int32(query * np.int32(keys[i, j])))
-    _add_bias(scores, net.shifts[layer, 3], net.slot_bias[layer, head, window - slot : window - slot + count])
+    _rescale(scores, net.shifts[layer, 3], MAX_LOG)
+    bias = net.slot_bias[layer, head, window - slot : window - slot + count]
+    for j in range(count):
+      scores[j] += bias[j]
     _softmax(scores, net.exp2, weights)
     for i in range(head * head_dim, (head + 1) * head_dim):
       total = np.int32(0)
       for j in range(count):
         total = np.int32(total + np.int32(np.int32(weights[j]) * np.int32(values[i, j])))
-      mixed[i] = _limited(total, EXP_BITS, MAX_INT16)
+      mixed[i] = min(max(_shifted(total, EXP_BITS), -MAX_INT16), MAX_INT16)
   _multiply(mixed, net.attention_output[layer], sums)
   _add(sums, net.shifts[layer, 4], stream)
 
 
 @compiled
-def _add_bias(scores, shift, bias):
+def _softmax(scores, exp2, weights):
+  """weights = 2**scores over their sum, EXP_BITS, cut to 16 bits. Unsigned numbers, since they fill vectors better."""
+  largest = _largest(scores)
   for j in range(len(scores)):
-    scores[j] = _limited(scores[j], shift, MAX_LOG) + bias[j]
+    scores[j] = _power(largest - scores[j], exp2)
+  total = np.int64(0)
+  for j in range(len(scores)):
+    total += scores[j]
+  reciprocal = np.uint32((np.int64(1) << RECIPROCAL_BITS) // total)  # At most 2**30.
+  half = np.uint64(1 << (RECIPROCAL_BITS - EXP_BITS - 1))
+  for j in range(len(scores)):
+    product = np.uint64(np.uint32(scores[j])) * np.uint64(reciprocal)
+    weights[j] = min(np.int32((product + half) >> np.uint64(RECIPROCAL_BITS - EXP_BITS)), np.int32(MAX_INT16))
 
 
 @compiled
-def _softmax(scores, exp2, weights):
-  """weights = 2**scores over their sum, EXP_BITS, cut to 16 bits."""
-  largest = scores[0]
-  for j in range(1, len(scores)):
-    largest = max(largest, scores[j])
-  total = np.int64(0)
-  for j in range(len(scores)):
-    power = _power(largest - scores[j], exp2)
-    scores[j] = power
-    total += power
-  reciprocal = (np.int64(1) << RECIPROCAL_BITS) // total
-  for j in range(len(scores)):
-    weight = (scores[j] * reciprocal + (1 << 29)) >> (RECIPROCAL_BITS - EXP_BITS)
-    weights[j] = min(weight, MAX_INT16)
+def _largest(values):
+  largest = values[0]
+  for i in range(1, len(values)):
+    largest = np.int32(max(largest, values[i]))
+  return largest
 
 
 @compiled
 def _power(distance, exp2):
   """2**(EXP_BITS - distance / 2**LOG_BITS), for distance >= 0."""
-  return exp2[distance & _FRACTION] >> min(distance >> LOG_BITS, 31)
+  far = np.uint32(distance)
+  return np.uint32(exp2[far & np.uint32(_FRACTION)]) >> min(far >> np.uint32(LOG_BITS), np.uint32(31))
 
 
 @compiled
@@ -283,9 +289,11 @@ def _feed_forward(net, layer, normed, stream):
   sums = np.empty(net.feed_forward_in.shape[2], np.int32)
   squares = np.empty(len(sums), np.int16)
   _multiply(normed, net.feed_forward_in[layer], sums)
+  _rescale(sums, net.shifts[layer, 5], MAX_INT16)
   for i in range(len(sums)):
-    value = max(np.int64(0), _limited(sums[i], net.shifts[layer, 5], MAX_INT16))
-    squares[i] = min((value * value + (1 << (EXP_BITS - 1))) >> EXP_BITS, MAX_INT16)
+    value = max(np.int32(sums[i]), np.int32(0))
+    square = np.int32(np.int32(value * value) + np.int32(1 << (EXP_BITS - 1)))
+    squares[i] = min(np.int32(square >> EXP_BITS), np.int32(MAX_INT16))
   out = np.empty(len(stream), np.int32)
   _multiply(squares, net.feed_forward_out[layer], out)
   _add(out, net.shifts[layer, 6], stream)
@@ -293,53 +301,63 @@ def _feed_forward(net, layer, normed, stream):
 
 @compiled
 def _cdf(sums, shift, bias, exp2, cdf):
-  """Turns an output layer's sums [>= V] into a cdf [V + 1]; every symbol has at least 1, the likeliest what is over."""
+  """Turns an output layer's sums [V] into a cdf [V + 1]; every symbol has at least 1, the likeliest what is over."""
   vocab_size = len(bias)
-  likeliest, largest = 0, np.int64(-4) * MAX_LOG
+  _rescale(sums, shift, MAX_LOG)
   for v in range(vocab_size):
-    logit = _limited(sums[v], shift, MAX_LOG) + bias[v]
-    sums[v] = logit
-    if logit > largest:
-      likeliest, largest = v, logit
+    sums[v] += bias[v]
+  largest = _largest(sums)
+  likeliest = 0
+  while sums[likeliest] != largest:
+    likeliest += 1
+  for v in range(vocab_size):
+    far = np.uint32(largest - sums[v])
+    power = np.uint32(exp2[far & np.uint32(_FRACTION)]) << np.uint32(LOGIT_BITS - EXP_BITS)
+    sums[v] = power >> min(far >> np.uint32(LOG_BITS), np.uint32(31))
   total = np.int64(0)
   for v in range(vocab_size):
-    distance = largest - sums[v]
-    power = (np.int64(exp2[distance & _FRACTION]) << (LOGIT_BITS - EXP_BITS)) >> min(distance >> LOG_BITS, 31)
-    sums[v] = power
-    total += power
+    total += sums[v]
   shared = (np.int64(1) << PRECISION_BITS) - vocab_size
-  reciprocal = (shared << MASS_BITS) // total
-  below = np.int64(0)
+  reciprocal = np.uint32((shared << MASS_BITS) // total)  # Below 2**32, since the likeliest has 2**LOGIT_BITS.
+  mass = np.int64(0)
   for v in range(vocab_size):
-    below += 1 + ((sums[v] * reciprocal) >> MASS_BITS)
-  over = (np.int64(1) << PRECISION_BITS) - below
-  below = np.int64(0)
+    product = np.uint64(np.uint32(sums[v])) * np.uint64(reciprocal)
+    sums[v] = 1 + np.int32(product >> np.uint64(MASS_BITS))
+    mass += sums[v]
+  sums[likeliest] += (1 << PRECISION_BITS) - mass
+  below = np.uint32(0)
   for v in range(vocab_size):
     cdf[v] = below
-    below += 1 + ((sums[v] * reciprocal) >> MASS_BITS)
-    if v == likeliest:
-      below += over
+    below += np.uint32(sums[v])
   cdf[vocab_size] = below
 
 
 @compiled
 def _add(sums, shift, stream):
+  _rescale(sums, shift, 2 * MAX_STREAM)  # More than that would leave the stream's limits from wherever it is.
   for i in range(len(stream)):
-    stream[i] = min(max(np.int64(stream[i]) + _shifted(sums[i], shift), -MAX_STREAM), MAX_STREAM)
+    stream[i] = min(max(np.int32(stream[i] + sums[i]), np.int32(-MAX_STREAM)), np.int32(MAX_STREAM))
 
 
 @compiled
-def _limited(value, shift, limit):
-  return min(max(_shifted(value, shift), -limit), limit)
+def _rescale(values, shift, limit):
+  """values = values / 2**shift to the nearest integer, ties upwards, limited; int32 [N], in place."""
+  if shift > 31:
+    values[:] = 0
+  elif shift > 0:
+    # In 32 bits, which fill vectors: what is shifted out last says whether to round up.
+    for i in range(len(values)):
+      value = np.int32(np.int32(values[i] >> shift) + np.int32(np.int32(values[i] >> (shift - 1)) & 1))
+      values[i] = min(max(value, np.int32(-limit)), np.int32(limit))
+  else:
+    for i in range(len(values)):
+      values[i] = min(max(np.int64(values[i]) << -shift, -limit), limit)
 
 
 @compiled
 def _shifted(value, shift):
-  """value / 2**shift to the nearest integer, ties upwards."""
-  wide = np.int64(value)
-  if shift > 0:
-    return (wide + (np.int64(1) << (shift - 1))) >> shift
-  return wide << -shift
+  """value / 2**shift to the nearest integer, ties upwards; shift > 0."""
+  return (np.int64(value) + (np.int64(1) << (shift - 1))) >> shift
 
 
 @compiled
