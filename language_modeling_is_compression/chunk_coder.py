@@ -121,26 +121,10 @@ class ChunkCoder:
     decoder = rans.Decoder(bodies)
     lanes = self.predictor.lanes(len(bodies))
     counts = adaptive.ByteCounts(len(bodies), max(0, sample_bytes - places))
-    symbols = np.zeros(len(bodies), np.int64)
-    silence = np.zeros(len(bodies), np.int64)
-    active = len(bodies)
-    for sample in range(lengths[0]):
-      while lengths[active - 1] <= sample:
-        active -= 1
-      if sample % _SAMPLES_PER_LOOK == 0 and self._stopped.is_set():
+    for begin in range(0, lengths[0], _SAMPLES_PER_LOOK):
+      if self._stopped.is_set():
         break
-      for place in range(places):
-        cdfs = lanes.cdfs(active)
-        if place < sample_bytes:
-          decoder.decode(cdfs, symbols[:active])
-          tokens[:active, place, sample] = symbols[:active]
-          lanes.push(symbols[:active])
-        else:
-          lanes.push(silence[:active])
-      for place in range(places, sample_bytes):
-        decoder.decode(counts.cdfs(place - places, active), symbols[:active])
-        tokens[:active, place, sample] = symbols[:active]
-        counts.push(place - places, symbols[:active])
+      lanes.decode(decoder, counts, tokens, lengths, begin, min(begin + _SAMPLES_PER_LOOK, lengths[0]))
     return [
       lane[:, :length].tobytes() if sound else None
       for lane, length, sound in zip(tokens, lengths, decoder.sound(), strict=True)

@@ -16,20 +16,20 @@ _LIMIT = 1 << 16
 
 
 class ByteCounts:
-  """Counts of several lanes in step."""
+  """Counts of several lanes in step. counts: int64 [L, K, 256]."""
 
   def __init__(self, num_lanes: int, num_places: int):
-    self._counts = np.ones((num_lanes, num_places, 256), np.int64)
+    self.counts = np.ones((num_lanes, num_places, 256), np.int64)
     self._cdfs = np.empty((num_lanes, 257), np.uint32)
 
   def cdfs(self, place: int, num_lanes: int) -> np.ndarray:
     """uint32 [L, 257] for the first lanes, every byte at least 1; valid until the next call."""
-    _cdfs(self._counts[:num_lanes, place], self._cdfs)
+    byte_cdfs(self.counts[:num_lanes, place], self._cdfs)
     return self._cdfs[:num_lanes]
 
   def push(self, place: int, values: np.ndarray) -> None:
     """values: int64 [L], the bytes that came in the first lanes."""
-    _count(self._counts[:, place], values)
+    count_bytes(self.counts[:, place], values)
 
 
 def intervals(values: np.ndarray) -> np.ndarray:
@@ -45,15 +45,15 @@ def _intervals(values, found):
   for place in range(values.shape[1]):
     counts = np.ones((1, 256), np.int64)
     for index in range(values.shape[0]):
-      _cdfs(counts, cdfs)
+      byte_cdfs(counts, cdfs)
       value = values[index : index + 1, place].astype(np.int64)
       found[index, place, 0] = cdfs[0, value[0]]
       found[index, place, 1] = cdfs[0, value[0] + 1] - cdfs[0, value[0]]
-      _count(counts, value)
+      count_bytes(counts, value)
 
 
 @compiled
-def _cdfs(counts, cdfs):
+def byte_cdfs(counts, cdfs):
   """A byte has 1 + floor(count * (2**24 - 256) / total) of 2**24, byte 255 also what is over."""
   for lane in range(counts.shape[0]):
     total = np.int64(0)
@@ -67,7 +67,8 @@ def _cdfs(counts, cdfs):
 
 
 @compiled
-def _count(counts, values):
+def count_bytes(counts, values):
+  """`ByteCounts.push` for one place: counts [L, 256], values [L]."""
   for lane in range(len(values)):
     counts[lane, values[lane]] += _STEP
     total = np.int64(0)

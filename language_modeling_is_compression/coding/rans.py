@@ -44,9 +44,14 @@ class Decoder:
     self._ends = np.cumsum([(len(body) - _STATE_BYTES) // 4 for body in bodies], dtype=np.int64)
     self._next = np.concatenate([[0], self._ends[:-1]]).astype(np.int64)
 
+  @property
+  def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `decode_symbols` takes before cdfs, for loops that are compiled themselves."""
+    return self._states, self._words, self._next, self._ends
+
   def decode(self, cdfs: np.ndarray, symbols: np.ndarray) -> None:
     """Writes the next symbol of each of the first lanes to symbols, int64 [L]; cdfs: uint32 [L, V + 1]."""
-    _decode(self._states, self._words, self._next, self._ends, cdfs, symbols)
+    decode_symbols(*self.arrays, cdfs, symbols)
 
   def sound(self) -> np.ndarray:
     """Whether each lane has come to the end of its code, and to the state that the encoder began with: bool [L]."""
@@ -67,7 +72,8 @@ def _encode(intervals, words):
 
 
 @compiled
-def _decode(states, words, following, ends, cdfs, symbols):
+def decode_symbols(states, words, following, ends, cdfs, symbols):
+  """`Decoder.decode` on its arrays."""
   for lane in range(len(symbols)):
     state = states[lane]
     slot = state & np.uint64((1 << PRECISION_BITS) - 1)

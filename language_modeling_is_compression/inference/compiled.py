@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from language_modeling_is_compression.coding import adaptive, rans
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.compilation import compiled
 from language_modeling_is_compression.inference.exact import (
@@ -94,6 +95,17 @@ class _CompiledLanes:
   def push(self, tokens: np.ndarray) -> None:
     self._lanes.last[: len(tokens)] = tokens
 
+  def decode(
+    self,
+    decoder: rans.Decoder,
+    counts: adaptive.ByteCounts,
+    tokens: np.ndarray,
+    lengths: np.ndarray,
+    begin: int,
+    end: int,
+  ) -> None:
+    _decode(self._network, self._lanes, self._cdfs, decoder.arrays, counts.counts, tokens, lengths, begin, end)
+
 
 def _new_lanes(network: _Network, num_lanes: int) -> _Lanes:
   num_layers, _, twice_window = network.slot_bias.shape
@@ -161,6 +173,32 @@ def _intervals(net, lane, tokens, lengths, found):
       found[row, t, 0] = cdfs[0, token]
       found[row, t, 1] = cdfs[0, token + 1] - cdfs[0, token]
       lane.last[0] = token
+
+
+@compiled
+def _decode(net, lanes, cdfs, codes, counts, tokens, lengths, begin, end):
+  """`predictor.decode_stepwise` as one loop: a step is shorter than what Python needs to call it."""
+  places, sample_bytes = net.embedding.shape[0], tokens.shape[1]
+  states, words, following, ends = codes
+  symbols = np.zeros(len(lengths), np.int64)
+  low_cdfs = np.empty((len(lengths), 257), np.uint32)
+  active = len(lengths)
+  for sample in range(begin, end):
+    while lengths[active - 1] <= sample:
+      active -= 1
+    for place in range(places):
+      _next_cdfs(net, lanes, cdfs[:active])
+      if place < sample_bytes:
+        rans.decode_symbols(states, words, following, ends, cdfs[:active], symbols[:active])
+        tokens[:active, place, sample] = symbols[:active]
+        lanes.last[:active] = symbols[:active]
+      else:
+        lanes.last[:active] = 0
+    for place in range(places, sample_bytes):
+      adaptive.byte_cdfs(counts[:active, place - places], low_cdfs)
+      rans.decode_symbols(states, words, following, ends, low_cdfs[:active], symbols[:active])
+      tokens[:active, place, sample] = symbols[:active]
+      adaptive.count_bytes(counts[:, place - places], symbols[:active])
 
 
 @compiled

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from language_modeling_is_compression.coding import adaptive, rans
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.inference.exact import (
@@ -33,6 +34,7 @@ from language_modeling_is_compression.inference.exact import (
   Matrix,
   exp2_table,
 )
+from language_modeling_is_compression.inference.predictor import decode_stepwise
 
 _TOKENS_AT_ONCE = 256
 
@@ -75,11 +77,12 @@ class ParallelPredictor:
   def lanes(self, num_lanes: int) -> '_ParallelLanes':
     with jax.enable_x64(True), jax.default_device(self._device):
       lanes = _new_lanes(self._network, num_lanes)
-    return _ParallelLanes(self._advance, lanes, self._device)
+    return _ParallelLanes(self._advance, lanes, self.places, self._device)
 
 
 class _ParallelLanes:
-  def __init__(self, advance, lanes: _Lanes, device: jax.Device):
+  def __init__(self, advance, lanes: _Lanes, places: int, device: jax.Device):
+    self._places = places
     self._advance = advance
     self._lanes = lanes
     self._device = device
@@ -94,6 +97,17 @@ class _ParallelLanes:
 
   def push(self, tokens: np.ndarray) -> None:
     self._last[: len(tokens)] = tokens
+
+  def decode(
+    self,
+    decoder: rans.Decoder,
+    counts: adaptive.ByteCounts,
+    tokens: np.ndarray,
+    lengths: np.ndarray,
+    begin: int,
+    end: int,
+  ) -> None:
+    decode_stepwise(self, self._places, decoder, counts, tokens, lengths, begin, end)
 
 
 def gpu() -> jax.Device:

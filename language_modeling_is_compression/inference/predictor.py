@@ -4,6 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
+from language_modeling_is_compression.coding import adaptive, rans
+
 
 class Lanes(Protocol):
   """Several streams of tokens in step, each from its own beginning."""
@@ -16,6 +18,21 @@ class Lanes(Protocol):
 
   def push(self, tokens: np.ndarray) -> None:
     """tokens: int64 [L], what came in the lanes that the last call of `cdfs` was about."""
+
+  def decode(
+    self,
+    decoder: rans.Decoder,
+    counts: adaptive.ByteCounts,
+    tokens: np.ndarray,
+    lengths: np.ndarray,
+    begin: int,
+    end: int,
+  ) -> None:
+    """Decodes samples begin to end of lanes whose samples up to begin it has decoded.
+
+    tokens: uint8 [L, S, N], written. lengths: int64 [L], samples in each lane, not rising; end <= lengths[0].
+    counts: of the bytes of a sample that the model does not know, [L, S - P, 256].
+    """
 
 
 class Predictor(Protocol):
@@ -38,3 +55,32 @@ class Predictor(Protocol):
     """
 
   def lanes(self, num_lanes: int) -> Lanes: ...
+
+
+def decode_stepwise(
+  lanes: Lanes,
+  places: int,
+  decoder: rans.Decoder,
+  counts: adaptive.ByteCounts,
+  tokens: np.ndarray,
+  lengths: np.ndarray,
+  begin: int,
+  end: int,
+) -> None:
+  """`Lanes.decode` for a model of so many places, by `cdfs` and `push`."""
+  num_lanes, sample_bytes, _ = tokens.shape
+  symbols, silence = np.zeros(num_lanes, np.int64), np.zeros(num_lanes, np.int64)
+  for sample in range(begin, end):
+    active = int((lengths > sample).sum())
+    for place in range(places):
+      cdfs = lanes.cdfs(active)
+      if place < sample_bytes:
+        decoder.decode(cdfs, symbols[:active])
+        tokens[:active, place, sample] = symbols[:active]
+        lanes.push(symbols[:active])
+      else:
+        lanes.push(silence[:active])
+    for place in range(places, sample_bytes):
+      decoder.decode(counts.cdfs(place - places, active), symbols[:active])
+      tokens[:active, place, sample] = symbols[:active]
+      counts.push(place - places, symbols[:active])
