@@ -117,7 +117,7 @@ class ChunkCoder:
       return [None] * len(bodies)
     lengths = np.array([shape.num_bytes // shape.sample_bytes for shape in shapes])
     sample_bytes, places = shapes[0].sample_bytes, self.predictor.places
-    tokens = np.zeros((len(bodies), sample_bytes, lengths[0]), np.uint8)
+    tokens = np.zeros((len(bodies), lengths[0], sample_bytes), np.uint8)
     decoder = rans.Decoder(bodies)
     lanes = self.predictor.lanes(len(bodies))
     counts = adaptive.ByteCounts(len(bodies), max(0, sample_bytes - places))
@@ -126,7 +126,7 @@ class ChunkCoder:
         break
       lanes.decode(decoder, counts, tokens, lengths, begin, min(begin + _SAMPLES_PER_LOOK, lengths[0]))
     return [
-      lane[:, :length].tobytes() if sound else None
+      lane[:length].T.tobytes() if sound else None
       for lane, length, sound in zip(tokens, lengths, decoder.sound(), strict=True)
     ]
 

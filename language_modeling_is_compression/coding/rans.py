@@ -40,7 +40,7 @@ class Decoder:
     states = np.array([int.from_bytes(body[:_STATE_BYTES], 'little') for body in bodies], np.uint64)
     self._well_formed &= states >= _FIRST_STATE
     self._states = np.maximum(states, np.uint64(_FIRST_STATE))
-    self._words = np.frombuffer(b''.join(body[_STATE_BYTES:] for body in bodies), '<u4')
+    self._words = np.frombuffer(b''.join(body[_STATE_BYTES:] for body in bodies), '<u4').astype(np.uint32)
     self._ends = np.cumsum([(len(body) - _STATE_BYTES) // 4 for body in bodies], dtype=np.int64)
     self._next = np.concatenate([[0], self._ends[:-1]]).astype(np.int64)
 

@@ -28,6 +28,15 @@ from language_modeling_is_compression.inference.exact import (
 )
 
 _FRACTION = (1 << LOG_BITS) - 1
+_MAX_STEP = 2 * MAX_STREAM  # A step beyond it would take a stream to its limit from wherever it is.
+_STEP, _ENCODE, _DECODE = range(3)
+_NO_TOKENS = np.zeros((0, 0, 0), np.uint8)
+# Intervals, codes and counts, where there are none.
+_NOTHING = (
+  np.zeros((0, 0, 0, 2), np.uint32),
+  (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64)),
+  np.zeros((0, 0, 256), np.int64),
+)
 
 
 class _Network(NamedTuple):
@@ -74,9 +83,12 @@ class CompiledPredictor:
     self._network = _stacked(network)
 
   def intervals(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    found = np.zeros((*tokens.shape, 2), np.uint32)
-    _intervals(self._network, _new_lanes(self._network, 1), tokens, lengths, found)
-    return found
+    samples = np.array(tokens, np.uint8).reshape(len(tokens), -1, self.places)
+    found = np.zeros((*samples.shape, 2), np.uint32)
+    for row, length in enumerate(lengths):
+      lanes = _CompiledLanes(self._network, 1, self.vocab_size)
+      lanes.encode(samples[row : row + 1], -(-length // self.places), found[row : row + 1])
+    return found.reshape(*tokens.shape, 2)
 
   def lanes(self, num_lanes: int) -> '_CompiledLanes':
     return _CompiledLanes(self._network, num_lanes, self.vocab_size)
@@ -89,11 +101,16 @@ class _CompiledLanes:
     self._cdfs = np.empty((num_lanes, vocab_size + 1), np.uint32)
 
   def cdfs(self, num_lanes: int) -> np.ndarray:
-    _next_cdfs(self._network, self._lanes, self._cdfs[:num_lanes])
+    _run(self._network, self._lanes, self._cdfs, _STEP, _NO_TOKENS, np.ones(num_lanes, np.int64), 0, 1, *_NOTHING)
     return self._cdfs[:num_lanes]
 
   def push(self, tokens: np.ndarray) -> None:
     self._lanes.last[: len(tokens)] = tokens
+
+  def encode(self, tokens: np.ndarray, num_samples: int, intervals: np.ndarray) -> None:
+    """Writes the intervals [1, N, P, 2] of the first samples of tokens [1, N, P]."""
+    lengths = np.array([num_samples])
+    _run(self._network, self._lanes, self._cdfs, _ENCODE, tokens, lengths, 0, num_samples, intervals, *_NOTHING[1:])
 
   def decode(
     self,
@@ -104,7 +121,10 @@ class _CompiledLanes:
     begin: int,
     end: int,
   ) -> None:
-    _decode(self._network, self._lanes, self._cdfs, decoder.arrays, counts.counts, tokens, lengths, begin, end)
+    codes = decoder.arrays
+    _run(
+      self._network, self._lanes, self._cdfs, _DECODE, tokens, lengths, begin, end, _NOTHING[0], codes, counts.counts
+    )
 
 
 def _new_lanes(network: _Network, num_lanes: int) -> _Lanes:
@@ -161,24 +181,16 @@ def _stacked(network: ExactNetwork) -> _Network:
 
 
 @compiled
-def _intervals(net, lane, tokens, lengths, found):
-  """Runs the rows of tokens one after another through a single lane."""
-  cdfs = np.empty((1, net.embedding.shape[1] + 1), np.uint32)
-  for row in range(tokens.shape[0]):
-    lane.position[0] = 0
-    lane.last[0] = net.first_token
-    for t in range(lengths[row]):
-      _next_cdfs(net, lane, cdfs)
-      token = np.int64(tokens[row, t])
-      found[row, t, 0] = cdfs[0, token]
-      found[row, t, 1] = cdfs[0, token + 1] - cdfs[0, token]
-      lane.last[0] = token
+def _run(net, lanes, cdfs, purpose, tokens, lengths, begin, end, intervals, codes, counts):
+  """Everything in one function, since the network takes seconds to compile, each time that it is called from another.
 
-
-@compiled
-def _decode(net, lanes, cdfs, codes, counts, tokens, lengths, begin, end):
-  """`predictor.decode_stepwise` as one loop: a step is shorter than what Python needs to call it."""
-  places, sample_bytes = net.embedding.shape[0], tokens.shape[1]
+  tokens: uint8 [L, N, S]. lengths: int64 [L], samples of each lane, not rising. Samples begin to end are worked off;
+  the next tokens' cdfs are left in cdfs, and, by purpose,
+  _STEP: nothing else is done. The lanes' last tokens are known, and end is begin + 1.
+  _ENCODE: intervals [L, N, S, 2] of tokens are written.
+  _DECODE: tokens are decoded from codes, as `predictor.decode_stepwise` does.
+  """
+  places, sample_bytes = net.embedding.shape[0], tokens.shape[2]
   states, words, following, ends = codes
   symbols = np.zeros(len(lengths), np.int64)
   low_cdfs = np.empty((len(lengths), 257), np.uint32)
@@ -188,16 +200,26 @@ def _decode(net, lanes, cdfs, codes, counts, tokens, lengths, begin, end):
       active -= 1
     for place in range(places):
       _next_cdfs(net, lanes, cdfs[:active])
-      if place < sample_bytes:
+      if purpose == _STEP:
+        return
+      known = place < sample_bytes
+      if purpose == _DECODE and known:
         rans.decode_symbols(states, words, following, ends, cdfs[:active], symbols[:active])
-        tokens[:active, place, sample] = symbols[:active]
-        lanes.last[:active] = symbols[:active]
-      else:
-        lanes.last[:active] = 0
+      for lane in range(active):
+        if purpose == _ENCODE:
+          symbol = np.int64(tokens[lane, sample, place])
+          intervals[lane, sample, place, 0] = cdfs[lane, symbol]
+          intervals[lane, sample, place, 1] = cdfs[lane, symbol + 1] - cdfs[lane, symbol]
+          lanes.last[lane] = symbol
+        elif known:
+          tokens[lane, sample, place] = symbols[lane]
+          lanes.last[lane] = symbols[lane]
+        else:
+          lanes.last[lane] = 0
     for place in range(places, sample_bytes):
       adaptive.byte_cdfs(counts[:active, place - places], low_cdfs)
       rans.decode_symbols(states, words, following, ends, low_cdfs[:active], symbols[:active])
-      tokens[:active, place, sample] = symbols[:active]
+      tokens[:active, sample, place] = symbols[:active]
       adaptive.count_bytes(counts[:, place - places], symbols[:active])
 
 
@@ -218,8 +240,8 @@ def _next_cdfs(net, lanes, cdfs):
       _norm(stream, normed)
       _feed_forward(net, layer, normed, stream)
     _norm(stream, normed)
-    _multiply(normed, net.output, sums)
-    _cdf(sums, net.output_shift, net.output_bias, net.exp2, cdfs[lane])
+    _multiply(normed, net.output, net.output_shift, MAX_LOG, sums)
+    _cdf(sums, net.output_bias, net.exp2, cdfs[lane])
     lanes.position[lane] = t + 1
 
 
@@ -257,14 +279,11 @@ def _attend(net, layer, keys, values, t, normed, stream):
   count = min(t + 1, window)
   sums = np.empty(width, np.int32)
   queries = np.empty(width, np.int32)
-  _multiply(normed, net.queries[layer], queries)
-  _rescale(queries, net.shifts[layer, 0], net.query_limit)
-  _multiply(normed, net.keys[layer], sums)
-  _rescale(sums, net.shifts[layer, 1], net.query_limit)
+  _multiply(normed, net.queries[layer], net.shifts[layer, 0], net.query_limit, queries)
+  _multiply(normed, net.keys[layer], net.shifts[layer, 1], net.query_limit, sums)
   for i in range(width):
     keys[i, slot] = sums[i]
-  _multiply(normed, net.values[layer], sums)
-  _rescale(sums, net.shifts[layer, 2], MAX_INT16)
+  _multiply(normed, net.values[layer], net.shifts[layer, 2], MAX_INT16, sums)
   for i in range(width):
     values[i, slot] = sums[i]
 
@@ -287,8 +306,8 @@ def _attend(net, layer, keys, values, t, normed, stream):
       for j in range(count):
         total = np.int32(total + np.int32(np.int32(weights[j]) * np.int32(values[i, j])))
       mixed[i] = min(max(_shifted(total, EXP_BITS), -MAX_INT16), MAX_INT16)
-  _multiply(mixed, net.attention_output[layer], sums)
-  _add(sums, net.shifts[layer, 4], stream)
+  _multiply(mixed, net.attention_output[layer], net.shifts[layer, 4], _MAX_STEP, sums)
+  _add(sums, stream)
 
 
 @compiled
@@ -326,22 +345,20 @@ def _power(distance, exp2):
 def _feed_forward(net, layer, normed, stream):
   sums = np.empty(net.feed_forward_in.shape[2], np.int32)
   squares = np.empty(len(sums), np.int16)
-  _multiply(normed, net.feed_forward_in[layer], sums)
-  _rescale(sums, net.shifts[layer, 5], MAX_INT16)
+  _multiply(normed, net.feed_forward_in[layer], net.shifts[layer, 5], MAX_INT16, sums)
   for i in range(len(sums)):
     value = max(np.int32(sums[i]), np.int32(0))
     square = np.int32(np.int32(value * value) + np.int32(1 << (EXP_BITS - 1)))
     squares[i] = min(np.int32(square >> EXP_BITS), np.int32(MAX_INT16))
   out = np.empty(len(stream), np.int32)
-  _multiply(squares, net.feed_forward_out[layer], out)
-  _add(out, net.shifts[layer, 6], stream)
+  _multiply(squares, net.feed_forward_out[layer], net.shifts[layer, 6], _MAX_STEP, out)
+  _add(out, stream)
 
 
 @compiled
-def _cdf(sums, shift, bias, exp2, cdf):
-  """Turns an output layer's sums [V] into a cdf [V + 1]; every symbol has at least 1, the likeliest what is over."""
+def _cdf(sums, bias, exp2, cdf):
+  """Turns products of the output layer [V] into a cdf [V + 1]: each symbol has 1 at least, the likeliest the rest."""
   vocab_size = len(bias)
-  _rescale(sums, shift, MAX_LOG)
   for v in range(vocab_size):
     sums[v] += bias[v]
   largest = _largest(sums)
@@ -371,10 +388,10 @@ def _cdf(sums, shift, bias, exp2, cdf):
 
 
 @compiled
-def _add(sums, shift, stream):
-  _rescale(sums, shift, 2 * MAX_STREAM)  # More than that would leave the stream's limits from wherever it is.
+def _add(steps, stream):
+  """stream += steps, limited."""
   for i in range(len(stream)):
-    stream[i] = min(max(np.int32(stream[i] + sums[i]), np.int32(-MAX_STREAM)), np.int32(MAX_STREAM))
+    stream[i] = min(max(np.int32(stream[i] + steps[i]), np.int32(-MAX_STREAM)), np.int32(MAX_STREAM))
 
 
 @compiled
@@ -399,12 +416,13 @@ def _shifted(value, shift):
 
 
 @compiled
-def _multiply(x, weights, sums):
-  """sums [N] = x [K] @ weights [K, N], all in 32 bits, which the weights' bound allows."""
+def _multiply(x, weights, shift, limit, products):
+  """products [N] = x [K] @ weights [K, N] / 2**shift, limited; sums fit 32 bits, which the weights' bound sees to."""
   depth, width = weights.shape
-  sums[:width] = 0
+  products[:] = 0
   for k in range(depth):
     factor = np.int32(x[k])
     if factor != 0:
       for n in range(width):
-        sums[n] = np.int32(sums[n] + np.int32(np.int32(weights[k, n]) * factor))
+        products[n] = np.int32(products[n] + np.int32(np.int32(weights[k, n]) * factor))
+  _rescale(products, shift, limit)

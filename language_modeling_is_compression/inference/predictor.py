@@ -30,7 +30,7 @@ class Lanes(Protocol):
   ) -> None:
     """Decodes samples begin to end of lanes whose samples up to begin it has decoded.
 
-    tokens: uint8 [L, S, N], written. lengths: int64 [L], samples in each lane, not rising; end <= lengths[0].
+    tokens: uint8 [L, N, S], written. lengths: int64 [L], samples in each lane, not rising; end <= lengths[0].
     counts: of the bytes of a sample that the model does not know, [L, S - P, 256].
     """
 
@@ -50,7 +50,8 @@ class Predictor(Protocol):
   def intervals(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Intervals of known tokens: what `Lanes.cdfs` would say of them.
 
-    tokens: uint8 [L, T]. lengths: int64 [L]; tokens from there on are padding, and so are their intervals.
+    tokens: uint8 [L, T], T a multiple of places. lengths: int64 [L]; tokens from there on are padding, and so are their
+    intervals.
     Returns uint32 [L, T, 2]: start and size.
     """
 
@@ -68,7 +69,7 @@ def decode_stepwise(
   end: int,
 ) -> None:
   """`Lanes.decode` for a model of so many places, by `cdfs` and `push`."""
-  num_lanes, sample_bytes, _ = tokens.shape
+  num_lanes, _, sample_bytes = tokens.shape
   symbols, silence = np.zeros(num_lanes, np.int64), np.zeros(num_lanes, np.int64)
   for sample in range(begin, end):
     active = int((lengths > sample).sum())
@@ -76,11 +77,11 @@ def decode_stepwise(
       cdfs = lanes.cdfs(active)
       if place < sample_bytes:
         decoder.decode(cdfs, symbols[:active])
-        tokens[:active, place, sample] = symbols[:active]
+        tokens[:active, sample, place] = symbols[:active]
         lanes.push(symbols[:active])
       else:
         lanes.push(silence[:active])
     for place in range(places, sample_bytes):
       decoder.decode(counts.cdfs(place - places, active), symbols[:active])
-      tokens[:active, place, sample] = symbols[:active]
+      tokens[:active, sample, place] = symbols[:active]
       counts.push(place - places, symbols[:active])
