@@ -19,7 +19,7 @@ TINY = (
   *('--embedding_dim', '8', '--num_layers', '1', '--num_heads', '2', '--attention_window', '16'),
 )
 
-_PATIENCE_SECONDS = 300  # Far more than anything takes; only a hang reaches it.
+_PATIENCE_SECONDS = 900  # Far more than anything takes; only a hang reaches it.
 
 
 def tone(num_frames: int, seed: int, channels: int = 1) -> np.ndarray:

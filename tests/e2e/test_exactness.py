@@ -131,6 +131,7 @@ def test_unoptimized_code_for_any_processor_gives_the_same(tiny, plain_tiny, col
   _check(_probe(tiny, cold_env, 'compiled', lanes=3, cores=1, **generic), plain_tiny)
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same(tiny, plain_tiny, tmp_path):
   """Five lanes throughout: each other number would have to be compiled."""
   for path in tiny.glob('sixteen.*'):

@@ -109,7 +109,15 @@ def _train(audio: Path, env: dict[str, str], *flags: object) -> tuple[Path, str]
   return folder / 'audio_model.npz', done.stderr
 
 
-@pytest.fixture(scope='module', params=_MODES.values(), ids=_MODES.keys())
+_SLOW = {'16-bit samples'}  # Its vocabulary takes half a minute to compile and to train.
+
+
+@pytest.fixture(
+  scope='module',
+  params=[
+    pytest.param(mode, id=name, marks=[pytest.mark.slow] if name in _SLOW else []) for name, mode in _MODES.items()
+  ],
+)
 def run(request, tmp_path_factory, cached_env) -> Run:
   mode = request.param
   audio = tmp_path_factory.mktemp('mode') / 'audio'
