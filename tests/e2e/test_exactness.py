@@ -161,7 +161,6 @@ def test_another_model_gives_something_else(tiny, plain_tiny, tmp_path):
     pytest.param({'NUMBA_CPU_NAME': 'generic'}, id='generic processor'),
     pytest.param({'NUMBA_CPU_FEATURES': ''}, id='no features'),
     pytest.param({'NUMBA_CPU_NAME': 'generic', 'NUMBA_CPU_FEATURES': ''}, id='generic, no features'),
-    pytest.param({'NUMBA_OPT': '0'}, id='not optimized'),
     pytest.param({'NUMBA_OPT': '1', 'NUMBA_SLP_VECTORIZE': '1'}, id='optimized otherwise'),
     pytest.param({'NUMBA_LOOP_VECTORIZE': '0'}, id='not vectorized'),
   ],
