@@ -18,7 +18,7 @@ import numpy as np
 
 from language_modeling_is_compression.coding import adaptive, rans
 from language_modeling_is_compression.container import LZMA, MODEL, STORED, Chunk
-from language_modeling_is_compression.inference.predictor import Predictor
+from language_modeling_is_compression.inference.predictor import Decoding, Predictor
 
 DEFAULT_LANES = 16
 
@@ -117,17 +117,20 @@ class ChunkCoder:
       return [None] * len(bodies)
     lengths = np.array([shape.num_bytes // shape.sample_bytes for shape in shapes])
     sample_bytes, places = shapes[0].sample_bytes, self.predictor.places
-    tokens = np.zeros((len(bodies), lengths[0], sample_bytes), np.uint8)
-    decoder = rans.Decoder(bodies)
+    work = Decoding(
+      decoder=rans.Decoder(bodies),
+      counts=adaptive.ByteCounts(len(bodies), max(0, sample_bytes - places)),
+      tokens=np.zeros((len(bodies), lengths[0], sample_bytes), np.uint8),
+      lengths=lengths,
+    )
     lanes = self.predictor.lanes(len(bodies))
-    counts = adaptive.ByteCounts(len(bodies), max(0, sample_bytes - places))
     for begin in range(0, lengths[0], _SAMPLES_PER_LOOK):
       if self._stopped.is_set():
         break
-      lanes.decode(decoder, counts, tokens, lengths, begin, min(begin + _SAMPLES_PER_LOOK, lengths[0]))
+      lanes.decode(work, begin, min(begin + _SAMPLES_PER_LOOK, lengths[0]))
     return [
       lane[:length].T.tobytes() if sound else None
-      for lane, length, sound in zip(tokens, lengths, decoder.sound(), strict=True)
+      for lane, length, sound in zip(work.tokens, lengths, work.decoder.sound(), strict=True)
     ]
 
 

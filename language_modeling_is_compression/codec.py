@@ -21,7 +21,16 @@ import numpy as np
 from language_modeling_is_compression.audio.tokens import frames_from_planes, planes_from_frames
 from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info, wav_header
 from language_modeling_is_compression.chunk_coder import ChunkCoder, Payload, PayloadShape
-from language_modeling_is_compression.container import FLOAT, INTEGER, NO_SAMPLES, Container, ContainerWriter, Header
+from language_modeling_is_compression.container import (
+  FLOAT,
+  INTEGER,
+  MAX_PIECE_BYTES,
+  MAX_SPAN_BYTES,
+  NO_SAMPLES,
+  Container,
+  ContainerWriter,
+  Header,
+)
 from language_modeling_is_compression.errors import (
   AudioFormatError,
   ConfigError,
@@ -31,8 +40,6 @@ from language_modeling_is_compression.errors import (
 )
 
 _CHUNK_FRAMES = 1 << 15
-_SPAN_BYTES = 1 << 22
-_PIECE_BYTES = 1 << 20
 _SOURCE_ID_BYTES = 1 << 20  # Of a file, which its source_id is made from.
 _NO_MODEL = bytes(32)
 _NOT_THE_WHOLE = 'every chunk is sound, but together they are not the file that was compressed'
@@ -70,9 +77,7 @@ def decompress(
   Raises FormatError (DamageError if one chunk is to blame) if anything is damaged, ModelMismatchError if the coder has
   another model than the file was written with; what is written by then must not be used.
   """
-  require_model(container.header, coder)
-  for problem in container.problems:
-    raise FormatError(problem)
+  _require_sound(container, coder)
   digest = hashlib.sha256()
   for data in _original(container, coder, progress, _raise):
     digest.update(data)
@@ -130,9 +135,7 @@ def decompress_span(
   Raises ConfigError if the file has no such samples, else as `decompress`.
   """
   header = container.header
-  require_model(header, coder)
-  for problem in container.problems:
-    raise FormatError(problem)
+  _require_sound(container, coder)
   if header.sample_kind == NO_SAMPLES or not header.sample_rate_hz:
     raise ConfigError('start, end: the file has no samples, or no sample rate: decompress it whole')
   # Not a number and infinities, which no integer is near to, fail the first comparison.
@@ -173,6 +176,13 @@ def require_model(header: Header, coder: ChunkCoder) -> None:
     )
 
 
+def _require_sound(container: Container, coder: ChunkCoder) -> None:
+  """Raises ModelMismatchError unless the coder can decode a file, FormatError if it is damaged beside its chunks."""
+  require_model(container.header, coder)
+  for problem in container.problems:
+    raise FormatError(problem)
+
+
 def _describe(path: Path, source: BinaryIO, coder: ChunkCoder) -> Header:
   """The header of a file's .lmic form."""
   file_bytes = os.fstat(source.fileno()).st_size
@@ -186,7 +196,7 @@ def _describe(path: Path, source: BinaryIO, coder: ChunkCoder) -> Header:
       num_channels=0,
       sample_rate_hz=0,
       chunk_frames=0,
-      piece_bytes=_PIECE_BYTES,
+      piece_bytes=MAX_PIECE_BYTES,
       head_bytes=file_bytes,
       num_frames=0,
       tail_bytes=0,
@@ -196,18 +206,18 @@ def _describe(path: Path, source: BinaryIO, coder: ChunkCoder) -> Header:
   tail_bytes = file_bytes - info.data_offset - info.data_bytes
   if tail_bytes < 0:
     raise _changed(path)
-  coded = info.encoding == 'int' and coder.predictor is not None
+  predictor = coder.predictor if info.encoding == 'int' else None
   return Header(
     sample_kind=INTEGER if info.encoding == 'int' else FLOAT,
     sample_bytes=info.sample_bytes,
     num_channels=info.num_channels,
     sample_rate_hz=info.sample_rate_hz,
-    chunk_frames=min(_CHUNK_FRAMES, _SPAN_BYTES // info.frame_bytes),
-    piece_bytes=_PIECE_BYTES,
+    chunk_frames=min(_CHUNK_FRAMES, MAX_SPAN_BYTES // info.frame_bytes),
+    piece_bytes=MAX_PIECE_BYTES,
     head_bytes=info.data_offset,
     num_frames=info.num_frames,
     tail_bytes=tail_bytes,
-    model_id=coder.predictor.identity if coder.predictor and coded else _NO_MODEL,
+    model_id=predictor.identity if predictor else _NO_MODEL,
     source_id=source_id,
   )
 

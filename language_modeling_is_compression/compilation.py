@@ -1,16 +1,25 @@
 """Loops over integers as machine code."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numba
 
+# Without Python's lock, and dividing as C does: divisors are never 0.
+_OPTIONS: Any = {'nogil': True, 'error_model': 'numpy'}
+
 
 def compiled(function: Callable) -> Callable:
-  """Compiles a function when it is first called; the code is kept on disk where that is possible.
-
-  It runs without Python's lock, and divides as C does: divisors are never 0.
-  """
+  """Compiles a function when it is first called; the code is kept on disk where that is possible."""
   try:
-    return numba.njit(nogil=True, error_model='numpy', cache=True)(function)
+    return numba.njit(cache=True, **_OPTIONS)(function)
   except RuntimeError:  # Neither beside the module nor in the user's cache folder can files be made.
-    return numba.njit(nogil=True, error_model='numpy')(function)
+    return numba.njit(**_OPTIONS)(function)
+
+
+def inlined(function: Callable) -> Callable:
+  """Makes a function part of the compiled ones that call it.
+
+  For one that is long and called once: code is optimized anew at every level of calls that stands above it.
+  """
+  return numba.njit(inline='always', **_OPTIONS)(function)

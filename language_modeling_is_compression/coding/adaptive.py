@@ -35,7 +35,8 @@ class ByteCounts:
 def intervals(values: np.ndarray) -> np.ndarray:
   """The intervals of bytes [N, K] in a lane from its beginning: uint32 [N, K, 2], start and size."""
   found = np.empty((*values.shape, 2), np.uint32)
-  _intervals(values, found)
+  if found.size:  # Else nothing need be compiled either.
+    _intervals(values, found)
   return found
 
 

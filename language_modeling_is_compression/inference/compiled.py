@@ -10,7 +10,7 @@ import numpy as np
 
 from language_modeling_is_compression.coding import adaptive, rans
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
-from language_modeling_is_compression.compilation import compiled
+from language_modeling_is_compression.compilation import compiled, inlined
 from language_modeling_is_compression.inference.exact import (
   EPSILON,
   EXP_BITS,
@@ -23,9 +23,11 @@ from language_modeling_is_compression.inference.exact import (
   NORM_BITS,
   RECIPROCAL_BITS,
   ROOT_BITS,
+  ExactLayer,
   ExactNetwork,
   exp2_table,
 )
+from language_modeling_is_compression.inference.predictor import Decoding
 
 _FRACTION = (1 << LOG_BITS) - 1
 _MAX_STEP = 2 * MAX_STREAM  # A step beyond it would take a stream to its limit from wherever it is.
@@ -40,7 +42,11 @@ _NOTHING = (
 
 
 class _Network(NamedTuple):
-  """An `ExactNetwork` as arrays over its layers. shifts: int64 [N, 7], in the order of the layers' fields."""
+  """An `ExactNetwork` as arrays over its layers.
+
+  A scale is the shift that follows a product and the limit after it: int64 [2]. scales: [N, 7, 2], for queries, keys,
+  values, scores, attention's output, feed-forward in and out.
+  """
 
   embedding: np.ndarray  # int32 [P, V, E]
   queries: np.ndarray  # int16 [N, E, E], also keys, values and attention_output
@@ -49,14 +55,13 @@ class _Network(NamedTuple):
   attention_output: np.ndarray
   feed_forward_in: np.ndarray  # int16 [N, E, F]
   feed_forward_out: np.ndarray  # int16 [N, F, E]
-  shifts: np.ndarray
+  scales: np.ndarray
   # int32 [N, H, 2 W]: the biases from lag 0 to lag W - 1 stand backwards, twice, so that the slots of a ring have
   # theirs in one piece wherever the newest key is.
   slot_bias: np.ndarray
   output: np.ndarray  # int16 [E, V]
-  output_shift: int
+  output_scale: np.ndarray
   output_bias: np.ndarray  # int32 [V]
-  query_limit: int
   num_heads: int
   first_token: int
   exp2: np.ndarray  # int32 [1 << LOG_BITS]
@@ -112,19 +117,10 @@ class _CompiledLanes:
     lengths = np.array([num_samples])
     _run(self._network, self._lanes, self._cdfs, _ENCODE, tokens, lengths, 0, num_samples, intervals, *_NOTHING[1:])
 
-  def decode(
-    self,
-    decoder: rans.Decoder,
-    counts: adaptive.ByteCounts,
-    tokens: np.ndarray,
-    lengths: np.ndarray,
-    begin: int,
-    end: int,
-  ) -> None:
-    codes = decoder.arrays
-    _run(
-      self._network, self._lanes, self._cdfs, _DECODE, tokens, lengths, begin, end, _NOTHING[0], codes, counts.counts
-    )
+  def decode(self, work: Decoding, begin: int, end: int) -> None:
+    codes = work.decoder.arrays
+    span = (work.tokens, work.lengths, begin, end)
+    _run(self._network, self._lanes, self._cdfs, _DECODE, *span, _NOTHING[0], codes, work.counts.counts)
 
 
 def _new_lanes(network: _Network, num_lanes: int) -> _Lanes:
@@ -154,35 +150,32 @@ def _stacked(network: ExactNetwork) -> _Network:
     attention_output=stack('attention_output'),
     feed_forward_in=stack('feed_forward_in'),
     feed_forward_out=stack('feed_forward_out'),
-    shifts=np.array(
-      [
-        [
-          layer.queries.shift,
-          layer.keys.shift,
-          layer.values.shift,
-          layer.score_shift,
-          layer.attention_output.shift,
-          layer.feed_forward_in.shift,
-          layer.feed_forward_out.shift,
-        ]
-        for layer in layers
-      ],
-      np.int64,
-    ),
+    scales=np.array([_scales(layer, network.query_limit) for layer in layers], np.int64),
     slot_bias=np.ascontiguousarray(np.concatenate([backwards, backwards], axis=2)),
     output=network.output.weights,
-    output_shift=network.output.shift,
+    output_scale=np.array([network.output.shift, MAX_LOG], np.int64),
     output_bias=network.output_bias,
-    query_limit=network.query_limit,
     num_heads=network.num_heads,
     first_token=network.first_token,
     exp2=exp2_table(),
   )
 
 
+def _scales(layer: ExactLayer, query_limit: int) -> list[tuple[int, int]]:
+  return [
+    (layer.queries.shift, query_limit),
+    (layer.keys.shift, query_limit),
+    (layer.values.shift, MAX_INT16),
+    (layer.score_shift, MAX_LOG),
+    (layer.attention_output.shift, _MAX_STEP),
+    (layer.feed_forward_in.shift, MAX_INT16),
+    (layer.feed_forward_out.shift, _MAX_STEP),
+  ]
+
+
 @compiled
 def _run(net, lanes, cdfs, purpose, tokens, lengths, begin, end, intervals, codes, counts):
-  """Everything in one function, since the network takes seconds to compile, each time that it is called from another.
+  """Everything in one function, since the network takes seconds to compile for each that calls it.
 
   tokens: uint8 [L, N, S]. lengths: int64 [L], samples of each lane, not rising. Samples begin to end are worked off;
   the next tokens' cdfs are left in cdfs, and, by purpose,
@@ -219,11 +212,12 @@ def _run(net, lanes, cdfs, purpose, tokens, lengths, begin, end, intervals, code
     for place in range(places, sample_bytes):
       adaptive.byte_cdfs(counts[:active, place - places], low_cdfs)
       rans.decode_symbols(states, words, following, ends, low_cdfs[:active], symbols[:active])
-      tokens[:active, sample, place] = symbols[:active]
+      for lane in range(active):
+        tokens[lane, sample, place] = symbols[lane]
       adaptive.count_bytes(counts[:, place - places], symbols[:active])
 
 
-@compiled
+@inlined
 def _next_cdfs(net, lanes, cdfs):
   """Takes each lane's last token in and writes the next one's cdf."""
   width = net.embedding.shape[2]
@@ -233,14 +227,15 @@ def _next_cdfs(net, lanes, cdfs):
   for lane in range(len(cdfs)):
     t = lanes.position[lane]
     place = (t - 1) % net.embedding.shape[0]
-    stream[:] = net.embedding[place, lanes.last[lane]]
-    for layer in range(net.shifts.shape[0]):
+    for i in range(width):
+      stream[i] = net.embedding[place, lanes.last[lane], i]
+    for layer in range(net.scales.shape[0]):
       _norm(stream, normed)
       _attend(net, layer, lanes.keys[lane, layer], lanes.values[lane, layer], t, normed, stream)
       _norm(stream, normed)
       _feed_forward(net, layer, normed, stream)
     _norm(stream, normed)
-    _multiply(normed, net.output, net.output_shift, MAX_LOG, sums)
+    _multiply(normed, net.output, net.output_scale, sums)
     _cdf(sums, net.output_bias, net.exp2, cdfs[lane])
     lanes.position[lane] = t + 1
 
@@ -270,7 +265,7 @@ def _integer_root(square):
   return root
 
 
-@compiled
+@inlined
 def _attend(net, layer, keys, values, t, normed, stream):
   """Adds the attention of the token at position t to its stream, and its key and value to the rings [E, W]."""
   width, window = keys.shape
@@ -279,11 +274,11 @@ def _attend(net, layer, keys, values, t, normed, stream):
   count = min(t + 1, window)
   sums = np.empty(width, np.int32)
   queries = np.empty(width, np.int32)
-  _multiply(normed, net.queries[layer], net.shifts[layer, 0], net.query_limit, queries)
-  _multiply(normed, net.keys[layer], net.shifts[layer, 1], net.query_limit, sums)
+  _multiply(normed, net.queries[layer], net.scales[layer, 0], queries)
+  _multiply(normed, net.keys[layer], net.scales[layer, 1], sums)
   for i in range(width):
     keys[i, slot] = sums[i]
-  _multiply(normed, net.values[layer], net.shifts[layer, 2], MAX_INT16, sums)
+  _multiply(normed, net.values[layer], net.scales[layer, 2], sums)
   for i in range(width):
     values[i, slot] = sums[i]
 
@@ -296,7 +291,7 @@ def _attend(net, layer, keys, values, t, normed, stream):
       query = queries[i]
       for j in range(count):
         scores[j] = np.int32(scores[j] + np.int32(query * np.int32(keys[i, j])))
-    _rescale(scores, net.shifts[layer, 3], MAX_LOG)
+    _rescale(scores, net.scales[layer, 3])
     bias = net.slot_bias[layer, head, window - slot : window - slot + count]
     for j in range(count):
       scores[j] += bias[j]
@@ -306,7 +301,7 @@ def _attend(net, layer, keys, values, t, normed, stream):
       for j in range(count):
         total = np.int32(total + np.int32(np.int32(weights[j]) * np.int32(values[i, j])))
       mixed[i] = min(max(_shifted(total, EXP_BITS), -MAX_INT16), MAX_INT16)
-  _multiply(mixed, net.attention_output[layer], net.shifts[layer, 4], _MAX_STEP, sums)
+  _multiply(mixed, net.attention_output[layer], net.scales[layer, 4], sums)
   _add(sums, stream)
 
 
@@ -341,17 +336,17 @@ def _power(distance, exp2):
   return np.uint32(exp2[far & np.uint32(_FRACTION)]) >> min(far >> np.uint32(LOG_BITS), np.uint32(31))
 
 
-@compiled
+@inlined
 def _feed_forward(net, layer, normed, stream):
   sums = np.empty(net.feed_forward_in.shape[2], np.int32)
   squares = np.empty(len(sums), np.int16)
-  _multiply(normed, net.feed_forward_in[layer], net.shifts[layer, 5], MAX_INT16, sums)
+  _multiply(normed, net.feed_forward_in[layer], net.scales[layer, 5], sums)
   for i in range(len(sums)):
     value = max(np.int32(sums[i]), np.int32(0))
     square = np.int32(np.int32(value * value) + np.int32(1 << (EXP_BITS - 1)))
     squares[i] = min(np.int32(square >> EXP_BITS), np.int32(MAX_INT16))
   out = np.empty(len(stream), np.int32)
-  _multiply(squares, net.feed_forward_out[layer], net.shifts[layer, 6], _MAX_STEP, out)
+  _multiply(squares, net.feed_forward_out[layer], net.scales[layer, 6], out)
   _add(out, stream)
 
 
@@ -395,8 +390,9 @@ def _add(steps, stream):
 
 
 @compiled
-def _rescale(values, shift, limit):
+def _rescale(values, scale):
   """values = values / 2**shift to the nearest integer, ties upwards, limited; int32 [N], in place."""
+  shift, limit = scale[0], scale[1]
   if shift > 31:
     values[:] = 0
   elif shift > 0:
@@ -416,8 +412,8 @@ def _shifted(value, shift):
 
 
 @compiled
-def _multiply(x, weights, shift, limit, products):
-  """products [N] = x [K] @ weights [K, N] / 2**shift, limited; sums fit 32 bits, which the weights' bound sees to."""
+def _multiply(x, weights, scale, products):
+  """products [N] = x [K] @ weights [K, N], rescaled; sums fit 32 bits, which the weights' bound sees to."""
   depth, width = weights.shape
   products[:] = 0
   for k in range(depth):
@@ -425,4 +421,4 @@ def _multiply(x, weights, shift, limit, products):
     if factor != 0:
       for n in range(width):
         products[n] = np.int32(products[n] + np.int32(np.int32(weights[k, n]) * factor))
-  _rescale(products, shift, limit)
+  _rescale(products, scale)

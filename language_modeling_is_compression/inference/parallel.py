@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from language_modeling_is_compression.coding import adaptive, rans
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.inference.exact import (
@@ -34,7 +33,7 @@ from language_modeling_is_compression.inference.exact import (
   Matrix,
   exp2_table,
 )
-from language_modeling_is_compression.inference.predictor import decode_stepwise
+from language_modeling_is_compression.inference.predictor import Decoding, decode_stepwise
 
 _TOKENS_AT_ONCE = 256
 
@@ -98,16 +97,8 @@ class _ParallelLanes:
   def push(self, tokens: np.ndarray) -> None:
     self._last[: len(tokens)] = tokens
 
-  def decode(
-    self,
-    decoder: rans.Decoder,
-    counts: adaptive.ByteCounts,
-    tokens: np.ndarray,
-    lengths: np.ndarray,
-    begin: int,
-    end: int,
-  ) -> None:
-    decode_stepwise(self, self._places, decoder, counts, tokens, lengths, begin, end)
+  def decode(self, work: Decoding, begin: int, end: int) -> None:
+    decode_stepwise(self, self._places, work, begin, end)
 
 
 def gpu() -> jax.Device:

@@ -1,10 +1,25 @@
 """What the codec asks of a model: distributions of tokens, given the tokens before, in integers."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from language_modeling_is_compression.coding import adaptive, rans
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+  """Lanes of samples that are being decoded; N, the longest lane's samples; S, bytes of one.
+
+  decoder: their codes. counts: of the bytes of a sample that the model does not know, [L, S - P, 256].
+  tokens: uint8 [L, N, S], to be written. lengths: int64 [L], samples in each lane, not rising.
+  """
+
+  decoder: rans.Decoder
+  counts: adaptive.ByteCounts
+  tokens: np.ndarray
+  lengths: np.ndarray
 
 
 class Lanes(Protocol):
@@ -19,20 +34,8 @@ class Lanes(Protocol):
   def push(self, tokens: np.ndarray) -> None:
     """tokens: int64 [L], what came in the lanes that the last call of `cdfs` was about."""
 
-  def decode(
-    self,
-    decoder: rans.Decoder,
-    counts: adaptive.ByteCounts,
-    tokens: np.ndarray,
-    lengths: np.ndarray,
-    begin: int,
-    end: int,
-  ) -> None:
-    """Decodes samples begin to end of lanes whose samples up to begin it has decoded.
-
-    tokens: uint8 [L, N, S], written. lengths: int64 [L], samples in each lane, not rising; end <= lengths[0].
-    counts: of the bytes of a sample that the model does not know, [L, S - P, 256].
-    """
+  def decode(self, work: Decoding, begin: int, end: int) -> None:
+    """Decodes samples begin to end of lanes whose samples up to begin it has decoded; end <= lengths[0]."""
 
 
 class Predictor(Protocol):
@@ -58,30 +61,22 @@ class Predictor(Protocol):
   def lanes(self, num_lanes: int) -> Lanes: ...
 
 
-def decode_stepwise(
-  lanes: Lanes,
-  places: int,
-  decoder: rans.Decoder,
-  counts: adaptive.ByteCounts,
-  tokens: np.ndarray,
-  lengths: np.ndarray,
-  begin: int,
-  end: int,
-) -> None:
+def decode_stepwise(lanes: Lanes, places: int, work: Decoding, begin: int, end: int) -> None:
   """`Lanes.decode` for a model of so many places, by `cdfs` and `push`."""
+  tokens = work.tokens
   num_lanes, _, sample_bytes = tokens.shape
   symbols, silence = np.zeros(num_lanes, np.int64), np.zeros(num_lanes, np.int64)
   for sample in range(begin, end):
-    active = int((lengths > sample).sum())
+    active = int((work.lengths > sample).sum())
     for place in range(places):
       cdfs = lanes.cdfs(active)
       if place < sample_bytes:
-        decoder.decode(cdfs, symbols[:active])
+        work.decoder.decode(cdfs, symbols[:active])
         tokens[:active, sample, place] = symbols[:active]
         lanes.push(symbols[:active])
       else:
         lanes.push(silence[:active])
     for place in range(places, sample_bytes):
-      decoder.decode(counts.cdfs(place - places, active), symbols[:active])
+      work.decoder.decode(work.counts.cdfs(place - places, active), symbols[:active])
       tokens[:active, sample, place] = symbols[:active]
-      counts.push(place - places, symbols[:active])
+      work.counts.push(place - places, symbols[:active])

@@ -75,7 +75,7 @@ def opened(data: bytes) -> Container:
 def short_spans(monkeypatch):
   """Spans and pieces so short that small files have many."""
   monkeypatch.setattr(codec, '_CHUNK_FRAMES', 25)
-  monkeypatch.setattr(codec, '_PIECE_BYTES', 32)
+  monkeypatch.setattr(codec, 'MAX_PIECE_BYTES', 32)
 
 
 @pytest.mark.parametrize('use_16bit', [False, True])
