@@ -49,6 +49,17 @@ def get_valid_paths(audio_dir: Path, valid_fraction: float = 0.1) -> list[Path]:
   return partition_paths(audio_dir, valid_fraction).valid
 
 
+def get_test_paths(audio_dir: Path) -> list[Path]:
+  """The files below a folder named `test`, in any case, at any depth. Raises ConfigError as `get_all_paths`."""
+  return [Path(audio_dir, name) for name in _wav_names(Path(audio_dir)) if _TEST_FOLDER in name.lower().split('/')[:-1]]
+
+
+def domain_of(name: str) -> str:
+  """What a relative name is summed up with: its folders, without those that part training from validation; or ''."""
+  sides = {_TRAIN_FOLDER, _TEST_FOLDER, *_VALID_FOLDERS}
+  return '/'.join(part for part in name.split('/')[:-1] if part.lower() not in sides)
+
+
 def partition_paths(audio_dir: Path, valid_fraction: float = 0.1) -> Partition:
   """Every WAV below audio_dir by its use, by the rules of `partition_names`.
 

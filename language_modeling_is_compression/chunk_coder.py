@@ -9,7 +9,7 @@ import lzma
 import os
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -58,11 +58,18 @@ class ChunkCoder:
   """Payloads to chunks and back.
 
   predictor: None stores everything without a model. lanes: chunks that are in work at a time, over all cores.
+  watch: is given the intervals, uint32 [N, S, 2], of every payload that the model encodes, by any thread in any order.
   """
 
-  def __init__(self, predictor: Predictor | None, lanes: int = DEFAULT_LANES):
+  def __init__(
+    self,
+    predictor: Predictor | None,
+    lanes: int = DEFAULT_LANES,
+    watch: Callable[[np.ndarray], object] = lambda intervals: None,
+  ):
     self.predictor = predictor
     self.lanes = lanes
+    self._watch = watch
     self._stopped = threading.Event()
     self._rows_together = predictor is not None and predictor.rows_together
     self._num_workers = 1 if self._rows_together else max(1, min(lanes, len(os.sched_getaffinity(0))))
@@ -106,9 +113,10 @@ class ChunkCoder:
     bodies: list[bytes | None] = [None] * len(payloads)
     coded = [index for index, payload in enumerate(payloads) if payload.sample_bytes]
     if self.predictor and coded and not self._stopped.is_set():
-      codes = _encode_tokens(self.predictor, [payloads[index].tokens for index in coded])
-      for index, body in zip(coded, codes, strict=True):
-        bodies[index] = body
+      rows = _intervals(self.predictor, [payloads[index].tokens for index in coded])
+      for index, intervals in zip(coded, rows, strict=True):
+        self._watch(intervals)
+        bodies[index] = rans.encode(intervals.reshape(-1, 2))
     return [_smallest(payload.data, body) for payload, body in zip(payloads, bodies, strict=True)]
 
   def _decode_tokens(self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape]) -> list[bytes | None]:
@@ -134,8 +142,8 @@ class ChunkCoder:
     ]
 
 
-def _encode_tokens(predictor: Predictor, rows: Sequence[np.ndarray]) -> list[bytes]:
-  """Codes of samples [N, S] each, all of the same S."""
+def _intervals(predictor: Predictor, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+  """Intervals, uint32 [N, S, 2], of samples [N, S] each, all of the same S."""
   sample_bytes, places = rows[0].shape[1], predictor.places
   known = min(sample_bytes, places)
   lengths = np.array([len(row) * places for row in rows])
@@ -143,12 +151,10 @@ def _encode_tokens(predictor: Predictor, rows: Sequence[np.ndarray]) -> list[byt
   for lane, row in zip(tokens, rows, strict=True):
     lane[: len(row), :known] = row[:, :known]
   found = predictor.intervals(tokens.reshape(len(rows), -1), lengths).reshape(*tokens.shape, 2)
-  codes = []
-  for row, intervals in zip(rows, found, strict=True):
-    low = adaptive.intervals(row[:, known:])
-    both = np.concatenate([intervals[: len(row), :known], low], axis=1)
-    codes.append(rans.encode(both.reshape(-1, 2)))
-  return codes
+  return [
+    np.concatenate([intervals[: len(row), :known], adaptive.intervals(row[:, known:])], axis=1)
+    for row, intervals in zip(rows, found, strict=True)
+  ]
 
 
 def _smallest(data: bytes, body: bytes | None) -> Chunk:

@@ -35,6 +35,7 @@ _HEADER_BYTES = _HEADER.size + _CHECK_BYTES
 _RECORD = struct.Struct('<IBII')
 _RECORD_BYTES = _RECORD.size + _CHECK_BYTES
 _ENTRY_BYTES = 4
+CHUNK_OVERHEAD_BYTES = _RECORD_BYTES + _ENTRY_BYTES  # What a chunk takes beside its body.
 _FOOTER_END = struct.Struct('<32sQ')
 _FOOTER_REST = len(_FOOTER_MAGIC) + _HEADER_BYTES + _FOOTER_END.size + _CHECK_BYTES + len(_END_MAGIC)
 

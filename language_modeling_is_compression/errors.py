@@ -39,3 +39,7 @@ class TrainingError(LmicError):
 
 class BaselineError(LmicError):
   """Another compressor, run for comparison, failed or lost a bit."""
+
+
+class ResultsError(LmicError):
+  """Results of an evaluation cannot be read, or do not belong together."""

@@ -144,6 +144,10 @@ def read_frames(info: WavInfo, start: int, stop: int) -> np.ndarray:
   return samples.reshape(-1, info.num_channels)
 
 
+# Which speakers one and two channels are for: some programs refuse a file that does not say it.
+_SPEAKERS = {1: 0x4, 2: 0x3}
+
+
 def wav_header(*, encoding: str, sample_bytes: int, num_channels: int, sample_rate_hz: int, num_frames: int) -> bytes:
   """A header for so many frames, which follow it: plain where two channels of 16 bits suffice, else EXTENSIBLE.
 
@@ -158,7 +162,7 @@ def wav_header(*, encoding: str, sample_bytes: int, num_channels: int, sample_ra
     '<HHIIHH', _EXTENSIBLE if extended else tag, num_channels, sample_rate_hz, bytes_per_second, frame_bytes, bits
   )
   if extended:
-    fields += struct.pack('<HHIH', 22, bits, 0, tag) + _SUB_FORMAT_TAIL
+    fields += struct.pack('<HHIH', 22, bits, _SPEAKERS.get(num_channels, 0), tag) + _SUB_FORMAT_TAIL
   data_bytes = num_frames * frame_bytes
   riff_bytes = 4 + 8 + len(fields) + 8 + data_bytes
   return (

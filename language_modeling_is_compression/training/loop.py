@@ -17,9 +17,9 @@ from language_modeling_is_compression.config import DataConfig, TrainingConfig
 from language_modeling_is_compression.data.batches import Batch, training_batch, validation_batches
 from language_modeling_is_compression.data.chunks import Chunks
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
+from language_modeling_is_compression.tracking import Tracker
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
-from language_modeling_is_compression.training.tracking import Tracker
 
 _logger = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from language_modeling_is_compression.config import DataConfig, ModelConfig, Run
 from language_modeling_is_compression.data.chunks import Chunks, Stream
 from language_modeling_is_compression.errors import AudioFormatError, CheckpointError, ConfigError
 from language_modeling_is_compression.model.transformer import build_transformer
+from language_modeling_is_compression.tracking import TRAINING_MINIMA, Tracker, start_wandb
 from language_modeling_is_compression.training.loop import Outcome, Rates, Stopper, Trainer, explained
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
@@ -28,7 +29,6 @@ from language_modeling_is_compression.training.state import (
   make_code_length,
   make_update,
 )
-from language_modeling_is_compression.training.tracking import Tracker, start_wandb
 
 _logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def _start_tracker(
   wandb_run = None
   if run.wandb_project:
     name = run.wandb_run_name or default_run_name(data, training)
-    wandb_run = start_wandb(run.wandb_project, name, outputs.model.parent, config)
+    wandb_run = start_wandb(run.wandb_project, name, outputs.model.parent, config, minima=TRAINING_MINIMA)
   return Tracker(outputs.metrics, wandb_run)
 
 

@@ -7,14 +7,14 @@ import contextlib
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 _logger = logging.getLogger(__name__)
 
-# Of the figures in `Tracker.log`, those whose smallest value sums up a run.
-_MINIMA = (
+# Of the figures of a training run, those whose smallest value sums it up.
+TRAINING_MINIMA = (
   'loss_nats',
   'bits_per_byte',
   'bits_per_sample',
@@ -83,8 +83,13 @@ class Tracker:
     self._close_file()
 
 
-def start_wandb(project: str, name: str, output_dir: Path, config: Mapping[str, Any]) -> Any:
-  """A wandb run, or None (with a warning that says why) if wandb cannot start."""
+def start_wandb(
+  project: str, name: str, output_dir: Path, config: Mapping[str, Any], *, minima: Sequence[str] = ()
+) -> Any:
+  """A wandb run, or None (with a warning that says why) if wandb cannot start.
+
+  minima: figures whose smallest value sums up the run.
+  """
   try:
     import wandb
 
@@ -96,7 +101,7 @@ def start_wandb(project: str, name: str, output_dir: Path, config: Mapping[str, 
       settings=wandb.Settings(init_timeout=60, console='off', silent=True),
     )
     run.define_metric('*', step_metric='_step')
-    for metric in _MINIMA:
+    for metric in minima:
       run.define_metric(metric, summary='min')
   except Exception as error:  # As above: no key, no network, a full disk, another version.
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from language_modeling_is_compression.training.tracking import Tracker
+from language_modeling_is_compression.tracking import Tracker
 
 
 class FakeRun:
