@@ -14,12 +14,13 @@ import data_paths
 import train_audio
 from language_modeling_is_compression import Model, cli, load_model
 from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
-from language_modeling_is_compression.baselines import standard_baselines
 from language_modeling_is_compression.config import DataConfig
 from language_modeling_is_compression.data.chunks import Chunks, read_tokens, whole_stream
+from language_modeling_is_compression.evaluation.compressors import Compressor, Missing, Pcm, find_compressors
 
 _ROOT = Path(__file__).resolve().parents[1]
 _AUDIO = _ROOT / 'examples' / 'audio'
+_TIME_LIMIT_SECONDS = 60
 
 
 def main() -> int:
@@ -55,20 +56,20 @@ def _round_trip(path: Path, output_dir: Path) -> int:
   same = unpacked.read_bytes() == path.read_bytes()
   print(f'$ cmp {path.name} {unpacked.name}: {"the same, bit for bit" if same else "NOT THE SAME"}')
   info = read_wav_info(path)
-  samples = read_tokens(info, 0, info.num_frames, DataConfig(use_16bit=True, tokenization='sample'))
-  flac = standard_baselines()[-1]
-  print(f'For comparison, {flac.name}: {flac.compressed_bytes(samples, info.sample_rate_hz):,} bytes')
+  pcm = _whole_file(info, DataConfig(use_16bit=True, tokenization='sample'))
+  for flac in _compressors('flac'):
+    print(f'For comparison, {flac.info.name}: {flac.chunked(pcm).compressed_bytes:,} bytes')
   return 0 if same else 1
 
 
 def _print_table(model: Model, infos: list[WavInfo]) -> None:
   config = model.data_config
-  files = [(read_tokens(info, 0, info.num_frames, config), info.sample_rate_hz) for info in infos]
-  num_samples = sum(len(samples) for samples, _ in files)
+  files = [_whole_file(info, config) for info in infos]
+  num_samples = sum(info.num_frames for info in infos)
   model_bits = sum(_code_length_bits(model, info) for info in infos)
   rows = [(f'this model, {model.num_parameters:,} parameters *', model_bits)]
-  for baseline in standard_baselines():
-    rows.append((baseline.name, 8 * sum(baseline.compressed_bytes(samples, rate) for samples, rate in files)))
+  for compressor in _compressors('gzip', 'xz', 'flac'):
+    rows.append((compressor.info.name, 8 * sum(compressor.chunked(pcm).compressed_bytes for pcm in files)))
   print(f'\n{len(files)} held-out files, {num_samples:,} samples of {config.sample_bits} bits\n')
   print(f'{"":<44}{"bits per sample":>16}{"compression rate":>18}')
   for name, bits in sorted(rows, key=lambda row: row[1]):
@@ -76,6 +77,19 @@ def _print_table(model: Model, infos: list[WavInfo]) -> None:
   print('\nCompression rate is compressed / raw size of the samples, lower is better; the model itself is not counted.')
   print('* Code length of the held-out samples, which an entropy coder reaches to within a fraction of a percent.')
   print('  The others: size of the output, file by file, decoded and compared.')
+
+
+def _whole_file(info: WavInfo, config: DataConfig) -> Pcm:
+  """All samples of a file, one per frame, as one chunk."""
+  tokens = read_tokens(info, 0, info.num_frames, config)
+  # Wider samples than bytes are signed in files.
+  samples = tokens if tokens.itemsize == 1 else tokens ^ (1 << (config.sample_bits - 1))
+  return Pcm(chunks=[samples.tobytes()], sample_bytes=tokens.itemsize, sample_rate_hz=info.sample_rate_hz)
+
+
+def _compressors(*names: str) -> list[Compressor]:
+  found = find_compressors(names, (), time_limit_seconds=_TIME_LIMIT_SECONDS)
+  return [compressor for compressor in found if not isinstance(compressor, Missing)]
 
 
 def _code_length_bits(model: Model, info: WavInfo) -> float:

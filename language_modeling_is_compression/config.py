@@ -78,7 +78,7 @@ class Settings:
       value = getattr(self, field.name)
       _check_type(field, value)
       choices = field.metadata['choices']
-      if choices and value not in choices:
+      if choices and value is not None and value not in choices:
         raise ConfigError(f'{field.name}: expected one of {", ".join(choices)}, got {value!r}')
       check = field.metadata['check']
       if check and value is not None:
@@ -187,6 +187,58 @@ class RunConfig(Settings):
   no_progress: bool = setting(False, help='no progress bar')
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(Settings):
+  """What is evaluated, and with what."""
+
+  audio_dir: str = setting(check=_named, help='folder of WAV files, searched with its subfolders')
+  model_path: tuple[str, ...] = setting(
+    (), help="a model file, or 'default' for the one in the package; may be given several times"
+  )
+  split: str = setting(
+    'all',
+    choices=('all', 'train', 'valid', 'test'),
+    help='which files: those of one side, as train_audio.py parts them',
+  )
+  use_16bit: bool = setting(False, help='the same as --bit_depth 16')
+  bit_depth: str | None = setting(
+    None,
+    choices=('8', '16', '24', 'native'),
+    help="top bits of samples that are compressed, or each file's own; default: what the first model predicts, or 8",
+  )
+  protocol: str = setting(
+    'both', choices=('chunked', 'whole', 'both'), help='independent chunks of bytes, whole files, or both'
+  )
+  chunk_size: int = setting(2048, check=_positive, help='bytes of a chunk')
+  num_chunks: int = setting(488281, check=_positive, help='at most so many chunks, evenly spread over all files')
+  count_headers: str = setting(
+    'once',
+    choices=('once', 'every'),
+    help='of chunks: count what a compressor writes for nothing once, as published, or every time',
+  )
+  baselines: str = setting(
+    'gzip,bz2,lzma,zstd,flac,wavpack', help="classical compressors, separated by commas; 'all' or 'none'"
+  )
+  custom_baseline: tuple[str, ...] = setting(
+    (), help="'NAME=COMMAND' with {in} and {out}, or 'NAME=COMMAND :: DECODER'; may be given several times"
+  )
+  time_limit_seconds: float = setting(600.0, check=_positive_finite, help='for one run of a program')
+  lanes: int = setting(16, check=_positive, help='chunks that a model works on at a time')
+  device: str = setting('cpu', choices=('cpu', 'gpu'), help='where models are computed')
+  output_dir: str = setting('evaluation', check=_named, help='folder for results, created if missing')
+  resume: bool = setting(False, help='go on with what is in output_dir')
+  seed: int = setting(42, check=_non_negative, help='of the bootstrap')
+  valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out, where folders do not say it')
+  wandb_project: str | None = setting(None, help='log to this Weights & Biases project')
+  wandb_run_name: str | None = setting(None, help='name of the run there')
+  no_progress: bool = setting(False, help='no progress bar')
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.use_16bit and self.bit_depth not in (None, '16'):
+      raise ConfigError(f'bit_depth: expected 16 with use_16bit, got {self.bit_depth}')
+
+
 def add_flags(parser: argparse.ArgumentParser, kinds: Sequence[type[Settings]]) -> None:
   """Adds `--config` and one flag per setting. A flag that is not given leaves no attribute behind."""
   parser.add_argument('--config', metavar='FILE.toml', help='read settings from a TOML file; flags override it')
@@ -196,6 +248,8 @@ def add_flags(parser: argparse.ArgumentParser, kinds: Sequence[type[Settings]]) 
       options: dict[str, Any] = {'default': argparse.SUPPRESS, 'help': _help(field)}
       if field.type is bool:
         options['action'] = 'store_true'
+      elif _is_list(field):
+        options['action'] = 'append'
       else:
         options['type'] = _scalar_type(field)
         options['metavar'] = '{' + ','.join(field.metadata['choices']) + '}' if field.metadata['choices'] else None
@@ -217,7 +271,9 @@ def read_settings(flags: Mapping[str, Any], kinds: Sequence[type[Settings]]) -> 
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in values]
     if missing:
       raise ConfigError(f'--{missing[0]} is required')
-    built[kind] = kind(**{field.name: values[field.name] for field in fields if field.name in values})
+    given = {field.name: values[field.name] for field in fields if field.name in values}
+    lists = {field.name: tuple(given[field.name]) for field in fields if isinstance(given.get(field.name), list)}
+    built[kind] = kind(**{**given, **lists})
   return built
 
 
@@ -245,6 +301,10 @@ def _read_toml(path: Path, names: Sequence[str]) -> dict[str, Any]:
   return values
 
 
+def _is_list(field: dataclasses.Field) -> bool:
+  return typing.get_origin(field.type) is tuple
+
+
 def _scalar_type(field: dataclasses.Field) -> Any:
   """The type of a field's values, None set aside."""
   kinds: Sequence[Any] = typing.get_args(field.type) or (field.type,)
@@ -252,6 +312,10 @@ def _scalar_type(field: dataclasses.Field) -> Any:
 
 
 def _check_type(field: dataclasses.Field, value: Any) -> None:
+  if _is_list(field):
+    if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+      raise ConfigError(f'{field.name}: expected a list of texts, got {value!r}')
+    return
   expected = _scalar_type(field)
   if value is None and field.default is None:
     return
@@ -265,6 +329,6 @@ def _help(field: dataclasses.Field) -> str:
   text = field.metadata['help']
   if field.default is dataclasses.MISSING:
     text += ' (required)'
-  elif field.default is not None and field.default is not False:
+  elif field.default not in (None, False, ()):
     text += f' (default: {field.default})'
   return text.replace('%', '%%')  # argparse formats what it is given.

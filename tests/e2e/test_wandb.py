@@ -7,11 +7,12 @@ import dataclasses
 import functools
 import json
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from training_runs import TINY, command, finish, read_metrics, write_folder
+from training_runs import REPOSITORY, TINY, command, finish, read_metrics, write_folder
 
 from language_modeling_is_compression import load_model
 
@@ -174,3 +175,23 @@ def test_a_run_without_wandb_trains_all_the_same(unstarted):
   assert load_model(unstarted.folder / 'voice.npz').provenance['steps'] == 10
   assert [record['step'] for record in read_metrics(unstarted.folder / 'voice_metrics.jsonl')] == [5, 5, 10, 10]
   assert unstarted.stdout == f'{unstarted.folder}/voice.npz\n'
+
+
+def test_an_evaluation_logs_its_table_and_its_figures(audio, tmp_path, offline_env):
+  script = str(REPOSITORY / 'evaluate_audio.py')
+  flags = ('--audio_dir', audio, '--baselines', 'gzip,flac', '--output_dir', tmp_path / 'out', '--no_progress')
+  arguments = [sys.executable, '-W', 'error', script, *map(str, flags), '--wandb_project', 'rates']
+  done = finish(arguments, {**offline_env, 'WANDB_DIR': str(tmp_path)})
+  assert done.returncode == 0, done.stderr
+  run = Run(tmp_path, done.stdout, done.stderr)
+  kinds = {
+    item.nested_key[0]: json.loads(item.value_json)
+    for row in run.of_kind('history')
+    for item in row.item
+    if item.nested_key[1:] == ['_type']
+  }
+  assert kinds.pop('summaries') == 'table-file'
+  assert set(kinds.values()) == {'image-file'} and len(kinds) >= 4
+  assert {path.stem for path in (tmp_path / 'out/figures').iterdir()} == set(kinds)
+  sums = {'/'.join([update.key, *update.nested_key]) for row in run.of_kind('summary') for update in row.update}
+  assert any('gzip -9/compression_rate' in key for key in sums)

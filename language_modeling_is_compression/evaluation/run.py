@@ -1,0 +1,248 @@
+"""One evaluation: compressors are found, everything is measured, and results are written."""
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import logging
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from language_modeling_is_compression import __version__
+from language_modeling_is_compression.config import EvaluationConfig
+from language_modeling_is_compression.errors import (
+  CheckpointError,
+  ConfigError,
+  LmicError,
+  ModelMismatchError,
+)
+from language_modeling_is_compression.evaluation import results as outputs
+from language_modeling_is_compression.evaluation.compressors import Compressor, Missing, find_compressors
+from language_modeling_is_compression.evaluation.material import Recording, chunk_bytes_of, samples_of
+from language_modeling_is_compression.evaluation.measurements import CHUNKED, WHOLE, Measurement, Trace
+from language_modeling_is_compression.evaluation.models import DEFAULT_MODEL, ModelCompressor
+from language_modeling_is_compression.evaluation.runner import Plan, Task, measure_all, open_journal, tasks
+from language_modeling_is_compression.evaluation.summary import compare, summarize
+from language_modeling_is_compression.evaluation.tables import table
+from language_modeling_is_compression.evaluation.text import printable
+from language_modeling_is_compression.files import replacing
+
+_logger = logging.getLogger(__name__)
+
+_TRACE_SECONDS = 3
+_TRACE_COLUMNS = 600
+_PACKAGES = ('jax', 'matplotlib', 'numba', 'numpy', 'scipy', 'soundfile', 'zstandard')
+
+
+def evaluate(
+  settings: EvaluationConfig, recordings: Sequence[Recording], unreadable: Mapping[str, str], command_line: str
+) -> tuple[str, bool]:
+  """Measures, and writes results.json, two CSV files, report.html and its figures to output_dir.
+
+  recordings: as the files are; unreadable: why others are left out, by name. Returns the tables for the terminal, and
+  whether everything asked for could be measured; a classical compressor that is not installed was asked for too.
+  Raises ConfigError for settings that do not go together, LmicError if the disk fails.
+  """
+  models, missing = _models(settings)
+  depth = _bit_depth(settings, models)
+  compressors, absent = _baselines(settings)
+  for model in models:
+    if depth in (None, model.sample_bits):
+      compressors.append(model)
+    else:
+      missing[model.info.name] = f'it predicts samples of {model.sample_bits} bits, and --bit_depth is {depth}'
+  names = [compressor.info.name for compressor in compressors]
+  if twice := {name for name in names if names.count(name) > 1}:
+    raise ConfigError(f'two compressors are called {min(twice)}: give one of them another name')
+  if not compressors:
+    reasons = '; '.join(f'{name}: {reason}' for name, reason in {**missing, **absent}.items())
+    raise ConfigError(f'nothing to measure with: {reasons or "name a model or a baseline"}')
+  recordings = [dataclasses.replace(recording, bit_depth=depth) for recording in recordings]
+  plan = Plan(
+    protocols=(CHUNKED, WHOLE) if settings.protocol == 'both' else (settings.protocol,),
+    chunk_bytes=settings.chunk_size,
+    num_chunks=settings.num_chunks,
+  )
+  with open_journal(Path(settings.output_dir), resume=settings.resume) as journal, logging_redirect_tqdm():
+    hashes = {recording.name: _sha256(recording) for recording in recordings}
+    work = tasks(recordings, hashes, compressors, plan)
+    with _progress(work, settings) as advance:
+      measurements = measure_all(work, plan, journal, advance)
+    infos = [compressor.info for compressor in compressors]
+    results = outputs.Results(
+      command_line=command_line,
+      created=datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+      platform={'system': platform.platform(), 'processor': _processor(), 'cores': len(os.sched_getaffinity(0))},
+      versions={'python': platform.python_version(), 'package': __version__} | _versions(),
+      settings=dataclasses.asdict(settings),
+      compressors=infos,
+      missing={**missing, **absent},
+      files=[_file_record(recording, hashes[recording.name]) for recording in recordings],
+      unreadable=unreadable,
+      summaries=summarize(infos, measurements, count_headers=settings.count_headers, seed=settings.seed),
+      comparisons=compare(infos, measurements, count_headers=settings.count_headers, seed=settings.seed),
+      measurements=measurements,
+      traces=_traces(recordings, measurements, [each for each in compressors if isinstance(each, ModelCompressor)]),
+    )
+    _write(settings, results)
+  failed = [each for each in measurements if each.error]
+  return _text(results, len(failed)), not (missing or unreadable or failed)
+
+
+def _write(settings: EvaluationConfig, results: outputs.Results) -> None:
+  """Everything that people look at, and wandb."""
+  # Drawing takes a second to import.
+  from language_modeling_is_compression.evaluation.pictures import pictures
+  from language_modeling_is_compression.evaluation.report import report_html
+  from language_modeling_is_compression.evaluation.style import svg
+
+  reference = next((info.name for info in results.compressors if 'flac' in info.name.lower()), None)
+  found = pictures(results, reference=reference, count_headers=settings.count_headers)
+  page = report_html(results, found, title=f'Compression rates: {settings.audio_dir}')
+  folder = Path(settings.output_dir)
+  try:
+    outputs.write_results(folder / 'results.json', results)
+    outputs.write_measurements_csv(folder / 'measurements.csv', results.measurements)
+    outputs.write_summaries_csv(folder / 'summary.csv', results.summaries)
+    with replacing(folder / 'report.html') as file:
+      file.write(page.encode('utf-8'))
+    (folder / 'figures').mkdir(exist_ok=True)
+    for picture in found:
+      with replacing(folder / 'figures' / f'{picture.name}.svg') as file:
+        file.write(svg(picture.figure, picture.name).encode('utf-8'))
+  except OSError as error:
+    raise LmicError(
+      f'{folder}: results cannot be written: {error.strerror}: free space and go on with --resume'
+    ) from error
+  if settings.wandb_project:
+    from language_modeling_is_compression.evaluation.wandb_log import log_to_wandb
+
+    log_to_wandb(settings, results, found)
+
+
+def _text(results: outputs.Results, num_failed: int) -> str:
+  parts = [table(results.summaries, results.comparisons, results.missing)]
+  if results.unreadable:
+    names = [f'  {printable(reason)}' for reason in results.unreadable.values()]
+    parts.append('\n'.join([f'{len(names)} files could not be read:', *names[:20], *['  …'][: len(names) > 20]]))
+  if num_failed:
+    parts.append(f'{num_failed} measurements failed; the report says why.')
+  return '\n\n'.join(parts)
+
+
+def _models(settings: EvaluationConfig) -> tuple[list[ModelCompressor], dict[str, str]]:
+  """Models that can be loaded, and why others cannot, by name: the file's, with a number if there are two."""
+  models: list[ModelCompressor] = []
+  missing = {}
+  for path in settings.model_path:
+    name = path if path == DEFAULT_MODEL else Path(path).stem
+    same = sum(model.info.name.partition(' (')[0] == name for model in models)
+    name = f'{name} ({same + 1})' if same else name
+    try:
+      models.append(ModelCompressor(name, path, device=settings.device, lanes=settings.lanes))
+    except (CheckpointError, ModelMismatchError) as error:
+      _logger.warning('%s', error)
+      missing[name] = str(error)
+  return models, missing
+
+
+def _baselines(settings: EvaluationConfig) -> tuple[list[Compressor], dict[str, str]]:
+  """Classical compressors, and why some are not there, by name."""
+  names = [name.strip() for name in settings.baselines.split(',') if name.strip() not in ('', 'none')]
+  found = find_compressors(names, settings.custom_baseline, time_limit_seconds=settings.time_limit_seconds)
+  absent = {each.name: each.reason for each in found if isinstance(each, Missing)}
+  return [each for each in found if not isinstance(each, Missing)], absent
+
+
+def _bit_depth(settings: EvaluationConfig, models: Sequence[ModelCompressor]) -> int | None:
+  """None for every file's own."""
+  if settings.use_16bit:
+    return 16
+  if settings.bit_depth:
+    return None if settings.bit_depth == 'native' else int(settings.bit_depth)
+  return models[0].sample_bits if models else 8
+
+
+def _sha256(recording: Recording) -> str:
+  try:
+    with open(recording.info.path, 'rb') as file:
+      return hashlib.file_digest(file, 'sha256').hexdigest()
+  except OSError as error:
+    raise LmicError(f'{recording.info.path}: cannot be read any more: {error.strerror}') from error
+
+
+@contextlib.contextmanager
+def _progress(work: Sequence[Task], settings: EvaluationConfig) -> Iterator[Callable[[Task], None]]:
+  """A bar that counts samples, since files differ in length. Yields what is to be told of a task that is done."""
+  total = sum(task.recording.num_samples for task in work)
+  with tqdm(total=total, unit=' samples', unit_scale=True, disable=settings.no_progress or None) as bar:
+
+    def advance(task: Task) -> None:
+      bar.set_postfix_str(f'{task.compressor.info.name}, {task.recording.name[-40:]}', refresh=False)
+      bar.update(task.recording.num_samples)
+
+    yield advance
+
+
+def _traces(
+  recordings: Sequence[Recording], measurements: Sequence[Measurement], models: Sequence[ModelCompressor]
+) -> list[Trace]:
+  """The beginning of the file whose bits per sample are the median, under the first model."""
+  if not models:
+    return []
+  name = models[0].info.name
+  rates = sorted(
+    (one.compressed_bytes / one.raw_bytes, one.file) for one in measurements if one.compressor == name and not one.error
+  )
+  if not rates:
+    return []
+  recording = next(one for one in recordings if one.name == rates[len(rates) // 2][1])
+  rate_hz = max(1, recording.info.sample_rate_hz)
+  chunk = chunk_bytes_of(recording, 0, _TRACE_SECONDS * rate_hz * recording.chunk_sample_bytes)
+  bits = {model.info.name: model.sample_bits_of(chunk, recording.chunk_sample_bytes) for model in models}
+  samples = samples_of(chunk, recording.chunk_sample_bytes)
+  columns = np.array_split(np.arange(len(samples)), min(_TRACE_COLUMNS, len(samples)))
+  return [
+    Trace(
+      file=recording.name,
+      seconds=tuple(float(column[0] / rate_hz) for column in columns),
+      low=tuple(float(samples[column].min()) for column in columns),
+      high=tuple(float(samples[column].max()) for column in columns),
+      bits={model: tuple(float(found[column].mean()) for column in columns) for model, found in bits.items()},
+    )
+  ]
+
+
+def _file_record(recording: Recording, sha256: str) -> dict[str, object]:
+  info = recording.info
+  return {
+    'name': recording.name,
+    'domain': recording.domain,
+    'sha256': sha256,
+    'file_bytes': info.file_bytes,
+    'encoding': info.encoding,
+    'sample_bits': 8 * info.sample_bytes,
+    'num_channels': info.num_channels,
+    'sample_rate_hz': info.sample_rate_hz,
+    'num_frames': info.num_frames,
+  }
+
+
+def _versions() -> dict[str, str]:
+  return {name: metadata.version(name) for name in _PACKAGES}
+
+
+def _processor() -> str:
+  """The processor's name, where the system tells it."""
+  try:
+    lines = Path('/proc/cpuinfo').read_text().splitlines()
+  except OSError:
+    return platform.processor()
+  return next((line.partition(':')[2].strip() for line in lines if line.startswith('model name')), platform.processor())

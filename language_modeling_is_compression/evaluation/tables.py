@@ -1,0 +1,121 @@
+"""Results as text for a terminal: per protocol a table of all files, what may be chance in it, and rates by domain."""
+
+import itertools
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from language_modeling_is_compression.evaluation.summary import ALL, DOMAIN, MEAN, Comparison, Summary
+from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, speed
+
+WIDTH = 120
+_LONGEST_NAME = 28
+_GAP = '  '
+_HEADER = ('rate %', '95% interval', 'bits/sample', 'ratio', 'adjusted %', 'encode ×', 'decode ×', 'files', 'failed')
+
+
+def table(summaries: Sequence[Summary], comparisons: Sequence[Comparison], missing: Mapping[str, str]) -> str:
+  """Lines of at most 120 columns. missing: why compressors that were asked for could not run, by name."""
+  parts = []
+  for protocol in sorted({summary.protocol for summary in summaries}):
+    ours = [summary for summary in summaries if summary.protocol == protocol]
+    pairs = [each for each in comparisons if each.protocol == protocol]
+    parts += [_all_files(protocol, ours, missing), _chance(ours, pairs), _by_domain(protocol, ours)]
+  return '\n\n'.join(part for part in parts if part)
+
+
+def _all_files(protocol: str, summaries: Sequence[Summary], missing: Mapping[str, str]) -> str:
+  rows = [[_short(each.compressor), *_figures(each)] for each in _best_first(summaries)]
+  names = [*(row[0] for row in rows), *map(_short, missing)]
+  width = max(map(len, names))
+  absent = [
+    textwrap.fill(
+      printable(reason),
+      WIDTH,
+      initial_indent=f'{_short(name):<{width}}{_GAP}not measured: ',
+      subsequent_indent=' ' * width + _GAP,
+    )
+    for name, reason in missing.items()
+  ]
+  title = f'{protocol}: compressed bytes in % of the samples’, all files; speeds in × real time'
+  return '\n'.join([title, *_aligned([['', *_HEADER], *rows], first_width=width), *absent])
+
+
+def _figures(summary: Summary) -> list[str]:
+  interval = summary.interval
+  return [
+    percent(summary.compression_rate),
+    f'{percent(interval.low)} to {percent(interval.high)}' if interval else NONE,
+    decimals(summary.bits_per_sample, 3),
+    decimals(summary.compression_ratio, 3),
+    percent(summary.adjusted_rate),
+    speed(summary.encode_speed),
+    speed(summary.decode_speed),
+    str(summary.num_files),
+    str(summary.num_failed),
+  ]
+
+
+def _chance(summaries: Sequence[Summary], comparisons: Sequence[Comparison]) -> str:
+  """Neighbours in the table whose order these files do not settle."""
+  alike = {frozenset((each.first, each.second)) for each in comparisons if each.differs is False}
+  names = [each.compressor for each in _best_first(summaries)]
+  pairs = [
+    f'{printable(one)} and {printable(other)}'
+    for one, other in itertools.pairwise(names)
+    if frozenset((one, other)) in alike
+  ]
+  if not pairs:
+    return ''
+  return textwrap.fill(f'May be chance (the interval of the difference has 0 in it): {"; ".join(pairs)}.', WIDTH)
+
+
+def _by_domain(protocol: str, summaries: Sequence[Summary]) -> str:
+  """Compressors are rows, or columns if only that fits, or rows of several tables if nothing does."""
+  domains = sorted({summary.domain for summary in summaries if summary.scope == DOMAIN})
+  if len(domains) < 2:
+    return ''
+  cells = {
+    (each.compressor, each.domain): percent(each.compression_rate) + ('*' if each.num_failed else '')
+    for each in summaries
+    if each.scope in (DOMAIN, MEAN)
+  }
+  compressors = [each.compressor for each in _best_first(summaries)]
+  names = {'': 'mean', **{name: _short(name) for name in (*domains, *compressors)}}
+  scopes = [*domains, '']
+  rows = [['', *(names[scope] for scope in scopes)]]
+  rows += [[names[name], *(cells.get((name, scope), NONE) for scope in scopes)] for name in compressors]
+  columns = list(map(list, zip(*rows, strict=True)))
+  chosen = columns if not _fits(rows) and _fits(columns) else rows
+  notes = ['* without the files that it failed on'] if any(each.num_failed for each in summaries) else []
+  return '\n'.join([f'{protocol}: rates in % by domain', *_aligned(chosen), *notes])
+
+
+def _best_first(summaries: Sequence[Summary]) -> list[Summary]:
+  """Those of all files, by rate; those without one last."""
+  pooled = [summary for summary in summaries if summary.scope == ALL]
+  return sorted(pooled, key=lambda each: float('inf') if each.compression_rate is None else each.compression_rate)
+
+
+def _fits(rows: Sequence[Sequence[str]]) -> bool:
+  return len(_aligned(rows)) == len(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]], first_width: int = 0) -> list[str]:
+  """Lines of a table whose first column is of names; columns that do not fit go below the others, names repeated."""
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  widths[0] = max(widths[0], first_width)
+  blocks: list[list[int]] = [[]]
+  for column in range(1, len(widths)):
+    used = sum(len(_GAP) + widths[other] for other in blocks[-1])
+    if blocks[-1] and widths[0] + used + len(_GAP) + widths[column] > WIDTH:
+      blocks.append([])
+    blocks[-1].append(column)
+  return [
+    _GAP.join([f'{row[0]:<{widths[0]}}', *(f'{row[column]:>{widths[column]}}' for column in block)])
+    for block in blocks
+    for row in rows
+  ]
+
+
+def _short(name: str) -> str:
+  return printable(name, _LONGEST_NAME)

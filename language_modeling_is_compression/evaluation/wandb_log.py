@@ -1,0 +1,53 @@
+"""An evaluation's tables and figures for Weights & Biases. Losing them never loses an evaluation."""
+
+import dataclasses
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from language_modeling_is_compression.config import EvaluationConfig
+from language_modeling_is_compression.evaluation.pictures import Picture
+from language_modeling_is_compression.evaluation.results import Results
+from language_modeling_is_compression.evaluation.style import png
+from language_modeling_is_compression.evaluation.summary import ALL, Summary
+from language_modeling_is_compression.tracking import start_wandb
+
+_logger = logging.getLogger(__name__)
+
+
+def log_to_wandb(settings: EvaluationConfig, results: Results, pictures: Sequence[Picture]) -> None:
+  """One run: the summaries as a table, every figure as an image, the pooled rates as its summary."""
+  name = settings.wandb_run_name or 'evaluation'
+  run = start_wandb(settings.wandb_project or '', name, Path(settings.output_dir), results.settings)
+  if run is None:
+    return
+  try:
+    run.log(_logged(results, pictures))
+    for summary in results.summaries:
+      if summary.scope == ALL:
+        run.summary[f'{summary.protocol}/{summary.compressor}/compression_rate'] = summary.compression_rate
+    run.finish()
+  except Exception as error:  # wandb raises errors of many libraries; none is worth an evaluation.
+    _logger.warning('wandb: the results could not be logged, they are in %s: %s', settings.output_dir, error)
+
+
+def _logged(results: Results, pictures: Sequence[Picture]) -> dict[str, Any]:
+  import wandb
+  from PIL import Image
+
+  names = [field.name for field in dataclasses.fields(Summary) if field.name != 'interval']
+  rows = [
+    [
+      *(getattr(each, name) for name in names),
+      *((each.interval.low, each.interval.high) if each.interval else (None, None)),
+    ]
+    for each in results.summaries
+  ]
+  logged: dict[str, Any] = {'summaries': wandb.Table(columns=[*names, 'low', 'high'], data=rows)}
+  for picture in pictures:
+    with Image.open(io.BytesIO(png(picture.figure))) as image:
+      image.load()
+    logged[picture.name] = wandb.Image(image, caption=picture.reading)
+  return logged

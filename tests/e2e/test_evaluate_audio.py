@@ -1,0 +1,304 @@
+"""evaluate_audio.py as a user runs it, on sounds whose answer is known, with tiny models."""
+
+import csv
+import json
+import math
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import lmic_cases
+import numpy as np
+import pytest
+from wav_builder import build_wav, pcm_bytes
+
+import evaluate_audio
+from language_modeling_is_compression.checkpoint import save_model
+from language_modeling_is_compression.evaluation import pictures
+
+_FRAMES = 6000
+
+
+@pytest.fixture(scope='module')
+def models(tmp_path_factory) -> Path:
+  folder = tmp_path_factory.mktemp('models')
+  save_model(folder / 'eight.npz', lmic_cases.tiny_model(use_16bit=False))
+  save_model(folder / 'sixteen.npz', lmic_cases.tiny_model(use_16bit=True))
+  return folder
+
+
+@pytest.fixture
+def audio(tmp_path) -> Path:
+  """Three domains: noise of 8 bits, of 4, and silence; each has a file to train on and one held out."""
+  folder = tmp_path / 'audio'
+  rng = np.random.default_rng(0)
+  for index, side in enumerate(('train', 'valid')):
+    _write(folder / f'white/{side}/{index}.wav', rng.integers(-(2**15), 2**15, (_FRAMES, 1)))
+    _write(folder / f'sparse/{side}/{index}.wav', rng.integers(0, 16, (_FRAMES, 1)) << 12)
+    _write(folder / f'silent/{side}/{index}.wav', np.zeros((_FRAMES, 2), int))
+  return folder
+
+
+@pytest.fixture
+def no_pictures(monkeypatch) -> None:
+  """Drawing takes most of an evaluation's time."""
+  monkeypatch.setattr(pictures, 'pictures', lambda *_, **__: [])
+
+
+@pytest.fixture
+def run(audio, tmp_path, capsys):
+  """Evaluates and returns exit code, results.json (or None), stdout and stderr."""
+
+  def evaluate(*flags: object, output: str = 'out', folder: Path = audio) -> tuple[int, Any, str, str]:
+    arguments = ['--audio_dir', folder, '--output_dir', tmp_path / output, '--no_progress', *flags]
+    try:
+      exit_code = evaluate_audio.main([str(argument) for argument in arguments])
+    except SystemExit as exit:
+      exit_code = exit.code
+    captured = capsys.readouterr()
+    path = tmp_path / output / 'results.json'
+    results = json.loads(path.read_text()) if path.exists() else None
+    return exit_code, results, captured.out, captured.err
+
+  return evaluate
+
+
+def _write(path: Path, samples: np.ndarray, bits: int = 16) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_bytes(build_wav(pcm_bytes(samples, bits), channels=samples.shape[1], bits=bits))
+
+
+def _summary(results: dict, protocol: str, scope: str, compressor: str) -> dict:
+  (found,) = (
+    row
+    for row in results['summaries']
+    if (row['protocol'], row['domain'] or row['scope'], row['compressor']) == (protocol, scope, compressor)
+  )
+  return found
+
+
+def _sizes(results: dict) -> dict[tuple[str, str, str], tuple[int, int, float | None]]:
+  return {
+    (row['file'], row['protocol'], row['compressor']): (
+      row['raw_bytes'],
+      row['compressed_bytes'],
+      row['code_length_bits'],
+    )
+    for row in results['measurements']
+  }
+
+
+@pytest.mark.usefixtures('no_pictures')
+class TestKnownAnswers:
+  def test_noise_of_eight_bits_costs_eight_bits(self, run, models):
+    exit_code, results, _, err = run(
+      '--model_path', models / 'eight.npz', '--baselines', 'gzip,lzma', '--chunk_size', 6000
+    )
+    assert exit_code == 0, err
+    for protocol in ('chunked', 'whole'):
+      for compressor in ('gzip -9', 'eight'):
+        assert 0.99 < _summary(results, protocol, 'white', compressor)['compression_rate'] < 1.07  # Headers, too.
+
+  def test_noise_of_sixteen_values_costs_four_bits_at_least(self, run):
+    exit_code, results, _, _ = run('--baselines', 'lzma', '--bit_depth', '8', '--protocol', 'whole')
+    assert exit_code == 0
+    (rate,) = (row['compression_rate'] for row in results['summaries'] if row['domain'] == 'sparse')
+    assert 0.5 < rate < 0.7  # What LZMA makes of four bits of noise.
+
+  def test_silence_costs_nothing_at_whole_files(self, run, models):
+    _, results, _, _ = run('--model_path', models / 'eight.npz', '--baselines', 'gzip', '--protocol', 'whole')
+    for row in results['summaries']:
+      if row['domain'] == 'silent':
+        assert row['compression_rate'] < 0.04  # Headers, mostly.
+
+  def test_what_a_model_says_is_what_is_written(self, run, models):
+    """The code length is the sum of -log2 p, and the coder adds a few bytes a chunk."""
+    _, results, _, _ = run('--model_path', models / 'eight.npz', '--baselines', 'none', '--chunk_size', 1500)
+    for row in results['measurements']:
+      if row['domain'] == 'white' and row['protocol'] == 'chunked':
+        coded = row['compressed_bytes'] - row['num_chunks'] * row['header_bytes']
+        # Noise is stored as it is where the model's code would be longer.
+        assert coded <= row['code_length_bits'] / 8 + 8 * row['num_chunks'] + 1
+        assert coded <= row['raw_bytes']
+        assert sum(span['bits'] for span in row['by_position']) == pytest.approx(row['code_length_bits'])
+        assert sum(span['num_samples'] for span in row['by_position']) == row['num_samples'] == _FRAMES
+
+  def test_a_tail_is_measured(self, run):
+    _, results, _, _ = run('--baselines', 'gzip', '--bit_depth', '16', '--protocol', 'chunked', '--chunk_size', 5000)
+    for row in results['measurements']:
+      assert (row['num_chunks'], row['raw_bytes']) == (math.ceil(2 * _FRAMES / 5000), 2 * _FRAMES)
+
+  def test_so_many_chunks(self, run):
+    _, results, _, _ = run('--baselines', 'gzip', '--protocol', 'chunked', '--chunk_size', 1000, '--num_chunks', 7)
+    assert sum(row['num_chunks'] for row in results['measurements']) == 7
+    assert len(results['measurements']) > 3
+
+  def test_headers_once_or_every_time(self, run):
+    flags = ('--baselines', 'gzip', '--protocol', 'chunked', '--chunk_size', 1000)
+    _, once, _, _ = run(*flags)
+    _, every, _, _ = run(*flags, '--count_headers', 'every', output='every')
+    (header,) = {row['header_bytes'] for row in once['measurements']}
+    difference = [_summary(results, 'chunked', 'all', 'gzip -9')['compressed_bytes'] for results in (every, once)]
+    assert header > 0 and difference[0] - difference[1] == header * (36 - 1)
+
+
+@pytest.mark.usefixtures('no_pictures')
+class TestWhatIsCompressed:
+  def test_the_top_bits(self, run, models, tmp_path):
+    """16-bit noise that is a whole number of top bytes, and the same as an 8-bit file, are the same at 8 bits."""
+    top = np.random.default_rng(1).integers(-20, 20, (_FRAMES, 1))
+    _write(tmp_path / 'two/a/wide.wav', top * 256 + 7, 16)
+    _write(tmp_path / 'two/b/narrow.wav', top, 8)
+    _, results, _, _ = run('--model_path', models / 'eight.npz', '--baselines', 'gzip', folder=tmp_path / 'two')
+    sizes = _sizes(results)
+    for protocol in ('chunked', 'whole'):
+      for name in ('gzip -9', 'eight'):
+        assert sizes['a/wide.wav', protocol, name] == sizes['b/narrow.wav', protocol, name]
+
+  def test_every_depth_as_it_is(self, run, tmp_path):
+    for bits in (8, 16, 24):
+      _write(tmp_path / f'depths/{bits}.wav', np.random.default_rng(bits).integers(-100, 100, (_FRAMES, 2)), bits)
+    exit_code, results, _, _ = run('--bit_depth', 'native', '--baselines', 'gzip', folder=tmp_path / 'depths')
+    assert exit_code == 0
+    assert {row['raw_bytes'] for row in results['measurements'] if row['protocol'] == 'whole'} == {
+      2 * _FRAMES * width for width in (1, 2, 3)
+    }
+
+  def test_a_side(self, run):
+    for side in ('train', 'valid'):
+      _, results, _, _ = run('--split', side, '--baselines', 'gzip', output=side)
+      assert all(f'/{side}/' in file['name'] for file in results['files']) and len(results['files']) == 3
+
+  def test_fewer_bits_than_asked_for(self, run, tmp_path):
+    _write(tmp_path / 'mixed/a.wav', np.zeros((100, 1), int), 8)
+    _write(tmp_path / 'mixed/b.wav', np.zeros((100, 1), int), 16)
+    exit_code, results, _, err = run('--use_16bit', '--baselines', 'gzip', folder=tmp_path / 'mixed')
+    assert exit_code == 1
+    assert 'a.wav: expected samples of 16 bits or more, got 8' in err
+    assert {row['file'] for row in results['measurements'] if not row['error']} == {'b.wav'}
+
+
+@pytest.mark.usefixtures('no_pictures')
+class TestSameResults:
+  def test_with_other_lanes(self, run, models):
+    flags = ('--model_path', models / 'eight.npz', '--baselines', 'none', '--chunk_size', 1000)
+    _, few, _, _ = run(*flags, '--lanes', 1)
+    _, many, _, _ = run(*flags, '--lanes', 8, output='many')
+    assert _sizes(few) == _sizes(many)
+    assert [row['compression_rate'] for row in few['summaries']] == [
+      row['compression_rate'] for row in many['summaries']
+    ]
+
+  def test_when_resumed(self, run, models, tmp_path):
+    flags = ('--model_path', models / 'eight.npz', '--baselines', 'gzip', '--chunk_size', 2000)
+    _, whole, _, _ = run(*flags)
+    journal = tmp_path / 'out/measurements.jsonl'
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text(''.join(lines[:5]) + lines[5][:40])  # As a kill in the middle of a write leaves it.
+    exit_code, resumed, _, _ = run(*flags, '--resume')
+    assert exit_code == 0
+    assert _sizes(resumed) == _sizes(whole)
+    assert journal.read_text().splitlines(keepends=True)[:5] == lines[:5]
+    assert len(journal.read_text().splitlines()) == len(lines)
+    timed = [row['encode_seconds'] for row in resumed['measurements']]
+    assert sum(a == row['encode_seconds'] for a, row in zip(timed, whole['measurements'], strict=True)) >= 5
+
+  def test_what_has_changed_is_measured_again(self, run, audio):
+    run('--baselines', 'gzip')
+    _write(audio / 'white/train/0.wav', np.zeros((_FRAMES, 1), int))
+    _, results, _, _ = run('--baselines', 'gzip', '--resume')
+    sizes = {row['file']: row['compressed_bytes'] for row in results['measurements'] if row['protocol'] == 'whole'}
+    assert sizes['white/train/0.wav'] < 200 < sizes['white/valid/1.wav']
+
+
+@pytest.mark.usefixtures('no_pictures')
+class TestOneLineAndTheRestKept:
+  def test_an_evaluation_that_is_there(self, run):
+    run('--baselines', 'gzip')
+    exit_code, _, _, err = run('--baselines', 'gzip')
+    assert exit_code == 2 and '--resume' in err and err.count('\n') == 1
+
+  def test_a_missing_model(self, run, models, tmp_path):
+    exit_code, results, out, err = run(
+      '--model_path', tmp_path / 'no.npz', '--model_path', models / 'eight.npz', '--baselines', 'gzip'
+    )
+    assert exit_code == 1 and 'no.npz: cannot be read' in err and 'Traceback' not in err
+    assert {row['compressor'] for row in results['measurements']} == {'eight', 'gzip -9'}
+    assert 'no.npz: cannot be read' in out
+
+  def test_a_model_of_another_depth(self, run, models):
+    exit_code, results, out, _ = run('--model_path', models / 'sixteen.npz', '--bit_depth', '8', '--baselines', 'gzip')
+    assert exit_code == 1 and 'it predicts samples of 16 bits' in out
+    assert {row['compressor'] for row in results['measurements']} == {'gzip -9'}
+
+  def test_the_models_own_depth(self, run, models):
+    exit_code, results, _, _ = run('--model_path', models / 'sixteen.npz', '--baselines', 'none', '--protocol', 'whole')
+    assert exit_code == 0
+    assert {row['raw_bytes'] for row in results['measurements']} == {2 * _FRAMES, 4 * _FRAMES}
+
+  def test_nothing_to_measure_with(self, run, tmp_path):
+    exit_code, results, _, err = run('--model_path', tmp_path / 'no.npz', '--baselines', 'none')
+    assert (exit_code, results) == (2, None) and err.splitlines()[-1].startswith('evaluate_audio.py: error: nothing')
+
+  def test_an_empty_folder(self, run, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    exit_code, _, _, err = run('--baselines', 'gzip', folder=tmp_path / 'empty')
+    assert exit_code == 2 and 'expected WAV files with samples, found none' in err
+    assert run('--split', 'test', '--baselines', 'gzip')[0] == 2
+
+  def test_an_unreadable_file(self, run, audio):
+    (audio / 'white/train/broken.wav').write_bytes(b'RIFF')
+    exit_code, results, out, err = run('--baselines', 'gzip')
+    assert exit_code == 1 and 'broken.wav' in err and 'broken.wav' in out
+    assert len(results['files']) == 6 and 'white/train/broken.wav' in results['unreadable']
+
+  @pytest.mark.parametrize(
+    ('body', 'message'),
+    [
+      ('import sys; sys.exit("no more paper")', 'no more paper'),
+      ('import time; time.sleep(60)', 'time'),
+      ('import sys; open(sys.argv[2], "wb").write(b"x")', ''),
+    ],
+    ids=['fails', 'hangs', 'loses everything'],
+  )
+  def test_a_program_that_is_of_no_use(self, run, tmp_path, body, message):
+    script = tmp_path / 'program'
+    script.write_text(f'#!{sys.executable}\n{body}\n')
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    both = f'own={script} {{in}} {{out}} :: {script} {{in}} {{out}}'
+    flags = ('--custom_baseline', both, '--baselines', 'gzip', '--time_limit_seconds', 2, '--split', 'valid')
+    exit_code, results, _, _ = run(*flags, '--protocol', 'whole')
+    assert exit_code == 1
+    errors = {row['error'] for row in results['measurements'] if row['compressor'] == 'own'}
+    assert all(error and message in error for error in errors)
+    assert all(row['error'] is None for row in results['measurements'] if row['compressor'] == 'gzip -9')
+
+  @pytest.mark.parametrize(
+    ('flags', 'message'),
+    [
+      (['--baselines', 'gzp'], 'gzip'),
+      (['--bit_depth', '12'], 'bit_depth'),
+      (['--use_16bit', '--bit_depth', '8'], 'bit_depth'),
+      (['--chunk_size', '0'], 'chunk_size'),
+      (['--custom_baseline', 'name only'], 'NAME=COMMAND'),
+      (['--protocol', 'some'], 'protocol'),
+    ],
+  )
+  def test_wrong_usage(self, run, flags, message):
+    exit_code, results, _, err = run(*flags)
+    assert (exit_code, results) == (2, None) and message in err and 'Traceback' not in err
+
+
+def test_every_output(run, models, tmp_path):
+  exit_code, results, out, _ = run(
+    '--model_path', models / 'eight.npz', '--baselines', 'gzip,flac', '--chunk_size', 1000
+  )
+  assert exit_code == 0
+  assert results['schema_version'] == 1 and 'evaluate_audio.py' in results['command_line']
+  assert all(len(file['sha256']) == 64 for file in results['files'])
+  page = (tmp_path / 'out/report.html').read_text()
+  assert page.count('<svg') >= 5 and 'eight' in page and '<script' not in page
+  tables = [list(csv.DictReader(path.read_text().splitlines())) for path in sorted((tmp_path / 'out').glob('*.csv'))]
+  assert [len(rows) for rows in tables] == [len(results['measurements']), len(results['summaries'])]
+  assert 'eight' in out and 'gzip -9' in out
