@@ -1,10 +1,14 @@
 """evaluate_audio.py as a user runs it, on sounds whose answer is known, with tiny models."""
 
 import csv
+import gzip
 import json
 import math
+import signal
 import stat
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +127,16 @@ class TestKnownAnswers:
         assert coded <= row['raw_bytes']
         assert sum(span['bits'] for span in row['by_position']) == pytest.approx(row['code_length_bits'])
         assert sum(span['num_samples'] for span in row['by_position']) == row['num_samples'] == _FRAMES
+
+  def test_files_compressed_by_hand(self, run, audio):
+    _, results, _, _ = run('--baselines', 'gzip', '--use_16bit', '--chunk_size', 700)
+    sizes = _sizes(results)
+    for name in ('white/train/0.wav', 'sparse/valid/1.wav'):
+      data = (audio / name).read_bytes()
+      pcm = data[44:]
+      chunks = [gzip.compress(pcm[start : start + 700]) for start in range(0, len(pcm), 700)]
+      assert sizes[name, 'whole', 'gzip -9'][:2] == (len(pcm), len(gzip.compress(data)))
+      assert sizes[name, 'chunked', 'gzip -9'][:2] == (len(pcm), sum(map(len, chunks)))
 
   def test_a_tail_is_measured(self, run):
     _, results, _, _ = run('--baselines', 'gzip', '--bit_depth', '16', '--protocol', 'chunked', '--chunk_size', 5000)
@@ -302,3 +316,33 @@ def test_every_output(run, models, tmp_path):
   tables = [list(csv.DictReader(path.read_text().splitlines())) for path in sorted((tmp_path / 'out').glob('*.csv'))]
   assert [len(rows) for rows in tables] == [len(results['measurements']), len(results['summaries'])]
   assert 'eight' in out and 'gzip -9' in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_evaluation_goes_on(audio, tmp_path, kind):
+  """In the middle of a program that hangs: what was measured is kept, and the program does not outlive a Ctrl-C."""
+  program, started = tmp_path / 'program', tmp_path / 'started'
+  program.write_text(f'#!{sys.executable}\nimport sys, time\nopen({str(started)!r}, "w")\ntime.sleep(600)\n')
+  program.chmod(program.stat().st_mode | stat.S_IXUSR)
+  flags = ['--audio_dir', audio, '--output_dir', tmp_path / 'out', '--baselines', 'gzip', '--protocol', 'whole']
+  hanging = ['--custom_baseline', f'slow={program} {{in}} {{out}}']
+  command = [sys.executable, '-W', 'error', evaluate_audio.__file__, *map(str, [*flags, *hanging])]
+  with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    while not started.exists():
+      assert process.poll() is None
+      time.sleep(0.05)
+    process.send_signal(kind)
+    _, err = process.communicate(timeout=60)
+  kept = (tmp_path / 'out/measurements.jsonl').read_text()
+  assert kept.count('\n') == 1 and '"gzip -9"' in kept
+  if kind == signal.SIGINT:
+    assert process.returncode == 130 and '--resume' in err and 'Traceback' not in err
+    assert subprocess.run(['pgrep', '-f', str(program)], capture_output=True, check=False).returncode == 1
+  else:
+    subprocess.run(['pkill', '-f', str(program)], check=True)
+  command = [sys.executable, '-W', 'error', evaluate_audio.__file__, *map(str, flags), '--resume']
+  done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+  assert done.returncode == 0, done.stderr
+  assert (tmp_path / 'out/measurements.jsonl').read_text().startswith(kept)
+  assert len(json.loads((tmp_path / 'out/results.json').read_text())['measurements']) == 6
