@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from language_modeling_is_compression.config import (
 )
 from language_modeling_is_compression.data.chunks import Stream, split_stream, whole_stream
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, LmicError
+from language_modeling_is_compression.training.stopper import Stopper
 
 _logger = logging.getLogger('train_audio')
 
@@ -40,17 +42,19 @@ def main(argv: Sequence[str] | None = None) -> int:
   add_flags(parser, _KINDS)
   arguments = parser.parse_args(argv)
   _log_to_stderr()
+  stopper = Stopper()
   try:
-    return _train(*read_settings(vars(arguments), _KINDS).values())
+    with stopper.installed():
+      return _train(stopper, *read_settings(vars(arguments), _KINDS).values())
   except LmicError as error:
     print(f'train_audio.py: error: {error}', file=sys.stderr)
     return 2 if isinstance(error, ConfigError) else 1
   except KeyboardInterrupt:
     print('train_audio.py: interrupted; a model that is saved already stays', file=sys.stderr)
-    return 130
+    return 128 + (stopper.signal or signal.SIGINT)
 
 
-def _train(run: RunConfig, data: DataConfig, model: ModelConfig, training: TrainingConfig) -> int:
+def _train(stopper: Stopper, run: RunConfig, data: DataConfig, model: ModelConfig, training: TrainingConfig) -> int:
   partition = data_paths.partition_paths(Path(run.audio_dir), training.valid_fraction)
   if not partition.train:
     raise ConfigError(f'audio_dir: {run.audio_dir}: expected WAV files to train on, found none')
@@ -63,7 +67,14 @@ def _train(run: RunConfig, data: DataConfig, model: ModelConfig, training: Train
       train_streams, valid_streams = _streams(partition, data, training.valid_fraction)
       _use_all_cores()
       outcome = train_model(
-        run, data, model, training, train_streams=train_streams, valid_streams=valid_streams, outputs=outputs
+        run,
+        data,
+        model,
+        training,
+        train_streams=train_streams,
+        valid_streams=valid_streams,
+        outputs=outputs,
+        stopper=stopper,
       )
     except LmicError as error:
       _logger.debug('ended by an error: %s', error)

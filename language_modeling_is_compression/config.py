@@ -329,6 +329,6 @@ def _help(field: dataclasses.Field) -> str:
   text = field.metadata['help']
   if field.default is dataclasses.MISSING:
     text += ' (required)'
-  elif field.default not in (None, False, ()):
+  elif field.default is not None and field.default is not False and field.default != ():
     text += f' (default: {field.default})'
   return text.replace('%', '%%')  # argparse formats what it is given.

@@ -1,11 +1,9 @@
 """The training loop: steps, figures, validations, saves, and an orderly end whatever happens."""
 
-import contextlib
 import logging
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import haiku as hk
@@ -20,6 +18,7 @@ from language_modeling_is_compression.errors import CheckpointError, TrainingErr
 from language_modeling_is_compression.tracking import Tracker
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
+from language_modeling_is_compression.training.stopper import Stopper
 
 _logger = logging.getLogger(__name__)
 
@@ -52,27 +51,6 @@ class Outcome(NamedTuple):
   state: TrainingState
   held_out: Rates | None
   stopped_by: int | None
-
-
-class Stopper:
-  """Turns the first SIGINT or SIGTERM into a request that the loop heeds between steps; later ones change nothing."""
-
-  def __init__(self) -> None:
-    self.signal: int | None = None
-
-  def _request(self, number: int, _frame: object) -> None:
-    if self.signal is None:
-      self.signal = number
-      _logger.warning('%s: stopping after this step, then saving the model', signal.Signals(number).name)
-
-  @contextlib.contextmanager
-  def installed(self) -> Iterator['Stopper']:
-    before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-      yield self
-    finally:
-      for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 class Trainer:

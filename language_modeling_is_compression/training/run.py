@@ -20,7 +20,7 @@ from language_modeling_is_compression.data.chunks import Chunks, Stream
 from language_modeling_is_compression.errors import AudioFormatError, CheckpointError, ConfigError
 from language_modeling_is_compression.model.transformer import build_transformer
 from language_modeling_is_compression.tracking import TRAINING_MINIMA, Tracker, start_wandb
-from language_modeling_is_compression.training.loop import Outcome, Rates, Stopper, Trainer, explained
+from language_modeling_is_compression.training.loop import Outcome, Rates, Trainer, explained
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
 from language_modeling_is_compression.training.state import (
@@ -29,6 +29,7 @@ from language_modeling_is_compression.training.state import (
   make_code_length,
   make_update,
 )
+from language_modeling_is_compression.training.stopper import Stopper
 
 _logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def train_model(
   train_streams: Sequence[Stream],
   valid_streams: Sequence[Stream],
   outputs: Outputs,
+  stopper: Stopper,
 ) -> Outcome:
   """Trains, validates, saves `outputs.model` and logs beside it.
 
@@ -142,7 +144,8 @@ def train_model(
 
   exit_code = 1
   try:
-    with Stopper().installed() as stopper, logging_redirect_tqdm():
+    with logging_redirect_tqdm():
+      stopper.begin()
       outcome = Trainer(
         config=training,
         train_chunks=train_chunks,

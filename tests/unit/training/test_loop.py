@@ -10,9 +10,10 @@ import pytest
 
 from language_modeling_is_compression.config import DataConfig, TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
-from language_modeling_is_compression.training.loop import Rates, Stopper, Trainer, explained, rates
+from language_modeling_is_compression.training.loop import Rates, Trainer, explained, rates
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
+from language_modeling_is_compression.training.stopper import Stopper
 
 DATA = DataConfig(chunk_size=2)
 NEVER = 1000
@@ -134,11 +135,23 @@ def test_the_first_signal_is_the_request_and_later_ones_change_nothing(handlers,
   stopper = Stopper()
   with stopper.installed() as entered:
     assert entered is stopper and stopper.signal is None
+    stopper.begin()
     signal.raise_signal(first)
     assert stopper.signal == first
     signal.raise_signal(later)
     assert stopper.signal == first
   assert caplog.messages == [f'{first.name}: stopping after this step, then saving the model']
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_was_swallowed_before_training_ends_it_when_it_begins(handlers, number):
+  stopper = Stopper()
+  with stopper.installed():
+    with pytest.raises(KeyboardInterrupt):
+      signal.raise_signal(number)
+    with pytest.raises(KeyboardInterrupt):
+      stopper.begin()
+  assert stopper.signal == number
 
 
 def test_handlers_come_back(handlers):
