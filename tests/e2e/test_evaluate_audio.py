@@ -328,12 +328,21 @@ def test_an_interrupted_evaluation_goes_on(audio, tmp_path, kind):
   flags = ['--audio_dir', audio, '--output_dir', tmp_path / 'out', '--baselines', 'gzip', '--protocol', 'whole']
   hanging = ['--custom_baseline', f'slow={program} {{in}} {{out}}']
   command = [sys.executable, '-W', 'error', evaluate_audio.__file__, *map(str, [*flags, *hanging])]
-  with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+  process = subprocess.Popen(
+    command,
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  try:
     while not started.exists():
       assert process.poll() is None
       time.sleep(0.05)
     process.send_signal(kind)
     _, err = process.communicate(timeout=60)
+  finally:
+    process.kill()
+    process.wait()
   kept = (tmp_path / 'out/measurements.jsonl').read_text()
   assert kept.count('\n') == 1 and '"gzip -9"' in kept
   if kind == signal.SIGINT:
