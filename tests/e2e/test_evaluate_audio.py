@@ -204,6 +204,20 @@ class TestSameResults:
       row['compression_rate'] for row in many['summaries']
     ]
 
+  def test_of_models_side_by_side(self, run, models, tmp_path):
+    """The same model under two names, one file name in two folders: two rows with the same sizes."""
+    (tmp_path / 'again').mkdir()
+    for path in (tmp_path / 'again/eight.npz', tmp_path / 'again/copy.npz'):
+      path.write_bytes((models / 'eight.npz').read_bytes())
+    paths = (models / 'eight.npz', tmp_path / 'again/eight.npz', tmp_path / 'again/copy.npz')
+    flags = [flag for path in paths for flag in ('--model_path', path)]
+    _, results, _, _ = run(*flags, '--baselines', 'none', '--protocol', 'whole')
+    assert [info['name'] for info in results['compressors']] == ['eight', 'eight (2)', 'copy']
+    sizes = _sizes(results)
+    for file in results['files']:
+      assert len({sizes[file['name'], 'whole', name] for name in ('eight', 'eight (2)', 'copy')}) == 1
+    assert {(pair['difference'], pair['differs']) for pair in results['comparisons']} == {(0, False)}
+
   def test_when_resumed(self, run, models, tmp_path):
     flags = ('--model_path', models / 'eight.npz', '--baselines', 'gzip', '--chunk_size', 2000)
     _, whole, _, _ = run(*flags)
