@@ -21,7 +21,7 @@ from language_modeling_is_compression.evaluation.plots import (
 )
 from language_modeling_is_compression.evaluation.results import Results
 from language_modeling_is_compression.evaluation.style import looks
-from language_modeling_is_compression.evaluation.summary import ALL, DOMAIN, ONCE, Summary
+from language_modeling_is_compression.evaluation.summary import ALL, DOMAIN, Summary, counted_bytes
 
 PROTOCOL_NAMES = {WHOLE: 'whole files', CHUNKED: 'independent chunks'}
 
@@ -76,8 +76,7 @@ def file_bits(measurements: Sequence[Measurement], count_headers: str) -> FileBi
   found: dict[str, dict[str, float]] = {}
   for each in measurements:
     if each.error is None and each.num_samples:
-      free = each.header_bytes * (each.num_chunks - 1) if count_headers == ONCE else 0
-      found.setdefault(each.compressor, {})[each.file] = 8 * (each.compressed_bytes - free) / each.num_samples
+      found.setdefault(each.compressor, {})[each.file] = 8 * counted_bytes([each], count_headers) / each.num_samples
   return found
 
 

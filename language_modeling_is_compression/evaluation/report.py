@@ -11,7 +11,7 @@ from language_modeling_is_compression.evaluation.measurements import CompressorI
 from language_modeling_is_compression.evaluation.pictures import PROTOCOL_NAMES, Picture
 from language_modeling_is_compression.evaluation.results import Results
 from language_modeling_is_compression.evaluation.style import svg
-from language_modeling_is_compression.evaluation.summary import ALL, DOMAIN, MEAN, Comparison, Summary
+from language_modeling_is_compression.evaluation.summary import DOMAIN, MEAN, Comparison, Summary, best_first
 from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, speed
 
 _MOST_ROWS = 100  # Of a list of what failed.
@@ -120,7 +120,7 @@ def _rate_tables(results: Results) -> Iterable[_Table]:
   for protocol, name in PROTOCOL_NAMES.items():
     summaries = [each for each in results.summaries if each.protocol == protocol]
     if summaries:
-      yield _all_files(name, [each for each in summaries if each.scope == ALL])
+      yield _all_files(name, summaries)
     if len({each.domain for each in summaries if each.scope == DOMAIN}) > 1:
       yield _by_domain(name, summaries)
     comparisons = [each for each in results.comparisons if each.protocol == protocol]
@@ -143,7 +143,7 @@ def _all_files(protocol: str, summaries: Sequence[Summary]) -> _Table:
       f'{each.num_files:,}',
       f'{each.num_failed:,}',
     )
-    for each in sorted(summaries, key=lambda each: (each.compression_rate is None, each.compression_rate))
+    for each in best_first(summaries)
   ]
   headings = 'compressor|rate, %|95% interval|bits per sample|ratio|adjusted rate, %|code length, %|encode, × real time'
   headings += '|decode, × real time|files|failed'

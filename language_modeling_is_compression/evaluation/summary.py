@@ -98,14 +98,32 @@ def compare(
   ]
 
 
+def counted_bytes(measurements: Sequence[Measurement], count_headers: str) -> int:
+  """What the chunks of these measurements, of one compressor, take together. count_headers: ONCE or EVERY."""
+  size = sum(each.compressed_bytes for each in measurements)
+  if count_headers == ONCE:
+    size -= sum(each.header_bytes * each.num_chunks for each in measurements)
+  return size + _once(measurements, count_headers)
+
+
+def best_first(summaries: Sequence[Summary]) -> list[Summary]:
+  """Those of all files, by rate; those without one last."""
+  pooled = [summary for summary in summaries if summary.scope == ALL]
+  return sorted(pooled, key=lambda each: math.inf if each.compression_rate is None else each.compression_rate)
+
+
+def _once(measurements: Sequence[Measurement], count_headers: str) -> int:
+  """The bytes that are counted once for all: the longest header, should they differ by the files' format."""
+  return max((each.header_bytes for each in measurements), default=0) if count_headers == ONCE else 0
+
+
 def _tables(
   compressors: Sequence[CompressorInfo], measurements: Sequence[Measurement], count_headers: str, seed: int
 ) -> list['_Table']:
   by_protocol: dict[str, list[Measurement]] = {}
   for measurement in measurements:
     by_protocol.setdefault(measurement.protocol, []).append(measurement)
-  headers_once = {ONCE: True, EVERY: False}[count_headers]
-  return [_Table(compressors, by_protocol[protocol], headers_once, seed) for protocol in sorted(by_protocol)]
+  return [_Table(compressors, by_protocol[protocol], count_headers, seed) for protocol in sorted(by_protocol)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +143,10 @@ class _Table:
   """The measurements of one protocol. domains: all their names, in order."""
 
   def __init__(
-    self, compressors: Sequence[CompressorInfo], measurements: Sequence[Measurement], headers_once: bool, seed: int
+    self, compressors: Sequence[CompressorInfo], measurements: Sequence[Measurement], count_headers: str, seed: int
   ):
     self._protocol = measurements[0].protocol
-    self._headers_once = headers_once
+    self._count_headers = count_headers
     self._seed = seed
     self._columns = {info.name: column for column, info in enumerate(compressors, 1)}
     self._tried: dict[str, dict[str, Measurement]] = {info.name: {} for info in compressors}
@@ -191,7 +209,8 @@ class _Table:
     difference = bootstrap.difference(first_rate, second_rate)
     interval = bootstrap.interval(difference)
     sizes = [
-      (self._counted_bytes([one]), self._counted_bytes([other])) for one, other in zip(ours, theirs, strict=True)
+      (counted_bytes([one], self._count_headers), counted_bytes([other], self._count_headers))
+      for one, other in zip(ours, theirs, strict=True)
     ]
     return Comparison(
       protocol=self._protocol,
@@ -212,12 +231,17 @@ class _Table:
     files = frozenset(each.file for each in measurements)
     if files not in self._drawn:
       self._drawn[files] = bootstrap.resampled_sums({file: self._row(file) for file in files}, seed=self._seed)
-    return bootstrap.ratio(self._drawn[files], self._columns[compressor], 0, once=self._once(measurements))
+    return bootstrap.ratio(
+      self._drawn[files], self._columns[compressor], 0, once=_once(measurements, self._count_headers)
+    )
 
   def _row(self, file: str) -> list[int]:
     """Raw bytes, then each compressor's, without what is counted once; 0 where it failed."""
-    found = [done.get(file) for done in self._done.values()]
-    return [self._raw_bytes[file], *(self._counted_bytes([each]) - self._once([each]) if each else 0 for each in found)]
+    row = [self._raw_bytes[file]]
+    for done in self._done.values():
+      each = [done[file]] if file in done else []
+      row.append(counted_bytes(each, self._count_headers) - _once(each, self._count_headers))
+    return row
 
   def _totals(self, measurements: Sequence[Measurement]) -> _Totals:
     bits = [each.code_length_bits for each in measurements if each.code_length_bits is not None]
@@ -225,21 +249,11 @@ class _Table:
       num_samples=sum(each.num_samples for each in measurements),
       audio_seconds=math.fsum(each.audio_seconds for each in measurements),
       raw_bytes=sum(each.raw_bytes for each in measurements),
-      compressed_bytes=self._counted_bytes(measurements),
+      compressed_bytes=counted_bytes(measurements, self._count_headers),
       code_length_bytes=math.fsum(bits) / 8 if len(bits) == len(measurements) else None,
       encode_seconds=math.fsum(each.encode_seconds for each in measurements),
       decode_seconds=math.fsum(each.decode_seconds for each in measurements),
     )
-
-  def _counted_bytes(self, measurements: Sequence[Measurement]) -> int:
-    size = sum(each.compressed_bytes for each in measurements)
-    if self._headers_once:
-      size -= sum(each.header_bytes * each.num_chunks for each in measurements)
-    return size + self._once(measurements)
-
-  def _once(self, measurements: Sequence[Measurement]) -> int:
-    """The bytes that are counted once for all: the longest header, should they differ by the files' format."""
-    return max((each.header_bytes for each in measurements), default=0) if self._headers_once else 0
 
 
 def _same_bytes(done: Mapping[str, Mapping[str, Measurement]]) -> dict[str, int]:

@@ -4,7 +4,7 @@ import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from language_modeling_is_compression.evaluation.summary import ALL, DOMAIN, MEAN, Comparison, Summary
+from language_modeling_is_compression.evaluation.summary import DOMAIN, MEAN, Comparison, Summary, best_first
 from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, speed
 
 WIDTH = 120
@@ -24,7 +24,7 @@ def table(summaries: Sequence[Summary], comparisons: Sequence[Comparison], missi
 
 
 def _all_files(protocol: str, summaries: Sequence[Summary], missing: Mapping[str, str]) -> str:
-  rows = [[_short(each.compressor), *_figures(each)] for each in _best_first(summaries)]
+  rows = [[_short(each.compressor), *_figures(each)] for each in best_first(summaries)]
   names = [*(row[0] for row in rows), *map(_short, missing)]
   width = max(map(len, names))
   absent = [
@@ -58,7 +58,7 @@ def _figures(summary: Summary) -> list[str]:
 def _chance(summaries: Sequence[Summary], comparisons: Sequence[Comparison]) -> str:
   """Neighbours in the table whose order these files do not settle."""
   alike = {frozenset((each.first, each.second)) for each in comparisons if each.differs is False}
-  names = [each.compressor for each in _best_first(summaries)]
+  names = [each.compressor for each in best_first(summaries)]
   pairs = [
     f'{printable(one)} and {printable(other)}'
     for one, other in itertools.pairwise(names)
@@ -79,7 +79,7 @@ def _by_domain(protocol: str, summaries: Sequence[Summary]) -> str:
     for each in summaries
     if each.scope in (DOMAIN, MEAN)
   }
-  compressors = [each.compressor for each in _best_first(summaries)]
+  compressors = [each.compressor for each in best_first(summaries)]
   names = {'': 'mean', **{name: _short(name) for name in (*domains, *compressors)}}
   scopes = [*domains, '']
   rows = [['', *(names[scope] for scope in scopes)]]
@@ -88,12 +88,6 @@ def _by_domain(protocol: str, summaries: Sequence[Summary]) -> str:
   chosen = columns if not _fits(rows) and _fits(columns) else rows
   notes = ['* without the files that it failed on'] if any(each.num_failed for each in summaries) else []
   return '\n'.join([f'{protocol}: rates in % by domain', *_aligned(chosen), *notes])
-
-
-def _best_first(summaries: Sequence[Summary]) -> list[Summary]:
-  """Those of all files, by rate; those without one last."""
-  pooled = [summary for summary in summaries if summary.scope == ALL]
-  return sorted(pooled, key=lambda each: float('inf') if each.compression_rate is None else each.compression_rate)
 
 
 def _fits(rows: Sequence[Sequence[str]]) -> bool:
