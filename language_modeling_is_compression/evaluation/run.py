@@ -47,7 +47,7 @@ def evaluate(
   """Measures, and writes results.json, two CSV files, report.html and its figures to output_dir.
 
   recordings: as the files are; unreadable: why others are left out, by name. Returns the tables for the terminal, and
-  whether everything asked for could be measured; a classical compressor that is not installed was asked for too.
+  whether everything asked for could be measured, but for classical compressors that are not installed.
   Raises ConfigError for settings that do not go together, LmicError if the disk fails.
   """
   models, missing = _models(settings)
@@ -140,11 +140,12 @@ def _text(results: outputs.Results, num_failed: int) -> str:
 def _models(settings: EvaluationConfig) -> tuple[list[ModelCompressor], dict[str, str]]:
   """Models that can be loaded, and why others cannot, by name: the file's, with a number if there are two."""
   models: list[ModelCompressor] = []
-  missing = {}
+  missing: dict[str, str] = {}
+  tried: list[str] = []
   for path in settings.model_path:
     name = path if path == DEFAULT_MODEL else Path(path).stem
-    same = sum(model.info.name.partition(' (')[0] == name for model in models)
-    name = f'{name} ({same + 1})' if same else name
+    tried.append(name)
+    name = f'{name} ({tried.count(name)})' if tried.count(name) > 1 else name
     try:
       models.append(ModelCompressor(name, path, device=settings.device, lanes=settings.lanes))
     except (CheckpointError, ModelMismatchError) as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from language_modeling_is_compression.errors import AudioFormatError, BaselineError, ConfigError, LmicError
+from language_modeling_is_compression.errors import AudioFormatError, BaselineError, ConfigError, FormatError, LmicError
 from language_modeling_is_compression.evaluation.compressors import Compressor, Outcome, Pcm
 from language_modeling_is_compression.evaluation.material import (
   Recording,
@@ -59,7 +59,7 @@ class Journal:
     self._file.seek(0)
     lines = self._file.read().split('\n')
     if lines[-1]:  # The last write was cut off.
-      self._file.truncate(len('\n'.join([*lines[:-1], '']).encode()))
+      self._file.truncate(len('\n'.join([*lines[:-1], '']).encode('utf-8', 'surrogateescape')))
     for number, line in enumerate(lines[:-1], 1):
       try:
         record = json.loads(line)
@@ -69,20 +69,24 @@ class Journal:
         self._file.close()
         raise LmicError(f'{path}: line {number} is no measurement: {error}; name another output_dir') from error
 
-  def __len__(self) -> int:
-    return len(self._found)
-
   def get(self, key: str) -> Measurement | None:
     return self._found.get(key)
 
   def add(self, key: str, measurement: Measurement) -> None:
-    self._file.write(json.dumps({'key': key, **measurement_to_json(measurement)}) + '\n')
-    self._file.flush()
-    os.fsync(self._file.fileno())
+    """Raises LmicError if the disk does not take it; what was there before is still there."""
+    try:
+      self._file.write(json.dumps({'key': key, **measurement_to_json(measurement)}) + '\n')
+      self._file.flush()
+      os.fsync(self._file.fileno())
+    except OSError as error:
+      raise LmicError(
+        f'{self._file.name}: cannot be written: {error.strerror}: free space and go on with --resume'
+      ) from error
     self._found[key] = measurement
 
   def close(self) -> None:
-    self._file.close()
+    with contextlib.suppress(OSError):  # What could not be written has been said.
+      self._file.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +152,7 @@ def _measured(task: Task, plan: Plan) -> Measurement:
       outcomes.append(task.compressor.chunked(pcm))
     sample_bytes = recording.chunk_sample_bytes
     return _measurement(task, num_bytes // sample_bytes, sample_bytes, len(task.chunks), _sum(outcomes))
-  except (AudioFormatError, BaselineError) as error:
+  except (AudioFormatError, BaselineError, FormatError) as error:
     _logger.warning('%s, %s: %s', recording.name, task.compressor.info.name, error)
     return _failure(task, str(error))
   except OSError as error:

@@ -1,9 +1,11 @@
 """evaluate_audio.py as a user runs it, on sounds whose answer is known, with tiny models."""
 
 import csv
+import errno
 import gzip
 import json
 import math
+import os
 import signal
 import stat
 import subprocess
@@ -18,7 +20,9 @@ import pytest
 from wav_builder import build_wav, pcm_bytes
 
 import evaluate_audio
+from language_modeling_is_compression import codec
 from language_modeling_is_compression.checkpoint import save_model
+from language_modeling_is_compression.errors import FormatError
 from language_modeling_is_compression.evaluation import pictures
 
 _FRAMES = 6000
@@ -268,6 +272,31 @@ class TestOneLineAndTheRestKept:
   def test_nothing_to_measure_with(self, run, tmp_path):
     exit_code, results, _, err = run('--model_path', tmp_path / 'no.npz', '--baselines', 'none')
     assert (exit_code, results) == (2, None) and err.splitlines()[-1].startswith('evaluate_audio.py: error: nothing')
+
+  def test_a_full_disk(self, run, monkeypatch):
+    def full(descriptor):
+      raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', full)
+    exit_code, results, _, err = run('--baselines', 'gzip')
+    assert (exit_code, results) == (1, None)
+    assert 'No space left on device: free space and go on with --resume' in err and err.count('\n') == 1
+
+  def test_a_journal_of_something_else(self, run, tmp_path):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out/measurements.jsonl').write_bytes(b'\xff\xfe\n\xff')
+    exit_code, _, _, err = run('--baselines', 'gzip', '--resume')
+    assert exit_code == 1 and 'line 1 is no measurement' in err and 'Traceback' not in err
+
+  def test_a_file_that_does_not_decode_is_one_failure(self, run, models, monkeypatch):
+    def broken(*_):
+      raise FormatError('every chunk is sound')
+
+    monkeypatch.setattr(codec, 'decompress', broken)
+    exit_code, results, _, _ = run('--model_path', models / 'eight.npz', '--baselines', 'gzip', '--protocol', 'whole')
+    assert exit_code == 1
+    errors = {(row['compressor'], row['error']) for row in results['measurements']}
+    assert errors == {('eight', 'every chunk is sound'), ('gzip -9', None)}
 
   def test_an_empty_folder(self, run, tmp_path):
     (tmp_path / 'empty').mkdir()
