@@ -1,0 +1,48 @@
+"""What the experts hand to the network: features of what has come, and, in training, how each centre would have coded.
+
+The network of a hybrid model reads one vector of features per sample, in the order in which samples are coded (frame by
+frame, channel by channel), and answers with a mixture of logistic distributions. Each component stands on one of a few
+centres, which are predictions of the experts, and is moved and scaled in units of the running error:
+
+    location = centre + offset * unit        scale = 2**log2_scale * unit
+
+Beside these there is one more component, the experts' own mixture, which needs no network.
+
+Shapes: M samples in coding order, F features, Q centres, K components.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NUM_FEATURES = 48
+FEATURE_BITS = 5  # Fractional bits of features, which are int8.
+
+# The final prediction, the longest cascade's, and two of least squares: the quick one's and the slow one's.
+NUM_CENTRES = 4
+# The centre of each component.
+COMPONENT_CENTRES = (0, 0, 0, 0, 0, 1, 2, 3)
+NUM_COMPONENTS = len(COMPONENT_CENTRES)
+
+# What the network says of a sample, one after the other: a logit of each component and of the experts' own mixture;
+# offsets of the components; base-2 logarithms of their scales.
+LOGITS = slice(0, NUM_COMPONENTS + 1)
+OFFSETS = slice(NUM_COMPONENTS + 1, 2 * NUM_COMPONENTS + 1)
+LOG2_SCALES = slice(2 * NUM_COMPONENTS + 1, 3 * NUM_COMPONENTS + 1)
+NUM_OUTPUTS = 3 * NUM_COMPONENTS + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+  """What is known of each sample before it comes, and what of it is needed to train.
+
+  features: int8 [M, F], FEATURE_BITS.
+  below: float32 [M, Q], from each centre up to the lower edge of the sample's cell, in units of the running error.
+  width: float32 [M], of the cell, in these units; positive.
+  experts_log2: float32 [M], base-2 logarithm of the mass that the experts' own mixture gives the sample; at most 0.
+  """
+
+  features: np.ndarray
+  below: np.ndarray
+  width: np.ndarray
+  experts_log2: np.ndarray
