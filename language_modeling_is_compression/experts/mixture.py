@@ -1,0 +1,91 @@
+"""Mixtures of logistic distributions: exact cumulative masses, and weights that follow what comes.
+
+Masses are integers: a component's cumulative mass at an edge is read from a table of the logistic function, 2**30 for
+all of it, between whose entries it runs straight. What is a float before that, the distance of the edge from the centre
+in scales, is rounded in one way everywhere, and cumulative masses never fall as the edge rises.
+
+Shapes: J components, of each of two centres every scale: four running errors times four multiples.
+"""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from language_modeling_is_compression.compilation import compiled
+
+TABLE_BITS = 30
+WHOLE = 1 << TABLE_BITS
+STEPS_PER_SCALE = 32  # Entries of the table for a distance of one scale.
+_REACH = 20  # Scales from the centre to both ends of the table; beyond them is nothing.
+_FRACTION_BITS = 28  # So fine that the narrowest cells, of 24-bit samples in loud noise, are many of them wide.
+_LAST = 2 * _REACH * STEPS_PER_SCALE
+
+NUM_TRACKED = 2  # Centres with running errors: the final prediction and the longest cascade's.
+RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 1024)  # Of running errors.
+MULTIPLES = (0.25, 0.4375, 0.75, 1.1875)  # Of running errors, as scales.
+NUM_RATES = len(RATES)
+NUM_MULTIPLES = len(MULTIPLES)
+NUM_SHAPES = NUM_TRACKED * NUM_RATES * NUM_MULTIPLES
+SMALLEST_SCALE = 1 / 64
+_SHARED = 0.002  # Of the weights, at every sample: so fast may the best component change.
+_LEAST_MASS = 1e-9
+
+
+def logistic_table() -> np.ndarray:
+  """floor(2**30 / (1 + exp(-z))) at z = i / 32 - 20, from z = 0 on, and below it 2**30 less that of -z; int32.
+
+  The first entry is 0 and the last 2**30.
+
+  From integers alone, since no two libraries need agree on the last bit of an exponential.
+  """
+  precision = 128
+  series = (Fraction((-1) ** n, STEPS_PER_SCALE**n * math.factorial(n)) for n in range(32))
+  step = math.floor(sum(series) * (1 << precision))  # exp(-1 / 32)
+  upper, power = [], 1 << precision
+  for _ in range(_LAST // 2 + 1):
+    upper.append((1 << (precision + TABLE_BITS)) // ((1 << precision) + power))
+    power = power * step >> precision
+  lower = [WHOLE - value for value in upper[:0:-1]]
+  table = lower + upper
+  table[0], table[-1] = 0, WHOLE
+  return np.array(table, np.int32)
+
+
+@compiled
+def cumulative(distance, table):
+  """The logistic function of a distance in scales, times STEPS_PER_SCALE: of WHOLE."""
+  shifted = distance + (_REACH * STEPS_PER_SCALE)
+  if not shifted > 0.0:
+    return np.int64(0)
+  if shifted >= _LAST:
+    return np.int64(WHOLE)
+  place = np.int64(shifted * (1 << _FRACTION_BITS))
+  index = place >> _FRACTION_BITS
+  low = np.int64(table[index])
+  return low + (((np.int64(table[index + 1]) - low) * (place & ((1 << _FRACTION_BITS) - 1))) >> _FRACTION_BITS)
+
+
+@compiled
+def shape_masses(below, above, centres, inverse_scales, table, masses):
+  """Masses [J] of the cell between two edges, as float64 that hold integers; inverse_scales: [J], times steps."""
+  per_centre = NUM_RATES * NUM_MULTIPLES
+  for j in range(NUM_SHAPES):
+    centre = centres[j // per_centre]
+    inverse = inverse_scales[j]
+    masses[j] = np.float64(
+      cumulative((above - centre) * inverse, table) - cumulative((below - centre) * inverse, table)
+    )
+
+
+@compiled
+def follow(masses, weights):
+  """Bayes' rule for weights [J], and a share for all of them; returns the mixture's mass before it, of 1."""
+  total = 0.0
+  for j in range(NUM_SHAPES):
+    masses[j] = masses[j] * (1.0 / WHOLE) + _LEAST_MASS
+    total += weights[j] * masses[j]
+  factor = (1.0 - _SHARED) / total
+  for j in range(NUM_SHAPES):
+    weights[j] = weights[j] * masses[j] * factor + _SHARED / NUM_SHAPES
+  return total

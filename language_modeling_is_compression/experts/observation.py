@@ -1,0 +1,60 @@
+"""The experts alone, along a segment that is known: what a network is trained on."""
+
+import numpy as np
+
+from language_modeling_is_compression.compilation import compiled
+from language_modeling_is_compression.experts.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
+from language_modeling_is_compression.experts.features import describe
+from language_modeling_is_compression.experts.prediction import expect, learn
+from language_modeling_is_compression.experts.state import EFFORTS, new_experts
+from language_modeling_is_compression.experts.values import bytes_in_use, channel_values, edges, lower_edge, to_indices
+
+EXPERTS_VERSION = 1  # Of what the experts compute: features of another version are of no use.
+
+_FARTHEST = 1e9  # Units; what is farther is infinitely far.
+
+
+def observe(samples: np.ndarray, *, sample_bytes: int, sample_rate_hz: int, effort: int) -> Evidence:
+  """What the experts know of each sample of a segment before it comes.
+
+  samples: int32 [N, C], signed, N > 0. effort: an index of EFFORTS.
+  """
+  channels = [channel_values(samples[:, channel]) for channel in range(samples.shape[1])]
+  cells = edges(channels)
+  experts = new_experts(EFFORTS[effort], cells.limits, bytes_in_use(sample_bytes, channels), sample_rate_hz)
+  num_samples = samples.size
+  evidence = Evidence(
+    features=np.zeros((num_samples, NUM_FEATURES), np.int8),
+    below=np.zeros((num_samples, NUM_CENTRES), np.float32),
+    width=np.zeros(num_samples, np.float32),
+    experts_log2=np.zeros(num_samples, np.float32),
+  )
+  _observe(
+    experts,
+    cells,
+    to_indices(samples, channels),
+    evidence.features,
+    evidence.below,
+    evidence.width,
+    evidence.experts_log2,
+  )
+  return evidence
+
+
+@compiled
+def _observe(experts, cells, indices, features, below, width, experts_log2):
+  num_frames, num_channels = indices.shape
+  place = 0
+  for t in range(num_frames):
+    for channel in range(num_channels):
+      expect(experts, channel, t)
+      describe(experts, cells, channel, t)
+      index = indices[t, channel]
+      low, high = lower_edge(cells, channel, index), lower_edge(cells, channel, index + 1)
+      unit = experts.unit[channel]
+      features[place] = experts.features
+      for centre in range(NUM_CENTRES):
+        below[place, centre] = max((low - experts.centres[channel, centre]) / unit, -_FARTHEST)
+      width[place] = min((high - low) / unit, 2 * _FARTHEST)
+      experts_log2[place] = np.log2(min(learn(experts, channel, t, np.float64(index), low, high), 1.0))
+      place += 1

@@ -1,0 +1,179 @@
+"""One sample's way through the experts: what they expect of it, and what they learn when it has come."""
+
+import numpy as np
+
+from language_modeling_is_compression.compilation import compiled, inlined
+from language_modeling_is_compression.experts import least_squares, mixture, nlms
+from language_modeling_is_compression.experts.state import (
+  HISTORY_SLOTS,
+  LAST_OF_LONG,
+  LONG_STAGES,
+  NUM_ERRORS,
+  NUM_LEAST_SQUARES,
+  NUM_PREDICTIONS,
+  NUM_STAGES,
+  QUICK,
+  SHORT_STAGES,
+  SLOW,
+)
+
+_RIDGE = 0.05
+_BLEND_RIDGE = 1e-3
+_BLEND_FORGETTING = 0.9995
+_BLEND_EVERY = 8
+_EQUAL_RATE = 1 / 32
+_PER_CENTRE = mixture.NUM_RATES * mixture.NUM_MULTIPLES
+
+
+@inlined
+def expect(experts, channel, t):
+  """Predictions, centres and scales of the sample of a channel in frame t, where channels before it have come."""
+  low, high = experts.limits[channel, 0], experts.limits[channel, 1]
+  predictions = experts.predictions[channel]
+  _gather(experts, channel)
+  for k in range(NUM_LEAST_SQUARES):
+    inputs = experts.inputs[channel, k]
+    value = least_squares.dot(experts.coefficients[channel, k], inputs, experts.own[k] + experts.other[k])
+    predictions[k] = min(max(value, low), high)
+  at = experts.residual_position[channel]
+  for stage in range(NUM_STAGES):
+    taps = experts.taps[stage]
+    experts.stage_predictions[channel, stage] = nlms.predict(
+      experts.weights[channel, stage, :taps], experts.residuals[channel, stage, at : at + taps], experts.sums
+    )
+  # Predictions of the short cascade come first, so that the last one of all is the long one's.
+  total = predictions[QUICK]
+  for stage in range(SHORT_STAGES):
+    total += experts.stage_predictions[channel, LONG_STAGES + stage]
+    predictions[NUM_LEAST_SQUARES + stage] = min(max(total, low), high)
+  total = predictions[SLOW]
+  for stage in range(LONG_STAGES):
+    total += experts.stage_predictions[channel, stage]
+    predictions[NUM_LEAST_SQUARES + SHORT_STAGES + stage] = min(max(total, low), high)
+
+  base = predictions[LAST_OF_LONG]
+  blended = base
+  for k in range(NUM_PREDICTIONS - 1):
+    experts.blend_inputs[channel, k] = predictions[k] - base
+    blended += experts.blend[channel, k] * experts.blend_inputs[channel, k]
+  centres = experts.centres[channel]
+  centres[0] = min(max(blended, low), high)
+  centres[1] = base
+  centres[2] = predictions[QUICK]
+  centres[3] = predictions[SLOW]
+  for j in range(mixture.NUM_SHAPES):
+    scale = experts.running[channel, j // mixture.NUM_MULTIPLES] * mixture.MULTIPLES[j % mixture.NUM_MULTIPLES]
+    experts.inverse_scales[channel, j] = mixture.STEPS_PER_SCALE / max(scale, mixture.SMALLEST_SCALE)
+  experts.unit[channel] = max(0.75 * experts.running[channel, 1], mixture.SMALLEST_SCALE)
+
+
+@inlined
+def learn(experts, channel, t, sample, below, above):
+  """Takes a sample in, whose cell lies between two edges; returns the mass that the experts' mixture gave it, of 1."""
+  predictions, centres = experts.predictions[channel], experts.centres[channel]
+  masses, weights = experts.masses, experts.shape_weights[channel]
+  mixture.shape_masses(below, above, centres, experts.inverse_scales[channel], experts.table, masses)
+  mass = mixture.follow(masses, weights)
+  running = experts.running[channel]
+  for j in range(mixture.NUM_TRACKED * mixture.NUM_RATES):
+    error = abs(sample - centres[j // mixture.NUM_RATES])
+    running[j] += (error - running[j]) * mixture.RATES[j % mixture.NUM_RATES]
+
+  for k in range(NUM_LEAST_SQUARES):
+    size = experts.own[k] + experts.other[k]
+    weighting = experts.weighting_error[channel, k]
+    root = np.sqrt(weighting + 2.0)
+    covariance = experts.covariances[channel, k, :size, :size]
+    moments = experts.moments[channel, k, :size]
+    least_squares.accumulate(
+      covariance, moments, experts.inputs[channel, k], sample, 1.0 / (root * np.sqrt(root)), experts.forgetting[k]
+    )
+    experts.weighting_error[channel, k] = 0.5 * (weighting + abs(sample - predictions[k]))
+    if (t + k) % experts.solve_every == 0:
+      least_squares.solve(covariance, moments, _RIDGE, 0.0, experts.work, experts.coefficients[channel, k])
+
+  at = experts.residual_position[channel]
+  left = np.float64(0)
+  for stage in range(NUM_STAGES):
+    if stage == 0:
+      left = sample - predictions[SLOW]
+    elif stage == LONG_STAGES:
+      left = sample - predictions[QUICK]
+    taps = experts.taps[stage]
+    error = left - experts.stage_predictions[channel, stage]
+    nlms.adapt(
+      experts.weights[channel, stage, :taps],
+      experts.residuals[channel, stage, at : at + taps],
+      experts.recency[stage],
+      experts.steps[stage],
+      error,
+      experts.sums,
+    )
+    experts.residuals[channel, stage, at - 1] = left
+    left = error
+  experts.residual_position[channel] = _moved(experts.residuals[channel], at - 1)
+
+  error = sample - centres[0]
+  # Errors weigh less where they are large, by how large they have been of late.
+  weight = 1.0 / (experts.blend_error[channel] + 1.0)
+  experts.blend_error[channel] += (abs(error) - experts.blend_error[channel]) * 0.1
+  least_squares.accumulate(
+    experts.blend_covariance[channel],
+    experts.blend_moments[channel],
+    experts.blend_inputs[channel],
+    sample - predictions[LAST_OF_LONG],
+    weight,
+    _BLEND_FORGETTING,
+  )
+  if t % _BLEND_EVERY == _BLEND_EVERY - 1:
+    least_squares.solve(
+      experts.blend_covariance[channel],
+      experts.blend_moments[channel],
+      _BLEND_RIDGE,
+      _BLEND_RIDGE,
+      experts.small_work,
+      experts.blend[channel],
+    )
+
+  errors = experts.errors[channel]
+  for k in range(NUM_ERRORS - 1, 0, -1):
+    errors[k] = errors[k - 1]
+  errors[0] = error
+  at = experts.sample_position[channel]
+  equal = 1.0 if sample == experts.samples[channel, at] else 0.0
+  experts.equal_rate[channel] += (equal - experts.equal_rate[channel]) * _EQUAL_RATE
+  experts.samples[channel, at - 1] = sample
+  experts.sample_position[channel] = _moved(experts.samples[channel : channel + 1], at - 1)
+  return mass
+
+
+@inlined
+def _gather(experts, channel):
+  """Inputs of least squares: the last samples of the channel and of its neighbour.
+
+  That is the channel before it, whose current sample has come already; the first channel's is the second.
+  """
+  at = experts.sample_position[channel]
+  for k in range(NUM_LEAST_SQUARES):
+    inputs = experts.inputs[channel, k]
+    own, other = experts.own[k], experts.other[k]
+    for i in range(own):
+      inputs[i] = experts.samples[channel, at + i]
+    if other > 0:
+      neighbour = channel - 1 if channel > 0 else 1
+      beside = experts.sample_position[neighbour]
+      for i in range(other):
+        inputs[own + i] = experts.samples[neighbour, beside + i]
+
+
+@compiled
+def _moved(histories, at):
+  """The position after a history [rows, H] took its newest sample in at `at`; near its beginning it is moved back."""
+  if at > 0:
+    return at
+  rows, slots = histories.shape
+  kept = slots - HISTORY_SLOTS
+  for row in range(rows):
+    for i in range(kept - 1, -1, -1):
+      histories[row, HISTORY_SLOTS + i] = histories[row, i]
+  return at + HISTORY_SLOTS
