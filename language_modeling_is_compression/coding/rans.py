@@ -75,24 +75,36 @@ def _encode(intervals, words):
 def decode_symbols(states, words, following, ends, cdfs, symbols):
   """`Decoder.decode` on its arrays."""
   for lane in range(len(symbols)):
-    state = states[lane]
-    slot = state & np.uint64((1 << PRECISION_BITS) - 1)
+    here = slot(states, lane)
     low, high = 0, cdfs.shape[1] - 1
     while high - low > 1:
       middle = (low + high) >> 1
-      if np.uint64(cdfs[lane, middle]) <= slot:
+      if np.int64(cdfs[lane, middle]) <= here:
         low = middle
       else:
         high = middle
-    start = np.uint64(cdfs[lane, low])
-    size = np.uint64(cdfs[lane, low + 1]) - start
-    state = size * (state >> np.uint64(PRECISION_BITS)) + slot - start
-    if state < np.uint64(_FIRST_STATE):
-      # Past the end of a damaged lane come zeros, and `sound` says so.
-      word = np.uint64(0)
-      if following[lane] < ends[lane]:
-        word = np.uint64(words[following[lane]])
-      following[lane] += 1
-      state = (state << np.uint64(32)) | word
-    states[lane] = state
+    start = np.int64(cdfs[lane, low])
+    pop(states, words, following, ends, lane, start, np.int64(cdfs[lane, low + 1]) - start)
     symbols[lane] = low
+
+
+@compiled
+def slot(states, lane):
+  """Where the next symbol's interval is: a number in it, of 1 << PRECISION_BITS."""
+  return np.int64(states[lane] & np.uint64((1 << PRECISION_BITS) - 1))
+
+
+@compiled
+def pop(states, words, following, ends, lane, start, size):
+  """Takes the symbol out whose interval holds the slot."""
+  state = states[lane]
+  inside = (state & np.uint64((1 << PRECISION_BITS) - 1)) - np.uint64(start)
+  state = np.uint64(size) * (state >> np.uint64(PRECISION_BITS)) + inside
+  if state < np.uint64(_FIRST_STATE):
+    # Past the end of a damaged lane come zeros, and `sound` says so.
+    word = np.uint64(0)
+    if following[lane] < ends[lane]:
+      word = np.uint64(words[following[lane]])
+    following[lane] += 1
+    state = (state << np.uint64(32)) | word
+  states[lane] = state

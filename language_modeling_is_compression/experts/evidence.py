@@ -24,6 +24,10 @@ NUM_CENTRES = 4
 COMPONENT_CENTRES = (0, 0, 0, 0, 0, 1, 2, 3)
 NUM_COMPONENTS = len(COMPONENT_CENTRES)
 
+# Offsets and logarithms of scales are limited to these magnitudes.
+MAX_OFFSET = 32
+MAX_LOG2_SCALE = 12
+
 # What the network says of a sample, one after the other: a logit of each component and of the experts' own mixture;
 # offsets of the components; base-2 logarithms of their scales.
 LOGITS = slice(0, NUM_COMPONENTS + 1)

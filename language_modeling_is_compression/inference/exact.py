@@ -103,7 +103,7 @@ class ExactNetwork:
   @property
   def query_limit(self) -> int:
     """The largest magnitude of a query or key: the products of a head's then fit 31 bits."""
-    return _query_limit(self.embedding_dim // self.num_heads)
+    return query_limit_of(self.embedding_dim // self.num_heads)
 
   @property
   def first_token(self) -> int:
@@ -112,37 +112,48 @@ class ExactNetwork:
 
   def identity(self) -> bytes:
     """SHA-256 of everything that the cdfs depend on: 32 bytes."""
-    digest = hashlib.sha256(_IDENTITY_VERSION)
-    for name, value in _fields(self, ''):
-      if isinstance(value, np.ndarray):
-        little = value.astype(value.dtype.newbyteorder('<'))
-        digest.update(f'{name} {value.dtype.name} {list(value.shape)}\n'.encode())
-        digest.update(little.tobytes())
-      else:
-        digest.update(f'{name} {value}\n'.encode())
-    return digest.digest()
+    return digest_of(self, _IDENTITY_VERSION)
+
+
+def digest_of(network: object, version: bytes) -> bytes:
+  """SHA-256 of a version and of names, types, shapes and values of all leaves of a dataclass."""
+  digest = hashlib.sha256(version)
+  for name, value in _fields(network, ''):
+    if isinstance(value, np.ndarray):
+      little = value.astype(value.dtype.newbyteorder('<'))
+      digest.update(f'{name} {value.dtype.name} {list(value.shape)}\n'.encode())
+      digest.update(little.tobytes())
+    else:
+      digest.update(f'{name} {value}\n'.encode())
+  return digest.digest()
 
 
 def exact_network(model: Model) -> ExactNetwork:
   """The integers that a model stands for. Raises CheckpointError if it is too large for exact sums."""
+  require_exact_size(model)
+  config = model.model_config
+  top = acting_floats(model, TOP)
+  layers = tuple(
+    exact_layer(acting_floats(model, layer_name(index)), config.num_heads) for index in range(config.num_layers)
+  )
+  output, bits = bounded_weights(top['output_norm'][:, None] * top['output_weights'] * _LOG2_E)
+  return ExactNetwork(
+    num_heads=config.num_heads,
+    embedding=rounded(top['embedding'], STREAM_BITS, MAX_STREAM),
+    layers=layers,
+    output=Matrix(weights=output, shift=shift_of(NORM_BITS + bits - LOG_BITS)),
+    output_bias=rounded(top['output_bias'] * _LOG2_E, LOG_BITS, MAX_LOG),
+  )
+
+
+def require_exact_size(model: Model) -> None:
+  """Raises CheckpointError if sums over a model's widths may not be exact."""
   config = model.model_config
   if config.embedding_dim > MAX_EMBEDDING_DIM or config.attention_window > MAX_ATTENTION_WINDOW:
     raise CheckpointError(
       f'the model has embedding_dim {config.embedding_dim} and attention_window {config.attention_window}: '
       f'exact sums need at most {MAX_EMBEDDING_DIM} and {MAX_ATTENTION_WINDOW}; train a smaller one'
     )
-  top = _floats(model, TOP)
-  layers = tuple(
-    _exact_layer(_floats(model, layer_name(index)), config.num_heads) for index in range(config.num_layers)
-  )
-  output, bits = _matrix(top['output_norm'][:, None] * top['output_weights'] * _LOG2_E)
-  return ExactNetwork(
-    num_heads=config.num_heads,
-    embedding=_rounded(top['embedding'], STREAM_BITS, MAX_STREAM),
-    layers=layers,
-    output=Matrix(weights=output, shift=_shift(NORM_BITS + bits - LOG_BITS)),
-    output_bias=_rounded(top['output_bias'] * _LOG2_E, LOG_BITS, MAX_LOG),
-  )
 
 
 def exp2_table() -> np.ndarray:
@@ -162,43 +173,43 @@ def exp2_table() -> np.ndarray:
   return np.array(powers, np.int32)
 
 
-def _exact_layer(floats: dict[str, np.ndarray], num_heads: int) -> ExactLayer:
+def exact_layer(floats: dict[str, np.ndarray], num_heads: int) -> ExactLayer:
   width = floats['queries'].shape[0]
   head_dim = width // num_heads
-  limit = _query_limit(head_dim)
+  limit = query_limit_of(head_dim)
   attention_gain, feed_forward_gain = floats['attention_norm'][:, None], floats['feed_forward_norm'][:, None]
   per_score = _LOG2_E / math.sqrt(head_dim)
   queries, query_bits = _bounded_matrix(attention_gain * floats['queries'] * per_score, limit)
   keys, key_bits = _bounded_matrix(attention_gain * floats['keys'], limit)
   values, value_bits = _bounded_matrix(attention_gain * floats['values'], MAX_INT16)
   wide, wide_bits = _bounded_matrix(feed_forward_gain * floats['feed_forward_in'], MAX_INT16)
-  attention_output, attention_bits = _matrix(floats['attention_output'])
-  feed_forward_out, feed_forward_bits = _matrix(floats['feed_forward_out'])
+  attention_output, attention_bits = bounded_weights(floats['attention_output'])
+  feed_forward_out, feed_forward_bits = bounded_weights(floats['feed_forward_out'])
   return ExactLayer(
     queries=queries,
     keys=keys,
     values=values,
-    attention_output=Matrix(weights=attention_output, shift=_shift(value_bits + attention_bits - STREAM_BITS)),
+    attention_output=Matrix(weights=attention_output, shift=shift_of(value_bits + attention_bits - STREAM_BITS)),
     feed_forward_in=wide,
     # The square of 15 bits is cut to 15 bits again.
     feed_forward_out=Matrix(
-      weights=feed_forward_out, shift=_shift(2 * wide_bits - EXP_BITS + feed_forward_bits - STREAM_BITS)
+      weights=feed_forward_out, shift=shift_of(2 * wide_bits - EXP_BITS + feed_forward_bits - STREAM_BITS)
     ),
-    lag_bias=_rounded(floats['lag_bias'] * _LOG2_E, LOG_BITS, MAX_LOG),
-    score_shift=_shift(query_bits + key_bits - LOG_BITS),
+    lag_bias=rounded(floats['lag_bias'] * _LOG2_E, LOG_BITS, MAX_LOG),
+    score_shift=shift_of(query_bits + key_bits - LOG_BITS),
   )
 
 
-def _shift(bits: int) -> int:
+def shift_of(bits: int) -> int:
   """A shift of a sum below 2**31 that fits 64 bits; beyond these ends all of them give 0, or the limit that follows."""
   return min(max(bits, -31), 62)
 
 
-def _query_limit(head_dim: int) -> int:
+def query_limit_of(head_dim: int) -> int:
   return min(math.isqrt(((1 << 31) - 1) // head_dim), MAX_INT16)
 
 
-def _matrix(floats: np.ndarray) -> tuple[np.ndarray, int]:
+def bounded_weights(floats: np.ndarray) -> tuple[np.ndarray, int]:
   """int16 weights of a matrix [K, N] and their fractional bits: as many as the bound on a column's sum allows."""
   for bits in _WEIGHT_BITS:
     scaled = np.rint(floats * 2.0**bits)
@@ -212,18 +223,18 @@ def _bounded_matrix(floats: np.ndarray, limit: int) -> tuple[Matrix, int]:
 
   By the Cauchy-Schwarz inequality an output is at most its column's norm times the input's, which is the root of E.
   """
-  weights, bits = _matrix(floats)
+  weights, bits = bounded_weights(floats)
   column = int(np.square(weights.astype(np.int64)).sum(axis=0).max())
   largest = (math.isqrt(column) + 1) * (math.isqrt(weights.shape[0] << (2 * NORM_BITS)) + 1)
   shift = max(0, (largest // limit).bit_length())
   return Matrix(weights=weights, shift=shift), NORM_BITS + bits - shift
 
 
-def _rounded(floats: np.ndarray, bits: int, limit: int) -> np.ndarray:
+def rounded(floats: np.ndarray, bits: int, limit: int) -> np.ndarray:
   return np.clip(np.rint(floats * 2.0**bits), -limit, limit).astype(np.int32)
 
 
-def _floats(model: Model, module: str) -> dict[str, np.ndarray]:
+def acting_floats(model: Model, module: str) -> dict[str, np.ndarray]:
   """A module's parameters as they act, in float64: a product with a power of two, so without rounding."""
   return {name: PARAMETER_SCALE * np.asarray(array, np.float64) for name, array in model.params[module].items()}
 

@@ -1,0 +1,192 @@
+"""From the network's answer and the experts' own mixture to one distribution of a sample, in integers.
+
+The network's mixture and the experts' are mixed by how they have done on this segment, so that sound unlike any that
+the network was trained on costs hardly more than with the experts alone. What the whole has been wrong about, in
+quantiles, bends it once more. The result is a rising function of the sample's index, from which the cdfs of its bytes
+are read.
+
+Shapes: C channels, K components of the network, J of the experts, O outputs.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from language_modeling_is_compression.compilation import compiled, inlined
+from language_modeling_is_compression.experts import mixture
+from language_modeling_is_compression.experts.evidence import (
+  COMPONENT_CENTRES,
+  LOG2_SCALES,
+  MAX_LOG2_SCALE,
+  MAX_OFFSET,
+  NUM_COMPONENTS,
+  OFFSETS,
+)
+from language_modeling_is_compression.experts.values import lower_edge
+from language_modeling_is_compression.inference.exact import EXP_BITS, LOG_BITS
+from language_modeling_is_compression.inference.layers import power
+
+_WEIGHT_BITS = 15  # Of the components' weights, which add up to 1 << _WEIGHT_BITS.
+WHOLE_BITS = mixture.TABLE_BITS + _WEIGHT_BITS
+_WHOLE = 1 << WHOLE_BITS
+_QUANTILES_LOG = 6
+_NUM_QUANTILES = 1 << _QUANTILES_LOG
+_QUANTILE_BITS = 22
+_QUANTILE_RATE = 1 / 2048
+_QUANTILE_SHIFT = WHOLE_BITS - _QUANTILES_LOG
+_QUANTILE_FLOOR = 16  # Of 1 << _QUANTILE_BITS, for every quantile.
+_TRUST_SHARED = 1 / 1024  # How fast the network may be trusted again, or not.
+_FLOOR_BITS = 31  # All indices' floors together, so that none is impossible: 2**-14 of the whole.
+_LONGEST = NUM_COMPONENTS + mixture.NUM_SHAPES
+_CENTRES = np.array(COMPONENT_CENTRES, np.int64)
+_FIRST_OFFSET, _FIRST_SCALE = OFFSETS.start, LOG2_SCALES.start
+_LARGEST_OFFSET = MAX_OFFSET << LOG_BITS
+_LARGEST_LOG2_SCALE = MAX_LOG2_SCALE << LOG_BITS
+
+
+class Blend(NamedTuple):
+  """What is remembered for each channel, and the mixture of the sample at hand.
+
+  trust: float64 [C], in the network. quantiles: float64 [C, 65], from 0 to 1, what share of samples was below each.
+  centres, inverse_scales: float64 [K + J], weights: int64 [K + J], of count[0] components; shares: int64 [K + 1], the
+  network's weights for its components and the experts' mixture.
+  """
+
+  trust: np.ndarray
+  quantiles: np.ndarray
+  count: np.ndarray
+  centres: np.ndarray
+  inverse_scales: np.ndarray
+  weights: np.ndarray
+  shares: np.ndarray
+
+
+def new_blend(num_channels: int) -> Blend:
+  return Blend(
+    trust=np.full(num_channels, 0.5),
+    quantiles=np.tile(np.arange(_NUM_QUANTILES + 1) / _NUM_QUANTILES, (num_channels, 1)),
+    count=np.zeros(1, np.int64),
+    centres=np.zeros(_LONGEST),
+    inverse_scales=np.zeros(_LONGEST),
+    weights=np.zeros(_LONGEST, np.int64),
+    shares=np.zeros(NUM_COMPONENTS + 1, np.int64),
+  )
+
+
+@inlined
+def compose(blend, experts, exp2, channel, outputs):
+  """The mixture of the sample that the experts expect and the network's outputs, int32 [O], are about."""
+  shares = blend.shares
+  largest = outputs[0]
+  for k in range(1, NUM_COMPONENTS + 1):
+    largest = max(largest, outputs[k])
+  total = np.int64(0)
+  for k in range(NUM_COMPONENTS + 1):
+    shares[k] = power(np.int32(largest - outputs[k]), exp2)
+    total += shares[k]
+  trusted = min(max(np.int64(blend.trust[channel] * (1 << _WEIGHT_BITS)), 1), (1 << _WEIGHT_BITS) - 1)
+  left = np.int64(1 << _WEIGHT_BITS)
+  unit, count = experts.unit[channel], 0
+  for k in range(NUM_COMPONENTS):
+    weight = shares[k] * trusted // total
+    left -= weight
+    offset = min(max(outputs[_FIRST_OFFSET + k], -_LARGEST_OFFSET), _LARGEST_OFFSET)
+    log2_scale = min(max(outputs[_FIRST_SCALE + k], -_LARGEST_LOG2_SCALE), _LARGEST_LOG2_SCALE)
+    blend.centres[k] = experts.centres[channel, _CENTRES[k]] + unit * (offset / (1 << LOG_BITS))
+    blend.inverse_scales[k] = mixture.STEPS_PER_SCALE / (unit * _exp2(log2_scale, exp2))
+    blend.weights[k] = weight
+  count = NUM_COMPONENTS
+  # The experts' own: what is too light is left to the heaviest.
+  weights = experts.shape_weights[channel]
+  for_experts, heaviest, heaviest_place = left, 0.0, -1
+  for j in range(mixture.NUM_SHAPES):
+    weight = np.int64(weights[j] * for_experts)
+    if weights[j] > heaviest:
+      heaviest, heaviest_place = weights[j], count
+    elif weight == 0:
+      continue
+    left -= weight
+    blend.centres[count] = experts.centres[channel, j // (mixture.NUM_RATES * mixture.NUM_MULTIPLES)]
+    blend.inverse_scales[count] = experts.inverse_scales[channel, j]
+    blend.weights[count] = weight
+    count += 1
+  blend.weights[heaviest_place] += left
+  blend.count[0] = count
+
+
+@inlined
+def cumulative_mass(blend, cells, table, channel, index):
+  """Mass of all indices below one, of 1 << WHOLE_BITS and the floors; it rises with the index."""
+  least, largest = np.int64(cells.limits[channel, 0]), np.int64(cells.limits[channel, 1])
+  num_indices = largest - least + 1
+  floors = min(max(index - least, np.int64(0)), num_indices) * _floor(num_indices)
+  edge = lower_edge(cells, channel, index)
+  mass = np.int64(0)
+  for k in range(blend.count[0]):
+    mass += blend.weights[k] * mixture.cumulative((edge - blend.centres[k]) * blend.inverse_scales[k], table)
+  return _bent(blend.quantiles[channel], mass) + floors
+
+
+@inlined
+def review(blend, experts, table, channel, below, above, experts_mass):
+  """Learns from a sample that came, whose cell lies between two edges and had a mass, of 1, for the experts alone."""
+  shares = blend.shares
+  total, mass = np.int64(0), 0.0
+  for k in range(NUM_COMPONENTS):
+    total += shares[k]
+    mass += np.float64(shares[k]) * np.float64(
+      mixture.cumulative((above - blend.centres[k]) * blend.inverse_scales[k], table)
+      - mixture.cumulative((below - blend.centres[k]) * blend.inverse_scales[k], table)
+    )
+  total += shares[NUM_COMPONENTS]
+  network_mass = (mass * (1.0 / mixture.WHOLE) + np.float64(shares[NUM_COMPONENTS]) * experts_mass) / np.float64(total)
+  trusted = blend.trust[channel] * network_mass
+  trust = trusted / (trusted + (1.0 - blend.trust[channel]) * experts_mass)
+  blend.trust[channel] = trust * (1.0 - 2.0 * _TRUST_SHARED) + _TRUST_SHARED
+
+  low, high = np.int64(0), np.int64(0)
+  for k in range(blend.count[0]):
+    centre, inverse = blend.centres[k], blend.inverse_scales[k]
+    low += blend.weights[k] * mixture.cumulative((below - centre) * inverse, table)
+    high += blend.weights[k] * mixture.cumulative((above - centre) * inverse, table)
+  quantiles = blend.quantiles[channel]
+  start, slope = np.float64(low), 1.0 / np.float64(max(high - low, np.int64(1)))
+  for q in range(1, _NUM_QUANTILES):
+    share = (np.float64(np.int64(q) << _QUANTILE_SHIFT) - start) * slope
+    quantiles[q] += (min(max(share, 0.0), 1.0) - quantiles[q]) * _QUANTILE_RATE
+
+
+@compiled
+def _bent(quantiles, mass):
+  """A mass, of 1 << WHOLE_BITS, as the quantiles seen so far say it should have been; it rises with the mass."""
+  if mass >= _WHOLE:
+    return np.int64(_WHOLE)
+  q = mass >> _QUANTILE_SHIFT
+  free = (1 << _QUANTILE_BITS) - _NUM_QUANTILES * _QUANTILE_FLOOR
+  low = np.int64(quantiles[q] * free) + q * _QUANTILE_FLOOR
+  high = np.int64(quantiles[q + 1] * free) + (q + 1) * _QUANTILE_FLOOR
+  within = mass & ((np.int64(1) << _QUANTILE_SHIFT) - 1)
+  return (low << (WHOLE_BITS - _QUANTILE_BITS)) + (((high - low) * within) >> (_QUANTILE_BITS - _QUANTILES_LOG))
+
+
+@compiled
+def whole_mass(num_indices):
+  """The `cumulative_mass` of all indices."""
+  return np.int64(_WHOLE) + num_indices * _floor(num_indices)
+
+
+@compiled
+def _floor(num_indices):
+  """The mass that every index has at least."""
+  return max(np.int64(1), (np.int64(1) << _FLOOR_BITS) // num_indices)
+
+
+@compiled
+def _exp2(log2_scale, exp2):
+  """2**(log2_scale / 2**LOG_BITS), as a float64 without rounding."""
+  fraction = np.int64(exp2[-log2_scale & ((1 << LOG_BITS) - 1)])
+  whole = (log2_scale + ((1 << LOG_BITS) - 1)) >> LOG_BITS
+  scale = np.float64(fraction) * (1.0 / (1 << EXP_BITS))
+  if whole >= 0:
+    return scale * np.float64(np.int64(1) << whole)
+  return scale / np.float64(np.int64(1) << -whole)

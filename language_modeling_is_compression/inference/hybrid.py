@@ -1,0 +1,347 @@
+"""Segments of sound to bytes and back by a hybrid model: experts, network, blend and coder, one sample after the other.
+
+A segment's channels are coded together, a frame at a time, in groups of at most GROUP_CHANNELS: each group is a code of
+its own. docs/FORMAT.md has every byte.
+
+Shapes: N frames, C channels of a group, P bytes of a channel's index.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from language_modeling_is_compression.coding import rans
+from language_modeling_is_compression.coding.numbers import NumberReader, write_number
+from language_modeling_is_compression.coding.rans import PRECISION_BITS
+from language_modeling_is_compression.compilation import compiled, inlined
+from language_modeling_is_compression.experts import values
+from language_modeling_is_compression.experts.features import describe
+from language_modeling_is_compression.experts.prediction import expect, learn
+from language_modeling_is_compression.experts.state import EFFORTS, new_experts
+from language_modeling_is_compression.experts.values import ChannelValues, lower_edge
+from language_modeling_is_compression.inference import layers
+from language_modeling_is_compression.inference.blend import (
+  compose,
+  cumulative_mass,
+  new_blend,
+  review,
+  whole_mass,
+)
+from language_modeling_is_compression.inference.exact import MAX_LOG
+from language_modeling_is_compression.inference.exact_hybrid import ExactHybridNetwork
+from language_modeling_is_compression.inference.predictor import SegmentShape
+
+GROUP_CHANNELS = 8
+_FRAMES_PER_LOOK = 4096  # Between two looks whether somebody wants the work to stop.
+_ENCODE, _DECODE = range(2)
+_MASS_BITS = 38  # Of a byte's cell, so that its product with PRECISION_BITS fits 63 bits.
+_FREE = (1 << PRECISION_BITS) - 256  # What is shared out by mass, beside 1 for every byte.
+_NO_CODE = (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+class _Network(NamedTuple):
+  """An `ExactHybridNetwork` as arrays."""
+
+  input: np.ndarray  # int16 [F, E]
+  input_scale: np.ndarray
+  input_bias: np.ndarray  # int32 [E]
+  layers: layers.Layers
+  output: np.ndarray  # int16 [E, O]
+  output_scale: np.ndarray
+  output_bias: np.ndarray  # int32 [O]
+
+
+class HybridPredictor:
+  """The `SegmentPredictor` of an exact hybrid network, computed on the CPU."""
+
+  def __init__(self, network: ExactHybridNetwork):
+    self.identity = network.identity()
+    self._network = _Network(
+      input=network.input.weights,
+      input_scale=np.array([network.input.shift, MAX_LOG], np.int64),
+      input_bias=network.input_bias,
+      layers=layers.stacked(network.layers, network.num_heads, network.query_limit),
+      output=network.output.weights,
+      output_scale=np.array([network.output.shift, MAX_LOG], np.int64),
+      output_bias=network.output_bias,
+    )
+
+  def encode(self, samples: np.ndarray, shape: SegmentShape, stopped: Callable[[], bool]) -> tuple[bytes, np.ndarray]:
+    """samples: int32 [N, C], signed. Returns the code, and the intervals of its symbols, uint32 [S, 1, 2].
+
+    If it is stopped, what it returns is of no use.
+    """
+    bodies, intervals = [], []
+    for first in range(0, shape.num_channels, GROUP_CHANNELS):
+      group = samples[:, first : first + GROUP_CHANNELS]
+      channels = [values.channel_values(group[:, channel]) for channel in range(group.shape[1])]
+      maps = [rows for channel in channels if len(rows := _map_intervals(channel.used))]
+      coded = _Segment(self._network, channels, shape).encode(values.to_indices(group, channels), stopped)
+      intervals.append(np.concatenate([*maps, coded]))
+      bodies.append(_header(channels) + rans.encode(intervals[-1]))
+    return b''.join(write_number(len(body)) + body for body in bodies), np.concatenate(intervals)[:, None]
+
+  def decode(self, body: bytes, shape: SegmentShape, stopped: Callable[[], bool]) -> np.ndarray | None:
+    """int32 [N, C], or None for what no encoder wrote, and if it is stopped."""
+    groups = []
+    reader = NumberReader(body)
+    try:
+      for first in range(0, shape.num_channels, GROUP_CHANNELS):
+        length = reader.read()
+        start, reader.position = reader.position, reader.position + length
+        if length < 0 or reader.position > len(body):
+          return None
+        num_channels = min(GROUP_CHANNELS, shape.num_channels - first)
+        group = self._decode_group(body[start : start + length], num_channels, shape, stopped)
+        if group is None:
+          return None
+        groups.append(group)
+    except ValueError:
+      return None
+    return np.concatenate(groups, axis=1) if reader.position == len(body) else None
+
+  def _decode_group(
+    self, body: bytes, num_channels: int, shape: SegmentShape, stopped: Callable[[], bool]
+  ) -> np.ndarray | None:
+    """One group's samples, int32 [N, C]. Raises ValueError if its header ends early."""
+    reader = NumberReader(body)
+    channels = [_read_channel(reader, shape) for _ in range(num_channels)]
+    if any(channel is None for channel in channels):
+      return None
+    decoder = rans.Decoder([body[reader.position :]])
+    mapped = [_with_map(channel, decoder) for channel in channels if channel is not None]
+    indices = _Segment(self._network, mapped, shape).decode(decoder, stopped)
+    if indices is None or not decoder.sound()[0]:
+      return None
+    return values.to_samples(indices, mapped).astype(np.int32)
+
+
+class _Segment:
+  """One group's arrays while it is worked on."""
+
+  def __init__(self, network: _Network, channels: list[ChannelValues], shape: SegmentShape):
+    self._network = network
+    self._cells = values.edges(channels)
+    self._experts = new_experts(
+      EFFORTS[shape.effort],
+      self._cells.limits,
+      values.bytes_in_use(shape.sample_bytes, channels),
+      shape.sample_rate_hz,
+    )
+    self._rings = layers.new_rings(network.layers, 1)
+    self._blend = new_blend(len(channels))
+    self._num_frames = shape.num_frames
+    self._places = np.array([_index_bytes(channel) for channel in channels], np.int64)
+
+  def encode(self, indices: np.ndarray, stopped: Callable[[], bool]) -> np.ndarray:
+    """indices: int64 [N, C]. Returns intervals, uint32 [N * sum(P), 2]."""
+    intervals = np.zeros((self._num_frames * int(self._places.sum()), 2), np.uint32)
+    self._run(_ENCODE, indices, intervals, _NO_CODE, stopped)
+    return intervals
+
+  def decode(self, decoder: rans.Decoder, stopped: Callable[[], bool]) -> np.ndarray | None:
+    """int64 [N, C], or None if it is stopped; the decoder says whether they are sound."""
+    indices = np.zeros((self._num_frames, len(self._places)), np.int64)
+    finished = self._run(_DECODE, indices, np.zeros((0, 2), np.uint32), decoder.arrays, stopped)
+    return indices if finished else None
+
+  def _run(
+    self,
+    purpose: int,
+    indices: np.ndarray,
+    intervals: np.ndarray,
+    code: tuple[np.ndarray, ...],
+    stopped: Callable[[], bool],
+  ) -> bool:
+    """Whether it came to the end."""
+    for begin in range(0, self._num_frames, _FRAMES_PER_LOOK):
+      if stopped():
+        return False
+      end = min(begin + _FRAMES_PER_LOOK, self._num_frames)
+      _run(
+        self._experts,
+        self._network,
+        self._rings,
+        self._blend,
+        self._cells,
+        self._places,
+        purpose,
+        indices,
+        begin,
+        end,
+        intervals,
+        code,
+      )
+    return True
+
+
+def _header(channels: list[ChannelValues]) -> bytes:
+  return b''.join(
+    write_number(number)
+    for channel in channels
+    for number in (
+      channel.step,
+      channel.offset,
+      channel.least,
+      channel.largest - channel.least,
+      len(channel.used),
+      *([channel.zone_start - channel.least] if len(channel.used) else []),
+    )
+  )
+
+
+def _read_channel(reader: NumberReader, shape: SegmentShape) -> ChannelValues | None:
+  """A channel's values with a map of the right length that is still to be read; None if they contradict each other.
+
+  Raises ValueError if the header ends early.
+  """
+  step, offset, least, span, zone = (reader.read() for _ in range(5))
+  start = reader.read() if zone else 0
+  limit = 1 << (8 * shape.sample_bytes - 1)
+  sound = (
+    0 < step <= 2 * limit
+    and 0 <= offset < step
+    and 0 <= span < 2 * limit
+    and -limit <= step * least + offset
+    and step * (least + span) + offset < limit
+    and 0 <= zone <= min(values.MAX_ZONE, span + 1)
+    and 0 <= start <= span + 1 - zone
+  )
+  if not sound:
+    return None
+  used = np.ones(zone, bool)
+  return ChannelValues(step=step, offset=offset, least=least, largest=least + span, zone_start=least + start, used=used)
+
+
+def _with_map(channel: ChannelValues, decoder: rans.Decoder) -> ChannelValues:
+  """Reads the map, of which the first and the last are known to be used."""
+  if len(channel.used) > 2:
+    _decode_map(channel.used, *decoder.arrays)
+  return channel
+
+
+def _map_intervals(used: np.ndarray) -> np.ndarray:
+  intervals = np.zeros((max(0, len(used) - 2), 2), np.uint32)
+  if len(intervals):
+    _encode_map(used, intervals)
+  return intervals
+
+
+def _index_bytes(channel: ChannelValues) -> int:
+  """Bytes of an index less the least one; 0 where there is only one."""
+  return ((channel.largest - channel.least).bit_length() + 7) // 8
+
+
+@compiled
+def _encode_map(used, intervals):
+  counts = np.zeros((1 << values.CONTEXT_BITS, 2), np.int32)
+  context = values.count_use(0, np.int64(1), counts)
+  for place in range(1, len(used) - 1):
+    chance = values.used_chance(context, counts) << (PRECISION_BITS - 16)
+    bit = np.int64(used[place])
+    intervals[place - 1, 0] = 0 if bit else chance
+    intervals[place - 1, 1] = chance if bit else (1 << PRECISION_BITS) - chance
+    context = values.count_use(context, bit, counts)
+
+
+@compiled
+def _decode_map(used, states, words, following, ends):
+  counts = np.zeros((1 << values.CONTEXT_BITS, 2), np.int32)
+  context = values.count_use(0, np.int64(1), counts)
+  for place in range(1, len(used) - 1):
+    chance = values.used_chance(context, counts) << (PRECISION_BITS - 16)
+    bit = np.int64(1) if rans.slot(states, 0) < chance else np.int64(0)
+    start = np.int64(0) if bit else chance
+    rans.pop(states, words, following, ends, 0, start, chance if bit else (1 << PRECISION_BITS) - chance)
+    used[place] = bit
+    context = values.count_use(context, bit, counts)
+
+
+@compiled
+def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end, intervals, code):
+  """Works frames begin to end off; everything in one function, since calls are compiled anew at every level."""
+  num_channels = indices.shape[1]
+  width = net.input.shape[1]
+  stream, normed = np.empty(width, np.int32), np.empty(width, np.int16)
+  outputs = np.empty(len(net.output_bias), np.int32)
+  per_frame = np.int64(0)
+  for channel in range(num_channels):
+    per_frame += places[channel]
+  at = begin * per_frame
+  exp2 = net.layers.exp2
+  for t in range(begin, end):
+    for channel in range(num_channels):
+      if places[channel] == 0:
+        indices[t, channel] = np.int64(cells.limits[channel, 0])
+      expect(experts, channel, t)
+      if places[channel] > 0:
+        describe(experts, cells, channel, t)
+        layers.multiply(experts.features, net.input, net.input_scale, stream)
+        for i in range(width):
+          stream[i] += net.input_bias[i]
+        layers.advance(net.layers, rings, 0, t * num_channels + channel, stream, normed)
+        layers.multiply(normed, net.output, net.output_scale, outputs)
+        for i in range(len(outputs)):
+          outputs[i] += net.output_bias[i]
+        compose(blend, experts, exp2, channel, outputs)
+        indices[t, channel] = _code_bytes(
+          blend, cells, experts, channel, places[channel], purpose, indices[t, channel], intervals, at, code
+        )
+        at += places[channel]
+      index = indices[t, channel]
+      below, above = lower_edge(cells, channel, index), lower_edge(cells, channel, index + 1)
+      mass = learn(experts, channel, t, np.float64(index), below, above)
+      if places[channel] > 0:
+        review(blend, experts, experts.table, channel, below, above, mass)
+
+
+@inlined
+def _code_bytes(blend, cells, experts, channel, places, purpose, index, intervals, at, code):
+  """Codes the bytes of an index less the least one, the highest first; returns the index."""
+  least, largest = np.int64(cells.limits[channel, 0]), np.int64(cells.limits[channel, 1])
+  states, words, following, ends = code
+  table = experts.table
+  expected = np.int64(experts.centres[channel, 0]) - least
+  known = np.int64(0)
+  shift = 8 * places
+  below, above = np.int64(0), whole_mass(largest - least + 1)
+  for place in range(places):
+    shift -= 8
+    mass = max(above - below, np.int64(1))
+    cut = np.int64(0)
+    while mass >> cut >= np.int64(1) << _MASS_BITS:
+      cut += 1
+    mass >>= cut
+    start, stop, low, high = np.int64(0), np.int64(256), below, above
+    start_slot, stop_slot = np.int64(0), np.int64(1 << PRECISION_BITS)
+    if purpose == _ENCODE:
+      start = ((index - least) >> shift) & 255
+      stop = start + 1
+      low = cumulative_mass(blend, cells, table, channel, least + known + (start << shift))
+      high = cumulative_mass(blend, cells, table, channel, least + known + (stop << shift))
+      start_slot = (((low - below) >> cut) * _FREE) // mass + start
+      stop_slot = (((high - below) >> cut) * _FREE) // mass + stop
+      intervals[at + place, 0] = start_slot
+      intervals[at + place, 1] = stop_slot - start_slot
+    else:
+      slot = np.int64(rans.slot(states, 0))
+      probe = min(max((expected - known) >> shift, np.int64(0)), np.int64(255))
+      reach = np.int64(1)
+      while stop - start > 1:
+        middle = cumulative_mass(blend, cells, table, channel, least + known + (probe << shift))
+        middle_slot = (((middle - below) >> cut) * _FREE) // mass + probe
+        if middle_slot <= slot:
+          start, low, start_slot = probe, middle, middle_slot
+          probe = start + reach
+        else:
+          stop, high, stop_slot = probe, middle, middle_slot
+          probe = stop - reach
+        reach *= 2
+        if probe <= start or probe >= stop:
+          probe = (start + stop) >> 1
+      rans.pop(states, words, following, ends, 0, start_slot, stop_slot - start_slot)
+    known += start << shift
+    below, above = low, high
+  # Only a damaged code goes beyond the largest.
+  return min(least + known, largest)
