@@ -1,7 +1,8 @@
 """Weighted recursive least squares: covariances that forget, and their normal equations solved now and then.
 
 All sums are taken in one order that no compiler may change (it has no leave to reassociate or to fuse), so results are
-the same on every machine with IEEE 754 numbers. Loops run in whole blocks of BLOCK, which is what fills vectors.
+the same on every machine with IEEE 754 numbers. Loops run in whole blocks of BLOCK, over slices that begin with the
+loop, since that is what compilers turn into vectors.
 
 Shapes: D coefficients, a multiple of BLOCK.
 """
@@ -15,6 +16,7 @@ BLOCK = 8
 # Keeps what decays from becoming denormal, which is slow; too small to change any other number.
 _TINY = 1e-200
 _SMALLEST_PIVOT = 1e-12
+_PIVOTS = 4  # That are eliminated together.
 _LARGEST_SUM = 1e5  # Of coefficients' magnitudes: equations that ask for more are not to be trusted.
 
 
@@ -40,9 +42,9 @@ def accumulate(covariance, moments, inputs, target, weight, forgetting):
   size = len(moments)
   for i in range(size):
     factor = weight * inputs[i]
-    row = covariance[i]
-    for j in range(i & -BLOCK, size):
-      row[j] = forgetting * row[j] + (factor * inputs[j] + _TINY)
+    row, beside = covariance[i, i & -BLOCK :], inputs[i & -BLOCK :]
+    for j in range(len(row)):
+      row[j] = forgetting * row[j] + (factor * beside[j] + _TINY)
   factor = weight * target
   for i in range(size):
     moments[i] = forgetting * moments[i] + (factor * inputs[i] + _TINY)
@@ -56,31 +58,40 @@ def solve(covariance, moments, ridge, relative_ridge, work, coefficients):
   """
   size = len(moments)
   for i in range(size):
-    row = work[i]
-    for j in range(i & -BLOCK, size):
-      row[j] = covariance[i, j]
-    row[i] += ridge + relative_ridge * row[i]
-  for k in range(size):
-    pivot = work[k, k]
-    if not pivot > _SMALLEST_PIVOT:
-      return
-    scale = 1.0 / np.sqrt(pivot)
-    top = work[k]
-    for j in range(k & -BLOCK, size):
-      top[j] *= scale
-    for i in range(k + 1, size):
-      factor = top[i]
-      row = work[i]
-      for j in range(i & -BLOCK, size):
-        row[j] -= factor * top[j]
+    row, given = work[i, i & -BLOCK : size], covariance[i, i & -BLOCK :]
+    for j in range(len(row)):
+      row[j] = given[j]
+    work[i, i] += ridge + relative_ridge * work[i, i]
+  for first in range(0, size, _PIVOTS):
+    start = first & -BLOCK
+    for k in range(first, first + _PIVOTS):
+      pivot = work[k, k]
+      if not pivot > _SMALLEST_PIVOT:
+        return
+      scale, top = 1.0 / np.sqrt(pivot), work[k, start:size]
+      for j in range(len(top)):
+        top[j] *= scale
+      for i in range(k + 1, first + _PIVOTS):
+        factor, row = work[k, i], work[i, start:size]
+        for j in range(len(row)):
+          row[j] -= factor * top[j]
+    # Four pivots' rows leave each row below at once: it is read and written once for all of them.
+    for i in range(first + _PIVOTS, size):
+      start_i = i & -BLOCK
+      row = work[i, start_i:size]
+      top0, top1 = work[first, start_i:size], work[first + 1, start_i:size]
+      top2, top3 = work[first + 2, start_i:size], work[first + 3, start_i:size]
+      factor0, factor1, factor2, factor3 = work[first, i], work[first + 1, i], work[first + 2, i], work[first + 3, i]
+      for j in range(len(row)):
+        row[j] = (((row[j] - factor0 * top0[j]) - factor1 * top1[j]) - factor2 * top2[j]) - factor3 * top3[j]
   solution = work[size]
   for i in range(size):
     solution[i] = moments[i]
   for k in range(size):
     value = solution[k] / work[k, k]
-    row = work[k]
-    for j in range(k & -BLOCK, size):
-      solution[j] -= row[j] * value
+    row, after = work[k, k & -BLOCK : size], solution[k & -BLOCK : size]
+    for j in range(len(row)):
+      after[j] -= row[j] * value
     solution[k] = value
   total = 0.0
   for i in range(size - 1, -1, -1):

@@ -5,7 +5,7 @@ p_k = (1 + k)**-0.75 makes recent inputs count more.
 
 Single precision, since inputs are residuals; each sum has one order.
 
-Shapes: T taps of a stage, a multiple of BLOCK.
+Shapes: T taps of a stage, BLOCK times a power of two.
 """
 
 import numpy as np
@@ -23,32 +23,35 @@ def recency(num_taps: int) -> np.ndarray:
 
 
 @compiled
-def predict(weights, inputs, sums):
-  """Sum of weights [T] times inputs [T], newest first; sums: float32 [BLOCK], for work."""
-  for k in range(BLOCK):
-    sums[k] = np.float32(0)
-  for i in range(0, len(weights), BLOCK):
-    for k in range(BLOCK):
-      sums[k] += weights[i + k] * inputs[i + k]
-  return _total(sums)
+def predict(weights, inputs, work):
+  """Sum of weights [T] times inputs [T], newest first; work: float32, T or more."""
+  products = work[: len(weights)]
+  for k in range(len(products)):
+    products[k] = weights[k] * inputs[k]
+  return _total(products)
 
 
 @compiled
-def adapt(weights, inputs, recent, step, error, sums):
+def adapt(weights, inputs, recent, step, error, work):
   """Moves weights against the error; recent: p_k [T]; step: mu / n * sum(p_k)."""
-  for k in range(BLOCK):
-    sums[k] = np.float32(0)
-  for i in range(0, len(weights), BLOCK):
-    for k in range(BLOCK):
-      sums[k] += recent[i + k] * inputs[i + k] * inputs[i + k]
-  factor = np.float32(step * error / (1.0 + _total(sums)))
+  squares = work[: len(weights)]
+  for k in range(len(squares)):
+    squares[k] = recent[k] * (inputs[k] * inputs[k])
+  factor = np.float32(step * error / (1.0 + _total(squares)))
   for k in range(len(weights)):
     weights[k] = min(max(weights[k] + factor * inputs[k], -_MAX_WEIGHT), _MAX_WEIGHT)
 
 
 @compiled
-def _total(sums):
+def _total(terms):
+  """Their sum, whose first half takes the second half in until BLOCK are left; changes terms [T]."""
+  size = len(terms)
+  while size > BLOCK:
+    size >>= 1
+    front, back = terms[:size], terms[size : 2 * size]
+    for k in range(size):
+      front[k] += back[k]
   total = 0.0
   for k in range(BLOCK):
-    total += np.float64(sums[k])
+    total += np.float64(terms[k])
   return total

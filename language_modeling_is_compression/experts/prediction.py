@@ -39,7 +39,7 @@ def expect(experts, channel, t):
   for stage in range(NUM_STAGES):
     taps = experts.taps[stage]
     experts.stage_predictions[channel, stage] = nlms.predict(
-      experts.weights[channel, stage, :taps], experts.residuals[channel, stage, at : at + taps], experts.sums
+      experts.weights[channel, stage, :taps], experts.residuals[channel, stage, at : at + taps], experts.products
     )
   # Predictions of the short cascade come first, so that the last one of all is the long one's.
   total = predictions[QUICK]
@@ -107,7 +107,7 @@ def learn(experts, channel, t, sample, below, above):
       experts.recency[stage],
       experts.steps[stage],
       error,
-      experts.sums,
+      experts.products,
     )
     experts.residuals[channel, stage, at - 1] = left
     left = error

@@ -76,7 +76,7 @@ class Experts(NamedTuple):
   residuals: np.ndarray  # float32 [C, 7, H], what each stage was to predict
   residual_position: np.ndarray  # int64 [C]
   weights: np.ndarray  # float32 [C, 7, T]
-  sums: np.ndarray  # float32, for work
+  products: np.ndarray  # float32 [T], for work
   stage_predictions: np.ndarray  # float64 [C, 7]
   predictions: np.ndarray  # float64 [C, 10]
   blend_inputs: np.ndarray  # float64 [C, BLEND_SIZE], predictions less the last one
@@ -133,7 +133,7 @@ def new_experts(effort: Effort, limits: np.ndarray, sample_bytes: int, sample_ra
     residuals=np.zeros((num_channels, NUM_STAGES, slots), np.float32),
     residual_position=np.full(num_channels, HISTORY_SLOTS, np.int64),
     weights=np.zeros((num_channels, NUM_STAGES, longest), np.float32),
-    sums=np.zeros(nlms.BLOCK, np.float32),
+    products=np.zeros(longest, np.float32),
     stage_predictions=np.zeros((num_channels, NUM_STAGES)),
     predictions=np.zeros((num_channels, NUM_PREDICTIONS)),
     blend_inputs=np.zeros((num_channels, BLEND_SIZE)),
