@@ -24,16 +24,16 @@ NUM_CENTRES = 4
 COMPONENT_CENTRES = (0, 0, 0, 0, 0, 1, 2, 3)
 NUM_COMPONENTS = len(COMPONENT_CENTRES)
 
-# Offsets and logarithms of scales are limited to these magnitudes.
-MAX_OFFSET = 32
-MAX_LOG2_SCALE = 12
-
 # What the network says of a sample, one after the other: a logit of each component and of the experts' own mixture;
 # offsets of the components; base-2 logarithms of their scales.
 LOGITS = slice(0, NUM_COMPONENTS + 1)
 OFFSETS = slice(NUM_COMPONENTS + 1, 2 * NUM_COMPONENTS + 1)
 LOG2_SCALES = slice(2 * NUM_COMPONENTS + 1, 3 * NUM_COMPONENTS + 1)
 NUM_OUTPUTS = 3 * NUM_COMPONENTS + 1
+# What is said beyond these is taken as these, in training as in inference. The magnitude of an offset, and of the
+# logarithm of a scale.
+MAX_OFFSET = 32
+MAX_LOG2_SCALE = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,8 @@ class Evidence:
 
   features: int8 [M, F], FEATURE_BITS.
   below: float32 [M, Q], from each centre up to the lower edge of the sample's cell, in units of the running error.
-  width: float32 [M], of the cell, in these units; positive.
+  width: float32 [M], of the cell, in these units, not 0. Where the cell has no lower end it is negative and far beyond
+    all that is said here, and `below` goes up to the upper edge: what is far has no room for the digits of what is near.
   experts_log2: float32 [M], base-2 logarithm of the mass that the experts' own mixture gives the sample; at most 0.
   """
 

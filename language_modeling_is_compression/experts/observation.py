@@ -53,8 +53,11 @@ def _observe(experts, cells, indices, features, below, width, experts_log2):
       low, high = lower_edge(cells, channel, index), lower_edge(cells, channel, index + 1)
       unit = experts.unit[channel]
       features[place] = experts.features
+      # A cell without a lower end goes by its upper edge: what is far leaves no digits for what is near.
+      open_below = index <= cells.limits[channel, 0]
+      edge = high if open_below else low
       for centre in range(NUM_CENTRES):
-        below[place, centre] = max((low - experts.centres[channel, centre]) / unit, -_FARTHEST)
-      width[place] = min((high - low) / unit, 2 * _FARTHEST)
+        below[place, centre] = max(min((edge - experts.centres[channel, centre]) / unit, _FARTHEST), -_FARTHEST)
+      width[place] = -_FARTHEST if open_below else min((high - low) / unit, _FARTHEST)
       experts_log2[place] = np.log2(min(learn(experts, channel, t, np.float64(index), low, high), 1.0))
       place += 1
