@@ -1,7 +1,12 @@
-"""What the codec asks of a model: distributions of tokens, given the tokens before, in integers."""
+"""What the codec asks of a model, all of it in integers.
 
+A `Predictor` gives distributions of tokens, given the tokens before, and others code with them. A `SegmentPredictor`
+codes samples itself, all channels of a segment together.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -59,6 +64,40 @@ class Predictor(Protocol):
     """
 
   def lanes(self, num_lanes: int) -> Lanes: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentShape:
+  """What is known of a segment before it is decoded.
+
+  effort: how hard the model's experts work, as the file's header says.
+  """
+
+  num_frames: int
+  num_channels: int
+  sample_bytes: int
+  sample_rate_hz: int
+  effort: int
+
+
+@runtime_checkable
+class SegmentPredictor(Protocol):
+  """A model that codes segments, each by itself; any number of threads may do so at a time.
+
+  identity: 32 bytes that stand for all that its figures depend on beside the samples and their shape.
+  Samples are int32 [N, C], signed: 8-bit ones minus 128. `stopped` says that nobody wants the result any more; then it
+  comes within a moment, whatever it is.
+  """
+
+  identity: bytes
+
+  def encode(self, samples: np.ndarray, shape: SegmentShape, stopped: Callable[[], bool]) -> tuple[bytes, np.ndarray]:
+    """The body of a chunk, and the intervals that it consists of: uint32 [N * C, S, 2], start and size, in the order in
+    which samples are coded; S symbols of a sample, as many as the model likes.
+    """
+
+  def decode(self, body: bytes, shape: SegmentShape, stopped: Callable[[], bool]) -> np.ndarray | None:
+    """The samples, or None if the body cannot be what an encoder wrote. Raises nothing, whatever the body is."""
 
 
 def decode_stepwise(lanes: Lanes, places: int, work: Decoding, begin: int, end: int) -> None:
