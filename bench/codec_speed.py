@@ -27,7 +27,7 @@ _PARTS = ('coding', 'float')
 def main() -> int:
   parser = argparse.ArgumentParser(description='Measures the speed of exact coding.')
   parser.add_argument('file', type=Path)
-  parser.add_argument('-m', dest='model')
+  parser.add_argument('-m', dest='model', default='bytes')
   parser.add_argument('--lanes', type=int, nargs='+', default=[1, 4, 16, 64, 256])
   parser.add_argument('--samples', type=int, default=4096, help='samples in a chunk')
   parser.add_argument('--rounds', type=int, default=3)
@@ -52,7 +52,7 @@ def main() -> int:
 
 def _in_process(arguments: argparse.Namespace, part: str, lanes: int) -> dict[str, float]:
   command = [sys.executable, __file__, str(arguments.file), '--samples', str(arguments.samples), '--part', part]
-  command += ['--lanes', str(lanes)] + (['-m', arguments.model] if arguments.model else [])
+  command += ['--lanes', str(lanes), '-m', arguments.model]
   return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
@@ -63,9 +63,11 @@ def _median(runs: list[dict[str, float]]) -> dict[str, float]:
 def _coding(arguments: argparse.Namespace) -> dict[str, float]:
   from language_modeling_is_compression.chunk_coder import ChunkCoder, Payload, PayloadShape
   from language_modeling_is_compression.inference.loading import load_predictor
+  from language_modeling_is_compression.inference.predictor import SegmentPredictor
 
   lanes = arguments.lanes[0]
   predictor = load_predictor(arguments.model, 'cpu')
+  assert not isinstance(predictor, SegmentPredictor), 'the model is not a byte model'
   with ChunkCoder(predictor, lanes) as coder:
     rows = _samples(arguments, lanes, predictor.places)
     payloads = [Payload(data=row.T.tobytes(), sample_bytes=row.shape[1]) for row in rows]
@@ -92,13 +94,13 @@ def _float(arguments: argparse.Namespace) -> dict[str, float]:
   jax.config.update('jax_num_cpu_devices', len(os.sched_getaffinity(0)))
   from language_modeling_is_compression import load_model
   from language_modeling_is_compression.data.batches import Batch
-  from language_modeling_is_compression.inference.loading import default_model_path
+  from language_modeling_is_compression.inference.loading import model_path
   from language_modeling_is_compression.model.transformer import build_transformer
   from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
   from language_modeling_is_compression.training.state import make_code_length
 
-  with default_model_path() as packaged:
-    model = load_model(arguments.model or packaged)
+  with model_path(arguments.model) as path:
+    model = load_model(path)
   rows = _samples(arguments, arguments.lanes[0], model.data_config.tokens_per_sample)
   tokens = rows.reshape(len(rows), -1)
   mesh = device_mesh()

@@ -15,21 +15,24 @@ from language_modeling_is_compression import load_model
 from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.data.chunks import Chunks, whole_stream
-from language_modeling_is_compression.inference.loading import default_model_path, load_predictor
+from language_modeling_is_compression.inference.loading import load_predictor, model_path
+from language_modeling_is_compression.inference.predictor import SegmentPredictor
 
 
 def main() -> int:
   parser = argparse.ArgumentParser(description='Measures what exact integers cost in bits.')
   parser.add_argument('--audio_dir', type=Path, required=True)
-  parser.add_argument('-m', dest='model')
+  parser.add_argument('-m', dest='model', default='bytes')
   parser.add_argument('--chunks', type=int, default=80)
   arguments = parser.parse_args()
-  with default_model_path() as packaged:
-    model = load_model(arguments.model or packaged)
+  with model_path(arguments.model) as path:
+    model = load_model(path)
   infos = [read_wav_info(path) for path in data_paths.get_valid_paths(arguments.audio_dir)]
   chunks = Chunks([whole_stream(info, model.data_config) for info in infos], model.data_config)
   chunks = chunks.limited(arguments.chunks)
   predictor = load_predictor(arguments.model, 'cpu')
+  if isinstance(predictor, SegmentPredictor):
+    parser.error('the model is not a byte model')
   float_bits = exact_bits = num_tokens = 0.0
   for index in range(len(chunks)):
     tokens = chunks[index]

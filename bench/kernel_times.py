@@ -21,7 +21,7 @@ _REPEATS = 2000
 
 def main() -> int:
   parser = argparse.ArgumentParser(description='Measures the parts of the compiled network.')
-  parser.add_argument('-m', dest='model')
+  parser.add_argument('-m', dest='model', default='bytes')
   parser.add_argument('--rounds', type=int, default=7)
   arguments = parser.parse_args()
   predictor = load_predictor(arguments.model, 'cpu')

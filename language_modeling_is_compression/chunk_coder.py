@@ -1,11 +1,11 @@
 """Chunks of a file, coded and decoded through a predictor, several at a time.
 
-Shapes: N samples of a chunk, S bytes of a sample, K of them known to the predictor, T = N * P its tokens, P places,
-L lanes.
+Shapes: N samples of a chunk (frames of a segment), C channels, S bytes of a sample, K of them known to the predictor,
+T = N * P its tokens, P places, L lanes.
 """
 
-import itertools
 import lzma
+import math
 import os
 import threading
 import zlib
@@ -16,34 +16,59 @@ from typing import TypeVar
 
 import numpy as np
 
+from language_modeling_is_compression.audio.tokens import planes_from_samples, samples_from_planes
 from language_modeling_is_compression.coding import adaptive, rans
 from language_modeling_is_compression.container import LZMA, MODEL, STORED, Chunk
-from language_modeling_is_compression.inference.predictor import Decoding, Predictor
+from language_modeling_is_compression.inference.predictor import (
+  Decoding,
+  Predictor,
+  SegmentPredictor,
+  SegmentShape,
+)
 
 DEFAULT_LANES = 16
 
 # A decoder takes 4 MiB for it, whatever a file says.
 _LZMA_FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 9 | lzma.PRESET_EXTREME, 'dict_size': 1 << 22}]
-_SAMPLES_PER_LOOK = 256  # Between two looks whether somebody wants the work to stop.
+# Of segments, whose samples take LZMA a twentieth of the time that a model takes, it is tried in earnest where a quick
+# try comes near the model. On sound of all kinds the quick one comes out 5% to 45% larger, most often 5% to 12%.
+_QUICK_LZMA_FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 0, 'dict_size': 1 << 22}]
+_NEAR = 1.25
+
+# Between two looks whether somebody wants the work to stop.
+_SAMPLES_PER_LOOK = 256
+_LZMA_BYTES_PER_LOOK = 1 << 16
+
+# Of segments that are handed over together.
+_MAX_BATCH_BYTES = 1 << 25
+
+Progress = Callable[[int], object]  # Told how many more bytes are done.
 
 _Item = TypeVar('_Item')
 
 
 @dataclass(frozen=True, kw_only=True)
 class Payload:
-  """What a chunk holds: plain bytes, or one channel of a span.
+  """What a chunk holds: plain bytes, one channel of a span, or a segment, which is all of a span.
 
-  data: the bytes; of a channel, the first bytes of all samples, then the second ones, and so on, in the tokens' order.
-  sample_bytes: S, or 0 for plain bytes and samples that no model predicts.
+  data: the bytes; of a channel, the first bytes of all samples, then the second ones, and so on, in the tokens' order;
+  of a segment, the channels one after the other.
+  sample_bytes: S of a channel that a model may predict, else 0. segment: None if it is not one.
   """
 
   data: bytes
   sample_bytes: int = 0
+  segment: SegmentShape | None = None
 
   @property
   def tokens(self) -> np.ndarray:
     """uint8 [N, S], samples in offset binary, high byte first."""
     return np.frombuffer(self.data, np.uint8).reshape(self.sample_bytes, -1).T
+
+  def samples(self, segment: SegmentShape) -> np.ndarray:
+    """int32 [N, C], signed."""
+    planes = np.frombuffer(self.data, np.uint8).reshape(segment.num_channels, segment.sample_bytes, segment.num_frames)
+    return samples_from_planes(planes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,27 +76,31 @@ class PayloadShape:
   """What is known of a payload before it is decoded."""
 
   num_bytes: int
-  sample_bytes: int
+  sample_bytes: int = 0
+  segment: SegmentShape | None = None
 
 
 class ChunkCoder:
   """Payloads to chunks and back.
 
   predictor: None stores everything without a model. lanes: chunks that are in work at a time, over all cores.
-  watch: is given the intervals, uint32 [N, S, 2], of every payload that the model encodes, by any thread in any order.
+  watch: is given the intervals, uint32 [N, S, 2], of every payload that the model encodes, by any thread in any order;
+  of a segment, those of `SegmentPredictor.encode`.
   """
 
   def __init__(
     self,
-    predictor: Predictor | None,
+    predictor: Predictor | SegmentPredictor | None,
     lanes: int = DEFAULT_LANES,
     watch: Callable[[np.ndarray], object] = lambda intervals: None,
   ):
     self.predictor = predictor
     self.lanes = lanes
+    self._of_segments = predictor if isinstance(predictor, SegmentPredictor) else None
+    self._of_tokens = None if isinstance(predictor, SegmentPredictor) else predictor
     self._watch = watch
     self._stopped = threading.Event()
-    self._rows_together = predictor is not None and predictor.rows_together
+    self._rows_together = self._of_tokens is not None and self._of_tokens.rows_together
     self._num_workers = 1 if self._rows_together else max(1, min(lanes, len(os.sched_getaffinity(0))))
     self._pool = ThreadPoolExecutor(self._num_workers)
 
@@ -82,56 +111,88 @@ class ChunkCoder:
     self._stopped.set()
     self._pool.shutdown(cancel_futures=True)
 
-  def encode(self, payloads: Sequence[Payload]) -> list[Chunk]:
+  def segments_at_a_time(self, segment_bytes: int) -> int:
+    """How many segments to hand over together: no more lanes than fit into some memory, but work for every core."""
+    return max(self._num_workers, min(self.lanes, _MAX_BATCH_BYTES // segment_bytes))
+
+  def encode(self, payloads: Sequence[Payload], progress: Progress = lambda done: None) -> list[Chunk]:
     """The smallest chunk for each payload: by the model, by LZMA, or as it is."""
     group = self.lanes if self._rows_together else 1
-    return list(itertools.chain.from_iterable(self._pool.map(self._encode_group, _batches(payloads, group))))
+    encoded: list[Chunk] = []
+    for chunks in self._pool.map(self._encode_group, _batches(payloads, group)):
+      progress(sum(len(payload.data) for payload in payloads[len(encoded) : len(encoded) + len(chunks)]))
+      encoded += chunks
+    return encoded
 
-  def decode(self, chunks: Sequence[Chunk], shapes: Sequence[PayloadShape]) -> list[bytes | None]:
+  def decode(
+    self, chunks: Sequence[Chunk], shapes: Sequence[PayloadShape], progress: Progress = lambda done: None
+  ) -> list[bytes | None]:
     """The payloads of chunks; None for one that cannot be what an encoder wrote."""
     decoded: list[bytes | None] = [None] * len(chunks)
-    by_model = [index for index, chunk in enumerate(chunks) if chunk.method == MODEL and shapes[index].sample_bytes]
+    in_step = [index for index, chunk in enumerate(chunks) if chunk.method == MODEL and shapes[index].sample_bytes]
+    alone = [[index] for index in range(len(chunks)) if index not in in_step]
     # Long ones first: a lane that has come to its end drops out, and those in front of it go on.
-    by_model.sort(key=lambda index: -shapes[index].num_bytes)
-    groups = list(_batches(by_model, -(-min(len(by_model), self.lanes) // self._num_workers)))
-    plain = [index for index, chunk in enumerate(chunks) if chunk.method in (STORED, LZMA)]
+    in_step.sort(key=lambda index: -shapes[index].num_bytes)
+    groups = [*_batches(in_step, -(-min(len(in_step), self.lanes) // self._num_workers)), *alone]
 
     def decode_group(group: Sequence[int]) -> list[bytes | None]:
-      return self._decode_tokens([chunks[index].body for index in group], [shapes[index] for index in group])
+      return self._decode_group([chunks[index] for index in group], [shapes[index] for index in group])
 
     for group, payloads in zip(groups, self._pool.map(decode_group, groups), strict=True):
+      progress(sum(shapes[index].num_bytes for index in group))
       for index, payload in zip(group, payloads, strict=True):
-        decoded[index] = payload
-    for index, payload in zip(plain, self._pool.map(lambda i: _plain(chunks[i], shapes[i]), plain), strict=True):
-      decoded[index] = payload
-    return [
-      payload if payload is not None and zlib.crc32(payload) == chunk.crc32 else None
-      for payload, chunk in zip(decoded, chunks, strict=True)
-    ]
+        if payload is not None and zlib.crc32(payload) == chunks[index].crc32:
+          decoded[index] = payload
+    return decoded
 
   def _encode_group(self, payloads: Sequence[Payload]) -> list[Chunk]:
+    if self._of_segments:
+      return [self._encode_segment(self._of_segments, payload) for payload in payloads]
     bodies: list[bytes | None] = [None] * len(payloads)
     coded = [index for index, payload in enumerate(payloads) if payload.sample_bytes]
-    if self.predictor and coded and not self._stopped.is_set():
-      rows = _intervals(self.predictor, [payloads[index].tokens for index in coded])
+    if self._of_tokens and coded and not self._stopped.is_set():
+      rows = _intervals(self._of_tokens, [payloads[index].tokens for index in coded])
       for index, intervals in zip(coded, rows, strict=True):
         self._watch(intervals)
         bodies[index] = rans.encode(intervals.reshape(-1, 2))
     return [_smallest(payload.data, body) for payload, body in zip(payloads, bodies, strict=True)]
 
+  def _encode_segment(self, predictor: SegmentPredictor, payload: Payload) -> Chunk:
+    data, segment = payload.data, payload.segment
+    if segment is None:
+      return _smallest(data, None)
+    body, intervals = predictor.encode(payload.samples(segment), segment, self._stopped.is_set)
+    self._watch(intervals)
+    method, smallest = (MODEL, body) if len(body) < len(data) else (STORED, data)
+    if packed := _lzma_below(data, len(smallest), self._stopped.is_set):
+      method, smallest = LZMA, packed
+    return Chunk(method=method, crc32=zlib.crc32(data), body=smallest)
+
+  def _decode_group(self, chunks: Sequence[Chunk], shapes: Sequence[PayloadShape]) -> list[bytes | None]:
+    """Decodes chunks in step, the longest first, or one alone; None for one that is not sound."""
+    if shapes[0].sample_bytes and chunks[0].method == MODEL:
+      return self._decode_tokens([chunk.body for chunk in chunks], shapes)
+    [chunk], [shape] = chunks, shapes
+    return [self._decode_segment(chunk.body, shape.segment) if chunk.method == MODEL else _plain(chunk, shape)]
+
+  def _decode_segment(self, body: bytes, segment: SegmentShape | None) -> bytes | None:
+    if self._of_segments is None or segment is None:
+      return None
+    samples = self._of_segments.decode(body, segment, self._stopped.is_set)
+    return None if samples is None else planes_from_samples(samples, segment.sample_bytes).tobytes()
+
   def _decode_tokens(self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape]) -> list[bytes | None]:
-    """Decodes chunks in step, the longest first; None for one whose code is not sound."""
-    if self.predictor is None:
+    if self._of_tokens is None:
       return [None] * len(bodies)
     lengths = np.array([shape.num_bytes // shape.sample_bytes for shape in shapes])
-    sample_bytes, places = shapes[0].sample_bytes, self.predictor.places
+    sample_bytes, places = shapes[0].sample_bytes, self._of_tokens.places
     work = Decoding(
       decoder=rans.Decoder(bodies),
       counts=adaptive.ByteCounts(len(bodies), max(0, sample_bytes - places)),
       tokens=np.zeros((len(bodies), lengths[0], sample_bytes), np.uint8),
       lengths=lengths,
     )
-    lanes = self.predictor.lanes(len(bodies))
+    lanes = self._of_tokens.lanes(len(bodies))
     for begin in range(0, lengths[0], _SAMPLES_PER_LOOK):
       if self._stopped.is_set():
         break
@@ -163,6 +224,25 @@ def _smallest(data: bytes, body: bytes | None) -> Chunk:
     methods[MODEL] = body
   method = min(methods, key=lambda key: (len(methods[key]), key))
   return Chunk(method=method, crc32=zlib.crc32(data), body=methods[method])
+
+
+def _lzma_below(data: bytes, limit: int, stopped: Callable[[], bool]) -> bytes | None:
+  """Data through LZMA if that makes fewer bytes than the limit; None if not, or if a quick try is not near it."""
+  if _lzma(data, _QUICK_LZMA_FILTERS, math.ceil(_NEAR * limit), stopped) is None:
+    return None
+  return _lzma(data, _LZMA_FILTERS, limit, stopped)
+
+
+def _lzma(data: bytes, filters: list[dict], limit: int, stopped: Callable[[], bool]) -> bytes | None:
+  """None as soon as it is known not to be below the limit, or somebody wants it to stop."""
+  compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters)
+  packed = bytearray()
+  for start in range(0, len(data), _LZMA_BYTES_PER_LOOK):
+    packed += compressor.compress(data[start : start + _LZMA_BYTES_PER_LOOK])
+    if stopped() or len(packed) >= limit:
+      return None
+  packed += compressor.flush()
+  return bytes(packed) if len(packed) < limit else None
 
 
 def _plain(chunk: Chunk, shape: PayloadShape) -> bytes | None:

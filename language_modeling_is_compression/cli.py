@@ -16,9 +16,13 @@ from tqdm import tqdm
 
 from language_modeling_is_compression import __version__, codec
 from language_modeling_is_compression.chunk_coder import DEFAULT_LANES, ChunkCoder
-from language_modeling_is_compression.container import FORMAT_VERSION, INTEGER, NO_SAMPLES, Container, Header
+from language_modeling_is_compression.container import Container
 from language_modeling_is_compression.errors import ConfigError, FormatError, LmicError
 from language_modeling_is_compression.files import STANDARD, input_file, output_file
+from language_modeling_is_compression.header import FORMAT_VERSIONS, Header
+from language_modeling_is_compression.inference.predictor import Predictor, SegmentPredictor
+from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS, Level
+from language_modeling_is_compression.listing import facts_of, print_table
 
 SUFFIX = '.lmic'
 
@@ -56,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
   parser = _Parser(prog='lmic', description='Lossless audio compression by a language model.')
-  parser.add_argument('--version', action='version', version=f'lmic {__version__}, file format {FORMAT_VERSION}')
+  formats = ' and '.join(map(str, FORMAT_VERSIONS))
+  parser.add_argument('--version', action='version', version=f'lmic {__version__}, file formats {formats}')
   commands = parser.add_subparsers(required=True, metavar='COMMAND')
   for name, command, help in (
     ('compress', _compress, 'compress files to FILE.lmic; every file comes back bit for bit, WAV or not'),
@@ -78,6 +83,13 @@ def _parser() -> argparse.ArgumentParser:
       _add_output_flags(of_command)
     if name == 'compress':
       of_command.add_argument(
+        '--level',
+        type=int,
+        choices=LEVELS,
+        help=f'from {min(LEVELS)}, short segments and a small network, fast, to {max(LEVELS)}, long segments and the '
+        f'most work, small files (default: {DEFAULT_LEVEL}); of a hybrid model named with -m all but the network',
+      )
+      of_command.add_argument(
         '--no-verify', action='store_true', help='do not decode and compare before a file counts as done'
       )
     if name == 'decompress':
@@ -92,7 +104,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_work_flags(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument('-m', dest='model', metavar='MODEL.npz', help='the model (default: the one in the package)')
+  parser.add_argument(
+    '-m',
+    dest='model',
+    metavar='MODEL',
+    help='a model file NAME.npz, or a packaged model: default, tiny or bytes (default: to compress, the one of the '
+    'level; to decompress and test, the packaged one that wrote the file)',
+  )
   parser.add_argument(
     '--lanes',
     type=_positive,
@@ -123,11 +141,16 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 def _compress(arguments: argparse.Namespace) -> int:
   sources = _sources(arguments)
   _check_output(arguments, sources)
-  with _coder(arguments, needs_model=True) as coder:
-    return _each(sources, lambda source: _compress_one(arguments, source, coder))
+  level = LEVELS[DEFAULT_LEVEL if arguments.level is None else arguments.level]
+  predictor = _load(arguments.model or level.network, arguments)
+  if arguments.level is not None and not isinstance(predictor, SegmentPredictor):
+    which = arguments.model or 'the packaged model'
+    raise ConfigError(f'--level: {which} is a byte model, which has no levels: name a hybrid one with -m, or no level')
+  with ChunkCoder(predictor, arguments.lanes) as coder:
+    return _each(sources, lambda source: _compress_one(arguments, source, coder, level))
 
 
-def _compress_one(arguments: argparse.Namespace, source: str, coder: ChunkCoder) -> None:
+def _compress_one(arguments: argparse.Namespace, source: str, coder: ChunkCoder, level: Level) -> None:
   started = time.monotonic()
   target = _target(arguments, source, lambda name: name + SUFFIX)
   verify = not arguments.no_verify
@@ -136,7 +159,7 @@ def _compress_one(arguments: argparse.Namespace, source: str, coder: ChunkCoder)
     output_file(target, source, force=arguments.force, spooled=verify) as file,
   ):
     with _progress(arguments, source, path.stat().st_size) as progress:
-      header, compressed_bytes = codec.compress(path, file, coder, progress)
+      header, compressed_bytes = codec.compress(path, file, coder, progress, level)
     if verify:
       file.flush()
       # The footer has the hash of what was read, so this compares with the source.
@@ -203,52 +226,14 @@ def _info(arguments: argparse.Namespace) -> int:
 
   def list_one(source: str) -> None:
     with input_file(source) as path, open(path, 'rb') as file:
-      listed.append({'file': source, **_facts(Container(file, path.stat().st_size))})
+      listed.append({'file': source, **facts_of(Container(file, path.stat().st_size))})
 
   code = _each(_sources(arguments), list_one)
   if arguments.json:
     print(json.dumps(listed, indent=2))
   elif listed:
-    _print_table(listed)
+    print_table(listed)
   return code if all(facts['problems'] == [] for facts in listed) else 1
-
-
-def _facts(container: Container) -> dict[str, Any]:
-  header = container.header
-  samples = header.num_frames * header.num_channels
-  kinds = {NO_SAMPLES: 'bytes', INTEGER: 'int'}
-  return {
-    'compressed_bytes': container.file_bytes,
-    'original_bytes': header.original_bytes,
-    'chunks': header.num_chunks,
-    'samples': f'{kinds.get(header.sample_kind, "float")}{8 * header.sample_bytes or ""}',
-    'channels': header.num_channels,
-    'sample_rate_hz': header.sample_rate_hz,
-    'frames': header.num_frames,
-    'seconds': header.num_frames / header.sample_rate_hz if header.sample_rate_hz else None,
-    'bits_per_sample': 8 * container.file_bytes / samples if samples else None,
-    'model': header.model_id.hex() if any(header.model_id) else None,
-    'sha256': container.sha256.hex() if container.sha256 else None,
-    'problems': container.problems,
-  }
-
-
-def _print_table(listed: Sequence[dict[str, Any]]) -> None:
-  print(
-    f'{"chunks":>7} {"compressed":>14} {"original":>14} {"rate":>7} {"bits/sample":>11} {"format":>17} '
-    f'{"length":>10} {"model":<8}  file'
-  )
-  for facts in listed:
-    rate = facts['compressed_bytes'] / facts['original_bytes'] if facts['original_bytes'] else math.nan
-    shape = f'{facts["sample_rate_hz"]} Hz {facts["samples"]}x{facts["channels"]}' if facts['channels'] else 'bytes'
-    bits = '' if facts['bits_per_sample'] is None else f'{facts["bits_per_sample"]:.3f}'
-    length = '' if facts['seconds'] is None else f'{facts["seconds"]:.1f} s'
-    print(
-      f'{facts["chunks"]:>7,} {facts["compressed_bytes"]:>14,} {facts["original_bytes"]:>14,} {rate:>7.1%} {bits:>11} '
-      f'{shape:>17} {length:>10} {(facts["model"] or "none")[:8]:<8}  {facts["file"]}'
-    )
-    for problem in facts['problems']:
-      print(f'        {problem}')
 
 
 def _each(sources: Sequence[str], work: Callable[[str], object]) -> int:
@@ -277,26 +262,38 @@ def _each_container(
   work: Callable[[argparse.Namespace, str, Container, ChunkCoder], object],
 ) -> int:
   with contextlib.ExitStack() as coders:
-    made: dict[bool, ChunkCoder] = {}
+    made: dict[str | bytes | None, ChunkCoder] = {}
 
     def work_on(source: str) -> None:
       with input_file(source) as path, open(path, 'rb') as file:
         container = Container(file, path.stat().st_size)
-        needs_model = any(container.header.model_id)
-        if needs_model not in made:
-          made[needs_model] = coders.enter_context(_coder(arguments, needs_model=needs_model))
-        work(arguments, source, container, made[needs_model])
+        model_id = container.header.model_id
+        model = arguments.model or model_id if any(model_id) else None
+        if model not in made:
+          predictor = _predictor_of(container.header, arguments) if model else None
+          made[model] = coders.enter_context(ChunkCoder(predictor, arguments.lanes))
+        work(arguments, source, container, made[model])
 
     return _each(sources, work_on)
 
 
-def _coder(arguments: argparse.Namespace, *, needs_model: bool) -> ChunkCoder:
-  if not needs_model:
-    return ChunkCoder(None, arguments.lanes)
+def _load(model: str, arguments: argparse.Namespace) -> Predictor | SegmentPredictor:
   # What it imports takes a second, and wrong usage is told at once.
   from language_modeling_is_compression.inference.loading import load_predictor
 
-  return ChunkCoder(load_predictor(arguments.model, arguments.device), arguments.lanes)
+  return load_predictor(model, arguments.device)
+
+
+def _predictor_of(header: Header, arguments: argparse.Namespace) -> Predictor | SegmentPredictor:
+  """The model that is named, or else the packaged one that wrote the file."""
+  if arguments.model:
+    return _load(arguments.model, arguments)
+  from language_modeling_is_compression.inference.loading import find_predictor
+
+  # Those of levels of its effort are the likeliest.
+  levels = sorted(LEVELS.values(), key=lambda level: level.effort != header.effort)
+  names = ['bytes'] if header.effort is None else [level.network for level in levels]
+  return find_predictor(header.model_id, names, arguments.device)
 
 
 def _sources(arguments: argparse.Namespace) -> list[str]:

@@ -1,9 +1,11 @@
-"""Files to .lmic files and back: what goes into which chunk, and in what order it comes out again.
+"""Files to .lmic files and back: what is read into which chunk, and in what order it comes out again.
 
 A file is taken apart into the bytes before its samples, spans of frames, and the bytes after them; a span's channels
-are chunks of their own. A file that is no WAV is bytes alone. docs/FORMAT.md says the same for other programs.
+are chunks of their own, or one chunk if the coder's model is one of segments. A file that is no WAV is bytes alone.
+docs/FORMAT.md says the same for other programs.
 
-Nothing is loaded whole: in memory is what `ChunkCoder.lanes` chunks take, and the span that they belong to.
+Nothing is loaded whole: in memory is what `ChunkCoder.lanes` chunks take (of long segments fewer), and the span that
+they belong to.
 
 Shapes: N frames of a span, C channels, S bytes of a sample.
 """
@@ -19,52 +21,47 @@ from typing import BinaryIO
 import numpy as np
 
 from language_modeling_is_compression.audio.tokens import frames_from_planes, planes_from_frames
-from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info, wav_header
-from language_modeling_is_compression.chunk_coder import ChunkCoder, Payload, PayloadShape
-from language_modeling_is_compression.container import (
-  FLOAT,
-  INTEGER,
-  MAX_PIECE_BYTES,
-  MAX_SPAN_BYTES,
-  NO_SAMPLES,
-  Container,
-  ContainerWriter,
-  Header,
+from language_modeling_is_compression.chunk_coder import ChunkCoder, Payload, Progress
+from language_modeling_is_compression.container import Container, ContainerWriter
+from language_modeling_is_compression.errors import ConfigError, DamageError, FormatError, ModelMismatchError
+from language_modeling_is_compression.header import INTEGER, NO_SAMPLES, Header
+from language_modeling_is_compression.layout import (
+  NO_MODEL,
+  changed,
+  describe,
+  is_signed,
+  payload_shape,
+  plain_header,
+  segment_shape,
+  silence,
 )
-from language_modeling_is_compression.errors import (
-  AudioFormatError,
-  ConfigError,
-  DamageError,
-  FormatError,
-  ModelMismatchError,
-)
+from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS, Level
 
-_CHUNK_FRAMES = 1 << 15
-_SOURCE_ID_BYTES = 1 << 20  # Of a file, which its source_id is made from.
-_NO_MODEL = bytes(32)
 _NOT_THE_WHOLE = 'every chunk is sound, but together they are not the file that was compressed'
-
-Progress = Callable[[int], object]  # Told how many more bytes of the original file are done.
 
 
 def compress(
-  path: Path, target: BinaryIO, coder: ChunkCoder, progress: Progress = lambda done: None
+  path: Path,
+  target: BinaryIO,
+  coder: ChunkCoder,
+  progress: Progress = lambda done: None,
+  level: Level = LEVELS[DEFAULT_LEVEL],
 ) -> tuple[Header, int]:
   """Writes the .lmic form of a file, whatever it holds. Returns its header and its size in bytes.
 
+  level: what segments are, if the coder's model is one of segments; its network is not looked at.
   Raises AudioFormatError if the file changes while it is read, OSError if it cannot be read.
   """
   with open(path, 'rb') as source:
-    header = _describe(path, source, coder)
+    header = describe(path, source, coder.predictor, level)
     digest = hashlib.sha256()
     writer = ContainerWriter(target, header)
     payloads = _payloads(path, source, header, digest.update)
-    while batch := list(itertools.islice(payloads, coder.lanes)):
-      for chunk in coder.encode(batch):
+    while batch := list(itertools.islice(payloads, _at_a_time(header, coder))):
+      for chunk in coder.encode(batch, progress):
         writer.add(chunk)
-      progress(sum(len(payload.data) for payload in batch))
     if source.read(1):
-      raise _changed(path)
+      raise changed(path)
     writer.finish(digest.digest())
   return header, writer.bytes_written
 
@@ -101,17 +98,13 @@ def salvage(
 
   def stand_in(index: int, error: DamageError) -> bytes:
     wrong.append(str(error))
-    silence = bytearray(header.payload_bytes(index))
-    if _shape(header, index).sample_bytes:  # In offset binary the high bytes of silence are 128.
-      num_samples = len(silence) // header.sample_bytes
-      silence[:num_samples] = b'\x80' * num_samples
-    return bytes(silence)
+    return silence(header, index)
 
   parts = _original(container, coder, progress, stand_in)
   if header.num_head_chunks and header.sample_kind != NO_SAMPLES:
     beginning = list(itertools.islice(parts, 1))
     if len(wrong) > len(container.problems):
-      beginning = [_plain_header(header, header.num_frames)]
+      beginning = [plain_header(header, header.num_frames)]
       parts = itertools.islice(parts, header.num_head_chunks - 1, None)
     parts = itertools.chain(beginning, parts)
   for data in parts:
@@ -146,11 +139,11 @@ def decompress_span(
       f'start, end: expected a span within {header.num_frames / header.sample_rate_hz:g} seconds, '
       f'got {start_seconds:g} to {end_seconds:g}'
     )
-  target.write(_plain_header(header, last - first))
+  target.write(plain_header(header, last - first))
   first_span, last_span = first // header.chunk_frames, (last - 1) // header.chunk_frames
   indices = range(
-    header.num_head_chunks + first_span * header.num_channels,
-    header.num_head_chunks + (last_span + 1) * header.num_channels,
+    header.num_head_chunks + first_span * header.chunks_per_span,
+    header.num_head_chunks + (last_span + 1) * header.chunks_per_span,
   )
   position = first_span * header.chunk_frames
   for frames in _frames(
@@ -169,7 +162,7 @@ def find_damage(container: Container, coder: ChunkCoder, progress: Progress = la
 def require_model(header: Header, coder: ChunkCoder) -> None:
   """Raises ModelMismatchError unless the coder can decode a file."""
   identity = coder.predictor.identity if coder.predictor else None
-  if header.model_id not in (_NO_MODEL, identity):
+  if header.model_id not in (NO_MODEL, identity):
     got = f'this is model {identity.hex()[:16]}' if identity else 'no model was given'
     raise ModelMismatchError(
       f'it was written with model {header.model_id.hex()[:16]}, {got}: name the model file that wrote it with -m'
@@ -183,61 +176,13 @@ def _require_sound(container: Container, coder: ChunkCoder) -> None:
     raise FormatError(problem)
 
 
-def _describe(path: Path, source: BinaryIO, coder: ChunkCoder) -> Header:
-  """The header of a file's .lmic form."""
-  file_bytes = os.fstat(source.fileno()).st_size
-  source_id = hashlib.blake2b(source.read(_SOURCE_ID_BYTES), digest_size=8).digest()
-  source.seek(0)
-  info = _wav_info(path)
-  if info is None:
-    return Header(
-      sample_kind=NO_SAMPLES,
-      sample_bytes=0,
-      num_channels=0,
-      sample_rate_hz=0,
-      chunk_frames=0,
-      piece_bytes=MAX_PIECE_BYTES,
-      head_bytes=file_bytes,
-      num_frames=0,
-      tail_bytes=0,
-      model_id=_NO_MODEL,
-      source_id=source_id,
-    )
-  tail_bytes = file_bytes - info.data_offset - info.data_bytes
-  if tail_bytes < 0:
-    raise _changed(path)
-  predictor = coder.predictor if info.encoding == 'int' else None
-  return Header(
-    sample_kind=INTEGER if info.encoding == 'int' else FLOAT,
-    sample_bytes=info.sample_bytes,
-    num_channels=info.num_channels,
-    sample_rate_hz=info.sample_rate_hz,
-    chunk_frames=min(_CHUNK_FRAMES, MAX_SPAN_BYTES // info.frame_bytes),
-    piece_bytes=MAX_PIECE_BYTES,
-    head_bytes=info.data_offset,
-    num_frames=info.num_frames,
-    tail_bytes=tail_bytes,
-    model_id=predictor.identity if predictor else _NO_MODEL,
-    source_id=source_id,
-  )
-
-
-def _wav_info(path: Path) -> WavInfo | None:
-  """None for a file that is no WAV, or one without samples."""
-  try:
-    info = read_wav_info(path)
-  except AudioFormatError:
-    return None
-  return info if info.num_frames else None
-
-
 def _payloads(path: Path, source: BinaryIO, header: Header, seen: Callable[[bytes], object]) -> Iterator[Payload]:
   """Reads a file once, from its beginning to its end, in payloads; `seen` is given its bytes."""
 
   def read(count: int) -> bytes:
     data = source.read(count)
     if len(data) != count:
-      raise _changed(path)
+      raise changed(path)
     seen(data)
     return data
 
@@ -249,8 +194,12 @@ def _payloads(path: Path, source: BinaryIO, header: Header, seen: Callable[[byte
   for span in range(header.num_spans):
     raw = np.frombuffer(read(header.span_frames(span) * header.frame_bytes), np.uint8)
     frames = raw.reshape(-1, header.num_channels, header.sample_bytes)
-    for planes in planes_from_frames(frames, signed=_is_signed(header)):
-      yield Payload(data=planes.tobytes(), sample_bytes=header.sample_bytes if header.sample_kind == INTEGER else 0)
+    planes = planes_from_frames(frames, signed=is_signed(header))
+    if header.effort is not None:
+      yield Payload(data=planes.tobytes(), segment=segment_shape(header, span))
+      continue
+    for channel in planes:
+      yield Payload(data=channel.tobytes(), sample_bytes=header.sample_bytes if header.sample_kind == INTEGER else 0)
   yield from pieces(header.tail_bytes)
 
 
@@ -261,8 +210,8 @@ def _original(
   header = container.header
   # Of a file that is cut off, nothing is made up beyond the last span of which something is there.
   found_audio = max(0, container.num_found - header.num_head_chunks)
-  num_spans = min(header.num_spans, -(-found_audio // max(1, header.num_channels)))
-  last = max(container.num_found, header.num_head_chunks * (num_spans > 0) + num_spans * header.num_channels)
+  num_spans = min(header.num_spans, -(-found_audio // max(1, header.chunks_per_span)))
+  last = max(container.num_found, header.num_head_chunks * (num_spans > 0) + num_spans * header.chunks_per_span)
   payloads = _decoded(container, coder, range(last), progress, damaged)
   yield from itertools.islice(payloads, header.num_head_chunks)
   for frames in _frames(header, payloads, range(num_spans)):
@@ -271,13 +220,13 @@ def _original(
 
 
 def _frames(header: Header, payloads: Iterator[bytes], spans: Iterable[int]) -> Iterator[np.ndarray]:
-  """Frames of spans, uint8 [N, C, S], from the payloads of their channels."""
+  """Frames of spans, uint8 [N, C, S], from the payloads of their chunks."""
   for span in spans:
-    channels = b''.join(itertools.islice(payloads, header.num_channels))
+    channels = b''.join(itertools.islice(payloads, header.chunks_per_span))
     planes = np.frombuffer(channels, np.uint8).reshape(
       header.num_channels, header.sample_bytes, header.span_frames(span)
     )
-    yield frames_from_planes(planes, signed=_is_signed(header))
+    yield frames_from_planes(planes, signed=is_signed(header))
 
 
 def _decoded(
@@ -289,8 +238,9 @@ def _decoded(
 ) -> Iterator[bytes]:
   """Payloads of chunks, in order."""
   header = container.header
-  for start in range(0, len(indices), coder.lanes):
-    batch = indices[start : start + coder.lanes]
+  at_a_time = _at_a_time(header, coder)
+  for start in range(0, len(indices), at_a_time):
+    batch = indices[start : start + at_a_time]
     errors: dict[int, DamageError] = {}
     chunks = []
     for index in batch:
@@ -298,7 +248,10 @@ def _decoded(
         chunks.append((index, container.chunk(index)))
       except DamageError as error:
         errors[index] = error
-    payloads = coder.decode([chunk for _, chunk in chunks], [_shape(header, index) for index, _ in chunks])
+    progress(sum(header.payload_bytes(index) for index in errors))
+    payloads = coder.decode(
+      [chunk for _, chunk in chunks], [payload_shape(header, index) for index, _ in chunks], progress
+    )
     decoded = {index: payload for (index, _), payload in zip(chunks, payloads, strict=True)}
     for index in batch:
       payload = decoded.get(index)
@@ -306,32 +259,12 @@ def _decoded(
         reason = DamageError(f'{header.describe(index)} is damaged: what it decodes to is not what was encoded')
         payload = damaged(index, errors.get(index, reason))
       yield payload
-    progress(sum(header.payload_bytes(index) for index in batch))
 
 
-def _shape(header: Header, index: int) -> PayloadShape:
-  audio = index - header.num_head_chunks
-  by_model = header.sample_kind == INTEGER and 0 <= audio < header.num_spans * header.num_channels
-  return PayloadShape(num_bytes=header.payload_bytes(index), sample_bytes=header.sample_bytes if by_model else 0)
-
-
-def _is_signed(header: Header) -> bool:
-  return header.sample_kind == INTEGER and header.sample_bytes > 1
-
-
-def _plain_header(header: Header, num_frames: int) -> bytes:
-  return wav_header(
-    encoding='int' if header.sample_kind == INTEGER else 'float',
-    sample_bytes=header.sample_bytes,
-    num_channels=header.num_channels,
-    sample_rate_hz=header.sample_rate_hz,
-    num_frames=num_frames,
-  )
+def _at_a_time(header: Header, coder: ChunkCoder) -> int:
+  """Chunks that are handed to the coder together."""
+  return coder.lanes if header.effort is None else coder.segments_at_a_time(header.chunk_frames * header.frame_bytes)
 
 
 def _raise(index: int, error: DamageError) -> bytes:
   raise error
-
-
-def _changed(path: Path) -> AudioFormatError:
-  return AudioFormatError(f'{path}: changed while it was read: start again once nothing writes to it')

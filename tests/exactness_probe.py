@@ -1,7 +1,7 @@
 """What models make of tokens and files in this process: python tests/exactness_probe.py FOLDER BACKEND LANES CORES.
 
-FOLDER has models NAME.npz (an empty one is the packaged model), WAV files NAME.wav and what they were compressed to
-elsewhere, NAME.lmic. BACKEND: compiled or xla. Prints JSON, {NAME: {what: hash}}: two runs anywhere print the same.
+FOLDER has models NAME.npz (an empty one is the packaged byte model), WAV files NAME.wav and what they were compressed
+to elsewhere, NAME.lmic. BACKEND: compiled or xla. Prints JSON, {NAME: {what: hash}}: two runs anywhere print the same.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ def probe(folder: Path, backend: str, lanes: int) -> dict[str, dict[str, str]]:
   """Hashes of intervals, found in three ways, and of files, compressed and restored."""
   found = {}
   for path in sorted(folder.glob('*.npz')):
-    predictor = load_predictor(str(path) if path.stat().st_size else None, 'cpu')
+    predictor = load_predictor(str(path) if path.stat().st_size else 'bytes', 'cpu')
     if backend == 'xla':
       predictor = _xla(path)
     tokens = np.random.default_rng(1).normal(128, 20, (len(_LENGTHS), _LENGTHS[0])).astype(np.uint8)
@@ -90,7 +90,7 @@ def _xla(path: Path) -> Predictor:
   from language_modeling_is_compression.inference import parallel
 
   with mock.patch.object(parallel, 'gpu', return_value=jax.devices('cpu')[0]):
-    return load_predictor(str(path) if path.stat().st_size else None, 'gpu')
+    return load_predictor(str(path) if path.stat().st_size else 'bytes', 'gpu')
 
 
 if __name__ == '__main__':

@@ -20,6 +20,7 @@ from language_modeling_is_compression.container import Container
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.inference.compiled import CompiledPredictor
 from language_modeling_is_compression.inference.exact import exact_network
+from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS, Level
 from language_modeling_is_compression.model.transformer import build_transformer
 
 _HEADER_BYTES = 100
@@ -39,12 +40,12 @@ def tiny_coder(*, use_16bit: bool = True, lanes: int = 4) -> ChunkCoder:
   return ChunkCoder(CompiledPredictor(exact_network(tiny_model(use_16bit=use_16bit))), lanes)
 
 
-def compressed(original: bytes, by: ChunkCoder) -> bytes:
+def compressed(original: bytes, by: ChunkCoder, level: Level = LEVELS[DEFAULT_LEVEL]) -> bytes:
   with tempfile.NamedTemporaryFile() as source:
     source.write(original)
     source.flush()
     target = io.BytesIO()
-    codec.compress(Path(source.name), target, by)
+    codec.compress(Path(source.name), target, by, level=level)
   return target.getvalue()
 
 
@@ -68,24 +69,26 @@ def small_originals() -> dict[str, bytes]:
   }
 
 
-def check_reading(data: bytes, original: bytes, *, may_differ: bool) -> None:
+def check_reading(data: bytes, original: bytes, *, may_differ: bool, by: ChunkCoder | None = None) -> None:
   """Reads a file in every way. Raises AssertionError if anything but our errors leaves, or a wrong file passes.
 
+  by: the coder, else that of `cases`.
   may_differ: somebody put the checksums right, so that only the SHA-256 of the whole says what it was.
   """
+  by = coder() if by is None else by
   try:
     container = Container(io.BytesIO(data), len(data))
   except LmicError:
     return
   try:
-    wrong = codec.find_damage(container, coder())
+    wrong = codec.find_damage(container, by)
     salvaged = io.BytesIO()
-    assert codec.salvage(container, salvaged, coder()) == wrong
+    assert codec.salvage(container, salvaged, by) == wrong
   except LmicError:
     wrong = ['another model']
   target = io.BytesIO()
   try:
-    codec.decompress(container, target, coder())
+    codec.decompress(container, target, by)
   except LmicError:
     assert wrong, 'a test finds nothing, and yet it cannot be decompressed'
   else:
@@ -94,7 +97,7 @@ def check_reading(data: bytes, original: bytes, *, may_differ: bool) -> None:
     assert hashlib.sha256(target.getvalue()).digest() == container.sha256
     assert may_differ or target.getvalue() == original
   with contextlib.suppress(LmicError):
-    codec.decompress_span(container, io.BytesIO(), coder(), 0.001, 0.002)
+    codec.decompress_span(container, io.BytesIO(), by, 0.001, 0.002)
 
 
 def sealed(data: bytes) -> bytes:

@@ -155,6 +155,32 @@ def frames_from_planes(planes: np.ndarray, *, signed: bool) -> np.ndarray:
   return raw
 
 
+def samples_from_planes(planes: np.ndarray) -> np.ndarray:
+  """Signed samples, int32 [N, C], from their bytes in offset binary: planes uint8 [C, S, N], the high bytes first.
+
+  S is 1 to 4, else ValueError.
+  """
+  _check_sample_bytes(planes.shape[1])
+  num_channels, sample_bytes, num_frames = planes.shape
+  # The bytes go to the top of 32 bits, and the shift down extends the sign.
+  wide = np.zeros((num_frames, num_channels, 4), np.uint8)
+  wide[:, :, :sample_bytes] = planes.transpose(2, 0, 1)
+  wide[:, :, 0] ^= 0x80
+  return wide.view('>i4')[:, :, 0].astype(np.int32) >> (32 - 8 * sample_bytes)
+
+
+def planes_from_samples(samples: np.ndarray, sample_bytes: int) -> np.ndarray:
+  """Inverse of `samples_from_planes`: uint8 [C, S, N] from int32 [N, C], of which the low 8 * S bits count.
+
+  Raises ValueError if sample_bytes is not 1 to 4.
+  """
+  _check_sample_bytes(sample_bytes)
+  top = (samples << (32 - 8 * sample_bytes)).astype('>i4')
+  planes = top.view(np.uint8).reshape(*samples.shape, 4)[:, :, :sample_bytes].transpose(1, 2, 0).copy()
+  planes[:, 0] ^= 0x80
+  return planes
+
+
 def _to_bits(samples: np.ndarray, from_bits: int, to_bits: int) -> np.ndarray:
   """Signed samples of from_bits bits as int32 of to_bits bits (at most 16): shifted, rounding down."""
   if from_bits not in (8, 16, 24, 32):

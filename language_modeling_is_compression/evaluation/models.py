@@ -19,37 +19,40 @@ from language_modeling_is_compression.container import CHUNK_OVERHEAD_BYTES, Con
 from language_modeling_is_compression.errors import BaselineError
 from language_modeling_is_compression.evaluation.compressors import Outcome, Pcm
 from language_modeling_is_compression.evaluation.measurements import CompressorInfo, Span
-from language_modeling_is_compression.inference.loading import default_model_path, load_predictor
+from language_modeling_is_compression.inference.loading import DEFAULT, load_predictor, model_path
+from language_modeling_is_compression.inference.predictor import SegmentPredictor, SegmentShape
+from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS
 
-DEFAULT_MODEL = 'default'
+_LEVEL = LEVELS[DEFAULT_LEVEL]
 
 
 class ModelCompressor:
   """A model behind the `Compressor` protocol.
 
-  path: a model file, or 'default' for the one in the package.
+  path: a model file, or the name of a packaged one. One of segments is measured at the default level.
   Raises CheckpointError, ModelMismatchError, ConfigError as `load_predictor`.
   """
 
   def __init__(self, name: str, path: str, *, device: str, lanes: int):
-    self._predictor = load_predictor(None if path == DEFAULT_MODEL else path, device)
+    self._predictor = load_predictor(path, device)
     self._lanes = lanes
-    with default_model_path() as packaged:
-      size = os.path.getsize(packaged if path == DEFAULT_MODEL else path)
+    with model_path(path) as found:
+      size = os.path.getsize(found)
     self.info = CompressorInfo(
       name=name,
       is_model=True,
       version=f'{__version__}, model {self._predictor.identity.hex()[:16]}',
-      settings=f'lmic compress -m {path}' if path != DEFAULT_MODEL else 'lmic compress',
+      settings=f'lmic compress -m {path}' if path != DEFAULT else 'lmic compress',
       parameters_bytes=size,
     )
     # What is compiled when it is first needed shall not be timed.
-    self.chunked(Pcm(chunks=[bytes(8 * self._predictor.places)], sample_bytes=self._predictor.places, sample_rate_hz=1))
+    sample_bytes = (self.sample_bits or 16) // 8
+    self.chunked(Pcm(chunks=[bytes(8 * sample_bytes)], sample_bytes=sample_bytes, sample_rate_hz=1))
 
   @property
-  def sample_bits(self) -> int:
-    """Bits of the samples that the model was trained on."""
-    return 8 * self._predictor.places
+  def sample_bits(self) -> int | None:
+    """Bits of the samples that the model was trained on; None for one that is for all."""
+    return None if isinstance(self._predictor, SegmentPredictor) else 8 * self._predictor.places
 
   def whole(self, wav: Path) -> Outcome:
     """A file to a .lmic file and back."""
@@ -61,7 +64,7 @@ class ModelCompressor:
       compressed, restored = Path(folder, 'compressed'), Path(folder, 'restored')
       begin = time.perf_counter()
       with open(compressed, 'wb') as target:
-        _, compressed_bytes = codec.compress(wav, target, coder)
+        _, compressed_bytes = codec.compress(wav, target, coder, level=_LEVEL)
       encoded = time.perf_counter()
       with open(compressed, 'rb') as source, open(restored, 'wb') as target:
         codec.decompress(Container(source, compressed_bytes), target, coder)
@@ -77,8 +80,11 @@ class ModelCompressor:
 
   def chunked(self, pcm: Pcm) -> Outcome:
     """Chunks of a .lmic file, each with its record and its entry in the table, without the file's header and footer."""
-    payloads = [_payload(chunk, pcm.sample_bytes) for chunk in pcm.chunks]
-    shapes = [PayloadShape(num_bytes=len(chunk), sample_bytes=pcm.sample_bytes) for chunk in pcm.chunks]
+    payloads = [self._payload(chunk, pcm.sample_bytes, pcm.sample_rate_hz) for chunk in pcm.chunks]
+    shapes = [
+      PayloadShape(num_bytes=len(payload.data), sample_bytes=payload.sample_bytes, segment=payload.segment)
+      for payload in payloads
+    ]
     by_chunk: list[np.ndarray] = []
     with ChunkCoder(self._predictor, self._lanes, lambda intervals: by_chunk.append(_bits(intervals))) as coder:
       begin = time.perf_counter()
@@ -97,17 +103,26 @@ class ModelCompressor:
       by_position=_spans(by_chunk),
     )
 
-  def sample_bits_of(self, chunk: bytes, sample_bytes: int) -> np.ndarray:
+  def sample_bits_of(self, chunk: bytes, sample_bytes: int, sample_rate_hz: int) -> np.ndarray:
     """What each sample of a chunk costs, in bits: float64 [N]."""
     found: list[np.ndarray] = []
     with ChunkCoder(self._predictor, self._lanes, lambda intervals: found.append(_bits(intervals))) as coder:
-      coder.encode([_payload(chunk, sample_bytes)])
+      coder.encode([self._payload(chunk, sample_bytes, sample_rate_hz)])
     return found[0]
 
-
-def _payload(chunk: bytes, sample_bytes: int) -> Payload:
-  frames = np.frombuffer(chunk, np.uint8).reshape(-1, 1, sample_bytes)
-  return Payload(data=planes_from_frames(frames, signed=sample_bytes > 1).tobytes(), sample_bytes=sample_bytes)
+  def _payload(self, chunk: bytes, sample_bytes: int, sample_rate_hz: int) -> Payload:
+    frames = np.frombuffer(chunk, np.uint8).reshape(-1, 1, sample_bytes)
+    data = planes_from_frames(frames, signed=sample_bytes > 1).tobytes()
+    if not isinstance(self._predictor, SegmentPredictor):
+      return Payload(data=data, sample_bytes=sample_bytes)
+    segment = SegmentShape(
+      num_frames=len(frames),
+      num_channels=1,
+      sample_bytes=sample_bytes,
+      sample_rate_hz=sample_rate_hz,
+      effort=_LEVEL.effort,
+    )
+    return Payload(data=data, segment=segment)
 
 
 def _bits(intervals: np.ndarray) -> np.ndarray:

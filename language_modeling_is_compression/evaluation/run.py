@@ -27,7 +27,7 @@ from language_modeling_is_compression.evaluation import results as outputs
 from language_modeling_is_compression.evaluation.compressors import Compressor, Missing, find_compressors
 from language_modeling_is_compression.evaluation.material import Recording, chunk_bytes_of, samples_of
 from language_modeling_is_compression.evaluation.measurements import CHUNKED, WHOLE, Measurement, Trace
-from language_modeling_is_compression.evaluation.models import DEFAULT_MODEL, ModelCompressor
+from language_modeling_is_compression.evaluation.models import ModelCompressor
 from language_modeling_is_compression.evaluation.runner import Plan, Task, measure_all, open_journal, tasks
 from language_modeling_is_compression.evaluation.summary import compare, summarize
 from language_modeling_is_compression.evaluation.tables import table
@@ -54,7 +54,7 @@ def evaluate(
   depth = _bit_depth(settings, models)
   compressors, absent = _baselines(settings)
   for model in models:
-    if depth in (None, model.sample_bits):
+    if depth is None or model.sample_bits in (None, depth):
       compressors.append(model)
     else:
       missing[model.info.name] = f'it predicts samples of {model.sample_bits} bits, and --bit_depth is {depth}'
@@ -143,7 +143,7 @@ def _models(settings: EvaluationConfig) -> tuple[list[ModelCompressor], dict[str
   missing: dict[str, str] = {}
   tried: list[str] = []
   for path in settings.model_path:
-    name = path if path == DEFAULT_MODEL else Path(path).stem
+    name = Path(path).stem
     tried.append(name)
     name = f'{name} ({tried.count(name)})' if tried.count(name) > 1 else name
     try:
@@ -207,7 +207,7 @@ def _traces(
   recording = next(one for one in recordings if one.name == rates[len(rates) // 2][1])
   rate_hz = max(1, recording.info.sample_rate_hz)
   chunk = chunk_bytes_of(recording, 0, _TRACE_SECONDS * rate_hz * recording.chunk_sample_bytes)
-  bits = {model.info.name: model.sample_bits_of(chunk, recording.chunk_sample_bytes) for model in models}
+  bits = {model.info.name: model.sample_bits_of(chunk, recording.chunk_sample_bytes, rate_hz) for model in models}
   samples = samples_of(chunk, recording.chunk_sample_bytes)
   columns = np.array_split(np.arange(len(samples)), min(_TRACE_COLUMNS, len(samples)))
   return [

@@ -1,35 +1,63 @@
-"""Model files as predictors."""
+"""Model files as predictors, and the models that come with the package."""
 
 import contextlib
+import os
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
 from language_modeling_is_compression.checkpoint import Model, load_model
-from language_modeling_is_compression.errors import ModelMismatchError
+from language_modeling_is_compression.errors import ConfigError, ModelMismatchError
 from language_modeling_is_compression.inference.compiled import CompiledPredictor
 from language_modeling_is_compression.inference.exact import exact_network
-from language_modeling_is_compression.inference.predictor import Predictor
+from language_modeling_is_compression.inference.predictor import Predictor, SegmentPredictor
 
-_DEFAULT = 'default.npz'
+DEFAULT = 'default'
+# The packaged models' files. Names of hybrid models stand for the byte model until there are such models.
+PACKAGED: Mapping[str, str] = {DEFAULT: 'bytes.npz', 'tiny': 'bytes.npz', 'bytes': 'bytes.npz'}
 
 
-def load_predictor(path: str | None, device: str) -> Predictor:
-  """A model file, or (None) the one in the package, as a predictor on a device, 'cpu' or 'gpu'.
+def load_predictor(path: str, device: str) -> Predictor | SegmentPredictor:
+  """A model as a predictor on a device, 'cpu' or 'gpu'.
 
-  Raises CheckpointError, ModelMismatchError if the model cannot code files, ConfigError if there is no such device.
+  path: a model file, or the name of a packaged one where there is no such file.
+  Raises CheckpointError, ModelMismatchError if the model cannot code files, ConfigError if there is no such device, or
+  not for this model.
   """
-  if path is None:
-    with default_model_path() as packaged:
-      return _predictor(load_model(packaged), packaged, device)
-  return _predictor(load_model(path), Path(path), device)
+  with model_path(path) as found:
+    return _predictor(load_model(found), found, device)
 
 
-def default_model_path() -> contextlib.AbstractContextManager[Path]:
-  """The model in the package; a file for as long as the context lasts."""
-  return resources.as_file(resources.files('language_modeling_is_compression.models') / _DEFAULT)
+def find_predictor(identity: bytes, names: Sequence[str], device: str) -> Predictor | SegmentPredictor:
+  """The packaged model of an identity, of those that are named; the likeliest first, since each takes time to build.
+
+  Raises ModelMismatchError if it is none of them, else as `load_predictor`.
+  """
+  for name in dict.fromkeys(PACKAGED[name] for name in names):
+    with _packaged(name) as found:
+      predictor = _predictor(load_model(found), found, device)
+    if predictor.identity == identity:
+      return predictor
+  raise ModelMismatchError(
+    f'it was written with model {identity.hex()[:16]}, which does not come with this package: '
+    'name the model file that wrote it with -m'
+  )
 
 
-def _predictor(model: Model, path: Path, device: str) -> Predictor:
+def model_path(path: str) -> contextlib.AbstractContextManager[Path]:
+  """Where a model is, by `load_predictor`'s path: a file for as long as the context lasts."""
+  if path not in PACKAGED or os.path.exists(path):
+    return contextlib.nullcontext(Path(path))
+  return _packaged(PACKAGED[path])
+
+
+def _packaged(file_name: str) -> contextlib.AbstractContextManager[Path]:
+  return resources.as_file(resources.files('language_modeling_is_compression.models') / file_name)
+
+
+def _predictor(model: Model, path: Path, device: str) -> Predictor | SegmentPredictor:
+  if getattr(model.model_config, 'model', 'bytes') == 'hybrid':
+    return _hybrid(model, device)
   data = model.data_config
   if data.vocab_size != 256 or data.quantization != 'linear':
     kind = 'mu-law' if data.quantization != 'linear' else f'{data.vocab_size:,}-way'
@@ -40,3 +68,11 @@ def _predictor(model: Model, path: Path, device: str) -> Predictor:
   from language_modeling_is_compression.inference.parallel import ParallelPredictor, gpu
 
   return ParallelPredictor(network, gpu())
+
+
+def _hybrid(model: Model, device: str) -> SegmentPredictor:
+  if device != 'cpu':
+    raise ConfigError(f'--device {device}: hybrid models run on CPUs only: leave it out, or name a byte model with -m')
+  from language_modeling_is_compression.inference.hybrid import HybridPredictor  # type: ignore[import-not-found]
+
+  return HybridPredictor(model)

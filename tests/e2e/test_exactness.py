@@ -71,7 +71,7 @@ def tiny(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def real(tiny, tmp_path_factory) -> Path:
-  """The above, more lanes than any test has, and the packaged model with a second of speech and a short clip."""
+  """The above, more lanes than any test has, and the packaged byte model with a second of speech and a short clip."""
   folder = tmp_path_factory.mktemp('real')
   shutil.copytree(tiny, folder, dirs_exist_ok=True)
   (folder / 'sixteen_many.wav').write_bytes(_wav(60, 70, 3))
@@ -88,7 +88,7 @@ def real(tiny, tmp_path_factory) -> Path:
 def _compress(folder: Path) -> None:
   for path in folder.glob('*.wav'):
     model = folder / f'{path.stem.split("_")[0]}.npz'
-    flags = ['-m', str(model)] if model.stat().st_size else []
+    flags = ['-m', str(model)] if model.stat().st_size else ['-m', 'bytes']
     target = path.with_suffix('.lmic')
     assert cli.main(['compress', '-q', '-f', '--no-verify', *flags, '-o', str(target), str(path)]) == 0
 

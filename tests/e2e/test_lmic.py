@@ -366,7 +366,7 @@ class TestRefusals:
       ('compress x -c --rm', '--rm: only for files that become files'),
       ('compress - --rm -o y', '--rm: only for files that become files'),
       ('compress x -k --rm', 'argument --rm: not allowed with argument -k; see --help'),
-      ('compress x --level 9', 'unrecognized arguments: --level 9; see --help'),
+      ('compress x --lvl 9', 'unrecognized arguments: --lvl 9; see --help'),
       ('decompress x --start 1', '--start, --end: a part is not the file that was compressed: name it with -o'),
       ('decompress x --start 1 -o y --rm', '--rm: the rest of the file would be lost'),
       ('decompress x --end 1 -o y --salvage', '--salvage: it writes the whole file, so it does not go with'),
@@ -491,6 +491,7 @@ class TestInfo:
     assert facts.pop('sha256') == hashlib.sha256(_song_bytes()).hexdigest()
     assert facts == {
       'file': str(packed),
+      'format_version': 1,
       'compressed_bytes': size,
       'original_bytes': 4044,
       'chunks': 3,
@@ -500,6 +501,9 @@ class TestInfo:
       'frames': 1000,
       'seconds': 0.125,
       'bits_per_sample': 8 * size / 2000,
+      'segment_seconds': None,
+      'effort': None,
+      'model_kind': 'bytes',
       'model': exact_network(lmic_cases.tiny_model(use_16bit=True)).identity().hex(),
       'problems': [],
     }
@@ -510,14 +514,15 @@ class TestInfo:
     done = lmic('info', packed, tmp_path / 'words.lmic')
     assert done.code == 0
     head, first, second = done.stdout.decode().splitlines()
-    assert re.sub(' +', ' ', head.strip()) == 'chunks compressed original rate bits/sample format length model file'
+    names = 'chunks compressed original rate bits/sample format length version segment effort kind model file'
+    assert re.sub(' +', ' ', head.strip()) == names
     model = exact_network(lmic_cases.tiny_model(use_16bit=True)).identity().hex()[:8]
     size = packed.stat().st_size
     assert first.split() == [
       *('3', f'{size:,}', '4,044', f'{size / 4044:.1%}', f'{size / 250:.3f}'),
-      *('8000', 'Hz', 'int16x2', '0.1', 's', model, str(packed)),
+      *('8000', 'Hz', 'int16x2', '0.1', 's', '1', 'bytes', model, str(packed)),
     ]
-    assert second.split()[-3:] == ['bytes', 'none', f'{tmp_path}/words.lmic']
+    assert second.split()[-5:] == ['bytes', '1', 'none', 'none', f'{tmp_path}/words.lmic']
 
   def test_problems(self, lmic, packed):
     with packed.open('ab') as file:

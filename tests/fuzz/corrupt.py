@@ -199,7 +199,7 @@ _UNSEEN = ('silently wrong', 'not our error')
 
 def main(count: int = 100_000, seed: int = 0) -> int:
   rng = random.Random(seed)
-  coder = ChunkCoder(load_predictor(None, 'cpu'))
+  coder = ChunkCoder(load_predictor('bytes', 'cpu'))
   cases = _cases(coder)
   for case in cases:
     print(f'{case.name}: {len(case.original):,} bytes, {len(case.data):,} compressed, {len(case.chunks) - 1} chunks')

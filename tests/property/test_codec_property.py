@@ -1,6 +1,7 @@
 """Any bytes and any WAV through the codec, and what it says of files that were damaged at random."""
 
 import lmic_cases
+import segment_stand_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wav_builder import EXTENSIBLE, IEEE_FLOAT, PCM, UNKNOWN_SIZE, build_wav
@@ -11,6 +12,13 @@ CHUNKS = st.lists(
 )
 POSITIONS = st.integers(0, 2000)
 EDITS = st.lists(st.tuples(POSITIONS, st.integers(0, 40), st.binary(max_size=40)), min_size=1, max_size=3)
+SEGMENTS = segment_stand_in.coder()
+SHORT = segment_stand_in.level(25)
+SEGMENTED = [
+  (original, lmic_cases.compressed(original, SEGMENTS, SHORT))
+  for name, original in lmic_cases.small_originals().items()
+  if name in ('mono 16', 'stereo 24', 'mono 8')
+]
 examples = settings(max_examples=60, deadline=None)
 
 
@@ -68,3 +76,36 @@ def test_a_changed_byte_with_its_check_put_right(case, position, change):
   changed[position % len(changed)] ^= change
   lmic_cases.check_reading(bytes(changed), original, may_differ=False)
   lmic_cases.check_reading(lmic_cases.sealed(bytes(changed)), original, may_differ=True)
+
+
+@examples
+@given(
+  num_frames=st.integers(1, 70),
+  channels=st.integers(1, 6),
+  sample_bytes=st.integers(1, 4),
+  segment_frames=st.integers(1, 80),
+  effort=st.integers(0, 2),
+  rate_hz=st.sampled_from([0, 1, 8000, 2**32 - 1]),
+  pattern=st.binary(min_size=1, max_size=50),
+  trailer=st.binary(max_size=9),
+)
+def test_any_samples_come_back_in_segments(
+  num_frames, channels, sample_bytes, segment_frames, effort, rate_hz, pattern, trailer
+):
+  size = num_frames * channels * sample_bytes
+  payload = (pattern * size)[:size]
+  original = build_wav(payload, channels=channels, bits=8 * sample_bytes, rate_hz=rate_hz, trailer=trailer)
+  data = lmic_cases.compressed(original, SEGMENTS, segment_stand_in.level(segment_frames, effort))
+  assert lmic_cases.decompressed(data, SEGMENTS) == original
+
+
+@examples
+@given(st.integers(0, 2), EDITS, st.booleans())
+def test_damage_to_segments_is_found_or_harmless(case, edits, sealed):
+  original, sound = SEGMENTED[case]
+  changed = bytearray(sound)
+  for position, removed, inserted in edits:
+    begin = position % (len(changed) + 1)
+    changed[begin : begin + removed] = inserted
+  data = lmic_cases.sealed(bytes(changed)) if sealed else bytes(changed)
+  lmic_cases.check_reading(data, original, may_differ=sealed, by=SEGMENTS)

@@ -12,8 +12,11 @@ from language_modeling_is_compression.audio.tokens import (
   mix_down,
   mu_law,
   mu_law_decode,
+  planes_from_frames,
+  planes_from_samples,
   reduce_depth,
   samples_from_bytes,
+  samples_from_planes,
 )
 
 FRAMES = hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9))
@@ -111,3 +114,15 @@ def test_mu_law_error_is_at_most_half_a_step(samples):
   step = 2.0 ** (np.floor(np.log2(np.abs(decoded) + 132)) - 4)
   clipped = np.abs(wide) > 32124
   assert (np.abs(decoded - wide) <= np.where(clipped, 644, step / 2 + 3)).all()
+
+
+@unhurried
+@given(FRAMES, st.integers(1, 4))
+def test_planes_are_those_of_the_file(frames, sample_bytes):
+  """Whether from a file's bytes or from its samples: the same, and nothing is lost."""
+  samples = frames >> (32 - 8 * sample_bytes)
+  stored = (samples + 128 if sample_bytes == 1 else samples).astype('<i4').view(np.uint8)
+  raw = stored.reshape(*frames.shape, 4)[:, :, :sample_bytes]
+  planes = planes_from_samples(samples, sample_bytes)
+  np.testing.assert_array_equal(planes, planes_from_frames(raw, signed=sample_bytes > 1))
+  np.testing.assert_array_equal(samples_from_planes(planes), samples)

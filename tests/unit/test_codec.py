@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from wav_builder import IEEE_FLOAT, UNKNOWN_SIZE, build_wav, pcm_bytes, random_samples
 
-from language_modeling_is_compression import codec
+from language_modeling_is_compression import codec, layout
 from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
 from language_modeling_is_compression.chunk_coder import ChunkCoder
-from language_modeling_is_compression.container import FLOAT, INTEGER, MODEL, NO_SAMPLES, Container
+from language_modeling_is_compression.container import MODEL, Container
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, FormatError, ModelMismatchError
+from language_modeling_is_compression.header import FLOAT, INTEGER, NO_SAMPLES
 from language_modeling_is_compression.inference.compiled import CompiledPredictor
 from language_modeling_is_compression.inference.exact import exact_network
 
@@ -74,8 +75,8 @@ def opened(data: bytes) -> Container:
 @pytest.fixture
 def short_spans(monkeypatch):
   """Spans and pieces so short that small files have many."""
-  monkeypatch.setattr(codec, '_CHUNK_FRAMES', 25)
-  monkeypatch.setattr(codec, 'MAX_PIECE_BYTES', 32)
+  monkeypatch.setattr(layout, '_CHUNK_FRAMES', 25)
+  monkeypatch.setattr(layout, 'MAX_PIECE_BYTES', 32)
 
 
 @pytest.mark.parametrize('use_16bit', [False, True])
@@ -301,15 +302,15 @@ def append_to(path: Path) -> None:
 def test_a_file_that_changes_while_it_is_read(short_spans, monkeypatch, tmp_path, change):
   path = tmp_path / 'a.wav'
   path.write_bytes(build_wav(PAYLOAD * 400, channels=2))
-  describe = codec._describe
+  describe = codec.describe
 
   def describe_and_change(*arguments):
     header = describe(*arguments)
     change(path)
     return header
 
-  monkeypatch.setattr(codec, '_describe', describe_and_change)
-  monkeypatch.setattr(codec, '_CHUNK_FRAMES', 1 << 15)
+  monkeypatch.setattr(codec, 'describe', describe_and_change)
+  monkeypatch.setattr(layout, '_CHUNK_FRAMES', 1 << 15)
   with pytest.raises(AudioFormatError, match=r'a\.wav: changed while it was read'):
     codec.compress(path, io.BytesIO(), WITHOUT_MODEL)
 

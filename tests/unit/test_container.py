@@ -9,20 +9,18 @@ import lmic_cases
 import numpy as np
 import pytest
 
-from language_modeling_is_compression.container import (
+from language_modeling_is_compression.container import LZMA, STORED, Chunk, Container, ContainerWriter
+from language_modeling_is_compression.errors import DamageError, FormatError
+from language_modeling_is_compression.header import (
   FLOAT,
   INTEGER,
-  LZMA,
+  MAX_SEGMENT_BYTES,
+  MAX_SEGMENT_FRAMES,
   NO_SAMPLES,
-  STORED,
-  Chunk,
-  Container,
-  ContainerWriter,
   Header,
   parse_header,
   serialize_header,
 )
-from language_modeling_is_compression.errors import DamageError, FormatError
 
 HEADER_BYTES, RECORD_BYTES = 100, 21
 SHA256 = bytes(range(32))
@@ -44,6 +42,8 @@ BYTES_ALONE = dataclasses.replace(
   STEREO, sample_kind=NO_SAMPLES, sample_bytes=0, num_channels=0, sample_rate_hz=0, chunk_frames=0, num_frames=0,
   tail_bytes=0,
 )  # fmt: skip
+# The same in three segments.
+SEGMENTED = dataclasses.replace(STEREO, model_id=bytes(range(32)), effort=1)
 
 
 def payloads(header: Header) -> list[bytes]:
@@ -100,6 +100,9 @@ def flipped(data: bytes, position: int, bit: int = 0) -> bytes:
     dataclasses.replace(STEREO, sample_bytes=1, num_channels=65_535, chunk_frames=64, sample_rate_hz=2**32 - 1),
     dataclasses.replace(STEREO, head_bytes=2**40, piece_bytes=1 << 20, num_frames=2**33, chunk_frames=1 << 16),
     dataclasses.replace(STEREO, num_frames=0, sample_rate_hz=0),
+    *(dataclasses.replace(SEGMENTED, effort=effort) for effort in range(3)),
+    dataclasses.replace(SEGMENTED, chunk_frames=MAX_SEGMENT_FRAMES, num_frames=2**33),
+    dataclasses.replace(SEGMENTED, num_channels=65_535, sample_bytes=4, chunk_frames=128),
   ],
 )
 def test_header_round_trip(header):
@@ -115,6 +118,13 @@ def test_header_bytes_are_as_documented():
     '2c00000000000000 1900000000000000 4600000000000000'
   ).replace(' ', '')
   assert data[52:92] == bytes(32) + b'sourceid'
+
+
+def test_header_of_segments_is_as_documented():
+  """Version 2, and the effort in the field that is reserved in version 1."""
+  data = serialize_header(dataclasses.replace(SEGMENTED, effort=2))
+  assert data[:16].hex() == '8b4c4d49430d0a1a 0200 01 02 0200 0200'.replace(' ', '')
+  assert data[16:92] == serialize_header(dataclasses.replace(STEREO, model_id=bytes(range(32))))[16:92]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +153,33 @@ def test_header_that_contradicts_itself(contradiction):
     opened(data)
 
 
+@pytest.mark.parametrize(
+  'contradiction',
+  [
+    {'effort': 3},
+    {'effort': 2**16 - 1},
+    {'model_id': bytes(32)},
+    {'sample_kind': FLOAT, 'sample_bytes': 4},
+    {'sample_bytes': 5},
+    {'num_channels': 0},
+    {'chunk_frames': 0},
+    {'chunk_frames': MAX_SEGMENT_FRAMES + 1, 'num_channels': 1, 'sample_bytes': 1},
+    {'chunk_frames': MAX_SEGMENT_FRAMES, 'num_channels': 3, 'sample_bytes': 3},
+    {'chunk_frames': MAX_SEGMENT_BYTES // 4 + 1},
+    {
+      'sample_kind': NO_SAMPLES,
+      **dict.fromkeys(
+        ('sample_bytes', 'num_channels', 'sample_rate_hz', 'chunk_frames', 'num_frames', 'tail_bytes'), 0
+      ),
+    },
+  ],
+)
+def test_header_of_segments_that_contradicts_itself(contradiction):
+  opened(serialize_header(SEGMENTED))
+  with pytest.raises(FormatError, match='contradicts itself'):
+    opened(serialize_header(dataclasses.replace(SEGMENTED, **contradiction)))
+
+
 @pytest.mark.parametrize('field', ['sample_bytes', 'num_channels', 'chunk_frames', 'num_frames', 'tail_bytes'])
 def test_header_of_bytes_alone_says_nothing_of_samples(field):
   with pytest.raises(FormatError, match='contradicts itself'):
@@ -155,8 +192,8 @@ def test_reserved_bytes_are_zero():
 
 
 def test_another_version_is_named():
-  with pytest.raises(FormatError, match='of format version 2, this program reads version 1: update it'):
-    opened(lmic_cases.sealed(flipped(flipped(written(), 8), 8, 1)))
+  with pytest.raises(FormatError, match='of format version 3, this program reads versions 1 and 2: update it'):
+    opened(lmic_cases.sealed(flipped(written(), 8, 1)))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +232,7 @@ def test_no_lmic_file(data, message):
 # Sound files.
 
 
-@pytest.mark.parametrize('header', [STEREO, BYTES_ALONE, dataclasses.replace(BYTES_ALONE, head_bytes=0)])
+@pytest.mark.parametrize('header', [STEREO, SEGMENTED, BYTES_ALONE, dataclasses.replace(BYTES_ALONE, head_bytes=0)])
 def test_sound_file(header):
   container = opened(written(header))
   assert (container.header, container.sha256, container.problems) == (header, SHA256, [])
@@ -213,6 +250,17 @@ def test_counts_and_places():
   assert STEREO.describe(6) == 'chunk 6 (channel 1, 0.20 to 0.25 s)'
   assert STEREO.describe(8) == 'chunk 8 (bytes after the samples)'
   assert dataclasses.replace(STEREO, sample_rate_hz=0).describe(6) == 'chunk 6 (channel 1, frames 20 to 25)'
+
+
+def test_counts_and_places_of_segments():
+  counts = SEGMENTED.num_head_chunks, SEGMENTED.num_spans, SEGMENTED.num_tail_chunks, SEGMENTED.num_chunks
+  assert counts == (1, 3, 2, 6)
+  assert [SEGMENTED.payload_bytes(index) for index in range(6)] == [44, 40, 40, 20, 50, 20]
+  assert SEGMENTED.original_bytes == sum(len(payload) for payload in payloads(SEGMENTED)) == 44 + 25 * 4 + 70
+  assert SEGMENTED.describe(0) == 'chunk 0 (bytes before the samples)'
+  assert SEGMENTED.describe(3) == 'chunk 3 (all channels, 0.20 to 0.25 s)'
+  assert SEGMENTED.describe(4) == 'chunk 4 (bytes after the samples)'
+  assert dataclasses.replace(SEGMENTED, sample_rate_hz=0).describe(3) == 'chunk 3 (all channels, frames 20 to 25)'
 
 
 # Damage.

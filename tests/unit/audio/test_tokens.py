@@ -12,8 +12,10 @@ from language_modeling_is_compression.audio.tokens import (
   mix_down,
   mu_law,
   mu_law_decode,
+  planes_from_samples,
   reduce_depth,
   samples_from_bytes,
+  samples_from_planes,
 )
 
 INT16 = np.arange(-(2**15), 2**15, dtype=np.int32)
@@ -160,3 +162,30 @@ def test_no_bit_is_lost_unseen(samples, sample_bytes):
 def test_samples_from_bytes_that_do_not_fit(size, sample_bytes):
   with pytest.raises(ValueError, match='bytes'):
     samples_from_bytes(np.zeros(size, np.uint8), sample_bytes)
+
+
+@pytest.mark.parametrize(
+  ('sample_bytes', 'samples', 'planes'),
+  [
+    (1, [[-128, 127], [0, -1]], [[[0, 128]], [[255, 127]]]),
+    (2, [[-(2**15)], [-1], [0], [0x1234]], [[[0, 127, 128, 0x92], [0, 255, 0, 0x34]]]),
+    (3, [[-(2**23)], [2**23 - 1], [0x123456]], [[[0, 255, 0x92], [0, 255, 0x34], [0, 255, 0x56]]]),
+    (4, [[-(2**31), 2**31 - 1]], [[[0], [0], [0], [0]], [[255], [255], [255], [255]]]),
+  ],
+)
+def test_samples_and_planes(sample_bytes, samples, planes):
+  samples, planes = np.array(samples, np.int32), np.array(planes, np.uint8)
+  found = samples_from_planes(planes)
+  assert found.dtype == np.int32
+  np.testing.assert_array_equal(found, samples)
+  back = planes_from_samples(samples, sample_bytes)
+  assert back.dtype == np.uint8 and back.flags.c_contiguous
+  np.testing.assert_array_equal(back, planes)
+
+
+@pytest.mark.parametrize('sample_bytes', [0, 5])
+def test_planes_of_other_widths(sample_bytes):
+  with pytest.raises(ValueError, match=f'sample_bytes is {sample_bytes}, not 1 to 4'):
+    planes_from_samples(np.zeros((1, 1), np.int32), sample_bytes)
+  with pytest.raises(ValueError, match=f'sample_bytes is {sample_bytes}, not 1 to 4'):
+    samples_from_planes(np.zeros((1, sample_bytes, 1), np.uint8))

@@ -1,0 +1,61 @@
+"""What `lmic info` says of files."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from language_modeling_is_compression.container import Container
+from language_modeling_is_compression.header import INTEGER, NO_SAMPLES, Header
+
+
+def facts_of(container: Container) -> dict[str, Any]:
+  """What a file says of itself, without decoding it, as plain JSON values."""
+  header = container.header
+  samples = header.num_frames * header.num_channels
+  kinds = {NO_SAMPLES: 'bytes', INTEGER: 'int'}
+  has_rate = header.effort is not None and header.sample_rate_hz
+  return {
+    'format_version': header.format_version,
+    'compressed_bytes': container.file_bytes,
+    'original_bytes': header.original_bytes,
+    'chunks': header.num_chunks,
+    'samples': f'{kinds.get(header.sample_kind, "float")}{8 * header.sample_bytes or ""}',
+    'channels': header.num_channels,
+    'sample_rate_hz': header.sample_rate_hz,
+    'frames': header.num_frames,
+    'seconds': header.num_frames / header.sample_rate_hz if header.sample_rate_hz else None,
+    'bits_per_sample': 8 * container.file_bytes / samples if samples else None,
+    'segment_seconds': header.chunk_frames / header.sample_rate_hz if has_rate else None,
+    'effort': header.effort,
+    'model_kind': _model_kind(header),
+    'model': header.model_id.hex() if any(header.model_id) else None,
+    'sha256': container.sha256.hex() if container.sha256 else None,
+    'problems': container.problems,
+  }
+
+
+def _model_kind(header: Header) -> str | None:
+  if not any(header.model_id):
+    return None
+  return 'bytes' if header.effort is None else 'hybrid'
+
+
+def print_table(listed: Sequence[dict[str, Any]]) -> None:
+  """A line for each file; listed: `facts_of`, and 'file', its name."""
+  print(
+    f'{"chunks":>7} {"compressed":>14} {"original":>14} {"rate":>7} {"bits/sample":>11} {"format":>17} '
+    f'{"length":>10} {"version":>7} {"segment":>9} {"effort":>6} {"kind":<6} {"model":<8}  file'
+  )
+  for facts in listed:
+    rate = facts['compressed_bytes'] / facts['original_bytes'] if facts['original_bytes'] else math.nan
+    shape = f'{facts["sample_rate_hz"]} Hz {facts["samples"]}x{facts["channels"]}' if facts['channels'] else 'bytes'
+    bits = '' if facts['bits_per_sample'] is None else f'{facts["bits_per_sample"]:.3f}'
+    length, segment = ('' if facts[name] is None else f'{facts[name]:.1f} s' for name in ('seconds', 'segment_seconds'))
+    effort = '' if facts['effort'] is None else facts['effort']
+    print(
+      f'{facts["chunks"]:>7,} {facts["compressed_bytes"]:>14,} {facts["original_bytes"]:>14,} {rate:>7.1%} {bits:>11} '
+      f'{shape:>17} {length:>10} {facts["format_version"]:>7} {segment:>9} {effort:>6} '
+      f'{facts["model_kind"] or "none":<6} {(facts["model"] or "none")[:8]:<8}  {facts["file"]}'
+    )
+    for problem in facts['problems']:
+      print(f'        {problem}')

@@ -1,0 +1,171 @@
+"""Levels on the command line, and which model a file is read with; stand-ins take the place of packaged models."""
+
+import json
+from pathlib import Path
+
+import lmic_cases
+import numpy as np
+import pytest
+from segment_stand_in import StandIn
+from wav_builder import build_wav
+
+from language_modeling_is_compression import cli
+from language_modeling_is_compression.checkpoint import save_model
+from language_modeling_is_compression.container import Container
+from language_modeling_is_compression.errors import ModelMismatchError
+from language_modeling_is_compression.inference import loading
+
+NUM_FRAMES = (1 << 16) + 1000
+SEEDS = {'default': 1, 'tiny': 2}
+
+
+class Asked:
+  """What the command asked of inference/loading.py: names of models, and of those that may have written a file."""
+
+  def __init__(self):
+    self.loaded: list[str] = []
+    self.tried: list[list[str]] = []
+
+  def load(self, path: str, device: str) -> StandIn:
+    self.loaded.append(path)
+    return StandIn(SEEDS[path])
+
+  def find(self, identity: bytes, names: list[str], device: str) -> StandIn:
+    self.tried.append(list(dict.fromkeys(names)))
+    for name in names:
+      if (found := StandIn(SEEDS[name])).identity == identity:
+        return found
+    raise ModelMismatchError('not packaged')
+
+
+@pytest.fixture
+def asked(monkeypatch) -> Asked:
+  models = Asked()
+  monkeypatch.setattr(loading, 'load_predictor', models.load)
+  monkeypatch.setattr(loading, 'find_predictor', models.find)
+  return models
+
+
+@pytest.fixture
+def song(tmp_path) -> Path:
+  """Slow waves of 8 bits, longer than a segment of level 1."""
+  waves = np.round(128 + 90 * np.sin(0.002 * np.arange(NUM_FRAMES))).astype(np.uint8)
+  (tmp_path / 'song.wav').write_bytes(build_wav(waves.tobytes(), bits=8, rate_hz=44_100))
+  return tmp_path / 'song.wav'
+
+
+def short(folder: Path, name: str) -> Path:
+  (folder / name).write_bytes(build_wav(bytes(range(100, 150)) * 4, bits=8))
+  return folder / name
+
+
+def header_of(path: Path):
+  with open(path, 'rb') as file:
+    return Container(file, path.stat().st_size).header
+
+
+@pytest.mark.parametrize(
+  ('flags', 'network', 'chunk_frames', 'effort'),
+  [
+    ([], 'default', NUM_FRAMES, 1),
+    (['--level', '1'], 'tiny', NUM_FRAMES // 2, 0),
+    (['--level', '4'], 'default', NUM_FRAMES, 1),
+    (['--level', '9'], 'default', NUM_FRAMES, 2),
+    (['--level', '9', '-m', 'tiny'], 'tiny', NUM_FRAMES, 2),
+  ],
+)
+def test_a_level_says_network_segments_and_effort(asked, song, flags, network, chunk_frames, effort):
+  assert cli.main(['compress', '-q', '--no-verify', *flags, str(song)]) == 0
+  header = header_of(song.with_name('song.wav.lmic'))
+  assert asked.loaded == [network]
+  assert (header.chunk_frames, header.effort) == (chunk_frames, effort)
+  assert header.model_id == StandIn(SEEDS[network]).identity
+
+
+@pytest.mark.parametrize(('level', 'order'), [('2', ['tiny', 'default']), ('9', ['default', 'tiny'])])
+def test_a_file_finds_the_model_that_wrote_it(asked, tmp_path, level, order):
+  song = short(tmp_path, 'a.wav')
+  original = song.read_bytes()
+  assert cli.main(['compress', '-q', '--rm', '--level', level, str(song)]) == 0
+  asked.loaded.clear()
+  assert cli.main(['test', '-q', f'{song}.lmic']) == 0
+  assert cli.main(['decompress', '-q', f'{song}.lmic']) == 0
+  assert song.read_bytes() == original
+  assert (asked.loaded, asked.tried) == ([], [order, order])
+
+
+def test_each_model_is_built_once(asked, tmp_path):
+  packed = []
+  for index, level in enumerate(('1', '6', '2', '7')):
+    song = short(tmp_path, f'{index}.wav')
+    assert cli.main(['compress', '-q', '--level', level, str(song)]) == 0
+    packed.append(f'{song}.lmic')
+  assert cli.main(['test', '-q', *packed]) == 0
+  assert len(asked.tried) == 2
+  asked.loaded.clear()
+  assert cli.main(['test', '-q', '-m', 'tiny', packed[0], packed[2]]) == 0
+  assert asked.loaded == ['tiny'] and len(asked.tried) == 2
+
+
+def test_a_model_that_is_missing_is_said_of_its_file_alone(asked, tmp_path, capsys):
+  for name, level in (('a.wav', '1'), ('b.wav', '6')):
+    assert cli.main(['compress', '-q', '--level', level, str(short(tmp_path, name))]) == 0
+  data = bytearray((tmp_path / 'a.wav.lmic').read_bytes())
+  data[52:84] = bytes(range(50, 82))
+  (tmp_path / 'a.wav.lmic').write_bytes(lmic_cases.sealed(bytes(data)))
+  assert cli.main(['test', str(tmp_path / 'a.wav.lmic'), str(tmp_path / 'b.wav.lmic')]) == 1
+  assert capsys.readouterr().err.splitlines() == [
+    f'lmic: {tmp_path}/a.wav.lmic: not packaged',
+    f'{tmp_path}/b.wav.lmic: ok',
+  ]
+
+
+def test_a_byte_model_has_no_levels(tmp_path, capsys):
+  song, model = short(tmp_path, 'a.wav'), tmp_path / 'model.npz'
+  save_model(model, lmic_cases.tiny_model(use_16bit=False))
+  assert cli.main(['compress', '-m', str(model), '--level', '6', str(song)]) == 2
+  reason = f'{model} is a byte model, which has no levels: name a hybrid one with -m, or no level'
+  assert capsys.readouterr().err == f'lmic: error: --level: {reason}\n'
+  assert sorted(tmp_path.iterdir()) == [song, model]
+
+
+@pytest.mark.parametrize('level', ['0', '10', 'best'])
+def test_levels_that_are_not_there(capsys, level):
+  with pytest.raises(SystemExit) as end:
+    cli.main(['compress', 'x', '--level', level])
+  assert end.value.code == 2
+  assert 'error: argument --level: invalid ' in capsys.readouterr().err
+
+
+def test_only_compress_has_levels(capsys):
+  with pytest.raises(SystemExit):
+    cli.main(['decompress', 'x', '--level', '6'])
+  assert 'unrecognized arguments: --level 6' in capsys.readouterr().err
+
+
+def test_help_says_the_default_level(capsys):
+  with pytest.raises(SystemExit):
+    cli.main(['compress', '--help'])
+  said = ' '.join(capsys.readouterr().out.split())
+  assert '--level {1,2,3,4,5,6,7,8,9} from 1, short segments' in said and '(default: 6)' in said
+
+
+def test_info(asked, song, capsys):
+  assert cli.main(['compress', '-q', '--no-verify', '--level', '1', str(song)]) == 0
+  packed = song.with_name('song.wav.lmic')
+  assert cli.main(['info', '--json', str(packed)]) == 0
+  [facts] = json.loads(capsys.readouterr().out)
+  expected = {'format_version': 2, 'effort': 0, 'model_kind': 'hybrid', 'segment_seconds': NUM_FRAMES / 2 / 44_100}
+  assert {name: facts[name] for name in expected} == expected
+  assert cli.main(['info', str(packed)]) == 0
+  _, line = capsys.readouterr().out.splitlines()
+  identity = StandIn(SEEDS['tiny']).identity.hex()[:8]
+  assert line.split()[-9:] == ['1.5', 's', '2', '0.8', 's', '0', 'hybrid', identity, str(packed)]
+
+
+def test_info_without_a_rate(asked, tmp_path, capsys):
+  (tmp_path / 'a.wav').write_bytes(build_wav(bytes(100), bits=8, rate_hz=0))
+  assert cli.main(['compress', '-q', str(tmp_path / 'a.wav')]) == 0
+  assert cli.main(['info', '--json', str(tmp_path / 'a.wav.lmic')]) == 0
+  [facts] = json.loads(capsys.readouterr().out)
+  assert (facts['segment_seconds'], facts['effort']) == (None, 1)

@@ -1,0 +1,18 @@
+"""The table of levels: all that it names exists and may stand in a file."""
+
+from language_modeling_is_compression.header import MAX_EFFORT, MAX_SEGMENT_FRAMES
+from language_modeling_is_compression.inference.loading import PACKAGED
+from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS
+
+
+def test_every_level_can_be_written():
+  assert list(LEVELS) == list(range(1, 10)) and DEFAULT_LEVEL in LEVELS
+  for level in LEVELS.values():
+    assert 1 <= level.segment_frames <= MAX_SEGMENT_FRAMES
+    assert 0 <= level.effort <= MAX_EFFORT
+    assert level.network in PACKAGED
+
+
+def test_a_higher_level_never_works_less():
+  efforts = [level.effort for level in LEVELS.values()]
+  assert efforts == sorted(efforts)
