@@ -10,6 +10,8 @@ from language_modeling_is_compression.checkpoint import Model, load_model
 from language_modeling_is_compression.errors import ConfigError, ModelMismatchError
 from language_modeling_is_compression.inference.compiled import CompiledPredictor
 from language_modeling_is_compression.inference.exact import exact_network
+from language_modeling_is_compression.inference.exact_hybrid import exact_hybrid_network
+from language_modeling_is_compression.inference.hybrid import HybridPredictor
 from language_modeling_is_compression.inference.predictor import Predictor, SegmentPredictor
 
 DEFAULT = 'default'
@@ -56,7 +58,7 @@ def _packaged(file_name: str) -> contextlib.AbstractContextManager[Path]:
 
 
 def _predictor(model: Model, path: Path, device: str) -> Predictor | SegmentPredictor:
-  if getattr(model.model_config, 'model', 'bytes') == 'hybrid':
+  if model.model_config.model == 'hybrid':
     return _hybrid(model, device)
   data = model.data_config
   if data.vocab_size != 256 or data.quantization != 'linear':
@@ -73,6 +75,4 @@ def _predictor(model: Model, path: Path, device: str) -> Predictor | SegmentPred
 def _hybrid(model: Model, device: str) -> SegmentPredictor:
   if device != 'cpu':
     raise ConfigError(f'--device {device}: hybrid models run on CPUs only: leave it out, or name a byte model with -m')
-  from language_modeling_is_compression.inference.hybrid import HybridPredictor  # type: ignore[import-not-found]
-
-  return HybridPredictor(model)
+  return HybridPredictor(exact_hybrid_network(model))
