@@ -30,6 +30,10 @@ LOGITS = slice(0, NUM_COMPONENTS + 1)
 OFFSETS = slice(NUM_COMPONENTS + 1, 2 * NUM_COMPONENTS + 1)
 LOG2_SCALES = slice(2 * NUM_COMPONENTS + 1, 3 * NUM_COMPONENTS + 1)
 NUM_OUTPUTS = 3 * NUM_COMPONENTS + 1
+# What is said beyond these is taken as these, in training as in inference. The magnitude of an offset, and of the
+# logarithm of a scale.
+MAX_OFFSET = 32
+MAX_LOG2_SCALE = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,8 @@ class Evidence:
 
   features: int8 [M, F], FEATURE_BITS.
   below: float32 [M, Q], from each centre up to the lower edge of the sample's cell, in units of the running error.
-  width: float32 [M], of the cell, in these units; positive.
+  width: float32 [M], of the cell, in these units, not 0. Where the cell has no lower end it is negative and far beyond
+    all that is said here, and `below` is up to the upper edge: what is far has no room for the digits of what is near.
   experts_log2: float32 [M], base-2 logarithm of the mass that the experts' own mixture gives the sample; at most 0.
   """
 
