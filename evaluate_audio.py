@@ -10,9 +10,10 @@ from typing import NoReturn
 
 import data_paths
 from language_modeling_is_compression.audio.wav import read_wav_info
-from language_modeling_is_compression.config import EvaluationConfig, add_flags, read_settings
+from language_modeling_is_compression.config import EvaluationConfig
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, LmicError
 from language_modeling_is_compression.evaluation.material import Recording
+from language_modeling_is_compression.settings import add_flags, read_settings
 
 _logger = logging.getLogger('evaluate_audio')
 

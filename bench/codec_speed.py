@@ -96,6 +96,7 @@ def _float(arguments: argparse.Namespace) -> dict[str, float]:
   from language_modeling_is_compression.data.batches import Batch
   from language_modeling_is_compression.inference.loading import model_path
   from language_modeling_is_compression.model.transformer import build_transformer
+  from language_modeling_is_compression.training.objectives import byte_objective
   from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
   from language_modeling_is_compression.training.state import make_code_length
 
@@ -106,7 +107,7 @@ def _float(arguments: argparse.Namespace) -> dict[str, float]:
   mesh = device_mesh()
   shape: dict[str, Any] = {'num_tokens': tokens.shape[1], 'batch_size': len(tokens), 'rows_per_device': None}
   plan = plan_micro_batches(model.model_config, model.data_config, mesh=mesh, **shape)
-  code_length = make_code_length(build_transformer(model.model_config, model.data_config), mesh)
+  code_length = make_code_length(byte_objective(build_transformer(model.model_config, model.data_config)), mesh)
   batch = plan.arrange(Batch(tokens, np.full(len(tokens), tokens.shape[1], np.int32)))
   params = jax.tree.map(jax.numpy.asarray, model.params)
   jax.block_until_ready(code_length(params, batch))

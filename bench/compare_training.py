@@ -93,6 +93,7 @@ def _ours(arguments: argparse.Namespace) -> Any:
 
   from language_modeling_is_compression.config import DataConfig, ModelConfig, TrainingConfig
   from language_modeling_is_compression.model.transformer import build_transformer
+  from language_modeling_is_compression.training.objectives import byte_objective
   from language_modeling_is_compression.training.optimizer import make_optimizer
   from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
   from language_modeling_is_compression.training.state import initial_state, make_code_length, make_update
@@ -103,10 +104,10 @@ def _ours(arguments: argparse.Namespace) -> Any:
   micro_batches = plan_micro_batches(
     model, data, num_tokens=arguments.chunk_size, batch_size=arguments.batch_size, rows_per_device=None, mesh=mesh
   )
-  transformer = build_transformer(model, data, recompute_layers=micro_batches.recompute_layers)
+  objective = byte_objective(build_transformer(model, data, recompute_layers=micro_batches.recompute_layers))
   optimizer = make_optimizer(TrainingConfig(learning_rate=arguments.learning_rate))
-  state = initial_state(transformer, optimizer, seed=0, num_tokens=arguments.chunk_size)
-  update, code_length = make_update(transformer, optimizer, mesh), make_code_length(transformer, mesh)
+  state = initial_state(objective, optimizer, seed=0)
+  update, code_length = make_update(objective, optimizer, mesh), make_code_length(objective, mesh)
 
   def step(batch: Any) -> None:
     nonlocal state

@@ -1,7 +1,8 @@
 """Model files: `NAME.npz`, flat float32 arrays by parameter path and one JSON string that says what they are.
 
 A parameter path is module/name, e.g. `layer_0/queries`. The JSON string, under the key `metadata`, holds
-`format_version`, `model` and `data` (the two configurations) and `provenance` (steps, seed, held-out bits, …).
+`format_version`, `model` and `data` (the two configurations) and `provenance` (steps, seed, held-out bits, …). In
+version 1 there were byte models only, and `model` did not say so.
 
 A model file may come from anywhere, so nothing in it is executed, and nothing is allocated before it is known to be
 what the configuration asks for and no larger.
@@ -22,12 +23,15 @@ from typing import IO, Any
 
 import numpy as np
 
-from language_modeling_is_compression.config import DataConfig, ModelConfig, from_mapping
+from language_modeling_is_compression.config import DataConfig, ModelConfig
 from language_modeling_is_compression.errors import CheckpointError, ConfigError
+from language_modeling_is_compression.experts.evidence import NUM_FEATURES, NUM_OUTPUTS
 from language_modeling_is_compression.files import replacing
 from language_modeling_is_compression.model.parameters import parameter_shapes
+from language_modeling_is_compression.settings import from_mapping
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_BYTES_ONLY_VERSION = 1
 
 _METADATA_KEY = 'metadata'
 _MAX_METADATA_BYTES = 1 << 20
@@ -41,7 +45,8 @@ _NPY_HEADER = re.compile(rb"\{'descr': '(<f4|<U\d{1,6})', 'fortran_order': False
 class Model:
   """A trained model.
 
-  params: {module: {name: float32 array}}. provenance: plain JSON values, for people to read.
+  params: {module: {name: float32 array}}. data_config: of hybrid models it says nothing. provenance: plain JSON values,
+  for people to read.
   """
 
   params: Mapping[str, Mapping[str, np.ndarray]]
@@ -57,8 +62,9 @@ class Model:
     """log p of every token at every position given the tokens before it, in nats.
 
     tokens: integers [B, T] in [0, vocab_size), else ValueError; each row begins at the beginning of a chunk.
-    Returns float32 [B, T, vocab_size].
+    Returns float32 [B, T, vocab_size]. Raises ValueError if this is no byte model.
     """
+    self._expect('bytes')
     tokens = np.asarray(tokens)
     vocab_size = self.data_config.vocab_size
     if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
@@ -68,6 +74,34 @@ class Model:
     if tokens.min() < 0 or tokens.max() >= vocab_size:
       raise ValueError(f'tokens: expected 0 to {vocab_size - 1}, got {tokens.min()} to {tokens.max()}')
     return np.asarray(self._log_probs(self.params, tokens.astype(np.int32)))
+
+  def outputs(self, features: np.ndarray) -> np.ndarray:
+    """What a hybrid model's network says of every sample, given its features and those before it (experts/evidence.py).
+
+    features: int8 [B, T, NUM_FEATURES], else ValueError; each row begins at the beginning of a segment.
+    Returns float32 [B, T, NUM_OUTPUTS]. Raises ValueError if this is no hybrid model.
+    """
+    self._expect('hybrid')
+    features = np.asarray(features)
+    if features.dtype != np.int8 or features.ndim != 3 or features.shape[2] != NUM_FEATURES:
+      raise ValueError(
+        f'features: expected int8 of shape [B, T, {NUM_FEATURES}], got {features.dtype} of {list(features.shape)}'
+      )
+    if features.size == 0:
+      return np.zeros((*features.shape[:2], NUM_OUTPUTS), np.float32)
+    return np.asarray(self._outputs(self.params, features))
+
+  def _expect(self, family: str) -> None:
+    if self.model_config.model != family:
+      raise ValueError(f'expected a model of the family {family}, got {self.model_config.model}')
+
+  @functools.cached_property
+  def _outputs(self) -> Any:
+    import jax
+
+    from language_modeling_is_compression.model.hybrid import build_hybrid
+
+    return jax.jit(build_hybrid(self.model_config).apply)
 
   @functools.cached_property
   def _log_probs(self) -> Any:
@@ -114,7 +148,7 @@ def load_model(path: str | os.PathLike) -> Model:
     with zipfile.ZipFile(path) as archive:
       _check_stored(archive)
       metadata = _read_metadata(archive)
-      model_config = from_mapping(ModelConfig, metadata['model'])
+      model_config = from_mapping(ModelConfig, _with_family(metadata))
       data_config = from_mapping(DataConfig, metadata['data'])
       params = _read_params(archive, model_config, data_config, path.stat().st_size)
   except OSError as error:
@@ -163,12 +197,22 @@ def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
   expected = {'format_version', 'model', 'data', 'provenance'}
   if not isinstance(metadata, dict) or not expected <= set(metadata) or not isinstance(metadata['provenance'], dict):
     raise _UnsoundError(f'its metadata lacks some of {sorted(expected)}')
-  if metadata['format_version'] != FORMAT_VERSION:
+  if metadata['format_version'] not in (_BYTES_ONLY_VERSION, FORMAT_VERSION):
     raise _UnsoundError(
-      f'format version {metadata["format_version"]!r}, expected {FORMAT_VERSION}: '
+      f'format version {metadata["format_version"]!r}, expected {_BYTES_ONLY_VERSION} or {FORMAT_VERSION}: '
       'use the version of the package that wrote it'
     )
   return metadata
+
+
+def _with_family(metadata: Mapping[str, Any]) -> Any:
+  """The network's configuration as this version stores it."""
+  stored = metadata['model']
+  if metadata['format_version'] == FORMAT_VERSION or not isinstance(stored, dict):
+    return stored
+  if 'model' in stored:
+    raise _UnsoundError(f'its metadata names a family of models, which format version {_BYTES_ONLY_VERSION} does not')
+  return {**stored, 'model': 'bytes'}
 
 
 def _read_params(
@@ -197,9 +241,10 @@ def _read_params(
 
 
 def _least_bytes(model: ModelConfig, data: DataConfig) -> int:
-  """Bytes of some of a network's parameters: its embedding, and each layer's queries and biases per lag."""
+  """Bytes of some of a network's parameters: what its input goes through, each layer's queries and biases per lag."""
   layer = model.embedding_dim**2 + model.num_heads * model.attention_window
-  return 4 * (data.vocab_size * model.embedding_dim + model.num_layers * layer)
+  num_inputs = NUM_FEATURES if model.model == 'hybrid' else data.vocab_size
+  return 4 * (num_inputs * model.embedding_dim + model.num_layers * layer)
 
 
 def _read_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, key: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,25 +1,19 @@
-"""Every setting: its name, default, meaning and check, once.
+"""Every setting: its name, default, meaning and check, once. settings.py makes flags and all else of them."""
 
-A configuration is a frozen dataclass whose fields are made by `setting`. Command-line flags, `--help`, TOML keys and
-what a model file stores are all derived from these fields, and building a configuration checks it.
-"""
-
-import argparse
-import dataclasses
-import difflib
 import math
 import sys
-import tomllib
-import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.settings import Settings, setting
 
 _MAX_COUNT = 2**31 - 1  # Counts become sizes and loop bounds of 32 bits in compiled code.
 _MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
+_MAX_EFFORT = 2
+EQUAL_WEIGHTS = 'equal'
+NATIVE_DEPTH = 'native'
+_BIT_DEPTHS = (NATIVE_DEPTH, '8', '16', '24')
 
 
 def _positive(name: str, value: int) -> None:
@@ -53,59 +47,69 @@ def _named(name: str, value: str) -> None:
     raise ConfigError(f'{name}: expected a name, got none')
 
 
+def _all_named(name: str, values: Sequence[str]) -> None:
+  if not values or not all(values):
+    raise ConfigError(f'{name}: expected a name, got none')
+
+
+def _weights(name: str, value: str) -> None:
+  if value == EQUAL_WEIGHTS:
+    return
+  try:
+    numbers = [float(text) for text in value.split(',')]
+  except ValueError:
+    numbers = []
+  if not numbers or not all(0 < number < math.inf for number in numbers):
+    raise ConfigError(f"{name}: expected 'equal' or positive numbers separated by commas, got {value!r}")
+
+
+def _effort(name: str, value: int) -> None:
+  if not 0 <= value <= _MAX_EFFORT:
+    raise ConfigError(f'{name}: expected 0 to {_MAX_EFFORT}, got {value}')
+
+
+def _bit_depths(name: str, value: str) -> None:
+  texts = value.split(',')
+  if not set(texts) <= set(_BIT_DEPTHS) or len(set(texts)) < len(texts):
+    raise ConfigError(f'{name}: expected some of {", ".join(_BIT_DEPTHS)}, separated by commas, got {value!r}')
+
+
 def _file_stem(name: str, value: str) -> None:
   if not value or value in ('.', '..') or any(character in value for character in '/\\\0\n\r'):
     raise ConfigError(f'{name}: expected a plain file name without a folder, got {value!r}')
 
 
-def setting(
-  default: Any = dataclasses.MISSING,
-  *,
-  help: str,
-  choices: Sequence[str] = (),
-  check: Callable[[str, Any], None] | None = None,
-) -> Any:
-  """A configuration field: its default (none: required), its line in `--help`, and what its values must satisfy."""
-  return dataclasses.field(default=default, metadata={'help': help, 'choices': tuple(choices), 'check': check})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-  """Base of the configurations: types, choices and checks of single fields. Raises ConfigError."""
-
-  def __post_init__(self) -> None:
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      _check_type(field, value)
-      choices = field.metadata['choices']
-      if choices and value is not None and value not in choices:
-        raise ConfigError(f'{field.name}: expected one of {", ".join(choices)}, got {value!r}')
-      check = field.metadata['check']
-      if check and value is not None:
-        check(field.name, value)
-
-
-AnySettings = typing.TypeVar('AnySettings', bound=Settings)
-
-
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Settings):
-  """How files become tokens. A model file stores it, since a model is of use only for tokens made the same way."""
+  """How files become the tokens of a byte model.
 
-  use_16bit: bool = setting(False, help='16-bit samples; without it the top 8 bits of each')
+  A model file stores it, since a model is of use only for tokens made the same way. Hybrid models read samples as they
+  are, and have it as it is by default.
+  """
+
+  use_16bit: bool = setting(False, help='16-bit samples; without it the top 8 bits of each', model='bytes')
   tokenization: str = setting(
     'byte',
     choices=('byte', 'sample'),
     help='one token per byte, high byte first, or one per sample (65,536 tokens at 16 bits)',
+    model='bytes',
   )
   quantization: str = setting(
-    'linear', choices=('linear', 'mu-law'), help='how 8-bit samples are made: the top byte, or G.711 mu-law'
+    'linear',
+    choices=('linear', 'mu-law'),
+    help='how 8-bit samples are made: the top byte, or G.711 mu-law',
+    model='bytes',
   )
   channels: str = setting(
-    'mono', choices=('mono', 'stereo'), help='mix down to mono, or lay the channels out in alternating blocks'
+    'mono',
+    choices=('mono', 'stereo'),
+    help='mix down to mono, or lay the channels out in alternating blocks',
+    model='bytes',
   )
-  stereo_blocking_n: int = setting(1024, check=_positive, help='samples in a block of one channel')
-  chunk_size: int = setting(2048, check=_positive, help='samples that the model reads from a fresh context')
+  stereo_blocking_n: int = setting(1024, check=_positive, help='samples in a block of one channel', model='bytes')
+  chunk_size: int = setting(
+    2048, check=_positive, help='samples that the model reads from a fresh context', model='bytes'
+  )
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -130,14 +134,21 @@ class DataConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Settings):
-  """The network's size."""
+  """The network's family and size."""
 
+  model: str = setting(
+    'bytes',
+    choices=('bytes', 'hybrid'),
+    help='predict bytes from bytes, or samples from what adaptive experts say of them',
+  )
   embedding_dim: int = setting(64, check=_positive, help='width of the residual stream')
   num_layers: int = setting(4, check=_positive, help='transformer layers')
   num_heads: int = setting(8, check=_positive, help='attention heads per layer')
   widening_factor: int = setting(4, check=_positive, help='hidden width of the feed-forward layers / embedding_dim')
   attention_window: int = setting(
-    128, check=_positive, help='tokens that one layer sees, itself included; layers stack, so 4 layers see 4 times that'
+    128,
+    check=_positive,
+    help='tokens (hybrid: samples) that one layer sees, itself included; 4 layers see 4 times that',
   )
 
   def __post_init__(self) -> None:
@@ -147,26 +158,55 @@ class ModelConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HybridConfig(Settings):
+  """What a hybrid model is trained on."""
+
+  sequence_length: int = setting(512, check=_positive, help='samples in a row of a batch', model='hybrid')
+  bit_depths: str = setting(
+    'native,8',
+    check=_bit_depths,
+    help="depths of samples, separated by commas: each file's own, and top bits of those that have more",
+    model='hybrid',
+  )
+  effort: int = setting(1, check=_effort, help='how much work the experts do for a sample, 0 to 2', model='hybrid')
+  segment_frames: int = setting(
+    1 << 19, check=_positive, help='frames after which the experts begin anew, as in a compressed file', model='hybrid'
+  )
+  cache_dir: str | None = setting(
+    None,
+    check=_named,
+    help="folder that keeps the experts' work for later runs, 72 bytes a sample; default: evidence_cache in output_dir",
+    model='hybrid',
+  )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Settings):
   """How a model is trained and how much data it may use."""
 
   training_steps: int = setting(1000, check=_positive, help='optimizer steps')
-  batch_size: int = setting(128, check=_positive, help='chunks in a step')
+  batch_size: int = setting(128, check=_positive, help='chunks (hybrid: sequences) in a step')
   micro_batch_size: int | None = setting(
-    None, check=_positive, help='chunks that one device holds at a time; default: as many as memory allows'
+    None, check=_positive, help='of these, what one device holds at a time; default: as many as memory allows'
   )
   learning_rate: float = setting(1e-4, check=_positive_float32, help="Adam's step size, the largest one if it varies")
   learning_rate_schedule: str = setting(
     'constant', choices=('constant', 'cosine'), help='or warm up for 5% of the steps and decay to 2%'
   )
+  gradient_clip_norm: float | None = setting(
+    None, check=_positive_float32, help='scale gradients down to this norm where they are larger; default: never'
+  )
   seed: int = setting(42, check=_non_negative, help='of the first parameters and of the order of chunks')
-  num_chunks: int = setting(488281, check=_positive, help='train on at most so many chunks, spread over all files')
+  num_chunks: int = setting(
+    488281, check=_positive, help='train on at most so many chunks, spread over all files', model='bytes'
+  )
   valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out for validation')
   log_every: int = setting(100, check=_positive, help='steps between two lines in the log and the metrics')
   validate_every: int = setting(
     0,
     check=_non_negative,
-    help='steps between two validations, on at most 1024 held-out chunks; 0: only at the end, on all',
+    help='steps between two validations, on at most 1024 held-out chunks; 0: only at the end, on all (hybrid: 64, and '
+    'at the end 1024, sequences of each domain and depth)',
   )
   save_minutes: float = setting(
     10.0, check=_positive_finite, help='minutes between two saves of the model, so that a killed run leaves one'
@@ -177,7 +217,16 @@ class TrainingConfig(Settings):
 class RunConfig(Settings):
   """Where a run reads and writes."""
 
-  audio_dir: str = setting(check=_named, help='folder of WAV files, searched with its subfolders')
+  audio_dir: tuple[str, ...] = setting(
+    check=_all_named, help='folder of WAV files, searched with its subfolders; may be given several times'
+  )
+  audio_weights: str = setting(
+    EQUAL_WEIGHTS,
+    check=_weights,
+    help="how often a row comes from each audio_dir: numbers separated by commas, or 'equal'; of a single folder all "
+    'domains, the folders below it that hold files or train and valid, are equal',
+    model='hybrid',
+  )
   output_dir: str = setting('./', check=_named, help='folder for the model and its logs, created if missing')
   model_name: str = setting('audio_model', check=_file_stem, help='base name of what is written: NAME.npz and others')
   wandb_project: str | None = setting(None, help='log to this Weights & Biases project')
@@ -237,98 +286,3 @@ class EvaluationConfig(Settings):
     super().__post_init__()
     if self.use_16bit and self.bit_depth not in (None, '16'):
       raise ConfigError(f'bit_depth: expected 16 with use_16bit, got {self.bit_depth}')
-
-
-def add_flags(parser: argparse.ArgumentParser, kinds: Sequence[type[Settings]]) -> None:
-  """Adds `--config` and one flag per setting. A flag that is not given leaves no attribute behind."""
-  parser.add_argument('--config', metavar='FILE.toml', help='read settings from a TOML file; flags override it')
-  for kind in kinds:
-    group = parser.add_argument_group((kind.__doc__ or '').partition('\n')[0].rstrip('.'))
-    for field in dataclasses.fields(kind):
-      options: dict[str, Any] = {'default': argparse.SUPPRESS, 'help': _help(field)}
-      if field.type is bool:
-        options['action'] = 'store_true'
-      elif _is_list(field):
-        options['action'] = 'append'
-      else:
-        options['type'] = _scalar_type(field)
-        options['metavar'] = '{' + ','.join(field.metadata['choices']) + '}' if field.metadata['choices'] else None
-      group.add_argument(f'--{field.name}', **options)
-
-
-def read_settings(flags: Mapping[str, Any], kinds: Sequence[type[Settings]]) -> dict[type[Settings], Any]:
-  """Builds each kind of configuration: defaults, under the TOML file named by flags['config'], under the flags.
-
-  Raises ConfigError for an unknown key (naming the nearest one), a missing one, a wrong type or a failed check.
-  """
-  names = [field.name for kind in kinds for field in dataclasses.fields(kind)]
-  values = {name: value for name, value in flags.items() if name in names}
-  if flags.get('config') is not None:
-    values = {**_read_toml(Path(flags['config']), names), **values}
-  built = {}
-  for kind in kinds:
-    fields = dataclasses.fields(kind)
-    missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in values]
-    if missing:
-      raise ConfigError(f'--{missing[0]} is required')
-    given = {field.name: values[field.name] for field in fields if field.name in values}
-    lists = {field.name: tuple(given[field.name]) for field in fields if isinstance(given.get(field.name), list)}
-    built[kind] = kind(**{**given, **lists})
-  return built
-
-
-def from_mapping(kind: type[AnySettings], values: Any) -> AnySettings:
-  """A configuration from what a file stores of it: every field, no other, each of its type. Raises ConfigError."""
-  names = {field.name for field in dataclasses.fields(kind)}
-  if not isinstance(values, Mapping) or set(values) != names:
-    got = sorted(map(str, values)) if isinstance(values, Mapping) else type(values).__name__
-    raise ConfigError(f'{kind.__name__}: expected the keys {sorted(names)}, got {got}')
-  return kind(**values)
-
-
-def _read_toml(path: Path, names: Sequence[str]) -> dict[str, Any]:
-  try:
-    values = tomllib.loads(path.read_text(encoding='utf-8'))
-  except OSError as error:
-    raise ConfigError(f'{path}: cannot be read: {error.strerror}') from error
-  except (ValueError, RecursionError) as error:  # Also what tomllib lets through: endless digits, deep nesting.
-    raise ConfigError(f'{path}: not a TOML file: {error}') from error
-  for name in values:
-    if name not in names:
-      nearest = difflib.get_close_matches(name, names, n=1)
-      hint = f'; did you mean {nearest[0]}?' if nearest else ''
-      raise ConfigError(f'{path}: unknown setting {name}{hint}')
-  return values
-
-
-def _is_list(field: dataclasses.Field) -> bool:
-  return typing.get_origin(field.type) is tuple
-
-
-def _scalar_type(field: dataclasses.Field) -> Any:
-  """The type of a field's values, None set aside."""
-  kinds: Sequence[Any] = typing.get_args(field.type) or (field.type,)
-  return next(kind for kind in kinds if kind is not type(None))
-
-
-def _check_type(field: dataclasses.Field, value: Any) -> None:
-  if _is_list(field):
-    if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
-      raise ConfigError(f'{field.name}: expected a list of texts, got {value!r}')
-    return
-  expected = _scalar_type(field)
-  if value is None and field.default is None:
-    return
-  # bool is an int to Python, and an int is as good as a float to a user.
-  accepted = (int, float) if expected is float else (expected,)
-  if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
-    raise ConfigError(f'{field.name}: expected {expected.__name__}, got {value!r}')
-
-
-def _help(field: dataclasses.Field) -> str:
-  text = field.metadata['help']
-  if field.default is dataclasses.MISSING:
-    text += ' (required)'
-  elif field.default is not None and field.default is not False and field.default != ():
-    text += f' (default: {field.default})'
-  return text.replace('%', '%%')  # argparse formats what it is given.

@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,11 @@ class Batch(NamedTuple):
 
   tokens: np.ndarray
   lengths: np.ndarray
+
+  @property
+  def num_counted(self) -> Any:
+    """How many tokens count in all."""
+    return self.lengths.sum()
 
 
 def training_batch(chunks: Chunks, *, num_tokens: int, batch_size: int, seed: int, step: int) -> Batch:

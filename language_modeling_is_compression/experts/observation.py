@@ -58,6 +58,6 @@ def _observe(experts, cells, indices, features, below, width, experts_log2):
       edge = high if open_below else low
       for centre in range(NUM_CENTRES):
         below[place, centre] = max(min((edge - experts.centres[channel, centre]) / unit, _FARTHEST), -_FARTHEST)
-      width[place] = -_FARTHEST if open_below else min((high - low) / unit, _FARTHEST)
+      width[place] = -2.0 * _FARTHEST if open_below else min((high - low) / unit, _FARTHEST)
       experts_log2[place] = np.log2(min(learn(experts, channel, t, np.float64(index), low, high), 1.0))
       place += 1

@@ -11,78 +11,50 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from language_modeling_is_compression.config import DataConfig, TrainingConfig
-from language_modeling_is_compression.data.batches import Batch, training_batch, validation_batches
-from language_modeling_is_compression.data.chunks import Chunks
+from language_modeling_is_compression.config import TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
 from language_modeling_is_compression.tracking import Tracker
+from language_modeling_is_compression.training.material import Material, Measured
+from language_modeling_is_compression.training.objectives import Rows
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
 from language_modeling_is_compression.training.stopper import Stopper
 
 _logger = logging.getLogger(__name__)
 
-_PERIODIC_CHUNKS = 1024  # Held-out chunks of a validation while training; the last one takes all.
-
-
-class Rates(NamedTuple):
-  """Code length of tokens in units that people compare. compression_rate: compressed / raw bits, lower is better."""
-
-  loss_nats: float  # per token
-  bits_per_byte: float
-  bits_per_sample: float
-  compression_rate: float
-
-
-def rates(loss_nats: float, data: DataConfig) -> Rates:
-  """loss_nats: nats per token."""
-  bits_per_sample = loss_nats / math.log(2) * data.tokens_per_sample
-  return Rates(
-    loss_nats=loss_nats,
-    bits_per_byte=bits_per_sample * 8 / data.sample_bits,
-    bits_per_sample=bits_per_sample,
-    compression_rate=bits_per_sample / data.sample_bits,
-  )
-
 
 class Outcome(NamedTuple):
   """stopped_by: number of the signal that ended training early, or None. held_out: None if there was no time for it."""
 
   state: TrainingState
-  held_out: Rates | None
+  held_out: Measured | None
   stopped_by: int | None
 
 
 class Trainer:
   """One run. Everything that it needs is given; it decides when what is called.
 
-  num_tokens: length of the rows of a batch, in tokens.
   learning_rate: of a step, counted from 0.
   update, code_length: as `state.make_update` and `state.make_code_length` make them, with micro_batches.
-  save: writes the model file, given the state and the held-out rates if known.
+  save: writes the model file, given the state and the held-out figures if known.
   """
 
   def __init__(
     self,
     *,
     config: TrainingConfig,
-    train_chunks: Chunks,
-    valid_chunks: Chunks,
-    num_tokens: int,
+    material: Material,
     micro_batches: MicroBatches,
     learning_rate: Callable[[int], float],
-    update: Callable[[TrainingState, Batch], tuple[TrainingState, StepMetrics]],
-    code_length: Callable[[hk.Params, Batch], jax.Array],
-    save: Callable[[TrainingState, Rates | None], None],
+    update: Callable[[TrainingState, Rows], tuple[TrainingState, StepMetrics]],
+    code_length: Callable[[hk.Params, Rows], jax.Array],
+    save: Callable[[TrainingState, Measured | None], None],
     tracker: Tracker,
     stopper: Stopper,
     show_progress: bool,
   ):
     self._config = config
-    self._data = train_chunks.config
-    self._train_chunks = train_chunks
-    self._valid_chunks = valid_chunks
-    self._num_tokens = num_tokens
+    self._material = material
     self._micro_batches = micro_batches
     self._learning_rate = learning_rate
     self._update = update
@@ -102,7 +74,7 @@ class Trainer:
     held_out = None
     if failure is None and self._stopper.signal is None:
       try:
-        held_out = self._validate(state, self._valid_chunks, 'held-out')
+        held_out = self._validate(state, 'held-out', periodic=False)
       except jax.errors.JaxRuntimeError as error:
         failure = explained(error)
     try:
@@ -122,13 +94,7 @@ class Trainer:
     pending: StepMetrics | None = None
     with tqdm(total=last, initial=first, unit='step', disable=not self._show_progress, dynamic_ncols=True) as bar:
       for done in range(first + 1, last + 1):
-        batch = training_batch(
-          self._train_chunks,
-          num_tokens=self._num_tokens,
-          batch_size=self._config.batch_size,
-          seed=self._config.seed,
-          step=done - 1,
-        )
+        batch = self._material.training_batch(done - 1)
         log = done % self._config.log_every == 0 or done == last
         validate = self._config.validate_every > 0 and done % self._config.validate_every == 0 and done < last
         save = time.monotonic() - saved_at > 60 * self._config.save_minutes
@@ -150,7 +116,7 @@ class Trainer:
           if stop:
             break
           if validate:
-            self._validate(state, self._valid_chunks.limited(_PERIODIC_CHUNKS), 'validation')
+            self._validate(state, 'validation', periodic=True)
         except TrainingError as error:
           return good, error
         except jax.errors.JaxRuntimeError as error:
@@ -180,68 +146,45 @@ class Trainer:
     meter.add(metrics)
     bar.update()
     bar.set_postfix_str(
-      f'{rates(meter.last_loss, self._data).bits_per_byte:.3f} bits/byte, {meter.tokens_per_second:,.0f} tokens/s',
-      refresh=False,
+      f'{self._material.shown(meter.last_loss)}, {meter.tokens_per_second:,.0f} {self._material.unit}s/s', refresh=False
     )
 
   def _report(self, step: int, meter: '_Meter') -> None:
     """Logs and records means over the steps since the last report."""
-    measured = rates(meter.mean_loss, self._data)
+    unit = self._material.unit
     figures = {
-      'loss_nats': measured.loss_nats,
-      'bits_per_byte': measured.bits_per_byte,
-      'bits_per_sample': measured.bits_per_sample,
+      **self._material.rates(meter.mean_loss),
       'learning_rate': self._learning_rate(step - 1),
       'grad_norm': meter.last_grad_norm,
-      'tokens_per_second': meter.tokens_per_second,
+      f'{unit}s_per_second': meter.tokens_per_second,
     }
     self._tracker.log(step, figures)
     _logger.info(
-      'step %d of %d: %.4f bits per byte, %.4f nats per token, gradient norm %.3g, %.0f tokens/s',
-      step,
-      self._config.training_steps,
-      measured.bits_per_byte,
-      measured.loss_nats,
-      meter.last_grad_norm,
-      meter.tokens_per_second,
+      'step %d of %d: %s, %.4f nats per %s, gradient norm %.3g, %.0f %ss/s',
+      *(step, self._config.training_steps, self._material.shown(meter.mean_loss), meter.mean_loss, unit),
+      *(meter.last_grad_norm, meter.tokens_per_second, unit),
     )
     meter.restart()
 
-  def _validate(self, state: TrainingState, chunks: Chunks, what: str) -> Rates | None:
-    """Code length of held-out chunks; None if there are none or the user stops it."""
-    nats, num_tokens = 0.0, 0
+  def _validate(self, state: TrainingState, what: str, *, periodic: bool) -> Measured | None:
+    """Code length of held-out rows; None if there are none or the user stops it."""
     micro_batches = self._micro_batches
     batch_size = micro_batches.count * micro_batches.rows
+    validation = self._material.validation(periodic=periodic)
     with tqdm(
-      total=len(chunks), unit='chunk', desc=what, leave=False, disable=not self._show_progress, dynamic_ncols=True
+      total=validation.num_rows, unit='row', desc=what, leave=False, disable=not self._show_progress, dynamic_ncols=True
     ) as bar:
-      for batch in validation_batches(chunks, num_tokens=self._num_tokens, batch_size=batch_size):
+      for batch in validation.batches(batch_size):
         if self._stopper.signal is not None:
           return None
-        nats += float(np.sum(np.asarray(self._code_length(state.params, micro_batches.arrange(batch)), np.float64)))
-        num_tokens += int(batch.lengths.sum())
-        bar.update(min(batch_size, len(chunks) - bar.n))
-    if not num_tokens:
+        nats = np.asarray(self._code_length(state.params, micro_batches.arrange(batch)), np.float64)
+        validation.add(batch, float(np.sum(nats)))
+        bar.update(min(batch_size, validation.num_rows - bar.n))
+    measured = validation.measured()
+    if measured is None:
       return None
-    measured = rates(nats / num_tokens, self._data)
-    self._tracker.log(
-      int(state.step),
-      {
-        'valid/bits_per_byte': measured.bits_per_byte,
-        'valid/bits_per_sample': measured.bits_per_sample,
-        'valid/compression_rate': measured.compression_rate,
-      },
-    )
-    _logger.info(
-      '%s at step %d: %.4f bits per byte, %.4f bits per sample, compression rate %.4f (%d chunks, %d tokens)',
-      what,
-      int(state.step),
-      measured.bits_per_byte,
-      measured.bits_per_sample,
-      measured.compression_rate,
-      len(chunks),
-      num_tokens,
-    )
+    self._tracker.log(int(state.step), measured.figures)
+    _logger.info('%s at step %d: %s', what, int(state.step), measured.text)
     return measured
 
 
@@ -253,7 +196,7 @@ def explained(error: jax.errors.JaxRuntimeError) -> TrainingError:
 
 
 class _Meter:
-  """Figures since the last report. steps: done in all."""
+  """Figures since the last report. steps: done in all. A token is a sample where the model's unit is."""
 
   def __init__(self, first: int) -> None:
     self.steps = first

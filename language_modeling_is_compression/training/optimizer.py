@@ -23,5 +23,8 @@ def learning_rate_schedule(config: TrainingConfig) -> optax.Schedule:
 
 
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-  """Adam (Kingma and Ba, 2015)."""
-  return optax.adam(learning_rate_schedule(config))
+  """Adam (Kingma and Ba, 2015), of gradients that are scaled down first where that is asked for."""
+  adam = optax.adam(learning_rate_schedule(config))
+  if config.gradient_clip_norm is None:
+    return adam
+  return optax.chain(optax.clip_by_global_norm(config.gradient_clip_norm), adam)

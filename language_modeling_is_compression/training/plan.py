@@ -2,17 +2,21 @@
 
 import logging
 from dataclasses import dataclass
+from typing import TypeVar
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from language_modeling_is_compression.config import DataConfig, ModelConfig
-from language_modeling_is_compression.data.batches import Batch
+from language_modeling_is_compression.experts.evidence import NUM_COMPONENTS, NUM_FEATURES
+from language_modeling_is_compression.training.objectives import Rows
 
 DEVICE_AXIS = 'devices'
 
 _logger = logging.getLogger(__name__)
+
+AnyRows = TypeVar('AnyRows', bound=Rows)
 
 # Of a host's memory, for all its cores: more is no faster, since rows are worked off one by one.
 _CPU_ACTIVATION_BYTES = 1 << 30
@@ -32,12 +36,15 @@ class MicroBatches:
   rows: int
   recompute_layers: bool
 
-  def arrange(self, batch: Batch) -> Batch:
-    """tokens [B, T] and lengths [B] as [count, rows, T] and [count, rows]; the rows that are added have length 0."""
-    missing = self.count * self.rows - len(batch.lengths)
-    tokens = np.pad(batch.tokens, ((0, missing), (0, 0)))
-    lengths = np.pad(batch.lengths, (0, missing))
-    return Batch(tokens.reshape(self.count, self.rows, -1), lengths.reshape(self.count, self.rows))
+  def arrange(self, batch: AnyRows) -> AnyRows:
+    """A batch's arrays [B, ...] as [count, rows, ...]; the rows that are added are zero, so their length is."""
+
+    def cut(array: np.ndarray) -> np.ndarray:
+      missing = self.count * self.rows - len(array)
+      padded = np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
+      return padded.reshape(self.count, self.rows, *array.shape[1:])
+
+    return jax.tree.map(cut, batch)
 
 
 def device_mesh() -> Mesh:
@@ -51,7 +58,7 @@ def plan_micro_batches(
 ) -> MicroBatches:
   """As few micro-batches as fit, all of the same size.
 
-  num_tokens: tokens of a row. rows_per_device: fixed by the user, or None to choose.
+  num_tokens: tokens, or samples, of a row. rows_per_device: fixed by the user, or None to choose.
   The choice depends on the configuration and the machine, never on what happens to be free: another cut would add up
   floats in another order.
   """
@@ -86,7 +93,9 @@ def _token_bytes(model: ModelConfig, data: DataConfig) -> int:
   """Bytes that the backward pass keeps for one token, in float32: an estimate from the layers' shapes.
 
   A layer keeps about ten arrays of width embedding_dim and three of the feed-forward width; the logits of small
-  vocabularies are kept about three times, those of large ones are cut into blocks.
+  vocabularies are kept about three times, those of large ones are cut into blocks. Of a hybrid model's components
+  about a dozen numbers each are kept.
   """
   per_layer = model.embedding_dim * (10 + 3 * model.widening_factor)
-  return 4 * (model.num_layers * per_layer + 3 * min(data.vocab_size, 256))
+  ends = NUM_FEATURES + 12 * NUM_COMPONENTS if model.model == 'hybrid' else 3 * min(data.vocab_size, 256)
+  return 4 * (model.num_layers * per_layer + ends)

@@ -1,4 +1,4 @@
-"""One training run on given streams: what is needed is put together here, and what is left is written here."""
+"""One training run on given material: what is needed is put together here, and what is left is written here."""
 
 import contextlib
 import dataclasses
@@ -15,12 +15,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from language_modeling_is_compression import __version__
 from language_modeling_is_compression.checkpoint import Model, save_model
-from language_modeling_is_compression.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
-from language_modeling_is_compression.data.chunks import Chunks, Stream
-from language_modeling_is_compression.errors import AudioFormatError, CheckpointError, ConfigError
-from language_modeling_is_compression.model.transformer import build_transformer
+from language_modeling_is_compression.config import RunConfig, TrainingConfig
+from language_modeling_is_compression.errors import CheckpointError, ConfigError
 from language_modeling_is_compression.tracking import TRAINING_MINIMA, Tracker, start_wandb
-from language_modeling_is_compression.training.loop import Outcome, Rates, Trainer, explained
+from language_modeling_is_compression.training.loop import Outcome, Trainer, explained
+from language_modeling_is_compression.training.material import Material, Measured
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
 from language_modeling_is_compression.training.state import (
@@ -78,64 +77,48 @@ def claimed_outputs(config: RunConfig) -> Iterator[Outputs]:
 
 
 def train_model(
-  run: RunConfig,
-  data: DataConfig,
-  model: ModelConfig,
-  training: TrainingConfig,
-  *,
-  train_streams: Sequence[Stream],
-  valid_streams: Sequence[Stream],
-  outputs: Outputs,
-  stopper: Stopper,
+  run: RunConfig, training: TrainingConfig, material: Material, *, outputs: Outputs, stopper: Stopper
 ) -> Outcome:
   """Trains, validates, saves `outputs.model` and logs beside it.
 
-  Raises AudioFormatError if there is nothing to train on; TrainingError and CheckpointError as `Trainer.run`.
+  Raises TrainingError and CheckpointError as `Trainer.run`.
   """
-  train_chunks = Chunks(train_streams, data, training.num_chunks)
-  valid_chunks = Chunks(valid_streams, data)
-  if not len(train_chunks):
-    raise AudioFormatError(f'{run.audio_dir}: the files to train on hold no samples')
-  if not len(valid_chunks):
+  model, data = material.model_config, material.data_config
+  if not material.validation(periodic=False).num_rows:
     _logger.warning('no samples are held out, so nothing will be known of how well the model compresses other files')
-  num_tokens = max(train_chunks.max_tokens, valid_chunks.max_tokens)
   mesh = device_mesh()
   micro_batches = plan_micro_batches(
     model,
     data,
-    num_tokens=num_tokens,
+    num_tokens=material.row_length,
     batch_size=training.batch_size,
     rows_per_device=training.micro_batch_size,
     mesh=mesh,
   )
-  transformer = build_transformer(model, data, recompute_layers=micro_batches.recompute_layers)
+  objective = material.objective(recompute_layers=micro_batches.recompute_layers)
   optimizer = make_optimizer(training)
   try:
-    state = initial_state(transformer, optimizer, seed=training.seed, num_tokens=num_tokens)
+    state = initial_state(objective, optimizer, seed=training.seed)
   except jax.errors.JaxRuntimeError as error:
     raise explained(error) from error
-  facts = {
-    'num_train_files': train_chunks.num_streams,
-    'num_valid_files': valid_chunks.num_streams,
-    'num_train_chunks': len(train_chunks),
-    'num_valid_chunks': len(valid_chunks),
-    'num_parameters': sum(array.size for array in jax.tree.leaves(state.params)),
-  }
+  facts = {**material.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
-  flags = {key: value for config in (run, data, model, training) for key, value in dataclasses.asdict(config).items()}
-  tracker = _start_tracker(run, data, training, outputs, {**flags, **facts})
+  configs = [dataclasses.asdict(config) for config in (run, model, training)]
+  flags = {key: value for config in (*configs, material.settings) for key, value in config.items()}
+  tracker = _start_tracker(run, material.run_name(training.training_steps), outputs, {**flags, **facts})
   started = time.time()
 
-  def save(state: TrainingState, held_out: Rates | None) -> None:
+  def save(state: TrainingState, held_out: Measured | None) -> None:
     provenance = {
+      **material.provenance,
       'package_version': __version__,
       'jax_version': jax.__version__,
       'device_kind': mesh.devices.flat[0].device_kind,
       'num_devices': mesh.devices.size,
       'steps': int(state.step),
       'training_seconds': round(time.time() - started, 1),
-      'held_out': held_out._asdict() if held_out else None,
+      'held_out': held_out.provenance if held_out else None,
       'settings': {**flags, **facts},
     }
     params = jax.tree.map(np.asarray, state.params)
@@ -148,13 +131,11 @@ def train_model(
       stopper.begin()
       outcome = Trainer(
         config=training,
-        train_chunks=train_chunks,
-        valid_chunks=valid_chunks,
-        num_tokens=num_tokens,
+        material=material,
         micro_batches=micro_batches,
         learning_rate=lambda step: float(np.asarray(learning_rate_schedule(training)(step))),
-        update=make_update(transformer, optimizer, mesh),
-        code_length=make_code_length(transformer, mesh),
+        update=make_update(objective, optimizer, mesh),
+        code_length=make_code_length(objective, mesh),
         save=save,
         tracker=tracker,
         stopper=stopper,
@@ -167,17 +148,10 @@ def train_model(
     tracker.close(exit_code)
 
 
-def default_run_name(data: DataConfig, training: TrainingConfig) -> str:
-  """E.g. 8bit_block1024_chunk2048_steps1000."""
-  return f'{data.sample_bits}bit_block{data.stereo_blocking_n}_chunk{data.chunk_size}_steps{training.training_steps}'
-
-
-def _start_tracker(
-  run: RunConfig, data: DataConfig, training: TrainingConfig, outputs: Outputs, config: Mapping[str, Any]
-) -> Tracker:
+def _start_tracker(run: RunConfig, default_name: str, outputs: Outputs, config: Mapping[str, Any]) -> Tracker:
   wandb_run = None
   if run.wandb_project:
-    name = run.wandb_run_name or default_run_name(data, training)
+    name = run.wandb_run_name or default_name
     wandb_run = start_wandb(run.wandb_project, name, outputs.model.parent, config, minima=TRAINING_MINIMA)
   return Tracker(outputs.metrics, wandb_run)
 

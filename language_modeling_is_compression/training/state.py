@@ -1,6 +1,6 @@
 """What training carries from step to step, and the pure functions that make and advance it.
 
-Shapes: M micro-batches, R rows of one micro-batch over all devices, T tokens.
+Shapes: M micro-batches, R rows of one micro-batch over all devices.
 """
 
 from collections.abc import Callable
@@ -13,13 +13,10 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from language_modeling_is_compression.data.batches import Batch
-from language_modeling_is_compression.training.loss import code_length
+from language_modeling_is_compression.training.objectives import Objective, Rows
 from language_modeling_is_compression.training.plan import DEVICE_AXIS
 
 _ROWS = PartitionSpec(None, DEVICE_AXIS)  # Of a batch [M, R, ...]: each device has its share of R.
-
-LossFunction = Callable[[hk.Params, jax.Array, jax.Array], jax.Array]
 
 
 class TrainingState(NamedTuple):
@@ -29,7 +26,10 @@ class TrainingState(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-  """Scalars of one step. finite: false if the step's figures were not all finite, and the state was left as it was."""
+  """Scalars of one step. num_tokens: what counted, tokens or samples; loss_nats is the mean over them.
+
+  finite: false if the step's figures were not all finite, and the state was left as it was.
+  """
 
   loss_nats: jax.Array
   num_tokens: jax.Array
@@ -37,34 +37,32 @@ class StepMetrics(NamedTuple):
   finite: jax.Array
 
 
-def initial_state(
-  transformer: hk.Transformed, optimizer: optax.GradientTransformation, *, seed: int, num_tokens: int
-) -> TrainingState:
+def initial_state(objective: Objective, optimizer: optax.GradientTransformation, *, seed: int) -> TrainingState:
   """seed: any integer >= 0; its 32-bit digest seeds JAX, whose own keys would drop its high bits."""
   digest = int(np.random.SeedSequence(seed).generate_state(1, np.uint32)[0])
   # Compiled, since a forward pass would be run for nothing otherwise.
-  params = jax.jit(transformer.init)(jax.random.key(digest), jnp.zeros((1, num_tokens), jnp.int32))
+  params = jax.jit(objective.init)(jax.random.key(digest))
   return TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
 
 def make_update(
-  transformer: hk.Transformed, optimizer: optax.GradientTransformation, mesh: Mesh
-) -> Callable[[TrainingState, Batch], tuple[TrainingState, StepMetrics]]:
-  """A pure `update(state, batch)`; batch: tokens [M, R, T] and lengths [M, R], as `MicroBatches.arrange` makes them."""
-  gradient = jax.value_and_grad(_loss_function(transformer))
+  objective: Objective, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> Callable[[TrainingState, Rows], tuple[TrainingState, StepMetrics]]:
+  """A pure `update(state, batch)`; batch: arrays [M, R, ...], as `MicroBatches.arrange` makes them."""
+  gradient = jax.value_and_grad(objective.code_length)
 
-  def device_gradient(params: hk.Params, batch: Batch) -> tuple[jax.Array, hk.Params]:
+  def device_gradient(params: hk.Params, batch: Rows) -> tuple[jax.Array, hk.Params]:
     """Sums of loss and gradient over the micro-batches and devices."""
 
-    def add(so_far: Any, micro_batch: Batch) -> tuple[Any, None]:
-      return jax.tree.map(jnp.add, so_far, gradient(params, micro_batch.tokens, micro_batch.lengths)), None
+    def add(so_far: Any, micro_batch: Rows) -> tuple[Any, None]:
+      return jax.tree.map(jnp.add, so_far, gradient(params, micro_batch)), None
 
     nothing = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
     return jax.lax.psum(jax.lax.scan(add, nothing, batch)[0], DEVICE_AXIS)
 
-  def update(state: TrainingState, batch: Batch) -> tuple[TrainingState, StepMetrics]:
+  def update(state: TrainingState, batch: Rows) -> tuple[TrainingState, StepMetrics]:
     loss, gradients = _over_devices(device_gradient, mesh)(state.params, batch)
-    num_tokens = jnp.sum(batch.lengths)
+    num_tokens = batch.num_counted
     loss, gradients = jax.tree.map(lambda x: x / jnp.maximum(num_tokens, 1), (loss, gradients))
     updates, opt_state = optimizer.update(gradients, state.opt_state)
     params: Any = optax.apply_updates(state.params, updates)
@@ -80,19 +78,14 @@ def make_update(
   return lambda state, batch: compiled(jax.device_put(state, everywhere), batch)
 
 
-def make_code_length(transformer: hk.Transformed, mesh: Mesh) -> Callable[[hk.Params, Batch], jax.Array]:
-  """A pure function of params and a batch ([M, R, T], [M, R]): nats of each micro-batch, [M]."""
-  loss = _loss_function(transformer)
+def make_code_length(objective: Objective, mesh: Mesh) -> Callable[[hk.Params, Rows], jax.Array]:
+  """A pure function of params and a batch of arrays [M, R, ...]: nats of each micro-batch, [M]."""
 
-  def device_lengths(params: hk.Params, batch: Batch) -> jax.Array:
-    nats = jax.lax.map(lambda micro_batch: loss(params, micro_batch.tokens, micro_batch.lengths), batch)
+  def device_lengths(params: hk.Params, batch: Rows) -> jax.Array:
+    nats = jax.lax.map(lambda micro_batch: objective.code_length(params, micro_batch), batch)
     return jax.lax.psum(nats, DEVICE_AXIS)
 
   return jax.jit(_over_devices(device_lengths, mesh))
-
-
-def _loss_function(transformer: hk.Transformed) -> LossFunction:
-  return lambda params, tokens, lengths: code_length(transformer.apply(params, tokens), tokens, lengths)
 
 
 def _over_devices(function: Callable, mesh: Mesh) -> Callable:

@@ -21,7 +21,8 @@ from wav_builder import build_wav
 from language_modeling_is_compression import cli
 from language_modeling_is_compression.checkpoint import Model, save_model
 from language_modeling_is_compression.config import DataConfig, ModelConfig
-from language_modeling_is_compression.model.transformer import PARAMETER_SCALE, build_transformer
+from language_modeling_is_compression.model.parameters import PARAMETER_SCALE
+from language_modeling_is_compression.model.transformer import build_transformer
 
 _SPEECH = sorted((REPOSITORY / 'examples/audio/valid').glob('*.wav'))[0]
 _PROBE = REPOSITORY / 'tests/exactness_probe.py'

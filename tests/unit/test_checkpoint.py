@@ -15,11 +15,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from tiny_models import DATA, MODEL, random_params, random_tokens
+from tiny_models import DATA, HYBRID, MODEL, hybrid_params, random_features, random_params, random_tokens
 
 from language_modeling_is_compression.checkpoint import FORMAT_VERSION, Model, load_model, save_model
 from language_modeling_is_compression.config import DataConfig, ModelConfig
 from language_modeling_is_compression.errors import CheckpointError
+from language_modeling_is_compression.experts.evidence import NUM_FEATURES, NUM_OUTPUTS
+from language_modeling_is_compression.model.hybrid import build_hybrid
 from language_modeling_is_compression.model.transformer import build_transformer, log_probabilities
 
 PROVENANCE = {
@@ -37,6 +39,11 @@ _HUGE = 2**31 - 1
 def make_model(model: ModelConfig = MODEL, data: DataConfig = DATA, seed: int = 0, **provenance) -> Model:
   params = jax.tree.map(np.asarray, random_params(build_transformer(model, data), seed))
   return Model(params=params, model_config=model, data_config=data, provenance=provenance or PROVENANCE)
+
+
+def make_hybrid(model: ModelConfig = HYBRID) -> Model:
+  params = jax.tree.map(np.asarray, hybrid_params(build_hybrid(model)))
+  return Model(params=params, model_config=model, data_config=DataConfig(), provenance=PROVENANCE)
 
 
 def assert_same_model(got: Model, expected: Model) -> None:
@@ -151,9 +158,70 @@ def test_a_model_file_is_a_plain_npz(path, tiny):
   with np.load(path, allow_pickle=False) as arrays:
     assert {arrays[name].dtype for name in arrays if name != 'metadata'} == {np.dtype('<f4')}
     metadata = json.loads(str(arrays['metadata']))
-  assert metadata['format_version'] == FORMAT_VERSION == 1
+  assert metadata['format_version'] == FORMAT_VERSION == 2
   assert metadata['model'] == dataclasses.asdict(MODEL) and metadata['data'] == dataclasses.asdict(DATA)
   assert metadata['provenance'] == PROVENANCE
+
+
+@pytest.mark.parametrize('model', [HYBRID, dataclasses.replace(HYBRID, num_layers=1, attention_window=9)])
+def test_hybrid_models_round_trip(path, model):
+  written = make_hybrid(model)
+  save_model(path, written)
+  assert_same_model(load_model(path), written)
+
+
+def test_files_of_version_1_are_byte_models(path, members, tiny):
+  metadata = metadata_of(members)
+  del metadata['model']['model']
+  write_metadata(path, members, {**metadata, 'format_version': 1})
+  assert_same_model(load_model(path), tiny)
+  # What no version of the package has written.
+  write_metadata(path, members, metadata)
+  assert_rejected(path, 'ModelConfig: expected the keys')
+  write_metadata(path, members, {**metadata_of(members), 'format_version': 1})
+  assert_rejected(path, 'names a family of models')
+
+
+def test_a_family_that_is_not_the_networks(path, members):
+  metadata = metadata_of(members)
+  metadata['model']['model'] = 'hybrid'
+  write_metadata(path, members, metadata)
+  assert_rejected(path, 'its arrays are not those of its configuration')
+
+
+def test_a_hybrid_model_that_is_too_large_for_its_file(path):
+  hybrid = make_hybrid()
+  save_model(path, hybrid)
+  with zipfile.ZipFile(path) as archive:
+    members = {name: archive.read(name) for name in archive.namelist()}
+  metadata = metadata_of(members)
+  metadata['model']['attention_window'] = _HUGE
+  write_metadata(path, members, metadata)
+  assert_rejected(path, 'its configuration needs at least')
+
+
+def test_outputs_are_the_networks():
+  hybrid = make_hybrid()
+  features = random_features((2, 9))
+  values = hybrid.outputs(features)
+  assert values.shape == (2, 9, NUM_OUTPUTS) and values.dtype == np.float32
+  np.testing.assert_allclose(values, jax.jit(build_hybrid(HYBRID).apply)(hybrid.params, features), rtol=1e-4, atol=1e-5)
+  assert hybrid.outputs(features[:, :0]).shape == (2, 0, NUM_OUTPUTS)
+
+
+@pytest.mark.parametrize(
+  'features', [np.zeros((1, 2, NUM_FEATURES)), np.zeros((2, NUM_FEATURES), np.int8), np.zeros((1, 2, 3), np.int8)]
+)
+def test_outputs_reject_what_is_no_features(features):
+  with pytest.raises(ValueError, match=rf'features: expected int8 of shape \[B, T, {NUM_FEATURES}\], got '):
+    make_hybrid().outputs(features)
+
+
+def test_each_family_answers_its_own_questions(tiny):
+  with pytest.raises(ValueError, match='expected a model of the family hybrid, got bytes'):
+    tiny.outputs(random_features((1, 2)))
+  with pytest.raises(ValueError, match='expected a model of the family bytes, got hybrid'):
+    make_hybrid().log_probs(random_tokens((1, 2)))
 
 
 def test_devices_arrays_are_saved_too(path, tiny):
@@ -595,7 +663,7 @@ def with_(**values):
     (with_(model={}), 'ModelConfig: expected the keys'),
     (with_(model='embedding_dim'), 'ModelConfig: expected the keys'),
     (with_(data=7), 'DataConfig: expected the keys'),
-    (with_(format_version=2), 'format version 2, expected 1: use the version of the package that wrote it'),
+    (with_(format_version=3), 'format version 3, expected 1 or 2: use the version of the package that wrote it'),
     (with_(format_version=0), 'format version 0'),
     (with_(format_version='1'), "format version '1'"),
     (with_(format_version=None), 'format version None'),

@@ -9,19 +9,16 @@ import pytest
 
 from language_modeling_is_compression.config import (
   DataConfig,
+  HybridConfig,
   ModelConfig,
   RunConfig,
-  Settings,
   TrainingConfig,
-  add_flags,
-  from_mapping,
-  read_settings,
-  setting,
 )
 from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.settings import Settings, add_flags, from_mapping, read_settings, setting
 
-KINDS = (RunConfig, DataConfig, ModelConfig, TrainingConfig)
-REQUIRED = {RunConfig: {'audio_dir': 'music'}}
+KINDS = (RunConfig, DataConfig, ModelConfig, HybridConfig, TrainingConfig)
+REQUIRED = {RunConfig: {'audio_dir': ('music',)}}
 
 COUNTS = [
   (DataConfig, 'stereo_blocking_n'),
@@ -31,6 +28,8 @@ COUNTS = [
   (ModelConfig, 'num_heads'),
   (ModelConfig, 'widening_factor'),
   (ModelConfig, 'attention_window'),
+  (HybridConfig, 'sequence_length'),
+  (HybridConfig, 'segment_frames'),
   (TrainingConfig, 'training_steps'),
   (TrainingConfig, 'batch_size'),
   (TrainingConfig, 'micro_batch_size'),
@@ -39,16 +38,22 @@ COUNTS = [
 ]
 COUNTS_OR_ZERO = [(TrainingConfig, 'seed'), (TrainingConfig, 'validate_every')]
 POSITIVE_NUMBERS = [(TrainingConfig, 'learning_rate'), (TrainingConfig, 'save_minutes')]
+OPTIONAL_NUMBERS = [(TrainingConfig, 'gradient_clip_norm')]
+EFFORTS = [(HybridConfig, 'effort')]
 FRACTIONS = [(TrainingConfig, 'valid_fraction')]
 SWITCHES = [(DataConfig, 'use_16bit'), (RunConfig, 'no_progress')]
 CHOICES = [
+  (ModelConfig, 'model'),
   (DataConfig, 'tokenization'),
   (DataConfig, 'quantization'),
   (DataConfig, 'channels'),
   (TrainingConfig, 'learning_rate_schedule'),
 ]
-TEXTS = [(RunConfig, 'audio_dir'), (RunConfig, 'output_dir')]
-OPTIONAL_TEXTS = [(RunConfig, 'wandb_project'), (RunConfig, 'wandb_run_name')]
+TEXTS = [(RunConfig, 'output_dir')]
+FOLDERS = [(RunConfig, 'audio_dir')]
+OPTIONAL_TEXTS = [(RunConfig, 'wandb_project'), (RunConfig, 'wandb_run_name'), (HybridConfig, 'cache_dir')]
+WEIGHTS = [(RunConfig, 'audio_weights')]
+DEPTHS = [(HybridConfig, 'bit_depths')]
 FILE_NAMES = [(RunConfig, 'model_name')]
 
 
@@ -69,7 +74,8 @@ def parse(argv: list[str]) -> dict:
 
 def test_every_field_is_checked_below():
   listed = COUNTS + COUNTS_OR_ZERO + POSITIVE_NUMBERS + FRACTIONS
-  listed += SWITCHES + CHOICES + TEXTS + OPTIONAL_TEXTS + FILE_NAMES
+  listed += OPTIONAL_NUMBERS + EFFORTS + SWITCHES + CHOICES + TEXTS + FOLDERS + OPTIONAL_TEXTS + FILE_NAMES
+  listed += WEIGHTS + DEPTHS
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   assert sorted(listed, key=str) == sorted(fields, key=str)
 
@@ -79,6 +85,11 @@ BAD_VALUES = with_values(
     (COUNTS, [0, -1, 2**31, 1.5, 2.0, '1', True]),
     (COUNTS_OR_ZERO, [-1, 0.5, '0', None, False, math.inf]),
     ([(TrainingConfig, 'learning_rate')], [3.5e38, 1e39, 10**39]),  # Steps are taken in float32.
+    (OPTIONAL_NUMBERS, [0, -1.0, math.nan, math.inf, 1e39, '1', True]),
+    (EFFORTS, [-1, 3, 1.0, None, True]),
+    (FOLDERS, ['music', (), ('',), ('a', ''), (1,), None, ['music']]),
+    (WEIGHTS, ['', 'even', '1,', '1,0', '-1', 'nan', 'inf', '1;2', None, 1, (1, 2)]),
+    (DEPTHS, ['', 'all', '8,', '12', 'native,native', '8,native,8', None, 8]),
     (POSITIVE_NUMBERS, [0, -1.0, math.nan, math.inf, -math.inf, 10**400, '1e-4', None, True]),
     (FRACTIONS, [0, 1, 0.0, 1.0, -0.1, 1.1, math.nan, '0.1', None, False]),
     (SWITCHES, [0, 1, 'true', None]),
@@ -104,6 +115,11 @@ GOOD_VALUES = with_values(
     (POSITIVE_NUMBERS, [1, 5e-324, 3.4e38]),
     ([(TrainingConfig, 'save_minutes')], [1.7e308]),
     (FRACTIONS, [1e-9, 0.5, 0.999]),
+    (OPTIONAL_NUMBERS, [None, 1, 1e-3]),
+    (EFFORTS, [0, 1, 2]),
+    (FOLDERS, [('a',), ('a', 'b c')]),
+    (WEIGHTS, ['equal', '1', '0.5,2,1e3']),
+    (DEPTHS, ['native', '8', 'native,8', '8,16,24']),
     (SWITCHES, [True, False]),
     (TEXTS, ['.', 'a b/c']),
     (OPTIONAL_TEXTS, [None, 'x']),
@@ -139,7 +155,7 @@ def test_combinations():
 def test_defaults_of_the_front_end():
   settings = parse(['--audio_dir', 'music'])
   assert settings[RunConfig] == RunConfig(
-    audio_dir='music', output_dir='./', model_name='audio_model', wandb_project=None, no_progress=False
+    audio_dir=('music',), output_dir='./', model_name='audio_model', wandb_project=None, no_progress=False
   )
   assert settings[DataConfig] == DataConfig(
     use_16bit=False,
@@ -192,9 +208,42 @@ def test_flags_go_over_toml_and_toml_over_defaults(toml):
   settings = parse(['--config', path, '--batch_size', '5', '--seed', '0'])
   assert settings[TrainingConfig] == TrainingConfig(batch_size=5, learning_rate=1, seed=0)
   assert settings[DataConfig] == DataConfig(use_16bit=True)
-  assert settings[RunConfig] == RunConfig(audio_dir='a')
+  assert settings[RunConfig] == RunConfig(audio_dir=('a',))
   assert settings[ModelConfig] == ModelConfig()
-  assert parse(['--config', path, '--audio_dir', 'b'])[RunConfig].audio_dir == 'b'
+  assert parse(['--config', path, '--audio_dir', 'b'])[RunConfig].audio_dir == ('b',)
+
+
+@pytest.mark.parametrize(('text', 'folders'), [('"a b"', ('a b',)), ('["a", "b"]', ('a', 'b'))])
+def test_a_list_in_toml_may_be_one_text(toml, text, folders):
+  assert parse(['--config', toml(f'audio_dir = {text}')])[RunConfig].audio_dir == folders
+
+
+def test_a_folder_may_be_given_several_times():
+  assert parse(['--audio_dir', 'a', '--audio_dir', 'b'])[RunConfig].audio_dir == ('a', 'b')
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (
+      ['--sequence_length', '512'],
+      'sequence_length: means something only with --model hybrid, got bytes; leave it out',
+    ),
+    (['--audio_weights', 'equal', '--model', 'bytes'], 'audio_weights: means something only with --model hybrid'),
+    (['--model', 'hybrid', '--use_16bit'], 'use_16bit: means something only with --model bytes, got hybrid'),
+    (['--model', 'hybrid', '--num_chunks', '5'], 'num_chunks: means something only with --model bytes, got hybrid'),
+    (['--model', 'both', '--num_chunks', '5'], "model: expected one of bytes, hybrid, got 'both'"),
+  ],
+)
+def test_what_means_nothing_for_the_model_chosen_is_refused(flags, message):
+  with pytest.raises(ConfigError, match=f'^{re.escape(message)}'):
+    parse(['--audio_dir', 'a', *flags])
+
+
+def test_what_means_nothing_for_the_model_chosen_is_refused_in_toml_too(toml):
+  with pytest.raises(ConfigError, match=r'^chunk_size: means something only with --model bytes'):
+    parse(['--audio_dir', 'a', '--config', toml('model = "hybrid"\nchunk_size = 64')])
+  assert parse(['--audio_dir', 'a', '--config', toml('model = "hybrid"\neffort = 2')])[HybridConfig].effort == 2
 
 
 def test_a_required_setting_may_come_from_toml_alone(toml):
@@ -273,7 +322,9 @@ def help_text(kinds) -> str:
 def test_help_shows_every_flag_with_its_default():
   lines = help_text(KINDS).splitlines()
   for field in (field for kind in KINDS for field in dataclasses.fields(kind)):
-    start = next(index for index, line in enumerate(lines) if line.startswith(f'  --{field.name}'))
+    start = next(
+      index for index, line in enumerate(lines) if line.startswith(f'  --{field.name} ') or line == f'  --{field.name}'
+    )
     shown = ' '.join(lines[start : start + 2])
     assert field.metadata['help'] in shown
     if field.default is dataclasses.MISSING:

@@ -1,11 +1,16 @@
 """What is said of parameters without building a network is what the network has."""
 
+import dataclasses
+
 import haiku as hk
 import jax
 import jax.numpy as jnp
 import pytest
+from tiny_models import HYBRID
 
 from language_modeling_is_compression.config import DataConfig, ModelConfig
+from language_modeling_is_compression.experts.evidence import NUM_FEATURES
+from language_modeling_is_compression.model.hybrid import build_hybrid
 from language_modeling_is_compression.model.parameters import parameter_shapes
 from language_modeling_is_compression.model.transformer import build_transformer
 
@@ -27,3 +32,14 @@ def test_the_shapes_are_those_of_the_network(model, data):
   abstract = jax.eval_shape(build_transformer(model, data).init, jax.random.key(0), tokens)
   built = {f'{module}/{name}': array.shape for module, name, array in hk.data_structures.traverse(abstract)}
   assert parameter_shapes(model, data) == built
+
+
+@pytest.mark.parametrize(
+  'model',
+  [ModelConfig(model='hybrid'), dataclasses.replace(HYBRID, num_layers=3, widening_factor=5, attention_window=9)],
+)
+def test_the_shapes_are_those_of_the_hybrid_network(model):
+  features = jax.ShapeDtypeStruct((1, 1, NUM_FEATURES), jnp.int8)
+  abstract = jax.eval_shape(build_hybrid(model).init, jax.random.key(0), features)
+  built = {f'{module}/{name}': array.shape for module, name, array in hk.data_structures.traverse(abstract)}
+  assert parameter_shapes(model, DataConfig()) == built

@@ -8,9 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from language_modeling_is_compression.config import DataConfig, TrainingConfig
+from language_modeling_is_compression.config import DataConfig, ModelConfig, TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
-from language_modeling_is_compression.training.loop import Rates, Trainer, explained, rates
+from language_modeling_is_compression.training.byte_material import ByteMaterial, rates
+from language_modeling_is_compression.training.loop import Trainer, explained
+from language_modeling_is_compression.training.material import Measured
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
 from language_modeling_is_compression.training.stopper import Stopper
@@ -39,6 +41,15 @@ class FakeChunks:
     return np.full(2, index % 256, np.uint8)
 
 
+class FakeMaterial(ByteMaterial):
+  """Bytes of chunks that need no files."""
+
+  def __init__(self, config: TrainingConfig, valid_chunks: int):
+    self.model_config, self.data_config, self.row_length = ModelConfig(), DATA, 2
+    self._training = config
+    self._train, self._valid = FakeChunks(10), FakeChunks(valid_chunks)
+
+
 class FakeTracker:
   def __init__(self) -> None:
     self.records: list[tuple[int, dict]] = []
@@ -51,14 +62,14 @@ class Fakes:
   """A trainer's surroundings: the parameters are the number of steps that made them.
 
   at_step: what else happens while a step (counted from 1) is computed. unsound: steps that are not finite.
-  saves: (parameters, held-out rates) of every call; failing_saves: how many of them fail.
+  saves: (parameters, held-out figures) of every call; failing_saves: how many of them fail.
   validated: chunks of each call of code_length.
   """
 
   def __init__(self, *, unsound=(), at_step=None, at_validation=None, failing_saves: int = 0, valid_chunks: int = 0):
     self.stopper, self.tracker = Stopper(), FakeTracker()
     self.steps: list[int] = []
-    self.saves: list[tuple[int, Rates | None]] = []
+    self.saves: list[tuple[int, Measured | None]] = []
     self.validated: list[int] = []
     self._unsound, self._at_step, self._at_validation = unsound, at_step, at_validation
     self._failing_saves, self._valid_chunks = failing_saves, valid_chunks
@@ -67,9 +78,7 @@ class Fakes:
     config = TrainingConfig(**{'training_steps': 6, 'log_every': NEVER, 'batch_size': 4, **settings})
     trainer = Trainer(
       config=config,
-      train_chunks=FakeChunks(10),
-      valid_chunks=FakeChunks(self._valid_chunks),
-      num_tokens=2,
+      material=FakeMaterial(config, self._valid_chunks),
       micro_batches=MicroBatches(count=2, rows=2, recompute_layers=False),
       learning_rate=lambda step: step / 10,
       update=self._update,
@@ -182,7 +191,8 @@ def test_a_run_takes_every_step_validates_on_all_chunks_and_saves_once():
   outcome = fakes.run(training_steps=6)
   assert fakes.steps == [1, 2, 3, 4, 5, 6]
   assert fakes.validated == [4, 4, 1]
-  assert outcome.held_out == pytest.approx((TOKEN_NATS, 3, 3, 0.375))
+  expected = {'loss_nats': TOKEN_NATS, 'bits_per_byte': 3, 'bits_per_sample': 3, 'compression_rate': 0.375}
+  assert outcome.held_out.provenance == pytest.approx(expected)
   assert fakes.saves == [(6, outcome.held_out)]
   assert (outcome.state.params, outcome.stopped_by) == (6, None)
 

@@ -33,6 +33,18 @@ def test_cosine_of_few_steps_begins_high_and_stays_positive(steps):
   assert sizes.max() == 0.5 and sizes.min() > 0 and np.argmax(sizes) <= 1
 
 
+def test_large_gradients_are_scaled_down_where_that_is_asked_for():
+  config = TrainingConfig(learning_rate=0.5, gradient_clip_norm=2.0)
+  plain, clipped = make_optimizer(TrainingConfig(learning_rate=0.5)), make_optimizer(config)
+  gradients = [jnp.array([6.0, 8.0]), jnp.array([0.6, 0.8])]
+  shortened = [jnp.array([1.2, 1.6]), gradients[1]]
+  states = [plain.init(jnp.zeros(2)), clipped.init(jnp.zeros(2))]
+  for gradient, short in zip(gradients, shortened, strict=True):
+    expected, states[0] = plain.update(short, states[0])
+    updates, states[1] = clipped.update(gradient, states[1])
+    np.testing.assert_allclose(updates, expected, rtol=1e-6)
+
+
 def test_the_optimizer_is_adam_with_that_step_size():
   config = TrainingConfig(learning_rate=0.5, learning_rate_schedule='cosine', training_steps=200)
   optimizer = make_optimizer(config)

@@ -1,0 +1,169 @@
+"""What settings are made of: fields with their help and checks, command-line flags, TOML keys, and what files store.
+
+A configuration is a frozen dataclass whose fields are made by `setting`. Command-line flags, `--help`, TOML keys and
+what a model file stores are all derived from these fields, and building a configuration checks it.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import tomllib
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from language_modeling_is_compression.errors import ConfigError
+
+
+def setting(
+  default: Any = dataclasses.MISSING,
+  *,
+  help: str,
+  choices: Sequence[str] = (),
+  check: Callable[[str, Any], None] | None = None,
+  model: str | None = None,
+) -> Any:
+  """A configuration field: its default (none: required), its line in `--help`, and what its values must satisfy.
+
+  model: the only family of models for which it means something.
+  """
+  metadata = {'help': help, 'choices': tuple(choices), 'check': check, 'model': model}
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+  """Base of the configurations: types, choices and checks of single fields. Raises ConfigError."""
+
+  def __post_init__(self) -> None:
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      _check_type(field, value)
+      choices = field.metadata['choices']
+      if choices and value is not None and value not in choices:
+        raise ConfigError(f'{field.name}: expected one of {", ".join(choices)}, got {value!r}')
+      check = field.metadata['check']
+      if check and value is not None:
+        check(field.name, value)
+
+
+AnySettings = typing.TypeVar('AnySettings', bound=Settings)
+
+
+def add_flags(parser: argparse.ArgumentParser, kinds: Sequence[type[Settings]]) -> None:
+  """Adds `--config` and one flag per setting. A flag that is not given leaves no attribute behind."""
+  parser.add_argument('--config', metavar='FILE.toml', help='read settings from a TOML file; flags override it')
+  for kind in kinds:
+    group = parser.add_argument_group((kind.__doc__ or '').partition('\n')[0].rstrip('.'))
+    for field in dataclasses.fields(kind):
+      options: dict[str, Any] = {'default': argparse.SUPPRESS, 'help': _help(field)}
+      if field.type is bool:
+        options['action'] = 'store_true'
+      elif _is_list(field):
+        options['action'] = 'append'
+      else:
+        options['type'] = _scalar_type(field)
+        options['metavar'] = '{' + ','.join(field.metadata['choices']) + '}' if field.metadata['choices'] else None
+      group.add_argument(f'--{field.name}', **options)
+
+
+def read_settings(flags: Mapping[str, Any], kinds: Sequence[type[Settings]]) -> dict[type[Settings], Any]:
+  """Builds each kind of configuration: defaults, under the TOML file named by flags['config'], under the flags.
+
+  Raises ConfigError for an unknown key (naming the nearest one), a missing one, a wrong type, a failed check, or a
+  setting that means nothing for the family of models chosen.
+  """
+  names = [field.name for kind in kinds for field in dataclasses.fields(kind)]
+  values = {name: value for name, value in flags.items() if name in names}
+  if flags.get('config') is not None:
+    values = {**_read_toml(Path(flags['config']), names), **values}
+  _refuse_idle(values, kinds)
+  built = {}
+  for kind in kinds:
+    fields = dataclasses.fields(kind)
+    missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in values]
+    if missing:
+      raise ConfigError(f'--{missing[0]} is required')
+    given = {field.name: values[field.name] for field in fields if field.name in values}
+    built[kind] = kind(**{**given, **_lists(fields, given)})
+  return built
+
+
+def _refuse_idle(values: Mapping[str, Any], kinds: Sequence[type[Settings]]) -> None:
+  """Raises ConfigError for a setting that was given and that means nothing for the family of models chosen."""
+  fields = {field.name: field for kind in kinds for field in dataclasses.fields(kind)}
+  if 'model' not in fields:
+    return
+  chosen = values.get('model', fields['model'].default)
+  for name in values:
+    family = fields[name].metadata['model']
+    if family not in (None, chosen) and chosen in fields['model'].metadata['choices']:
+      raise ConfigError(f'{name}: means something only with --model {family}, got {chosen}; leave it out')
+
+
+def _lists(fields: Sequence[dataclasses.Field], given: Mapping[str, Any]) -> dict[str, Any]:
+  """Of the values given, those of lists as tuples; where a list has one text, that text does."""
+  lists = {field.name: given[field.name] for field in fields if _is_list(field) and field.name in given}
+  return {
+    name: tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
+    for name, value in lists.items()
+  }
+
+
+def from_mapping(kind: type[AnySettings], values: Any) -> AnySettings:
+  """A configuration from what a file stores of it: every field, no other, each of its type. Raises ConfigError."""
+  names = {field.name for field in dataclasses.fields(kind)}
+  if not isinstance(values, Mapping) or set(values) != names:
+    got = sorted(map(str, values)) if isinstance(values, Mapping) else type(values).__name__
+    raise ConfigError(f'{kind.__name__}: expected the keys {sorted(names)}, got {got}')
+  return kind(**values)
+
+
+def _read_toml(path: Path, names: Sequence[str]) -> dict[str, Any]:
+  try:
+    values = tomllib.loads(path.read_text(encoding='utf-8'))
+  except OSError as error:
+    raise ConfigError(f'{path}: cannot be read: {error.strerror}') from error
+  except (ValueError, RecursionError) as error:  # Also what tomllib lets through: endless digits, deep nesting.
+    raise ConfigError(f'{path}: not a TOML file: {error}') from error
+  for name in values:
+    if name not in names:
+      nearest = difflib.get_close_matches(name, names, n=1)
+      hint = f'; did you mean {nearest[0]}?' if nearest else ''
+      raise ConfigError(f'{path}: unknown setting {name}{hint}')
+  return values
+
+
+def _is_list(field: dataclasses.Field) -> bool:
+  return typing.get_origin(field.type) is tuple
+
+
+def _scalar_type(field: dataclasses.Field) -> Any:
+  """The type of a field's values, None set aside."""
+  kinds: Sequence[Any] = typing.get_args(field.type) or (field.type,)
+  return next(kind for kind in kinds if kind is not type(None))
+
+
+def _check_type(field: dataclasses.Field, value: Any) -> None:
+  if _is_list(field):
+    if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+      raise ConfigError(f'{field.name}: expected a list of texts, got {value!r}')
+    return
+  expected = _scalar_type(field)
+  if value is None and field.default is None:
+    return
+  # bool is an int to Python, and an int is as good as a float to a user.
+  accepted = (int, float) if expected is float else (expected,)
+  if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
+    raise ConfigError(f'{field.name}: expected {expected.__name__}, got {value!r}')
+
+
+def _help(field: dataclasses.Field) -> str:
+  text = field.metadata['help']
+  if field.default is dataclasses.MISSING:
+    text += ' (required)'
+  elif field.default is not None and field.default is not False and field.default != ():
+    text += f' (default: {field.default})'
+  return text.replace('%', '%%')  # argparse formats what it is given.

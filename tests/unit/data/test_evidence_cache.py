@@ -1,0 +1,147 @@
+"""Evidence is computed once, belongs to what it was made of, and survives kills, damage and company."""
+
+import dataclasses
+import os
+import time
+
+import numpy as np
+import pytest
+from evidence_cases import VERSION, Counting, observe, write_sound
+
+from language_modeling_is_compression.audio.wav import read_frames
+from language_modeling_is_compression.data.evidence_cache import (
+  RECORD,
+  EvidenceSpan,
+  Experts,
+  Sound,
+  cached_evidence,
+  read_records,
+)
+from language_modeling_is_compression.errors import AudioFormatError, ConfigError, TrainingError
+
+SEGMENT = 100
+
+
+@pytest.fixture
+def sounds(tmp_path) -> list[Sound]:
+  """250 frames of one channel and 130 of two, the latter also at 8 bits."""
+  mono = write_sound(tmp_path / 'audio/a.wav', 250)
+  stereo = write_sound(tmp_path / 'audio/b.wav', 130, channels=2, seed=1)
+  return [Sound(info=mono, bits=16), Sound(info=stereo, bits=16), Sound(info=stereo, bits=8)]
+
+
+def make(folder, sounds, observe=observe, *, version: int = VERSION, effort: int = 1, segment: int = SEGMENT):
+  experts = Experts(observe=observe, version=version, effort=effort)
+  return cached_evidence(sounds, experts, folder=folder / 'cache', segment_frames=segment, show_progress=False)
+
+
+def calls_of(folder, sounds, **settings) -> list[int]:
+  """Samples of the segments that had to be computed."""
+  counting = Counting()
+  make(folder, sounds, counting, **settings)
+  return sorted(counting.calls)
+
+
+def test_segments_are_what_the_experts_say_of_them(tmp_path, sounds):
+  spans = make(tmp_path, sounds)
+  assert [[span.num_samples for span in each] for each in spans] == [[100, 100, 50], [200, 60], [200, 60]]
+  for sound, each in zip(sounds, spans, strict=True):
+    for number, span in enumerate(each):
+      frames = read_frames(sound.info, SEGMENT * number, min(SEGMENT * (number + 1), sound.info.num_frames))
+      evidence = observe(frames >> (16 - sound.bits), sample_bytes=sound.bits // 8, sample_rate_hz=8000, effort=1)
+      records = read_records(span, span.first, span.last)
+      for name in RECORD.names:
+        np.testing.assert_array_equal(records[name], getattr(evidence, name))
+      np.testing.assert_array_equal(read_records(span, 7, 19), records[7:19])
+
+
+def test_what_is_there_is_not_computed_again(tmp_path, sounds):
+  everything = [50, 60, 60, 100, 100, 200, 200]
+  assert calls_of(tmp_path, sounds) == everything
+  before = {path.name: path.read_bytes() for path in (tmp_path / 'cache').iterdir()}
+  assert calls_of(tmp_path, sounds) == []
+  assert {path.name: path.read_bytes() for path in (tmp_path / 'cache').iterdir()} == before
+  assert calls_of(tmp_path, sounds, version=VERSION + 1) == everything
+  assert calls_of(tmp_path, sounds, effort=2) == everything
+  assert calls_of(tmp_path, sounds, segment=60) == [10, 20, 20, 60, 60, 60, 60, 120, 120, 120, 120]
+  assert calls_of(tmp_path, sounds) == []
+
+
+def test_other_samples_and_other_rates_are_other_sound(tmp_path, sounds):
+  make(tmp_path, sounds)
+  (path, info) = (sounds[0].info.path, sounds[0].info)
+  faster = dataclasses.replace(info, sample_rate_hz=16000)
+  assert calls_of(tmp_path, [Sound(info=faster, bits=16)]) == [50, 100, 100]
+  contents = bytearray(path.read_bytes())
+  contents[info.data_offset + 2 * 120] ^= 1
+  path.write_bytes(contents)
+  assert calls_of(tmp_path, sounds) == [100], 'one segment of three has changed'
+  assert calls_of(tmp_path, [Sound(info=write_sound(tmp_path / 'moved.wav', 130, channels=2, seed=1), bits=16)]) == []
+
+
+@pytest.mark.parametrize('length', [0, 71, 72 * 100 - 1, 72 * 100 + 1])
+def test_a_damaged_file_is_made_again(tmp_path, sounds, caplog, length):
+  (span, *_), *_ = make(tmp_path, sounds)
+  sound = span.path.read_bytes()
+  span.path.write_bytes((sound + bytes(1))[:length])
+  assert calls_of(tmp_path, sounds) == [100]
+  assert span.path.read_bytes() == sound
+  assert f'{span.path} is damaged and is computed again' in caplog.messages
+
+
+def test_what_ends_in_between_is_there_the_next_time(tmp_path, sounds, monkeypatch):
+  class Interrupting(Counting):
+    def __call__(self, samples, **settings):
+      if samples.size == 60:
+        raise KeyboardInterrupt
+      return super().__call__(samples, **settings)
+
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {0})
+  interrupting = Interrupting()
+  with pytest.raises(KeyboardInterrupt):
+    make(tmp_path, sounds, interrupting)
+  left = list((tmp_path / 'cache').iterdir())
+  assert len(left) == len(interrupting.calls) >= 4 and all(path.suffix == '.evidence' for path in left)
+  assert len(calls_of(tmp_path, sounds)) == 7 - len(left)
+
+
+def test_scraps_of_runs_that_were_killed_go_and_those_of_runs_that_live_stay(tmp_path, sounds):
+  folder = tmp_path / 'cache'
+  folder.mkdir()
+  for name, age in (('.old.partial', 90_000), ('.young.partial', 60)):
+    (folder / name).touch()
+    os.utime(folder / name, (time.time() - age, time.time() - age))
+  make(tmp_path, sounds)
+  assert [path.name for path in folder.iterdir() if path.suffix != '.evidence'] == ['.young.partial']
+
+
+def test_files_that_can_no_longer_be_read_are_left_out(tmp_path, sounds, caplog):
+  path = sounds[0].info.path
+  path.write_bytes(path.read_bytes()[:-150])
+  spans = make(tmp_path, sounds)
+  assert [[span.num_samples for span in each] for each in spans] == [[100], [200, 60], [200, 60]]
+  assert [message for message in caplog.messages if 'are left out' in message and str(path) in message]
+
+
+def test_a_folder_that_cannot_be_used(tmp_path, sounds):
+  (tmp_path / 'cache').touch()
+  with pytest.raises(ConfigError, match=r'^cache_dir: .*/cache cannot be used: File exists$'):
+    make(tmp_path, sounds)
+
+
+def test_a_disk_that_is_full(tmp_path, sounds, monkeypatch):
+  def full(_):
+    raise OSError(28, os.strerror(28))
+
+  monkeypatch.setattr(os, 'fsync', full)
+  with pytest.raises(TrainingError, match=r'cannot be written: No space left on device: free space or name another'):
+    make(tmp_path, sounds)
+  assert list((tmp_path / 'cache').iterdir()) == []
+
+
+def test_records_that_are_gone(tmp_path, sounds):
+  (span, *_), *_ = make(tmp_path, sounds)
+  with pytest.raises(AudioFormatError, match='expected samples 90 to 110, got 10: it was cut off'):
+    read_records(span, 90, 110)
+  with pytest.raises(AudioFormatError, match='cannot be read: No such file'):
+    read_records(EvidenceSpan(path=tmp_path / 'none', first=0, last=9), 0, 9)

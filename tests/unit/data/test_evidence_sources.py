@@ -1,0 +1,78 @@
+"""Which depths are made of which files, and what is held out."""
+
+import dataclasses
+
+import pytest
+from evidence_cases import VERSION, observe, write_sound
+
+from language_modeling_is_compression.config import HybridConfig
+from language_modeling_is_compression.data.evidence_cache import Experts
+from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, check_samples, evidence_of
+from language_modeling_is_compression.errors import AudioFormatError
+
+EXPERTS = Experts(observe=observe, version=VERSION, effort=1)
+
+
+@pytest.fixture
+def files(tmp_path) -> dict[int, DomainFile]:
+  """By depth."""
+  return {
+    bits: DomainFile(domain=f'd{bits}', info=write_sound(tmp_path / f'{bits}.wav', 20, bits=bits))
+    for bits in (8, 16, 24)
+  }
+
+
+def made(folder, train, valid=(), *, valid_fraction: float = 0.25, **settings):
+  """Samples of each group, to train on and to hold out."""
+  sides = evidence_of(
+    train,
+    valid,
+    HybridConfig(**settings),
+    EXPERTS,
+    valid_fraction=valid_fraction,
+    folder=folder / 'cache',
+    show_progress=False,
+  )
+  return [{group: sum(span.num_samples for span in each) for group, each in side.items()} for side in sides]
+
+
+@pytest.mark.parametrize(
+  ('depths', 'expected'),
+  [
+    ('native', {('d8', 'native'), ('d16', 'native'), ('d24', 'native')}),
+    ('8', {('d8', '8'), ('d16', '8'), ('d24', '8')}),
+    ('16', {('d16', '16'), ('d24', '16')}),
+    ('8,native', {('d8', 'native'), ('d16', 'native'), ('d24', 'native'), ('d16', '8'), ('d24', '8')}),
+  ],
+)
+def test_a_file_has_each_depth_once_and_none_that_is_more_than_its_own(tmp_path, files, depths, expected):
+  train, valid = made(tmp_path, list(files.values()), [files[16]], bit_depths=depths)
+  assert set(train) == expected
+  assert set(valid) == {group for group in expected if group[0] == 'd16'}
+  assert set(train.values()) == {20}
+
+
+def test_without_files_to_hold_out_the_end_of_each_segment_is(tmp_path, files, caplog):
+  train, valid = made(tmp_path, [files[16]], bit_depths='native', segment_frames=12)
+  group = Group('d16', 'native')
+  assert (train[group], valid[group]) == (9 + 6, 3 + 2)
+  assert [message for message in caplog.messages if 'the last 0.25 of each segment is held out' in message]
+
+
+def test_a_single_sample_is_for_training(tmp_path):
+  file = DomainFile(domain='d', info=write_sound(tmp_path / 'a.wav', 1))
+  train, valid = made(tmp_path, [file], bit_depths='native', valid_fraction=0.9)
+  assert (list(train.values()), list(valid.values())) == ([1], [0])
+
+
+def test_names_tell_the_depth_where_it_is_not_the_files_own():
+  assert (Group('a', 'native').name, Group('a', '8').name) == ('a', 'a_8bit')
+
+
+def test_floats_and_32_bits_cannot_be_trained_on(files):
+  info = files[16].info
+  check_samples(info)
+  with pytest.raises(AudioFormatError, match=r'16\.wav: expected integer samples of 8 to 24 bits .*, got floats$'):
+    check_samples(dataclasses.replace(info, encoding='float', sample_bytes=4))
+  with pytest.raises(AudioFormatError, match=r'got 32 bits$'):
+    check_samples(dataclasses.replace(info, sample_bytes=4))
