@@ -127,10 +127,9 @@ def _hybrid_material(
   weights: Mapping[str, float],
 ) -> 'HybridMaterial':
   """The experts' evidence of all files, by domain. Raises AudioFormatError if none can be read."""
-  from language_modeling_is_compression.experts.observation import EXPERTS_VERSION, observe
-
   from language_modeling_is_compression.data.evidence_cache import Experts
   from language_modeling_is_compression.data.evidence_sources import evidence_of
+  from language_modeling_is_compression.experts.observation import EXPERTS_VERSION, observe
   from language_modeling_is_compression.training.hybrid_material import HybridMaterial
 
   run, config, training = settings[RunConfig], settings[HybridConfig], settings[TrainingConfig]

@@ -13,7 +13,8 @@ import numba
 import numpy as np
 
 from language_modeling_is_compression.compilation import compiled
-from language_modeling_is_compression.inference import compiled as parts
+from language_modeling_is_compression.inference import compiled as tokens_code
+from language_modeling_is_compression.inference import layers
 from language_modeling_is_compression.inference.loading import load_predictor
 
 _REPEATS = 2000
@@ -25,11 +26,12 @@ def main() -> int:
   parser.add_argument('--rounds', type=int, default=7)
   arguments = parser.parse_args()
   predictor = load_predictor(arguments.model, 'cpu')
-  if not isinstance(predictor, parts.CompiledPredictor):
+  if not isinstance(predictor, tokens_code.CompiledPredictor):
     parser.error('the model is not a byte model')
   net = predictor._network
-  num_layers, width, wide = net.feed_forward_in.shape
-  window, vocab_size = net.slot_bias.shape[2] // 2, predictor.vocab_size
+  body = net.layers
+  num_layers, width, wide = body.feed_forward_in.shape
+  window, vocab_size = body.slot_bias.shape[2] // 2, predictor.vocab_size
   rng = np.random.default_rng(0)
 
   def random(shape: int | tuple[int, ...], largest: int, dtype: type) -> np.ndarray:
@@ -45,24 +47,24 @@ def main() -> int:
   ring = random((width, window), 3000, np.int16)
   scores, weights = random(window, 30_000, np.int32), np.zeros(window, np.int16)
   cdf = np.zeros(vocab_size + 1, np.uint32)
-  scale = net.scales[0]
+  scale = body.scales[0]
   rows: list[tuple[str, int, Callable, tuple]] = [
-    ('norm', 2 * num_layers + 1, parts._norm, (stream, normed)),
-    ('attention', num_layers, parts._attend, (net, 0, ring, ring.copy(), 8 * window, normed, stream)),
-    ('  product E x E', 4 * num_layers, parts._multiply, (normed, net.keys[0], scale[1], narrow)),
-    ('  softmax', num_layers * net.num_heads, parts._softmax, (scores, net.exp2, weights)),
-    ('feed-forward', num_layers, parts._feed_forward, (net, 0, normed, stream)),
-    ('  product E x F', num_layers, parts._multiply, (normed, net.feed_forward_in[0], scale[5], broad)),
-    ('  product F x E', num_layers, parts._multiply, (squares, net.feed_forward_out[0], scale[6], narrow)),
-    ('product E x V', 1, parts._multiply, (normed, net.output, net.output_scale, logits)),
-    ('cdf', 1, parts._cdf, (logits, net.output_bias, net.exp2, cdf)),
+    ('norm', 2 * num_layers + 1, layers.norm, (stream, normed)),
+    ('attention', num_layers, layers.attend, (body, 0, ring, ring.copy(), 8 * window, normed, stream)),
+    ('  product E x E', 4 * num_layers, layers.multiply, (normed, body.keys[0], scale[1], narrow)),
+    ('  softmax', num_layers * body.num_heads, layers._softmax, (scores, body.exp2, weights)),
+    ('feed-forward', num_layers, layers.feed_forward, (body, 0, normed, stream)),
+    ('  product E x F', num_layers, layers.multiply, (normed, body.feed_forward_in[0], scale[5], broad)),
+    ('  product F x E', num_layers, layers.multiply, (squares, body.feed_forward_out[0], scale[6], narrow)),
+    ('product E x V', 1, layers.multiply, (normed, net.output, net.output_scale, logits)),
+    ('cdf', 1, tokens_code._cdf, (logits, net.output_bias, body.exp2, cdf)),
   ]
   print(f'{"":18} {"µs":>7} {"per token":>10} {"µs per token":>13} {"10^9 multiply-adds/s":>22}')
   for name, count, function, inputs in rows:
     each = _microseconds(function, inputs, arguments.rounds)
-    speed = f'{inputs[1].size / each / 1e3:22.1f}' if function is parts._multiply else ''
+    speed = f'{inputs[1].size / each / 1e3:22.1f}' if function is layers.multiply else ''
     print(f'{name:18} {each:7.2f} {count:10} {count * each:13.1f} {speed}')
-  floats = (normed.astype(float), net.keys[0].astype(float), np.zeros(width))
+  floats = (normed.astype(float), body.keys[0].astype(float), np.zeros(width))
   each = _microseconds(_float_product, floats, arguments.rounds)
   print(f'{"E x E in float64":18} {each:7.2f} {"":24} {width * width / each / 1e3:22.1f}')
   tokens = rng.integers(0, vocab_size, (1, 4096)).astype(np.uint8)
