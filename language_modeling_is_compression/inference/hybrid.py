@@ -72,15 +72,15 @@ class HybridPredictor:
 
     If it is stopped, what it returns is of no use.
     """
-    bodies, intervals = [], []
+    bodies, by_sample = [], []
     for first in range(0, shape.num_channels, GROUP_CHANNELS):
       group = samples[:, first : first + GROUP_CHANNELS]
       channels = [values.channel_values(group[:, channel]) for channel in range(group.shape[1])]
-      maps = [rows for channel in channels if len(rows := _map_intervals(channel.used))]
-      coded = _Segment(self._network, channels, shape).encode(values.to_indices(group, channels), stopped)
-      intervals.append(np.concatenate([*maps, coded]))
-      bodies.append(_header(channels) + rans.encode(intervals[-1]))
-    return b''.join(write_number(len(body)) + body for body in bodies), np.concatenate(intervals)[:, None]
+      intervals = _Segment(self._network, channels, shape).encode(values.to_indices(group, channels), stopped)
+      maps = [_map_intervals(channel.used) for channel in channels]
+      bodies.append(_header(channels) + rans.encode(np.concatenate([*maps, intervals])))
+      by_sample.append(_by_sample(intervals, channels, shape.sample_bytes))
+    return b''.join(write_number(len(body)) + body for body in bodies), np.concatenate(by_sample)
 
   def decode(self, body: bytes, shape: SegmentShape, stopped: Callable[[], bool]) -> np.ndarray | None:
     """int32 [N, C], or None for what no encoder wrote, and if it is stopped."""
@@ -226,6 +226,19 @@ def _map_intervals(used: np.ndarray) -> np.ndarray:
   if len(intervals):
     _encode_map(used, intervals)
   return intervals
+
+
+def _by_sample(intervals: np.ndarray, channels: list[ChannelValues], sample_bytes: int) -> np.ndarray:
+  """Intervals of a group, in the order of the code, as uint32 [N * C, sample_bytes, 2]."""
+  places = [_index_bytes(channel) for channel in channels]
+  frames = intervals.reshape(-1, sum(places), 2) if sum(places) else intervals.reshape(-1, 0, 2)
+  found = np.zeros((len(frames), len(channels), sample_bytes, 2), np.uint32)
+  found[..., 1] = 1 << PRECISION_BITS
+  at = 0
+  for channel, count in enumerate(places):
+    found[:, channel, :count] = frames[:, at : at + count]
+    at += count
+  return found.reshape(-1, sample_bytes, 2)
 
 
 def _index_bytes(channel: ChannelValues) -> int:

@@ -15,8 +15,8 @@ from language_modeling_is_compression.inference.hybrid import HybridPredictor
 from language_modeling_is_compression.inference.predictor import Predictor, SegmentPredictor
 
 DEFAULT = 'default'
-# The packaged models' files. Names of hybrid models stand for the byte model until there are such models.
-PACKAGED: Mapping[str, str] = {DEFAULT: 'bytes.npz', 'tiny': 'bytes.npz', 'bytes': 'bytes.npz'}
+# The packaged models' files.
+PACKAGED: Mapping[str, str] = {DEFAULT: 'default.npz', 'tiny': 'tiny.npz', 'bytes': 'bytes.npz'}
 
 
 def load_predictor(path: str, device: str) -> Predictor | SegmentPredictor:
