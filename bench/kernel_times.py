@@ -47,13 +47,13 @@ def main() -> int:
   ring = random((width, window), 3000, np.int16)
   scores, weights = random(window, 30_000, np.int32), np.zeros(window, np.int16)
   cdf = np.zeros(vocab_size + 1, np.uint32)
-  scale = body.scales[0]
+  scale, work = body.scales[0], layers.new_work(body)
   rows: list[tuple[str, int, Callable, tuple]] = [
     ('norm', 2 * num_layers + 1, layers.norm, (stream, normed)),
-    ('attention', num_layers, layers.attend, (body, 0, ring, ring.copy(), 8 * window, normed, stream)),
+    ('attention', num_layers, layers.attend, (body, 0, ring, ring.copy(), work, 8 * window, normed, stream)),
     ('  product E x E', 4 * num_layers, layers.multiply, (normed, body.keys[0], scale[1], narrow)),
     ('  softmax', num_layers * body.num_heads, layers._softmax, (scores, body.exp2, weights)),
-    ('feed-forward', num_layers, layers.feed_forward, (body, 0, normed, stream)),
+    ('feed-forward', num_layers, layers.feed_forward, (body, 0, work, normed, stream)),
     ('  product E x F', num_layers, layers.multiply, (normed, body.feed_forward_in[0], scale[5], broad)),
     ('  product F x E', num_layers, layers.multiply, (squares, body.feed_forward_out[0], scale[6], narrow)),
     ('product E x V', 1, layers.multiply, (normed, net.output, net.output_scale, logits)),

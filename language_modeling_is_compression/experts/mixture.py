@@ -61,9 +61,11 @@ def cumulative(distance, table):
   if shifted >= _LAST:
     return np.int64(WHOLE)
   place = np.int64(shifted * (1 << _FRACTION_BITS))
-  index = place >> _FRACTION_BITS
+  index = np.uint64(place >> _FRACTION_BITS)  # Unsigned, since a signed one is looked at for counting from the end.
   low = np.int64(table[index])
-  return low + (((np.int64(table[index + 1]) - low) * (place & ((1 << _FRACTION_BITS) - 1))) >> _FRACTION_BITS)
+  return low + (
+    ((np.int64(table[index + np.uint64(1)]) - low) * (place & ((1 << _FRACTION_BITS) - 1))) >> _FRACTION_BITS
+  )
 
 
 @compiled

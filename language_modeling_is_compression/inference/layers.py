@@ -47,11 +47,24 @@ class Layers(NamedTuple):
   exp2: np.ndarray  # int32 [1 << LOG_BITS]
 
 
+class Work(NamedTuple):
+  """Arrays for the numbers of one token, since making them anew takes longer than some of the sums."""
+
+  sums: np.ndarray  # int32 [E], also queries
+  queries: np.ndarray
+  mixed: np.ndarray  # int16 [E]
+  scores: np.ndarray  # int32 [W]
+  weights: np.ndarray  # int16 [W]
+  wide: np.ndarray  # int32 [F]
+  squares: np.ndarray  # int16 [F]
+
+
 class Rings(NamedTuple):
   """Keys and values that lanes remember: int16 [L, N, E, W], slot t % W for the token at position t."""
 
   keys: np.ndarray
   values: np.ndarray
+  work: Work
 
 
 def stacked(layers: tuple[ExactLayer, ...], num_heads: int, query_limit: int) -> Layers:
@@ -78,7 +91,21 @@ def stacked(layers: tuple[ExactLayer, ...], num_heads: int, query_limit: int) ->
 def new_rings(layers: Layers, num_lanes: int) -> Rings:
   num_layers, width, _ = layers.queries.shape
   shape = (num_lanes, num_layers, width, layers.slot_bias.shape[2] // 2)
-  return Rings(keys=np.zeros(shape, np.int16), values=np.zeros(shape, np.int16))
+  return Rings(keys=np.zeros(shape, np.int16), values=np.zeros(shape, np.int16), work=new_work(layers))
+
+
+def new_work(layers: Layers) -> Work:
+  width, wide = layers.feed_forward_in.shape[1:]
+  window = layers.slot_bias.shape[2] // 2
+  return Work(
+    sums=np.empty(width, np.int32),
+    queries=np.empty(width, np.int32),
+    mixed=np.empty(width, np.int16),
+    scores=np.empty(window, np.int32),
+    weights=np.empty(window, np.int16),
+    wide=np.empty(wide, np.int32),
+    squares=np.empty(wide, np.int16),
+  )
 
 
 def _scales(layer: ExactLayer, query_limit: int) -> list[tuple[int, int]]:
@@ -98,9 +125,9 @@ def advance(layers, rings, lane, t, stream, normed):
   """Takes a lane's stream [E] of the token at position t through all layers; normed: int16 [E], for work."""
   for layer in range(layers.scales.shape[0]):
     norm(stream, normed)
-    attend(layers, layer, rings.keys[lane, layer], rings.values[lane, layer], t, normed, stream)
+    attend(layers, layer, rings.keys[lane, layer], rings.values[lane, layer], rings.work, t, normed, stream)
     norm(stream, normed)
-    feed_forward(layers, layer, normed, stream)
+    feed_forward(layers, layer, rings.work, normed, stream)
   norm(stream, normed)
 
 
@@ -130,14 +157,14 @@ def _integer_root(square):
 
 
 @inlined
-def attend(layers, layer, keys, values, t, normed, stream):
+def attend(layers, layer, keys, values, work, t, normed, stream):
   """Adds the attention of the token at position t to its stream, and its key and value to the rings [E, W]."""
   width, window = keys.shape
   head_dim = width // layers.num_heads
   slot = t % window
   count = min(t + 1, window)
-  sums = np.empty(width, np.int32)
-  queries = np.empty(width, np.int32)
+  sums, queries, mixed = work.sums, work.queries, work.mixed
+  scores, weights = work.scores[:count], work.weights[:count]
   multiply(normed, layers.queries[layer], layers.scales[layer, 0], queries)
   multiply(normed, layers.keys[layer], layers.scales[layer, 1], sums)
   for i in range(width):
@@ -145,10 +172,6 @@ def attend(layers, layer, keys, values, t, normed, stream):
   multiply(normed, layers.values[layer], layers.scales[layer, 2], sums)
   for i in range(width):
     values[i, slot] = sums[i]
-
-  mixed = np.empty(width, np.int16)
-  scores = np.empty(count, np.int32)
-  weights = np.empty(count, np.int16)
   for head in range(layers.num_heads):
     scores[:] = 0
     for i in range(head * head_dim, (head + 1) * head_dim):
@@ -201,15 +224,13 @@ def power(distance, exp2):
 
 
 @inlined
-def feed_forward(layers, layer, normed, stream):
-  sums = np.empty(layers.feed_forward_in.shape[2], np.int32)
-  squares = np.empty(len(sums), np.int16)
+def feed_forward(layers, layer, work, normed, stream):
+  sums, squares, out = work.wide, work.squares, work.sums
   multiply(normed, layers.feed_forward_in[layer], layers.scales[layer, 5], sums)
   for i in range(len(sums)):
     value = max(np.int32(sums[i]), np.int32(0))
     square = np.int32(np.int32(value * value) + np.int32(1 << (EXP_BITS - 1)))
     squares[i] = min(np.int32(square >> EXP_BITS), np.int32(MAX_INT16))
-  out = np.empty(len(stream), np.int32)
   multiply(squares, layers.feed_forward_out[layer], layers.scales[layer, 6], out)
   _add(out, stream)
 

@@ -1,0 +1,25 @@
+"""Experts compute in floats: the golden files of version 2, by code that other processors and compilers would get."""
+
+import sys
+
+import pytest
+from training_runs import REPOSITORY, environment, finish
+
+_GOLDEN = REPOSITORY / 'tests/golden/test_golden_v2.py'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'variables',
+  [
+    pytest.param({'NUMBA_CPU_NAME': 'generic', 'NUMBA_CPU_FEATURES': ''}, id='SSE2 alone'),
+    pytest.param({'NUMBA_CPU_NAME': 'haswell'}, id='AVX2 with fused multiply-add'),
+    pytest.param({'NUMBA_OPT': '0'}, id='not optimized'),
+    pytest.param({'NUMBA_OPT': '1', 'NUMBA_SLP_VECTORIZE': '1'}, id='optimized otherwise'),
+    pytest.param({'NUMBA_LOOP_VECTORIZE': '0'}, id='not vectorized'),
+  ],
+)
+def test_golden_files_whatever_the_compiler_does(tmp_path, variables):
+  env = environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(REPOSITORY), **variables)
+  done = finish([sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', str(_GOLDEN)], env)
+  assert done.returncode == 0, done.stdout + done.stderr
