@@ -43,7 +43,7 @@ class Evidence:
   features: int8 [M, F], FEATURE_BITS.
   below: float32 [M, Q], from each centre up to the lower edge of the sample's cell, in units of the running error.
   width: float32 [M], of the cell, in these units, not 0. Where the cell has no lower end it is negative and far beyond
-    all that is said here, and `below` goes up to the upper edge: what is far has no room for the digits of what is near.
+    all that is said here, and `below` goes up to the upper edge: far numbers have no room for the digits of near ones.
   experts_log2: float32 [M], base-2 logarithm of the mass that the experts' own mixture gives the sample; at most 0.
   """
 

@@ -40,7 +40,8 @@ class ChannelValues:
 class Edges(NamedTuple):
   """What compiled code asks for the edges of cells. limits: float64 [C, 2]. zones: int64 [C, 2], start and length.
 
-  below: float32 [C, Z + 1], lower edges of the indices of a zone.
+  below: float32 [C, Z + 1], lower edges of the indices of a zone, from its start: halves of whole numbers that are far
+  below 2**23, so that nothing is rounded.
   """
 
   limits: np.ndarray
@@ -66,7 +67,7 @@ def edges(channels: list[ChannelValues]) -> Edges:
   below = np.zeros((len(channels), longest + 1), np.float32)
   for row, channel in zip(below, channels, strict=True):
     if len(channel.used):
-      row[: len(channel.used) + 1] = _edges_in_zone(channel.used) + channel.zone_start
+      row[: len(channel.used) + 1] = _edges_in_zone(channel.used)
   return Edges(
     limits=np.array([(channel.least, channel.largest) for channel in channels], np.float64),
     zones=np.array([(channel.zone_start, len(channel.used)) for channel in channels], np.int64),
@@ -101,7 +102,7 @@ def lower_edge(cells, channel, index):
     return _FAR
   place = index - cells.zones[channel, 0]
   if 0 <= place <= cells.zones[channel, 1] and cells.zones[channel, 1] > 0:
-    return np.float64(cells.below[channel, place])
+    return cells.zones[channel, 0] + np.float64(cells.below[channel, place])
   return index - 0.5
 
 
@@ -136,6 +137,8 @@ def _best_zone(indices: np.ndarray, num_indices: int) -> tuple[int, np.ndarray]:
     used = counts[start:stop] > 0
     # A zone begins and ends with what is used, so that its edges meet those outside.
     inside = np.flatnonzero(used)
+    if not len(inside):  # The median of two halves that are far apart has nothing around it.
+      continue
     start, used = start + int(inside[0]), used[inside[0] : inside[-1] + 1]
     widths = np.diff(_edges_in_zone(used))
     saved = np.minimum(np.log2(np.maximum(widths, 1e-9)), _MOST_GAIN_BITS)
