@@ -27,6 +27,8 @@ class NumberReader:
       byte = self._data[self.position]
       self.position += 1
       value |= (byte & 127) << shift
+      if value >> 64:
+        break
       if byte < 128:
         return value // 2 if value % 2 == 0 else -(value + 1) // 2
     raise ValueError('no number')

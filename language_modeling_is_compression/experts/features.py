@@ -14,7 +14,7 @@ from language_modeling_is_compression.experts.state import (
   NUM_LEAST_SQUARES,
   SHORT_STAGES,
 )
-from language_modeling_is_compression.experts.values import lower_edge
+from language_modeling_is_compression.experts.values import log2, lower_edge
 
 
 @inlined
@@ -91,10 +91,3 @@ def squashed(value, unit):
 def fixed(value):
   """To the nearest integer, FEATURE_BITS, within 8 bits."""
   return math.floor(min(max(value * (1 << FEATURE_BITS), -127.0), 127.0) + 0.5)
-
-
-@compiled
-def log2(value):
-  """About the base-2 logarithm of a positive number: exact at powers of two, straight between them."""
-  fraction, exponent = math.frexp(value)
-  return exponent - 2.0 + 2.0 * fraction

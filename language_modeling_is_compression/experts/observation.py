@@ -9,7 +9,7 @@ from language_modeling_is_compression.experts.prediction import expect, learn
 from language_modeling_is_compression.experts.state import EFFORTS, new_experts
 from language_modeling_is_compression.experts.values import bytes_in_use, channel_values, edges, lower_edge, to_indices
 
-EXPERTS_VERSION = 1  # Of what the experts compute: features of another version are of no use.
+EXPERTS_VERSION = 2  # Of what the experts compute: features of another version are of no use.
 
 _FARTHEST = 1e9  # Units; what is farther is infinitely far.
 

@@ -22,6 +22,10 @@ _BLEND_RIDGE = 1e-3
 _BLEND_FORGETTING = 0.9995
 _BLEND_EVERY = 8
 _EQUAL_RATE = 1 / 32
+# In silence residuals and running errors fade. They stop before they are denormal, which a thread may be set to take
+# for 0 (what is compiled with -ffast-math does so when it is loaded), and another machine would compute otherwise.
+_SMALLEST_RESIDUAL = 2.0**-20
+_SMALLEST_ERROR = 1e-30
 _PER_CENTRE = mixture.NUM_RATES * mixture.NUM_MULTIPLES
 
 
@@ -77,7 +81,8 @@ def learn(experts, channel, t, sample, below, above):
   running = experts.running[channel]
   for j in range(mixture.NUM_TRACKED * mixture.NUM_RATES):
     error = abs(sample - centres[j // mixture.NUM_RATES])
-    running[j] += (error - running[j]) * mixture.RATES[j % mixture.NUM_RATES]
+    moved = running[j] + (error - running[j]) * mixture.RATES[j % mixture.NUM_RATES]
+    running[j] = max(moved, _SMALLEST_ERROR)
 
   for k in range(NUM_LEAST_SQUARES):
     size = experts.own[k] + experts.other[k]
@@ -96,11 +101,11 @@ def learn(experts, channel, t, sample, below, above):
   left = np.float64(0)
   for stage in range(NUM_STAGES):
     if stage == 0:
-      left = sample - predictions[SLOW]
+      left = _settled(sample - predictions[SLOW])
     elif stage == LONG_STAGES:
-      left = sample - predictions[QUICK]
+      left = _settled(sample - predictions[QUICK])
     taps = experts.taps[stage]
-    error = left - experts.stage_predictions[channel, stage]
+    error = _settled(left - experts.stage_predictions[channel, stage])
     nlms.adapt(
       experts.weights[channel, stage, :taps],
       experts.residuals[channel, stage, at : at + taps],
@@ -164,6 +169,11 @@ def _gather(experts, channel):
       beside = experts.sample_position[neighbour]
       for i in range(other):
         inputs[own + i] = experts.samples[neighbour, beside + i]
+
+
+@compiled
+def _settled(residual):
+  return residual if abs(residual) > _SMALLEST_RESIDUAL else 0.0
 
 
 @compiled

@@ -40,7 +40,8 @@ class ChannelValues:
 class Edges(NamedTuple):
   """What compiled code asks for the edges of cells. limits: float64 [C, 2]. zones: int64 [C, 2], start and length.
 
-  below: float32 [C, Z + 1], lower edges of the indices of a zone.
+  below: float32 [C, Z + 1], lower edges of the indices of a zone, from its start: halves of whole numbers that are far
+  below 2**23, so that nothing is rounded.
   """
 
   limits: np.ndarray
@@ -66,7 +67,7 @@ def edges(channels: list[ChannelValues]) -> Edges:
   below = np.zeros((len(channels), longest + 1), np.float32)
   for row, channel in zip(below, channels, strict=True):
     if len(channel.used):
-      row[: len(channel.used) + 1] = _edges_in_zone(channel.used) + channel.zone_start
+      row[: len(channel.used) + 1] = _edges_in_zone(channel.used)
   return Edges(
     limits=np.array([(channel.least, channel.largest) for channel in channels], np.float64),
     zones=np.array([(channel.zone_start, len(channel.used)) for channel in channels], np.int64),
@@ -88,7 +89,7 @@ def to_samples(indices: np.ndarray, channels: list[ChannelValues]) -> np.ndarray
 
 def bytes_in_use(sample_bytes: int, channels: list[ChannelValues]) -> int:
   """Bytes of a sample that mean something: 2 of 16-bit sound in 24-bit samples; at least 1."""
-  step = min(channel.step for channel in channels)
+  step = min((channel.step for channel in channels if channel.largest > channel.least), default=1)
   return max(1, sample_bytes - (step.bit_length() - 1) // 8)
 
 
@@ -101,7 +102,7 @@ def lower_edge(cells, channel, index):
     return _FAR
   place = index - cells.zones[channel, 0]
   if 0 <= place <= cells.zones[channel, 1] and cells.zones[channel, 1] > 0:
-    return np.float64(cells.below[channel, place])
+    return cells.zones[channel, 0] + np.float64(cells.below[channel, place])
   return index - 0.5
 
 
@@ -122,6 +123,13 @@ def count_use(context, used, counts):
   return ((context << 1) | used) & ((1 << CONTEXT_BITS) - 1)
 
 
+@compiled
+def log2(value):
+  """About the base-2 logarithm of a positive number: exact at powers of two, straight between them."""
+  fraction, exponent = math.frexp(value)
+  return exponent - 2.0 + 2.0 * fraction
+
+
 def _best_zone(indices: np.ndarray, num_indices: int) -> tuple[int, np.ndarray]:
   """The zone, from the least index on, whose map saves most: its start and what is used in it; empty for none."""
   nothing = (0, np.zeros(0, bool))
@@ -136,10 +144,11 @@ def _best_zone(indices: np.ndarray, num_indices: int) -> tuple[int, np.ndarray]:
     used = counts[start:stop] > 0
     # A zone begins and ends with what is used, so that its edges meet those outside.
     inside = np.flatnonzero(used)
+    if not len(inside):  # The median of two halves that are far apart has nothing around it.
+      continue
     start, used = start + int(inside[0]), used[inside[0] : inside[-1] + 1]
     widths = np.diff(_edges_in_zone(used))
-    saved = np.minimum(np.log2(np.maximum(widths, 1e-9)), _MOST_GAIN_BITS)
-    gain = float((saved * counts[start : start + len(used)])[used].sum()) - _map_bits(used.astype(np.uint8))
+    gain = _saved_bits(widths[used], counts[start : start + len(used)][used]) - _map_bits(used.astype(np.uint8))
     if gain > best_gain:
       best, best_gain = (start, used), gain
   return best
@@ -158,12 +167,21 @@ def _edges_in_zone(used: np.ndarray) -> np.ndarray:
 
 
 @compiled
+def _saved_bits(widths, counts):
+  """About how many bits wide cells save, one after the other, so that encoders anywhere choose the same zone."""
+  saved = 0.0
+  for index in range(len(widths)):
+    saved += counts[index] * min(log2(widths[index]), _MOST_GAIN_BITS)
+  return saved
+
+
+@compiled
 def _map_bits(used):
   """About how many bits a map takes."""
   counts = np.zeros((1 << CONTEXT_BITS, 2), np.int32)
   context, bits = 0, 0.0
   for place in range(len(used)):
     chance = used_chance(context, counts) / 65536.0
-    bits -= np.log2(chance if used[place] else 1.0 - chance)
+    bits -= log2(chance if used[place] else 1.0 - chance)
     context = count_use(context, used[place], counts)
   return bits

@@ -48,13 +48,13 @@ class Blend(NamedTuple):
   """What is remembered for each channel, and the mixture of the sample at hand.
 
   trust: float64 [C], in the network. quantiles: float64 [C, 65], from 0 to 1, what share of samples was below each.
-  centres, inverse_scales: float64 [K + J], weights: int64 [K + J], of length[0] components; shares: int64 [K + 1], the
-  network's weights for its components and the experts' mixture.
+  centres, inverse_scales: float64 [K + J], weights: int64 [K + J], of num_used[0] components; shares: int64 [K + 1],
+  the network's weights for its components and the experts' mixture.
   """
 
   trust: np.ndarray
   quantiles: np.ndarray
-  length: np.ndarray
+  num_used: np.ndarray
   centres: np.ndarray
   inverse_scales: np.ndarray
   weights: np.ndarray
@@ -65,7 +65,7 @@ def new_blend(num_channels: int) -> Blend:
   return Blend(
     trust=np.full(num_channels, 0.5),
     quantiles=np.tile(np.arange(_NUM_QUANTILES + 1) / _NUM_QUANTILES, (num_channels, 1)),
-    length=np.zeros(1, np.int64),
+    num_used=np.zeros(1, np.int64),
     centres=np.zeros(_LONGEST),
     inverse_scales=np.zeros(_LONGEST),
     weights=np.zeros(_LONGEST, np.int64),
@@ -111,7 +111,7 @@ def compose(blend, experts, exp2, channel, outputs):
     blend.weights[count] = weight
     count += 1
   blend.weights[heaviest_place] += left
-  blend.length[0] = count
+  blend.num_used[0] = count
 
 
 @inlined
@@ -122,7 +122,7 @@ def cumulative_mass(blend, cells, table, channel, index):
   floors = min(max(index - least, np.int64(0)), num_indices) * _floor(num_indices)
   edge = lower_edge(cells, channel, index)
   mass = np.int64(0)
-  for k in range(blend.length[0]):
+  for k in range(blend.num_used[0]):
     mass += blend.weights[k] * mixture.cumulative((edge - blend.centres[k]) * blend.inverse_scales[k], table)
   return _bent(blend.quantiles[channel], mass) + floors
 
@@ -145,7 +145,7 @@ def review(blend, experts, table, channel, below, above, experts_mass):
   blend.trust[channel] = trust * (1.0 - 2.0 * _TRUST_SHARED) + _TRUST_SHARED
 
   low, high = np.int64(0), np.int64(0)
-  for k in range(blend.length[0]):
+  for k in range(blend.num_used[0]):
     centre, inverse = blend.centres[k], blend.inverse_scales[k]
     low += blend.weights[k] * mixture.cumulative((below - centre) * inverse, table)
     high += blend.weights[k] * mixture.cumulative((above - centre) * inverse, table)

@@ -28,7 +28,7 @@ from language_modeling_is_compression.inference.blend import (
   review,
   whole_mass,
 )
-from language_modeling_is_compression.inference.exact import MAX_LOG
+from language_modeling_is_compression.inference.exact import MAX_LOG, MAX_STREAM
 from language_modeling_is_compression.inference.exact_hybrid import ExactHybridNetwork
 from language_modeling_is_compression.inference.predictor import SegmentShape
 
@@ -154,9 +154,13 @@ class _Segment:
     code: tuple[np.ndarray, ...],
     stopped: Callable[[], bool],
   ) -> bool:
-    """Whether it came to the end."""
+    """Whether it came to the end; a code that ends too early is not followed any further."""
+    if not self._places.any():
+      indices[:] = self._cells.limits[:, 0]
+      return True
+    _, _, following, ends = code
     for begin in range(0, self._num_frames, _FRAMES_PER_LOOK):
-      if stopped():
+      if stopped() or (following > ends).any():
         return False
       end = min(begin + _FRAMES_PER_LOOK, self._num_frames)
       _run(
@@ -288,16 +292,17 @@ def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end
       if places[channel] == 0:
         indices[t, channel] = np.int64(cells.limits[channel, 0])
       expect(experts, channel, t)
+      # A channel of one value is coded by saying nothing, but the network sees it, as it did in training.
+      describe(experts, cells, channel, t)
+      layers.multiply(experts.features, net.input, net.input_scale, stream)
+      for i in range(width):
+        stream[i] = min(max(stream[i] + net.input_bias[i], -MAX_STREAM), MAX_STREAM)
+      layers.advance(net.layers, rings, 0, t * num_channels + channel, stream, normed)
+      layers.multiply(normed, net.output, net.output_scale, outputs)
+      for i in range(len(outputs)):
+        outputs[i] += net.output_bias[i]
+      compose(blend, experts, exp2, channel, outputs)
       if places[channel] > 0:
-        describe(experts, cells, channel, t)
-        layers.multiply(experts.features, net.input, net.input_scale, stream)
-        for i in range(width):
-          stream[i] += net.input_bias[i]
-        layers.advance(net.layers, rings, 0, t * num_channels + channel, stream, normed)
-        layers.multiply(normed, net.output, net.output_scale, outputs)
-        for i in range(len(outputs)):
-          outputs[i] += net.output_bias[i]
-        compose(blend, experts, exp2, channel, outputs)
         indices[t, channel] = _code_bytes(
           blend, cells, experts, channel, places[channel], purpose, indices[t, channel], intervals, at, code
         )

@@ -1,0 +1,88 @@
+"""docs/FORMAT.md suffices for hybrid models: a decoder written in its order gives back what the package coded."""
+
+import hybrid_cases
+import independent_hybrid
+import numpy as np
+import pytest
+
+from language_modeling_is_compression.inference import exact
+from language_modeling_is_compression.inference.exact_hybrid import ExactHybridNetwork
+from language_modeling_is_compression.inference.hybrid import HybridPredictor
+
+MODERATE = hybrid_cases.random_network()
+# So loud that outputs are at their limits, and a window longer than some segments, of heads whose root is irrational.
+EXTREME = hybrid_cases.random_network(1, width=12, num_heads=4, num_layers=1, window=100, gain=700)
+SOUNDS = hybrid_cases.sounds(30)
+
+
+def plain(network: ExactHybridNetwork) -> independent_hybrid.Network:
+  """The same integers as lists."""
+
+  def matrix(one: exact.Matrix) -> independent_hybrid.Matrix:
+    return independent_hybrid.Matrix(one.weights.tolist(), one.shift)
+
+  def layer(one: exact.ExactLayer) -> independent_hybrid.Layer:
+    names = ('queries', 'keys', 'values', 'attention_output', 'feed_forward_in', 'feed_forward_out')
+    matrices = [matrix(getattr(one, name)) for name in names]
+    return independent_hybrid.Layer(*matrices, lag_bias=one.lag_bias.tolist(), score_shift=one.score_shift)
+
+  return independent_hybrid.Network(
+    num_heads=network.num_heads,
+    input=matrix(network.input),
+    input_bias=network.input_bias.tolist(),
+    layers=[layer(one) for one in network.layers],
+    output=matrix(network.output),
+    output_bias=network.output_bias.tolist(),
+  )
+
+
+def encoded(network: ExactHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
+  return HybridPredictor(network).encode(samples, hybrid_cases.shape_of(samples, **shape), lambda: False)[0]
+
+
+def check(network: ExactHybridNetwork, samples: np.ndarray, **shape: int) -> None:
+  body = encoded(network, samples, **shape)
+  known = hybrid_cases.shape_of(samples, **shape)
+  fields = {name: getattr(known, name) for name in known.__dataclass_fields__}
+  assert independent_hybrid.decode(body, plain(network), **fields) == samples.tolist()
+
+
+@pytest.mark.parametrize(
+  ('network', 'effort', 'num_frames', 'channels'),
+  [
+    pytest.param(MODERATE, 0, 300, 1, id='mono'),
+    pytest.param(MODERATE, 0, 150, 2, id='stereo'),
+    pytest.param(MODERATE, 1, 60, 2, id='effort 1'),
+    pytest.param(MODERATE, 2, 30, 2, id='effort 2'),
+    pytest.param(EXTREME, 0, 120, 1, id='extreme outputs'),
+  ],
+)
+def test_decodes_a_tone(network, effort, num_frames, channels):
+  check(network, hybrid_cases.tone(num_frames, channels=channels), effort=effort, sample_rate_hz=96_000)
+
+
+@pytest.mark.parametrize('name', SOUNDS)
+def test_decodes_every_sound(name):
+  samples, sample_bytes = SOUNDS[name]
+  check(MODERATE, samples, sample_bytes=sample_bytes, sample_rate_hz=44_100)
+
+
+def test_decodes_a_map():
+  """Longer than the other sounds, since a map pays from some hundred samples on."""
+  rng = np.random.default_rng(0)
+  samples = np.round(1.9968 * rng.laplace(0, 30, (600, 1)).round()).astype(np.int32)
+  samples[300] = 9000
+  body = encoded(MODERATE, samples)
+  values, zone, _ = independent_hybrid._read_values(independent_hybrid._number(body)[1], 2)
+  assert 2 < zone < values.num_indices
+  check(MODERATE, samples)
+
+
+def test_refuses_damage():
+  samples = hybrid_cases.tone(20)
+  body, network = encoded(MODERATE, samples), plain(MODERATE)
+  shape = {'num_frames': 20, 'num_channels': 1, 'sample_bytes': 2, 'sample_rate_hz': 16_000, 'effort': 0}
+  assert independent_hybrid.decode(body, network, **shape) == samples.tolist()
+  for damaged in (b'', body[:3], body[:-1], body[:-4], body + b'x', b'\x80' * 20, body[:1] + b'\0' + body[2:]):
+    with pytest.raises(ValueError, match=r'\w'):
+      independent_hybrid.decode(damaged, network, **shape)
