@@ -79,7 +79,7 @@ class HybridPredictor:
       intervals = _Segment(self._network, channels, shape).encode(values.to_indices(group, channels), stopped)
       maps = [_map_intervals(channel.used) for channel in channels]
       bodies.append(_header(channels) + rans.encode(np.concatenate([*maps, intervals])))
-      by_sample.append(_by_sample(intervals, channels, shape.sample_bytes))
+      by_sample.append(_by_sample(intervals, channels, shape))
     return b''.join(write_number(len(body)) + body for body in bodies), np.concatenate(by_sample)
 
   def decode(self, body: bytes, shape: SegmentShape, stopped: Callable[[], bool]) -> np.ndarray | None:
@@ -232,17 +232,17 @@ def _map_intervals(used: np.ndarray) -> np.ndarray:
   return intervals
 
 
-def _by_sample(intervals: np.ndarray, channels: list[ChannelValues], sample_bytes: int) -> np.ndarray:
-  """Intervals of a group, in the order of the code, as uint32 [N * C, sample_bytes, 2]."""
+def _by_sample(intervals: np.ndarray, channels: list[ChannelValues], shape: SegmentShape) -> np.ndarray:
+  """Intervals of a group, in the order of the code, as uint32 [N * C, P, 2], P bytes of a sample in the file."""
   places = [_index_bytes(channel) for channel in channels]
-  frames = intervals.reshape(-1, sum(places), 2) if sum(places) else intervals.reshape(-1, 0, 2)
-  found = np.zeros((len(frames), len(channels), sample_bytes, 2), np.uint32)
+  frames = intervals.reshape(shape.num_frames, sum(places), 2)
+  found = np.zeros((shape.num_frames, len(channels), shape.sample_bytes, 2), np.uint32)
   found[..., 1] = 1 << PRECISION_BITS
   at = 0
   for channel, count in enumerate(places):
     found[:, channel, :count] = frames[:, at : at + count]
     at += count
-  return found.reshape(-1, sample_bytes, 2)
+  return found.reshape(-1, shape.sample_bytes, 2)
 
 
 def _index_bytes(channel: ChannelValues) -> int:

@@ -105,7 +105,7 @@ def test_cells_are_in_units_of_the_running_error():
   samples = np.array([[-40], [7], [40]], np.int32)
   found = seen(samples)
   np.testing.assert_allclose(found.width[1], 1 / (0.75 * (16 + 24 / 32)), rtol=1e-6)
-  assert (found.width[0], found.width[2]) == (-1e9, 1e9)
+  assert (found.width[0], found.width[2]) == (-2e9, 1e9)
   np.testing.assert_allclose(found.below[0], -39.5 / 12, rtol=1e-6)
   centre = 7 - 0.5 - found.below[1] / found.width[1]
   np.testing.assert_allclose(centre[2], -40 * 0, atol=1e-4)

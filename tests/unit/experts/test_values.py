@@ -133,7 +133,7 @@ def test_edges_are_exact_wherever_the_zone_is(start):
 def test_bytes_in_use():
   def used(sample_bytes: int, *steps: int) -> int:
     channels = [
-      values.ChannelValues(step=step, offset=0, least=0, largest=0, zone_start=0, used=np.zeros(0, bool))
+      values.ChannelValues(step=step, offset=0, least=0, largest=1, zone_start=0, used=np.zeros(0, bool))
       for step in steps
     ]
     return values.bytes_in_use(sample_bytes, channels)
@@ -154,3 +154,8 @@ def test_chances_follow_what_came_after_the_same():
   assert counts.max() <= values.COUNT_LIMIT
   assert values.used_chance(context, counts) > 0
   assert values.used_chance(0b1010101010101010, counts) < 1 << 16
+
+
+def test_a_constant_channel_does_not_say_how_many_bytes_mean_something():
+  channels = [values.channel_values(np.array(samples, np.int32)) for samples in ([0, 256, 1024], [0, 0, 0])]
+  assert values.bytes_in_use(3, channels) == 2
