@@ -1,7 +1,6 @@
 """Model files as predictors, and the models that come with the package."""
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -22,7 +21,7 @@ PACKAGED: Mapping[str, str] = {DEFAULT: 'default.npz', 'tiny': 'tiny.npz', 'byte
 def load_predictor(path: str, device: str) -> Predictor | SegmentPredictor:
   """A model as a predictor on a device, 'cpu' or 'gpu'.
 
-  path: a model file, or the name of a packaged one where there is no such file.
+  path: the name of a packaged model, or a model file; one that is called like a packaged model is ./NAME.
   Raises CheckpointError, ModelMismatchError if the model cannot code files, ConfigError if there is no such device, or
   not for this model.
   """
@@ -48,7 +47,7 @@ def find_predictor(identity: bytes, names: Sequence[str], device: str) -> Predic
 
 def model_path(path: str) -> contextlib.AbstractContextManager[Path]:
   """Where a model is, by `load_predictor`'s path: a file for as long as the context lasts."""
-  if path not in PACKAGED or os.path.exists(path):
+  if path not in PACKAGED:
     return contextlib.nullcontext(Path(path))
   return _packaged(PACKAGED[path])
 

@@ -39,12 +39,14 @@ def test_every_packaged_name_is_a_model():
   assert isinstance(loading.load_predictor('bytes', 'cpu'), CompiledPredictor)
 
 
-def test_a_file_goes_before_a_packaged_model_of_its_name(tmp_path, monkeypatch):
+def test_a_packaged_name_is_never_taken_for_a_file(tmp_path, monkeypatch):
+  """Whoever works in a folder with something called `default` in it still gets the packaged model."""
   monkeypatch.chdir(tmp_path)
   save_model(tmp_path / 'tiny', lmic_cases.tiny_model(use_16bit=True))
-  ours = loading.load_predictor('tiny', 'cpu').identity
-  (tmp_path / 'tiny').unlink()
-  assert loading.load_predictor('tiny', 'cpu').identity != ours
+  (tmp_path / 'default').mkdir()
+  with loading.model_path('tiny') as packaged, loading.model_path('default') as also:
+    assert packaged.parent.name == also.parent.name == 'models'
+  assert loading.load_predictor('./tiny', 'cpu').identity != loading.load_predictor('tiny', 'cpu').identity
 
 
 def test_a_name_that_is_neither(tmp_path, monkeypatch):
