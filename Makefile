@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
-demo: $(READY) ## Train a small model on real speech for about three minutes and compare it with gzip, lzma and FLAC
+demo: $(READY) ## Train a small model on real speech for about two minutes and compare it with gzip, lzma, FLAC and WavPack
 	@$(RUN) examples/demo.py
 
 test: $(READY) lint ## Run the tests (a few minutes)
