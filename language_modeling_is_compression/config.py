@@ -10,7 +10,7 @@ from language_modeling_is_compression.settings import Settings, setting
 
 _MAX_COUNT = 2**31 - 1  # Counts become sizes and loop bounds of 32 bits in compiled code.
 _MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
-_MAX_EFFORT = 2
+MAX_EFFORT = 2  # The last of experts/state.py's EFFORTS, which stands above this module.
 EQUAL_WEIGHTS = 'equal'
 NATIVE_DEPTH = 'native'
 _BIT_DEPTHS = (NATIVE_DEPTH, '8', '16', '24')
@@ -64,8 +64,8 @@ def _weights(name: str, value: str) -> None:
 
 
 def _effort(name: str, value: int) -> None:
-  if not 0 <= value <= _MAX_EFFORT:
-    raise ConfigError(f'{name}: expected 0 to {_MAX_EFFORT}, got {value}')
+  if not 0 <= value <= MAX_EFFORT:
+    raise ConfigError(f'{name}: expected 0 to {MAX_EFFORT}, got {value}')
 
 
 def _bit_depths(name: str, value: str) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+from language_modeling_is_compression.config import MAX_EFFORT
 from language_modeling_is_compression.errors import FormatError
 
 # In version 1 a chunk of samples holds one channel of a span, in version 2 all of them: a segment.
@@ -21,7 +22,6 @@ MAX_SPAN_BYTES = 1 << 22
 MAX_SEGMENT_FRAMES = 1 << 22
 MAX_SEGMENT_BYTES = 1 << 25
 MAX_PIECE_BYTES = 1 << 20
-MAX_EFFORT = 2
 
 MAGIC = b'\x8bLMIC\r\n\x1a'
 CHECK_BYTES = 8  # Of every checksum in the file.

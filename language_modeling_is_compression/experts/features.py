@@ -7,6 +7,7 @@ import numpy as np
 from language_modeling_is_compression.compilation import compiled, inlined
 from language_modeling_is_compression.experts import mixture
 from language_modeling_is_compression.experts.evidence import FEATURE_BITS
+from language_modeling_is_compression.experts.prediction import neighbour_of
 from language_modeling_is_compression.experts.state import (
   LAST_OF_LONG,
   LAST_OF_SHORT,
@@ -23,8 +24,7 @@ def describe(experts, cells, channel, t):
   features = experts.features
   running, centres, unit = experts.running[channel], experts.centres[channel], experts.unit[channel]
   predictions, errors = experts.predictions[channel], experts.errors[channel]
-  level = log2(unit)
-  features[0] = fixed(level / 4.0 - 1.0)
+  features[0] = fixed(log2(unit) / 4.0 - 1.0)
   features[1] = fixed(log2(running[0] / running[1] + 1e-3))
   features[2] = fixed(log2(running[2] / running[1] + 1e-3))
   features[3] = fixed(log2(running[3] / running[1] + 1e-3))
@@ -38,7 +38,7 @@ def describe(experts, cells, channel, t):
   features[25] = squashed(predictions[NUM_LEAST_SQUARES + SHORT_STAGES] - centres[0], 0.25 * unit)
   features[26] = squashed(predictions[LAST_OF_LONG] - centres[0], 0.25 * unit)
   if len(experts.unit) > 1:
-    neighbour = channel - 1 if channel > 0 else 1
+    neighbour = neighbour_of(channel)
     other, other_unit = experts.errors[neighbour, 0], experts.unit[neighbour]
     features[27] = squashed(other, other_unit)
     features[28] = fixed(log2((abs(other) + 0.1 * other_unit) / other_unit))

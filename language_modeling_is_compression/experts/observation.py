@@ -47,7 +47,7 @@ def _observe(experts, cells, indices, features, below, width, experts_log2):
   place = 0
   for t in range(num_frames):
     for channel in range(num_channels):
-      expect(experts, channel, t)
+      expect(experts, channel)
       describe(experts, cells, channel, t)
       index = indices[t, channel]
       low, high = lower_edge(cells, channel, index), lower_edge(cells, channel, index + 1)

@@ -26,12 +26,11 @@ _EQUAL_RATE = 1 / 32
 # for 0 (what is compiled with -ffast-math does so when it is loaded), and another machine would compute otherwise.
 _SMALLEST_RESIDUAL = 2.0**-20
 _SMALLEST_ERROR = 1e-30
-_PER_CENTRE = mixture.NUM_RATES * mixture.NUM_MULTIPLES
 
 
 @inlined
-def expect(experts, channel, t):
-  """Predictions, centres and scales of the sample of a channel in frame t, where channels before it have come."""
+def expect(experts, channel):
+  """Predictions, centres and scales of a channel's next sample; those of the channels before it have come."""
   low, high = experts.limits[channel, 0], experts.limits[channel, 1]
   predictions = experts.predictions[channel]
   _gather(experts, channel)
@@ -165,10 +164,16 @@ def _gather(experts, channel):
     for i in range(own):
       inputs[i] = experts.samples[channel, at + i]
     if other > 0:
-      neighbour = channel - 1 if channel > 0 else 1
+      neighbour = neighbour_of(channel)
       beside = experts.sample_position[neighbour]
       for i in range(other):
         inputs[own + i] = experts.samples[neighbour, beside + i]
+
+
+@compiled
+def neighbour_of(channel):
+  """The channel that another one's samples are predicted from as well."""
+  return channel - 1 if channel > 0 else 1
 
 
 @compiled

@@ -291,7 +291,7 @@ def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end
     for channel in range(num_channels):
       if places[channel] == 0:
         indices[t, channel] = np.int64(cells.limits[channel, 0])
-      expect(experts, channel, t)
+      expect(experts, channel)
       # A channel of one value is coded by saying nothing, but the network sees it, as it did in training.
       describe(experts, cells, channel, t)
       layers.multiply(experts.features, net.input, net.input_scale, stream)

@@ -1,6 +1,8 @@
 """The table of levels: all that it names exists and may stand in a file."""
 
-from language_modeling_is_compression.header import MAX_EFFORT, MAX_SEGMENT_FRAMES
+from language_modeling_is_compression.config import MAX_EFFORT
+from language_modeling_is_compression.experts.state import EFFORTS
+from language_modeling_is_compression.header import MAX_SEGMENT_FRAMES
 from language_modeling_is_compression.inference.loading import PACKAGED
 from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS
 
@@ -11,6 +13,10 @@ def test_every_level_can_be_written():
     assert 1 <= level.segment_frames <= MAX_SEGMENT_FRAMES
     assert 0 <= level.effort <= MAX_EFFORT
     assert level.network in PACKAGED
+
+
+def test_settings_and_headers_know_as_many_efforts_as_there_are():
+  assert len(EFFORTS) == MAX_EFFORT + 1
 
 
 def test_a_higher_level_never_works_less():
