@@ -47,7 +47,7 @@ def main() -> int:
   ring = random((width, window), 3000, np.int16)
   scores, weights = random(window, 30_000, np.int32), np.zeros(window, np.int16)
   cdf = np.zeros(vocab_size + 1, np.uint32)
-  scale, work = body.scales[0], layers.new_work(body)
+  scale, work = body.scales[0], layers.new_work(body, vocab_size)
   rows: list[tuple[str, int, Callable, tuple]] = [
     ('norm', 2 * num_layers + 1, layers.norm, (stream, normed)),
     ('attention', num_layers, layers.attend, (body, 0, ring, ring.copy(), work, 8 * window, normed, stream)),

@@ -6,7 +6,7 @@ from typing import Any
 import numba
 
 # Without Python's lock, and dividing as C does: divisors are never 0.
-_OPTIONS: Any = {'nogil': True, 'error_model': 'numpy'}
+_OPTIONS: Any = {'nogil': True, 'error_model': 'numpy', '_nrt': False}
 
 
 def compiled(function: Callable) -> Callable:

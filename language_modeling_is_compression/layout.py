@@ -76,9 +76,14 @@ def describe(path: Path, source: BinaryIO, predictor: Predictor | SegmentPredict
 
 
 def _segment_frames(info: WavInfo, level: Level) -> int:
-  """Frames of a segment: of equal length, so that no short one at the end warms its experts up for little."""
+  """Frames of a segment: of equal length, so that no short one at the end warms its experts up for little.
+
+  And one or an even number of them, so that two cores have the same to do.
+  """
   limit = min(level.segment_frames, MAX_SEGMENT_FRAMES, MAX_SEGMENT_BYTES // info.frame_bytes)
   num_segments = -(-info.num_frames // limit)
+  if num_segments > 1:
+    num_segments += num_segments % 2
   return -(-info.num_frames // num_segments)
 
 

@@ -21,8 +21,8 @@ LEVELS: Mapping[int, Level] = {
   3: Level(segment_frames=1 << 18, network='tiny', effort=0),
   4: Level(segment_frames=1 << 17, network='default', effort=1),
   5: Level(segment_frames=1 << 18, network='default', effort=1),
-  6: Level(segment_frames=1 << 19, network='default', effort=1),
-  7: Level(segment_frames=1 << 20, network='default', effort=1),
+  6: Level(segment_frames=3 << 18, network='default', effort=1),
+  7: Level(segment_frames=1 << 21, network='default', effort=1),
   8: Level(segment_frames=1 << 21, network='default', effort=2),
   9: Level(segment_frames=1 << 22, network='default', effort=2),
 }

@@ -334,10 +334,11 @@ def _logistic(distance: float) -> int:
 
 OWN = ((16, 16, 8), (32, 32, 16), (32, 32, 16))
 OTHER = ((8, 8, 8), (16, 16, 8), (16, 16, 8))
-SOLVE_EVERY = (32, 8, 1)
+SOLVE_EVERY = ((32, 32, 8), (8, 8, 2), (1, 1, 1))
 TAPS = ((256, 64, 32, 16, 64, 32, 16), (1024, 256, 32, 16, 256, 32, 16), (2048, 512, 32, 16, 256, 32, 16))
 STAGE_RATES = (0.1, 0.12, 0.06, 0.05, 0.12, 0.06, 0.05)
-FORGETTING = (0.998, 0.9995, 0.995)
+FORGETTING = (0.997, 0.9995, 0.985)
+BLEND_FORGETTING = (0.9985, 0.99)
 ERROR_RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 1024)
 MULTIPLES = (0.25, 0.4375, 0.75, 1.1875)
 
@@ -350,11 +351,11 @@ class Experts:
     self.own = OWN[effort]
     self.other = OTHER[effort] if num_channels > 1 else (0, 0, 0)
     self.solve_every = SOLVE_EVERY[effort]
-    self.squares = [LeastSquares(self.own[k] + self.other[k], FORGETTING[k], 0.05, 0.0) for k in range(3)]
+    self.squares = [LeastSquares(self.own[k] + self.other[k], FORGETTING[k], 0.1, 0.0) for k in range(3)]
     self.weighting = [0.0] * 3
     self.inputs: list[list[float]] = [[], [], []]
     self.stages = [Stage(taps, rate) for taps, rate in zip(TAPS[effort], STAGE_RATES, strict=True)]
-    self.blend = LeastSquares(16, 0.9995, 1e-3, 1e-3)
+    self.blends = [LeastSquares(16, forgetting, 0.03, 0.03) for forgetting in BLEND_FORGETTING]
     self.blend_inputs = [0.0] * 16
     self.blend_error = 16.0
     self.samples = [0.0] * 32  # Newest first.
@@ -380,12 +381,13 @@ class Experts:
         total += stage.prediction
         predictions.append(self._limited(total))
     base = predictions[9]
-    blended = base
+    blended = [base, base]
     for k in range(9):
       self.blend_inputs[k] = predictions[k] - base
-      blended += self.blend.coefficients[k] * self.blend_inputs[k]
+      for b, blend in enumerate(self.blends):
+        blended[b] += blend.coefficients[k] * self.blend_inputs[k]
     self.predictions = predictions
-    self.centres = [self._limited(blended), base, predictions[0], predictions[1]]
+    self.centres = [self._limited(blended[0]), self._limited(blended[1]), predictions[0], predictions[1]]
     self.inverse_scales = [32 / max(self.running[j // 4] * MULTIPLES[j % 4], 1 / 64) for j in range(32)]
     self.unit = max(0.75 * self.running[1], 1 / 64)
 
@@ -402,18 +404,19 @@ class Experts:
       root = math.sqrt(self.weighting[k] + 2.0)
       squares.accumulate(self.inputs[k], sample, 1.0 / (root * math.sqrt(root)))
       self.weighting[k] = 0.5 * (self.weighting[k] + abs(sample - self.predictions[k]))
-      if (t + k) % self.solve_every == 0:
+      if (t + k) % self.solve_every[k] == 0:
         squares.solve()
     for first, last, start in ((0, 4, self.predictions[1]), (4, 7, self.predictions[0])):
       left = sample - start
       for stage in self.stages[first:last]:
         left = stage.adapt(left)
     error = sample - self.centres[0]
-    weight = 1.0 / (self.blend_error + 1.0)
-    self.blend_error += (abs(error) - self.blend_error) * 0.1
-    self.blend.accumulate(self.blend_inputs, sample - self.predictions[9], weight)
-    if t % 8 == 7:
-      self.blend.solve()
+    inverse = 1.0 / (self.blend_error + 1.0)
+    self.blend_error += (abs(error) - self.blend_error) * 0.2
+    for b, blend in enumerate(self.blends):
+      blend.accumulate(self.blend_inputs, sample - self.predictions[9], inverse * inverse)
+      if (t + b) % 8 == 0:
+        blend.solve()
     self.errors = [error, *self.errors[:-1]]
     equal = 1.0 if sample == self.samples[0] else 0.0
     self.equal_rate += (equal - self.equal_rate) / 32
@@ -427,8 +430,8 @@ class Experts:
       mass = _logistic((above - centre) * inverse) - _logistic((below - centre) * inverse)
       masses.append(float(mass) * 2.0**-30 + 1e-9)
       total += self.weights[j] * masses[j]
-    factor = (1.0 - 0.002) / total
-    self.weights = [weight * mass * factor + 0.002 / 32 for weight, mass in zip(self.weights, masses, strict=True)]
+    factor = (1.0 - 0.001) / total
+    self.weights = [weight * mass * factor + 0.001 / 32 for weight, mass in zip(self.weights, masses, strict=True)]
     return total
 
 

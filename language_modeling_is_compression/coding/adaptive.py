@@ -36,21 +36,19 @@ def intervals(values: np.ndarray) -> np.ndarray:
   """The intervals of bytes [N, K] in a lane from its beginning: uint32 [N, K, 2], start and size."""
   found = np.empty((*values.shape, 2), np.uint32)
   if found.size:  # Else nothing need be compiled either.
-    _intervals(values, found)
+    _intervals(values.astype(np.int64), np.ones((values.shape[1], 1, 256), np.int64), np.empty((1, 257), np.uint32), found)
   return found
 
 
 @compiled
-def _intervals(values, found):
-  cdfs = np.empty((1, 257), np.uint32)
+def _intervals(values, counts, cdfs, found):
   for place in range(values.shape[1]):
-    counts = np.ones((1, 256), np.int64)
     for index in range(values.shape[0]):
-      byte_cdfs(counts, cdfs)
-      value = values[index : index + 1, place].astype(np.int64)
+      byte_cdfs(counts[place], cdfs)
+      value = values[index : index + 1, place]
       found[index, place, 0] = cdfs[0, value[0]]
       found[index, place, 1] = cdfs[0, value[0] + 1] - cdfs[0, value[0]]
-      count_bytes(counts, value)
+      count_bytes(counts[place], value)
 
 
 @compiled

@@ -18,7 +18,7 @@ import numpy as np
 NUM_FEATURES = 48
 FEATURE_BITS = 5  # Fractional bits of features, which are int8.
 
-# The final prediction, the longest cascade's, and two of least squares: the quick one's and the slow one's.
+# Both blends', and two of least squares: the quick one's and the slow one's.
 NUM_CENTRES = 4
 # The centre of each component.
 COMPONENT_CENTRES = (0, 0, 0, 0, 0, 1, 2, 3)

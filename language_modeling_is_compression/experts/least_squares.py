@@ -38,11 +38,12 @@ def dot(a, b, size):
 
 @compiled
 def accumulate(covariance, moments, inputs, target, weight, forgetting):
-  """Takes one sample into the upper triangle of covariance [D, D] and into moments [D]."""
+  """Takes one sample into the upper triangle of covariance, D or more both ways, and into moments [D]."""
   size = len(moments)
   for i in range(size):
     factor = weight * inputs[i]
-    row, beside = covariance[i, i & -BLOCK :], inputs[i & -BLOCK :]
+    # Rows of an array that is whole in memory: of a part of one compilers make no vectors.
+    row, beside = covariance[i, i & -BLOCK : size], inputs[i & -BLOCK : size]
     for j in range(len(row)):
       row[j] = forgetting * row[j] + (factor * beside[j] + _TINY)
   factor = weight * target
@@ -52,13 +53,13 @@ def accumulate(covariance, moments, inputs, target, weight, forgetting):
 
 @compiled
 def solve(covariance, moments, ridge, relative_ridge, work, coefficients):
-  """Solves (covariance + ridges) coefficients = moments by Cholesky's method; work: [D + 1, D].
+  """Solves (covariance + ridges) coefficients = moments by Cholesky's method; work: D + 1 rows of D or more.
 
   Coefficients stay as they are where the equations cannot be solved.
   """
   size = len(moments)
   for i in range(size):
-    row, given = work[i, i & -BLOCK : size], covariance[i, i & -BLOCK :]
+    row, given = work[i, i & -BLOCK : size], covariance[i, i & -BLOCK : size]
     for j in range(len(row)):
       row[j] = given[j]
     work[i, i] += ridge + relative_ridge * work[i, i]

@@ -21,21 +21,22 @@ _REACH = 20  # Scales from the centre to both ends of the table; beyond them is 
 _FRACTION_BITS = 28  # So fine that the narrowest cells, of 24-bit samples in loud noise, are many of them wide.
 _LAST = 2 * _REACH * STEPS_PER_SCALE
 
-NUM_TRACKED = 2  # Centres with running errors: the final prediction and the longest cascade's.
+NUM_TRACKED = 2  # Centres with running errors: both blends.
 RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 1024)  # Of running errors.
 MULTIPLES = (0.25, 0.4375, 0.75, 1.1875)  # Of running errors, as scales.
 NUM_RATES = len(RATES)
 NUM_MULTIPLES = len(MULTIPLES)
-NUM_SHAPES = NUM_TRACKED * NUM_RATES * NUM_MULTIPLES
+_SHAPES_PER_CENTRE = NUM_RATES * NUM_MULTIPLES
+NUM_SHAPES = NUM_TRACKED * _SHAPES_PER_CENTRE
 SMALLEST_SCALE = 1 / 64
-_SHARED = 0.002  # Of the weights, at every sample: so fast may the best component change.
+_SHARED = 0.001  # Of the weights, at every sample: so fast may the best component change.
 _LEAST_MASS = 1e-9
 
 
 def logistic_table() -> np.ndarray:
   """floor(2**30 / (1 + exp(-z))) at z = i / 32 - 20, from z = 0 on, and below it 2**30 less that of -z; int32.
 
-  The first entry is 0 and the last 2**30.
+  The first entry is 0, the last 2**30, and once more, so that every entry has one after it.
 
   From integers alone, since no two libraries need agree on the last bit of an exponential.
   """
@@ -49,43 +50,41 @@ def logistic_table() -> np.ndarray:
   lower = [WHOLE - value for value in upper[:0:-1]]
   table = lower + upper
   table[0], table[-1] = 0, WHOLE
+  table.append(WHOLE)
   return np.array(table, np.int32)
 
 
 @compiled
 def cumulative(distance, table):
-  """The logistic function of a distance in scales, times STEPS_PER_SCALE: of WHOLE."""
+  """The logistic function of a distance in scales, times STEPS_PER_SCALE: of WHOLE. Without branches, for vectors."""
   shifted = distance + (_REACH * STEPS_PER_SCALE)
-  if not shifted > 0.0:
-    return np.int64(0)
-  if shifted >= _LAST:
-    return np.int64(WHOLE)
-  place = np.int64(shifted * (1 << _FRACTION_BITS))
-  index = np.uint64(place >> _FRACTION_BITS)  # Unsigned, since a signed one is looked at for counting from the end.
-  low = np.int64(table[index])
-  return low + (
-    ((np.int64(table[index + np.uint64(1)]) - low) * (place & ((1 << _FRACTION_BITS) - 1))) >> _FRACTION_BITS
-  )
+  shifted = shifted if shifted > 0.0 else 0.0
+  shifted = shifted if shifted < _LAST else np.float64(_LAST)
+  index = np.int32(shifted)
+  fraction = np.int32((shifted - index) * (1 << _FRACTION_BITS))  # Cut off, and exact before that.
+  # Unsigned, since a signed one is looked at for counting from the end.
+  low, high = np.int64(table[np.uint32(index)]), np.int64(table[np.uint32(index) + np.uint32(1)])
+  return low + (((high - low) * np.int64(fraction)) >> _FRACTION_BITS)
 
 
 @compiled
-def shape_masses(below, above, centres, inverse_scales, table, masses):
-  """Masses [J] of the cell between two edges, as float64 that hold integers; inverse_scales: [J], times steps."""
-  per_centre = NUM_RATES * NUM_MULTIPLES
-  for j in range(NUM_SHAPES):
-    centre = centres[j // per_centre]
-    inverse = inverse_scales[j]
-    masses[j] = np.float64(
-      cumulative((above - centre) * inverse, table) - cumulative((below - centre) * inverse, table)
-    )
+def shape_cumulatives(edge, centres, inverse_scales, table, found):
+  """The `cumulative` of each shape [J] at an edge; inverse_scales: [J], times STEPS_PER_SCALE."""
+  for tracked in range(NUM_TRACKED):
+    centre = centres[tracked]
+    for j in range(tracked * _SHAPES_PER_CENTRE, (tracked + 1) * _SHAPES_PER_CENTRE):
+      found[j] = cumulative((edge - centre) * inverse_scales[j], table)
 
 
 @compiled
-def follow(masses, weights):
-  """Bayes' rule for weights [J], and a share for all of them; returns the mixture's mass before it, of 1."""
+def follow(below, above, masses, weights):
+  """Bayes' rule for weights [J] by cumulatives at a cell's edges, and a share for all of them.
+
+  Returns the mixture's mass before it, of 1; masses: [J], for work.
+  """
   total = 0.0
   for j in range(NUM_SHAPES):
-    masses[j] = masses[j] * (1.0 / WHOLE) + _LEAST_MASS
+    masses[j] = np.float64(above[j] - below[j]) * (1.0 / WHOLE) + _LEAST_MASS
     total += weights[j] * masses[j]
   factor = (1.0 - _SHARED) / total
   for j in range(NUM_SHAPES):

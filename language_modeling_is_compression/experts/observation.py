@@ -5,11 +5,11 @@ import numpy as np
 from language_modeling_is_compression.compilation import compiled
 from language_modeling_is_compression.experts.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
 from language_modeling_is_compression.experts.features import describe
-from language_modeling_is_compression.experts.prediction import expect, learn
+from language_modeling_is_compression.experts.prediction import expect, learn, weigh
 from language_modeling_is_compression.experts.state import EFFORTS, new_experts
 from language_modeling_is_compression.experts.values import bytes_in_use, channel_values, edges, lower_edge, to_indices
 
-EXPERTS_VERSION = 2  # Of what the experts compute: features of another version are of no use.
+EXPERTS_VERSION = 3  # Of what the experts compute: features of another version are of no use.
 
 _FARTHEST = 1e9  # Units; what is farther is infinitely far.
 
@@ -52,12 +52,14 @@ def _observe(experts, cells, indices, features, below, width, experts_log2):
       index = indices[t, channel]
       low, high = lower_edge(cells, channel, index), lower_edge(cells, channel, index + 1)
       unit = experts.unit[channel]
-      features[place] = experts.features
+      for k in range(NUM_FEATURES):
+        features[place, k] = experts.features[k]
       # A cell without a lower end goes by its upper edge: what is far leaves no digits for what is near.
       open_below = index <= cells.limits[channel, 0]
       edge = high if open_below else low
       for centre in range(NUM_CENTRES):
         below[place, centre] = max(min((edge - experts.centres[channel, centre]) / unit, _FARTHEST), -_FARTHEST)
       width[place] = -2.0 * _FARTHEST if open_below else min((high - low) / unit, _FARTHEST)
-      experts_log2[place] = np.log2(min(learn(experts, channel, t, np.float64(index), low, high), 1.0))
+      weigh(experts, channel, low, high)
+      experts_log2[place] = np.log2(min(learn(experts, channel, t, np.float64(index)), 1.0))
       place += 1

@@ -5,9 +5,11 @@ import numpy as np
 from language_modeling_is_compression.compilation import compiled, inlined
 from language_modeling_is_compression.experts import least_squares, mixture, nlms
 from language_modeling_is_compression.experts.state import (
+  BLEND_FORGETTING,
   HISTORY_SLOTS,
   LAST_OF_LONG,
   LONG_STAGES,
+  NUM_BLENDS,
   NUM_ERRORS,
   NUM_LEAST_SQUARES,
   NUM_PREDICTIONS,
@@ -17,10 +19,10 @@ from language_modeling_is_compression.experts.state import (
   SLOW,
 )
 
-_RIDGE = 0.05
-_BLEND_RIDGE = 1e-3
-_BLEND_FORGETTING = 0.9995
+_RIDGE = 0.1
+_BLEND_RIDGE = 0.03
 _BLEND_EVERY = 8
+_BLEND_ERROR_RATE = 0.2
 _EQUAL_RATE = 1 / 32
 # In silence residuals and running errors fade. They stop before they are denormal, which a thread may be set to take
 # for 0 (what is compiled with -ffast-math does so when it is loaded), and another machine would compute otherwise.
@@ -55,13 +57,14 @@ def expect(experts, channel):
     predictions[NUM_LEAST_SQUARES + SHORT_STAGES + stage] = min(max(total, low), high)
 
   base = predictions[LAST_OF_LONG]
-  blended = base
   for k in range(NUM_PREDICTIONS - 1):
     experts.blend_inputs[channel, k] = predictions[k] - base
-    blended += experts.blend[channel, k] * experts.blend_inputs[channel, k]
   centres = experts.centres[channel]
-  centres[0] = min(max(blended, low), high)
-  centres[1] = base
+  for b in range(NUM_BLENDS):
+    blended = base
+    for k in range(NUM_PREDICTIONS - 1):
+      blended += experts.blend[channel, b, k] * experts.blend_inputs[channel, k]
+    centres[b] = min(max(blended, low), high)
   centres[2] = predictions[QUICK]
   centres[3] = predictions[SLOW]
   for j in range(mixture.NUM_SHAPES):
@@ -71,12 +74,18 @@ def expect(experts, channel):
 
 
 @inlined
-def learn(experts, channel, t, sample, below, above):
-  """Takes a sample in, whose cell lies between two edges; returns the mass that the experts' mixture gave it, of 1."""
+def weigh(experts, channel, below, above):
+  """What the shapes of the experts' mixture have below the edges of the cell of the sample that came."""
+  centres, inverse_scales = experts.centres[channel], experts.inverse_scales[channel]
+  mixture.shape_cumulatives(below, centres, inverse_scales, experts.table, experts.below)
+  mixture.shape_cumulatives(above, centres, inverse_scales, experts.table, experts.above)
+
+
+@inlined
+def learn(experts, channel, t, sample):
+  """Takes a sample in that has been weighed; returns the mass that the experts' mixture gave it, of 1."""
   predictions, centres = experts.predictions[channel], experts.centres[channel]
-  masses, weights = experts.masses, experts.shape_weights[channel]
-  mixture.shape_masses(below, above, centres, experts.inverse_scales[channel], experts.table, masses)
-  mass = mixture.follow(masses, weights)
+  mass = mixture.follow(experts.below, experts.above, experts.masses, experts.shape_weights[channel])
   running = experts.running[channel]
   for j in range(mixture.NUM_TRACKED * mixture.NUM_RATES):
     error = abs(sample - centres[j // mixture.NUM_RATES])
@@ -87,13 +96,13 @@ def learn(experts, channel, t, sample, below, above):
     size = experts.own[k] + experts.other[k]
     weighting = experts.weighting_error[channel, k]
     root = np.sqrt(weighting + 2.0)
-    covariance = experts.covariances[channel, k, :size, :size]
+    covariance = experts.covariances[channel, k]
     moments = experts.moments[channel, k, :size]
     least_squares.accumulate(
       covariance, moments, experts.inputs[channel, k], sample, 1.0 / (root * np.sqrt(root)), experts.forgetting[k]
     )
     experts.weighting_error[channel, k] = 0.5 * (weighting + abs(sample - predictions[k]))
-    if (t + k) % experts.solve_every == 0:
+    if (t + k) % experts.solve_every[k] == 0:
       least_squares.solve(covariance, moments, _RIDGE, 0.0, experts.work, experts.coefficients[channel, k])
 
   at = experts.residual_position[channel]
@@ -118,26 +127,19 @@ def learn(experts, channel, t, sample, below, above):
   experts.residual_position[channel] = _moved(experts.residuals[channel], at - 1)
 
   error = sample - centres[0]
-  # Errors weigh less where they are large, by how large they have been of late.
-  weight = 1.0 / (experts.blend_error[channel] + 1.0)
-  experts.blend_error[channel] += (abs(error) - experts.blend_error[channel]) * 0.1
-  least_squares.accumulate(
-    experts.blend_covariance[channel],
-    experts.blend_moments[channel],
-    experts.blend_inputs[channel],
-    sample - predictions[LAST_OF_LONG],
-    weight,
-    _BLEND_FORGETTING,
-  )
-  if t % _BLEND_EVERY == _BLEND_EVERY - 1:
-    least_squares.solve(
-      experts.blend_covariance[channel],
-      experts.blend_moments[channel],
-      _BLEND_RIDGE,
-      _BLEND_RIDGE,
-      experts.small_work,
-      experts.blend[channel],
+  # Errors weigh less where they are large, by the square of how large they have been of late.
+  inverse = 1.0 / (experts.blend_error[channel] + 1.0)
+  experts.blend_error[channel] += (abs(error) - experts.blend_error[channel]) * _BLEND_ERROR_RATE
+  for b in range(NUM_BLENDS):
+    covariance, moments = experts.blend_covariance[channel, b], experts.blend_moments[channel, b]
+    left = sample - predictions[LAST_OF_LONG]
+    least_squares.accumulate(
+      covariance, moments, experts.blend_inputs[channel], left, inverse * inverse, BLEND_FORGETTING[b]
     )
+    if (t + b) % _BLEND_EVERY == 0:
+      least_squares.solve(
+        covariance, moments, _BLEND_RIDGE, _BLEND_RIDGE, experts.small_work, experts.blend[channel, b]
+      )
 
   errors = experts.errors[channel]
   for k in range(NUM_ERRORS - 1, 0, -1):

@@ -15,7 +15,7 @@ from language_modeling_is_compression.experts.evidence import NUM_CENTRES, NUM_F
 # Least squares, in the order of their predictions: a quick one, a slow one, a short and nervous one.
 QUICK, SLOW, SHORT = range(3)
 NUM_LEAST_SQUARES = 3
-FORGETTING = (0.998, 0.9995, 0.995)
+FORGETTING = (0.997, 0.9995, 0.985)
 # Cascades: a long one after the slow least squares, a short one after the quick one.
 LONG_STAGES, SHORT_STAGES = 4, 3
 NUM_STAGES = LONG_STAGES + SHORT_STAGES
@@ -25,8 +25,12 @@ NUM_PREDICTIONS = NUM_LEAST_SQUARES + NUM_STAGES
 LAST_OF_SHORT = NUM_LEAST_SQUARES + SHORT_STAGES - 1
 LAST_OF_LONG = NUM_PREDICTIONS - 1
 
+# Blends of all predictions, one after the other: a steady one, a quick one.
+BLEND_FORGETTING = (0.9985, 0.99)
+NUM_BLENDS = len(BLEND_FORGETTING)
+
 NUM_ERRORS = 16  # Of the final prediction that are remembered.
-BLEND_SIZE = 16  # Coefficients of the blend: one for each prediction but the last, and nothing up to whole blocks.
+BLEND_SIZE = 16  # Coefficients of a blend: one for each prediction but the last, and nothing up to whole blocks.
 HISTORY_SLOTS = 4096  # Before what a history holds is moved back to its end.
 
 
@@ -35,19 +39,19 @@ class Effort:
   """How much is computed for a sample.
 
   own, other: inputs of each least squares from the same channel and from another one.
-  solve_every: samples between two solutions. taps: of each stage, the long cascade's first.
+  solve_every: samples between two solutions of each. taps: of each stage, the long cascade's first.
   """
 
   own: tuple[int, int, int]
   other: tuple[int, int, int]
-  solve_every: int
+  solve_every: tuple[int, int, int]
   taps: tuple[int, ...]
 
 
 EFFORTS = (
-  Effort(own=(16, 16, 8), other=(8, 8, 8), solve_every=32, taps=(256, 64, 32, 16, 64, 32, 16)),
-  Effort(own=(32, 32, 16), other=(16, 16, 8), solve_every=8, taps=(1024, 256, 32, 16, 256, 32, 16)),
-  Effort(own=(32, 32, 16), other=(16, 16, 8), solve_every=1, taps=(2048, 512, 32, 16, 256, 32, 16)),
+  Effort(own=(16, 16, 8), other=(8, 8, 8), solve_every=(32, 32, 8), taps=(256, 64, 32, 16, 64, 32, 16)),
+  Effort(own=(32, 32, 16), other=(16, 16, 8), solve_every=(8, 8, 2), taps=(1024, 256, 32, 16, 256, 32, 16)),
+  Effort(own=(32, 32, 16), other=(16, 16, 8), solve_every=(1, 1, 1), taps=(2048, 512, 32, 16, 256, 32, 16)),
 )
 
 
@@ -56,7 +60,7 @@ class Experts(NamedTuple):
 
   own: np.ndarray  # int64 [3], inputs of least squares from the same channel,
   other: np.ndarray  # int64 [3], and from another one; 0 for mono
-  solve_every: int
+  solve_every: np.ndarray  # int64 [3]
   taps: np.ndarray  # int64 [7]
   steps: np.ndarray  # float64 [7], mu / n * sum(p_k)
   recency: np.ndarray  # float32 [7, T]
@@ -72,7 +76,7 @@ class Experts(NamedTuple):
   coefficients: np.ndarray  # float64 [C, 3, D]
   weighting_error: np.ndarray  # float64 [C, 3], running errors that weigh samples
   work: np.ndarray  # float64 [D + 1, D]
-  small_work: np.ndarray  # the same for the blend
+  small_work: np.ndarray  # the same for a blend
   residuals: np.ndarray  # float32 [C, 7, H], what each stage was to predict
   residual_position: np.ndarray  # int64 [C]
   weights: np.ndarray  # float32 [C, 7, T]
@@ -80,14 +84,16 @@ class Experts(NamedTuple):
   stage_predictions: np.ndarray  # float64 [C, 7]
   predictions: np.ndarray  # float64 [C, 10]
   blend_inputs: np.ndarray  # float64 [C, BLEND_SIZE], predictions less the last one
-  blend_covariance: np.ndarray
-  blend_moments: np.ndarray
-  blend: np.ndarray
+  blend_covariance: np.ndarray  # float64 [C, 2, BLEND_SIZE, BLEND_SIZE]
+  blend_moments: np.ndarray  # float64 [C, 2, BLEND_SIZE]
+  blend: np.ndarray  # float64 [C, 2, BLEND_SIZE], coefficients
   blend_error: np.ndarray  # float64 [C]
   centres: np.ndarray  # float64 [C, 4], see evidence.py
   running: np.ndarray  # float64 [C, 2 * 4], running errors of the tracked centres
   inverse_scales: np.ndarray  # float64 [C, J], table steps per unit
   shape_weights: np.ndarray  # float64 [C, J]
+  below: np.ndarray  # int64 [J], cumulative masses of shapes at the lower edge of the sample's cell,
+  above: np.ndarray  # and at the upper one
   masses: np.ndarray  # float64 [J], for work
   unit: np.ndarray  # float64 [C]: the scale that features and the network's answers are in
   errors: np.ndarray  # float64 [C, 16], of the final prediction, newest first
@@ -114,7 +120,7 @@ def new_experts(effort: Effort, limits: np.ndarray, sample_bytes: int, sample_ra
   return Experts(
     own=np.array(effort.own, np.int64),
     other=np.array(effort.other, np.int64) * stereo,
-    solve_every=effort.solve_every,
+    solve_every=np.array(effort.solve_every, np.int64),
     taps=np.array(effort.taps, np.int64),
     steps=steps,
     recency=recency,
@@ -137,14 +143,16 @@ def new_experts(effort: Effort, limits: np.ndarray, sample_bytes: int, sample_ra
     stage_predictions=np.zeros((num_channels, NUM_STAGES)),
     predictions=np.zeros((num_channels, NUM_PREDICTIONS)),
     blend_inputs=np.zeros((num_channels, BLEND_SIZE)),
-    blend_covariance=np.zeros((num_channels, BLEND_SIZE, BLEND_SIZE)),
-    blend_moments=np.zeros((num_channels, BLEND_SIZE)),
-    blend=np.zeros((num_channels, BLEND_SIZE)),
+    blend_covariance=np.zeros((num_channels, NUM_BLENDS, BLEND_SIZE, BLEND_SIZE)),
+    blend_moments=np.zeros((num_channels, NUM_BLENDS, BLEND_SIZE)),
+    blend=np.zeros((num_channels, NUM_BLENDS, BLEND_SIZE)),
     blend_error=np.full(num_channels, 16.0),
     centres=np.zeros((num_channels, NUM_CENTRES)),
     running=np.full((num_channels, mixture.NUM_TRACKED * mixture.NUM_RATES), 16.0),
     inverse_scales=np.zeros((num_channels, mixture.NUM_SHAPES)),
     shape_weights=np.full((num_channels, mixture.NUM_SHAPES), 1.0 / mixture.NUM_SHAPES),
+    below=np.zeros(mixture.NUM_SHAPES, np.int64),
+    above=np.zeros(mixture.NUM_SHAPES, np.int64),
     masses=np.zeros(mixture.NUM_SHAPES),
     unit=np.ones(num_channels),
     errors=np.zeros((num_channels, NUM_ERRORS)),

@@ -106,9 +106,14 @@ def lower_edge(cells, channel, index):
   return index - 0.5
 
 
+def new_use_counts() -> np.ndarray:
+  """What maps are coded by: int32 [1 << CONTEXT_BITS, 2], how often an index was unused or used after those before."""
+  return np.zeros((1 << CONTEXT_BITS, 2), np.int32)
+
+
 @compiled
 def used_chance(context, counts):
-  """The probability that an index is used, of 1 << 16; counts: [1 << CONTEXT_BITS, 2], of those after the same ones."""
+  """The probability that an index is used, of 1 << 16."""
   unused, used = np.int64(counts[context, 0]), np.int64(counts[context, 1])
   return ((2 * used + 1) << 15) // (used + unused + 1)
 
@@ -148,7 +153,7 @@ def _best_zone(indices: np.ndarray, num_indices: int) -> tuple[int, np.ndarray]:
       continue
     start, used = start + int(inside[0]), used[inside[0] : inside[-1] + 1]
     widths = np.diff(_edges_in_zone(used))
-    gain = _saved_bits(widths[used], counts[start : start + len(used)][used]) - _map_bits(used.astype(np.uint8))
+    gain = _saved_bits(widths[used], counts[start : start + len(used)][used]) - _map_bits(used.astype(np.uint8), new_use_counts())
     if gain > best_gain:
       best, best_gain = (start, used), gain
   return best
@@ -176,9 +181,8 @@ def _saved_bits(widths, counts):
 
 
 @compiled
-def _map_bits(used):
+def _map_bits(used, counts):
   """About how many bits a map takes."""
-  counts = np.zeros((1 << CONTEXT_BITS, 2), np.int32)
   context, bits = 0, 0.0
   for place in range(len(used)):
     chance = used_chance(context, counts) / 65536.0

@@ -22,6 +22,7 @@ from language_modeling_is_compression.experts.evidence import (
   NUM_COMPONENTS,
   OFFSETS,
 )
+from language_modeling_is_compression.experts.prediction import weigh
 from language_modeling_is_compression.experts.values import lower_edge
 from language_modeling_is_compression.inference.exact import EXP_BITS, LOG_BITS
 from language_modeling_is_compression.inference.layers import power
@@ -48,8 +49,10 @@ class Blend(NamedTuple):
   """What is remembered for each channel, and the mixture of the sample at hand.
 
   trust: float64 [C], in the network. quantiles: float64 [C, 65], from 0 to 1, what share of samples was below each.
-  centres, inverse_scales: float64 [K + J], weights: int64 [K + J], of num_used[0] components; shares: int64 [K + 1],
-  the network's weights for its components and the experts' mixture.
+  centres, inverse_scales: float64 [K + J], weights: int64 [K + J], of num_used[0] components: the network's, and those of
+  the experts' that weigh something; shape_weights: int64 [J], of all of these. shares: int64 [K + 1], the network's weights
+  for its components and the experts' mixture. below, above: int64 [K + 1], cumulative masses at the edges of the sample's
+  cell, of each of the network's components and of the whole.
   """
 
   trust: np.ndarray
@@ -58,7 +61,10 @@ class Blend(NamedTuple):
   centres: np.ndarray
   inverse_scales: np.ndarray
   weights: np.ndarray
+  shape_weights: np.ndarray
   shares: np.ndarray
+  below: np.ndarray
+  above: np.ndarray
 
 
 def new_blend(num_channels: int) -> Blend:
@@ -69,7 +75,10 @@ def new_blend(num_channels: int) -> Blend:
     centres=np.zeros(_LONGEST),
     inverse_scales=np.zeros(_LONGEST),
     weights=np.zeros(_LONGEST, np.int64),
+    shape_weights=np.zeros(mixture.NUM_SHAPES, np.int64),
     shares=np.zeros(NUM_COMPONENTS + 1, np.int64),
+    below=np.zeros(NUM_COMPONENTS + 1, np.int64),
+    above=np.zeros(NUM_COMPONENTS + 1, np.int64),
   )
 
 
@@ -98,57 +107,74 @@ def compose(blend, experts, exp2, channel, outputs):
   count = NUM_COMPONENTS
   # The experts' own: what is too light is left to the heaviest.
   weights = experts.shape_weights[channel]
-  for_experts, heaviest, heaviest_place = left, 0.0, -1
+  for_experts, heaviest = left, 0
   for j in range(mixture.NUM_SHAPES):
-    weight = np.int64(weights[j] * for_experts)
-    if weights[j] > heaviest:
-      heaviest, heaviest_place = weights[j], count
-    elif weight == 0:
-      continue
-    left -= weight
-    blend.centres[count] = experts.centres[channel, j // (mixture.NUM_RATES * mixture.NUM_MULTIPLES)]
-    blend.inverse_scales[count] = experts.inverse_scales[channel, j]
-    blend.weights[count] = weight
-    count += 1
-  blend.weights[heaviest_place] += left
+    blend.shape_weights[j] = np.int64(weights[j] * for_experts)
+    left -= blend.shape_weights[j]
+    if weights[j] > weights[heaviest]:
+      heaviest = j
+  blend.shape_weights[heaviest] += left
+  for j in range(mixture.NUM_SHAPES):
+    if blend.shape_weights[j] > 0:
+      blend.centres[count] = experts.centres[channel, j // (mixture.NUM_RATES * mixture.NUM_MULTIPLES)]
+      blend.inverse_scales[count] = experts.inverse_scales[channel, j]
+      blend.weights[count] = blend.shape_weights[j]
+      count += 1
   blend.num_used[0] = count
 
 
 @inlined
 def cumulative_mass(blend, cells, table, channel, index):
   """Mass of all indices below one, of 1 << WHOLE_BITS and the floors; it rises with the index."""
-  least, largest = np.int64(cells.limits[channel, 0]), np.int64(cells.limits[channel, 1])
-  num_indices = largest - least + 1
-  floors = min(max(index - least, np.int64(0)), num_indices) * _floor(num_indices)
   edge = lower_edge(cells, channel, index)
   mass = np.int64(0)
   for k in range(blend.num_used[0]):
     mass += blend.weights[k] * mixture.cumulative((edge - blend.centres[k]) * blend.inverse_scales[k], table)
+  return final_mass(blend, cells, channel, index, mass)
+
+
+@inlined
+def final_mass(blend, cells, channel, index, mass):
+  """A `cumulative_mass` from what the components have below the index."""
+  least, largest = np.int64(cells.limits[channel, 0]), np.int64(cells.limits[channel, 1])
+  num_indices = largest - least + 1
+  floors = min(max(index - least, np.int64(0)), num_indices) * _floor(num_indices)
   return _bent(blend.quantiles[channel], mass) + floors
 
 
 @inlined
-def review(blend, experts, table, channel, below, above, experts_mass):
-  """Learns from a sample that came, whose cell lies between two edges and had a mass, of 1, for the experts alone."""
+def weigh_cell(blend, experts, channel, below, above):
+  """What each component, and all together, have below the edges of the cell of the sample that came."""
+  weigh(experts, channel, below, above)
+  table = experts.table
+  low, high = np.int64(0), np.int64(0)
+  for k in range(NUM_COMPONENTS):
+    centre, inverse = blend.centres[k], blend.inverse_scales[k]
+    blend.below[k] = mixture.cumulative((below - centre) * inverse, table)
+    blend.above[k] = mixture.cumulative((above - centre) * inverse, table)
+    low += blend.weights[k] * blend.below[k]
+    high += blend.weights[k] * blend.above[k]
+  for j in range(mixture.NUM_SHAPES):
+    low += blend.shape_weights[j] * experts.below[j]
+    high += blend.shape_weights[j] * experts.above[j]
+  blend.below[NUM_COMPONENTS], blend.above[NUM_COMPONENTS] = low, high
+
+
+@inlined
+def review(blend, channel, experts_mass):
+  """Learns from a sample that has been weighed, and whose cell had a mass, of 1, for the experts alone."""
   shares = blend.shares
   total, mass = np.int64(0), 0.0
   for k in range(NUM_COMPONENTS):
     total += shares[k]
-    mass += np.float64(shares[k]) * np.float64(
-      mixture.cumulative((above - blend.centres[k]) * blend.inverse_scales[k], table)
-      - mixture.cumulative((below - blend.centres[k]) * blend.inverse_scales[k], table)
-    )
+    mass += np.float64(shares[k]) * np.float64(blend.above[k] - blend.below[k])
   total += shares[NUM_COMPONENTS]
   network_mass = (mass * (1.0 / mixture.WHOLE) + np.float64(shares[NUM_COMPONENTS]) * experts_mass) / np.float64(total)
   trusted = blend.trust[channel] * network_mass
   trust = trusted / (trusted + (1.0 - blend.trust[channel]) * experts_mass)
   blend.trust[channel] = trust * (1.0 - 2.0 * _TRUST_SHARED) + _TRUST_SHARED
 
-  low, high = np.int64(0), np.int64(0)
-  for k in range(blend.num_used[0]):
-    centre, inverse = blend.centres[k], blend.inverse_scales[k]
-    low += blend.weights[k] * mixture.cumulative((below - centre) * inverse, table)
-    high += blend.weights[k] * mixture.cumulative((above - centre) * inverse, table)
+  low, high = blend.below[NUM_COMPONENTS], blend.above[NUM_COMPONENTS]
   quantiles = blend.quantiles[channel]
   start, slope = np.float64(low), 1.0 / np.float64(max(high - low, np.int64(1)))
   for q in range(1, _NUM_QUANTILES):

@@ -49,6 +49,9 @@ class _Lanes(NamedTuple):
   rings: layers.Rings
   position: np.ndarray  # int64 [L]: tokens that came so far
   last: np.ndarray  # int64 [L]: the last of them
+  cdfs: np.ndarray  # uint32 [L, V + 1], the next ones'
+  symbols: np.ndarray  # int64 [L], for work
+  low_cdfs: np.ndarray  # uint32 [L, 257], for bytes below those of the network
 
 
 class CompiledPredictor:
@@ -66,23 +69,22 @@ class CompiledPredictor:
     samples = np.array(tokens, np.uint8).reshape(len(tokens), -1, self.places)
     found = np.zeros((*samples.shape, 2), np.uint32)
     for row, length in enumerate(lengths):
-      lanes = _CompiledLanes(self._network, 1, self.vocab_size)
+      lanes = _CompiledLanes(self._network, 1)
       lanes.encode(samples[row : row + 1], -(-length // self.places), found[row : row + 1])
     return found.reshape(*tokens.shape, 2)
 
   def lanes(self, num_lanes: int) -> '_CompiledLanes':
-    return _CompiledLanes(self._network, num_lanes, self.vocab_size)
+    return _CompiledLanes(self._network, num_lanes)
 
 
 class _CompiledLanes:
-  def __init__(self, network: _Network, num_lanes: int, vocab_size: int):
+  def __init__(self, network: _Network, num_lanes: int):
     self._network = network
     self._lanes = _new_lanes(network, num_lanes)
-    self._cdfs = np.empty((num_lanes, vocab_size + 1), np.uint32)
 
   def cdfs(self, num_lanes: int) -> np.ndarray:
-    _run(self._network, self._lanes, self._cdfs, _STEP, _NO_TOKENS, np.ones(num_lanes, np.int64), 0, 1, *_NOTHING)
-    return self._cdfs[:num_lanes]
+    _run(self._network, self._lanes, _STEP, _NO_TOKENS, np.ones(num_lanes, np.int64), 0, 1, *_NOTHING)
+    return self._lanes.cdfs[:num_lanes]
 
   def push(self, tokens: np.ndarray) -> None:
     self._lanes.last[: len(tokens)] = tokens
@@ -90,19 +92,22 @@ class _CompiledLanes:
   def encode(self, tokens: np.ndarray, num_samples: int, intervals: np.ndarray) -> None:
     """Writes the intervals [1, N, P, 2] of the first samples of tokens [1, N, P]."""
     lengths = np.array([num_samples])
-    _run(self._network, self._lanes, self._cdfs, _ENCODE, tokens, lengths, 0, num_samples, intervals, *_NOTHING[1:])
+    _run(self._network, self._lanes, _ENCODE, tokens, lengths, 0, num_samples, intervals, *_NOTHING[1:])
 
   def decode(self, work: Decoding, begin: int, end: int) -> None:
     codes = work.decoder.arrays
     span = (work.tokens, work.lengths, begin, end)
-    _run(self._network, self._lanes, self._cdfs, _DECODE, *span, _NOTHING[0], codes, work.counts.counts)
+    _run(self._network, self._lanes, _DECODE, *span, _NOTHING[0], codes, work.counts.counts)
 
 
 def _new_lanes(network: _Network, num_lanes: int) -> _Lanes:
   return _Lanes(
-    rings=layers.new_rings(network.layers, num_lanes),
+    rings=layers.new_rings(network.layers, num_lanes, len(network.output_bias)),
     position=np.zeros(num_lanes, np.int64),
     last=np.full(num_lanes, network.first_token, np.int64),
+    cdfs=np.empty((num_lanes, len(network.output_bias) + 1), np.uint32),
+    symbols=np.zeros(num_lanes, np.int64),
+    low_cdfs=np.empty((num_lanes, 257), np.uint32),
   )
 
 
@@ -118,19 +123,18 @@ def _stacked(network: ExactNetwork) -> _Network:
 
 
 @compiled
-def _run(net, lanes, cdfs, purpose, tokens, lengths, begin, end, intervals, codes, counts):
+def _run(net, lanes, purpose, tokens, lengths, begin, end, intervals, codes, counts):
   """Everything in one function, since the network takes seconds to compile for each that calls it.
 
   tokens: uint8 [L, N, S]. lengths: int64 [L], samples of each lane, not rising. Samples begin to end are worked off;
-  the next tokens' cdfs are left in cdfs, and, by purpose,
+  the next tokens' cdfs are left in lanes.cdfs, and, by purpose,
   _STEP: nothing else is done. The lanes' last tokens are known, and end is begin + 1.
   _ENCODE: intervals [L, N, S, 2] of tokens are written.
   _DECODE: tokens are decoded from codes, as `predictor.decode_stepwise` does.
   """
   places, sample_bytes = net.embedding.shape[0], tokens.shape[2]
   states, words, following, ends = codes
-  symbols = np.zeros(len(lengths), np.int64)
-  low_cdfs = np.empty((len(lengths), 257), np.uint32)
+  cdfs, symbols, low_cdfs = lanes.cdfs, lanes.symbols, lanes.low_cdfs
   active = len(lengths)
   for sample in range(begin, end):
     while lengths[active - 1] <= sample:
@@ -164,18 +168,15 @@ def _run(net, lanes, cdfs, purpose, tokens, lengths, begin, end, intervals, code
 @inlined
 def _next_cdfs(net, lanes, cdfs):
   """Takes each lane's last token in and writes the next one's cdf."""
-  width = net.embedding.shape[2]
-  stream = np.empty(width, np.int32)
-  normed = np.empty(width, np.int16)
-  sums = np.empty(net.embedding.shape[1], np.int32)
+  work = lanes.rings.work
   for lane in range(len(cdfs)):
     t = lanes.position[lane]
     place = (t - 1) % net.embedding.shape[0]
-    for i in range(width):
-      stream[i] = net.embedding[place, lanes.last[lane], i]
-    layers.advance(net.layers, lanes.rings, lane, t, stream, normed)
-    layers.multiply(normed, net.output, net.output_scale, sums)
-    _cdf(sums, net.output_bias, net.layers.exp2, cdfs[lane])
+    for i in range(len(work.stream)):
+      work.stream[i] = net.embedding[place, lanes.last[lane], i]
+    layers.advance(net.layers, lanes.rings, lane, t)
+    layers.multiply(work.normed, net.output, net.output_scale, work.outputs)
+    _cdf(work.outputs, net.output_bias, net.layers.exp2, cdfs[lane])
     lanes.position[lane] = t + 1
 
 

@@ -16,6 +16,7 @@ from language_modeling_is_compression.coding.numbers import NumberReader, write_
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.compilation import compiled, inlined
 from language_modeling_is_compression.experts import values
+from language_modeling_is_compression.experts.evidence import NUM_COMPONENTS
 from language_modeling_is_compression.experts.features import describe
 from language_modeling_is_compression.experts.prediction import expect, learn
 from language_modeling_is_compression.experts.state import EFFORTS, new_experts
@@ -24,8 +25,10 @@ from language_modeling_is_compression.inference import layers
 from language_modeling_is_compression.inference.blend import (
   compose,
   cumulative_mass,
+  final_mass,
   new_blend,
   review,
+  weigh_cell,
   whole_mass,
 )
 from language_modeling_is_compression.inference.exact import MAX_LOG, MAX_STREAM
@@ -129,7 +132,7 @@ class _Segment:
       values.bytes_in_use(shape.sample_bytes, channels),
       shape.sample_rate_hz,
     )
-    self._rings = layers.new_rings(network.layers, 1)
+    self._rings = layers.new_rings(network.layers, 1, len(network.output_bias))
     self._blend = new_blend(len(channels))
     self._num_frames = shape.num_frames
     self._places = np.array([_index_bytes(channel) for channel in channels], np.int64)
@@ -221,14 +224,14 @@ def _read_channel(reader: NumberReader, shape: SegmentShape) -> ChannelValues | 
 def _with_map(channel: ChannelValues, decoder: rans.Decoder) -> ChannelValues:
   """Reads the map, of which the first and the last are known to be used."""
   if len(channel.used) > 2:
-    _decode_map(channel.used, *decoder.arrays)
+    _decode_map(channel.used, values.new_use_counts(), *decoder.arrays)
   return channel
 
 
 def _map_intervals(used: np.ndarray) -> np.ndarray:
   intervals = np.zeros((max(0, len(used) - 2), 2), np.uint32)
   if len(intervals):
-    _encode_map(used, intervals)
+    _encode_map(used, values.new_use_counts(), intervals)
   return intervals
 
 
@@ -251,8 +254,7 @@ def _index_bytes(channel: ChannelValues) -> int:
 
 
 @compiled
-def _encode_map(used, intervals):
-  counts = np.zeros((1 << values.CONTEXT_BITS, 2), np.int32)
+def _encode_map(used, counts, intervals):
   context = values.count_use(0, np.int64(1), counts)
   for place in range(1, len(used) - 1):
     chance = values.used_chance(context, counts) << (PRECISION_BITS - 16)
@@ -263,8 +265,7 @@ def _encode_map(used, intervals):
 
 
 @compiled
-def _decode_map(used, states, words, following, ends):
-  counts = np.zeros((1 << values.CONTEXT_BITS, 2), np.int32)
+def _decode_map(used, counts, states, words, following, ends):
   context = values.count_use(0, np.int64(1), counts)
   for place in range(1, len(used) - 1):
     chance = values.used_chance(context, counts) << (PRECISION_BITS - 16)
@@ -279,9 +280,7 @@ def _decode_map(used, states, words, following, ends):
 def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end, intervals, code):
   """Works frames begin to end off; everything in one function, since calls are compiled anew at every level."""
   num_channels = indices.shape[1]
-  width = net.input.shape[1]
-  stream, normed = np.empty(width, np.int32), np.empty(width, np.int16)
-  outputs = np.empty(len(net.output_bias), np.int32)
+  stream, normed, outputs = rings.work.stream, rings.work.normed, rings.work.outputs
   per_frame = np.int64(0)
   for channel in range(num_channels):
     per_frame += places[channel]
@@ -295,28 +294,60 @@ def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end
       # A channel of one value is coded by saying nothing, but the network sees it, as it did in training.
       describe(experts, cells, channel, t)
       layers.multiply(experts.features, net.input, net.input_scale, stream)
-      for i in range(width):
+      for i in range(len(stream)):
         stream[i] = min(max(stream[i] + net.input_bias[i], -MAX_STREAM), MAX_STREAM)
-      layers.advance(net.layers, rings, 0, t * num_channels + channel, stream, normed)
+      layers.advance(net.layers, rings, 0, t * num_channels + channel)
       layers.multiply(normed, net.output, net.output_scale, outputs)
       for i in range(len(outputs)):
         outputs[i] += net.output_bias[i]
       compose(blend, experts, exp2, channel, outputs)
-      if places[channel] > 0:
-        indices[t, channel] = _code_bytes(
-          blend, cells, experts, channel, places[channel], purpose, indices[t, channel], intervals, at, code
-        )
-        at += places[channel]
+      if places[channel] > 0 and purpose == _DECODE:
+        indices[t, channel] = _decode_bytes(blend, cells, experts, channel, places[channel], code)
       index = indices[t, channel]
-      below, above = lower_edge(cells, channel, index), lower_edge(cells, channel, index + 1)
-      mass = learn(experts, channel, t, np.float64(index), below, above)
+      weigh_cell(blend, experts, channel, lower_edge(cells, channel, index), lower_edge(cells, channel, index + 1))
+      if places[channel] > 0 and purpose == _ENCODE:
+        _encode_bytes(blend, cells, experts.table, channel, places[channel], index, intervals[at : at + places[channel]])
+        at += places[channel]
+      mass = learn(experts, channel, t, np.float64(index))
       if places[channel] > 0:
-        review(blend, experts, experts.table, channel, below, above, mass)
+        review(blend, channel, mass)
 
 
 @inlined
-def _code_bytes(blend, cells, experts, channel, places, purpose, index, intervals, at, code):
-  """Codes the bytes of an index less the least one, the highest first; returns the index."""
+def _encode_bytes(blend, cells, table, channel, places, index, intervals):
+  """Intervals [P, 2] of the bytes of an index less the least one, the highest first; its cell has been weighed."""
+  least, largest = np.int64(cells.limits[channel, 0]), np.int64(cells.limits[channel, 1])
+  shift = 8 * places
+  below, above = np.int64(0), whole_mass(largest - least + 1)
+  for place in range(places):
+    shift -= 8
+    byte = ((index - least) >> shift) & 255
+    if shift > 0:
+      start = least + (((index - least) >> shift) << shift)
+      low = cumulative_mass(blend, cells, table, channel, start)
+      high = cumulative_mass(blend, cells, table, channel, start + (np.int64(1) << shift))
+    else:
+      low = final_mass(blend, cells, channel, index, blend.below[NUM_COMPONENTS])
+      high = final_mass(blend, cells, channel, index + 1, blend.above[NUM_COMPONENTS])
+    start_slot = _slot(below, above, low, byte)
+    intervals[place, 0] = start_slot
+    intervals[place, 1] = _slot(below, above, high, byte + 1) - start_slot
+    below, above = low, high
+
+
+@compiled
+def _slot(below, above, mass, byte):
+  """Where a byte begins, of 1 << PRECISION_BITS: all of them lie between two masses, those before it below a third."""
+  whole = max(above - below, np.int64(1))
+  cut = np.int64(0)
+  while whole >> cut >= np.int64(1) << _MASS_BITS:
+    cut += 1
+  return (((mass - below) >> cut) * _FREE) // (whole >> cut) + byte
+
+
+@inlined
+def _decode_bytes(blend, cells, experts, channel, places, code):
+  """Decodes the bytes of an index less the least one, the highest first; returns the index."""
   least, largest = np.int64(cells.limits[channel, 0]), np.int64(cells.limits[channel, 1])
   states, words, following, ends = code
   table = experts.table
@@ -324,41 +355,26 @@ def _code_bytes(blend, cells, experts, channel, places, purpose, index, interval
   known = np.int64(0)
   shift = 8 * places
   below, above = np.int64(0), whole_mass(largest - least + 1)
-  for place in range(places):
+  for _ in range(places):
     shift -= 8
-    mass = max(above - below, np.int64(1))
-    cut = np.int64(0)
-    while mass >> cut >= np.int64(1) << _MASS_BITS:
-      cut += 1
-    mass >>= cut
     start, stop, low, high = np.int64(0), np.int64(256), below, above
     start_slot, stop_slot = np.int64(0), np.int64(1 << PRECISION_BITS)
-    if purpose == _ENCODE:
-      start = ((index - least) >> shift) & 255
-      stop = start + 1
-      low = cumulative_mass(blend, cells, table, channel, least + known + (start << shift))
-      high = cumulative_mass(blend, cells, table, channel, least + known + (stop << shift))
-      start_slot = (((low - below) >> cut) * _FREE) // mass + start
-      stop_slot = (((high - below) >> cut) * _FREE) // mass + stop
-      intervals[at + place, 0] = start_slot
-      intervals[at + place, 1] = stop_slot - start_slot
-    else:
-      slot = np.int64(rans.slot(states, 0))
-      probe = min(max((expected - known) >> shift, np.int64(0)), np.int64(255))
-      reach = np.int64(1)
-      while stop - start > 1:
-        middle = cumulative_mass(blend, cells, table, channel, least + known + (probe << shift))
-        middle_slot = (((middle - below) >> cut) * _FREE) // mass + probe
-        if middle_slot <= slot:
-          start, low, start_slot = probe, middle, middle_slot
-          probe = start + reach
-        else:
-          stop, high, stop_slot = probe, middle, middle_slot
-          probe = stop - reach
-        reach *= 2
-        if probe <= start or probe >= stop:
-          probe = (start + stop) >> 1
-      rans.pop(states, words, following, ends, 0, start_slot, stop_slot - start_slot)
+    slot = np.int64(rans.slot(states, 0))
+    probe = min(max((expected - known) >> shift, np.int64(0)), np.int64(255))
+    reach = np.int64(1)
+    while stop - start > 1:
+      middle = cumulative_mass(blend, cells, table, channel, least + known + (probe << shift))
+      middle_slot = _slot(below, above, middle, probe)
+      if middle_slot <= slot:
+        start, low, start_slot = probe, middle, middle_slot
+        probe = start + reach
+      else:
+        stop, high, stop_slot = probe, middle, middle_slot
+        probe = stop - reach
+      reach *= 2
+      if probe <= start or probe >= stop:
+        probe = (start + stop) >> 1
+    rans.pop(states, words, following, ends, 0, start_slot, stop_slot - start_slot)
     known += start << shift
     below, above = low, high
   # Only a damaged code goes beyond the largest.

@@ -50,6 +50,9 @@ class Layers(NamedTuple):
 class Work(NamedTuple):
   """Arrays for the numbers of one token, since making them anew takes longer than some of the sums."""
 
+  stream: np.ndarray  # int32 [E]
+  normed: np.ndarray  # int16 [E]
+  outputs: np.ndarray  # int32, what stands on top of the layers
   sums: np.ndarray  # int32 [E], also queries
   queries: np.ndarray
   mixed: np.ndarray  # int16 [E]
@@ -88,16 +91,19 @@ def stacked(layers: tuple[ExactLayer, ...], num_heads: int, query_limit: int) ->
   )
 
 
-def new_rings(layers: Layers, num_lanes: int) -> Rings:
+def new_rings(layers: Layers, num_lanes: int, num_outputs: int) -> Rings:
   num_layers, width, _ = layers.queries.shape
   shape = (num_lanes, num_layers, width, layers.slot_bias.shape[2] // 2)
-  return Rings(keys=np.zeros(shape, np.int16), values=np.zeros(shape, np.int16), work=new_work(layers))
+  return Rings(keys=np.zeros(shape, np.int16), values=np.zeros(shape, np.int16), work=new_work(layers, num_outputs))
 
 
-def new_work(layers: Layers) -> Work:
+def new_work(layers: Layers, num_outputs: int) -> Work:
   width, wide = layers.feed_forward_in.shape[1:]
   window = layers.slot_bias.shape[2] // 2
   return Work(
+    stream=np.empty(width, np.int32),
+    normed=np.empty(width, np.int16),
+    outputs=np.empty(num_outputs, np.int32),
     sums=np.empty(width, np.int32),
     queries=np.empty(width, np.int32),
     mixed=np.empty(width, np.int16),
@@ -121,8 +127,9 @@ def _scales(layer: ExactLayer, query_limit: int) -> list[tuple[int, int]]:
 
 
 @inlined
-def advance(layers, rings, lane, t, stream, normed):
-  """Takes a lane's stream [E] of the token at position t through all layers; normed: int16 [E], for work."""
+def advance(layers, rings, lane, t):
+  """Takes what stands in the stream, of a lane's token at position t, through all layers, and norms it."""
+  stream, normed = rings.work.stream, rings.work.normed
   for layer in range(layers.scales.shape[0]):
     norm(stream, normed)
     attend(layers, layer, rings.keys[lane, layer], rings.values[lane, layer], rings.work, t, normed, stream)
@@ -174,10 +181,7 @@ def attend(layers, layer, keys, values, work, t, normed, stream):
     values[i, slot] = sums[i]
   for head in range(layers.num_heads):
     scores[:] = 0
-    for i in range(head * head_dim, (head + 1) * head_dim):
-      query = queries[i]
-      for j in range(count):
-        scores[j] = np.int32(scores[j] + np.int32(query * np.int32(keys[i, j])))
+    _add_products(queries, keys, head * head_dim, (head + 1) * head_dim, scores)
     _rescale(scores, layers.scales[layer, 3])
     bias = layers.slot_bias[layer, head, window - slot : window - slot + count]
     for j in range(count):
@@ -269,9 +273,23 @@ def multiply(x, weights, scale, products):
   """products [N] = x [K] @ weights [K, N], rescaled; sums fit 32 bits, which the weights' bound sees to."""
   depth, width = weights.shape
   products[:] = 0
-  for k in range(depth):
-    factor = np.int32(x[k])
-    if factor != 0:
-      for n in range(width):
-        products[n] = np.int32(products[n] + np.int32(np.int32(weights[k, n]) * factor))
+  _add_products(x, weights, 0, depth, products)
   _rescale(products, scale)
+
+
+@compiled
+def _add_products(x, weights, begin, end, products):
+  """products [N] += x[begin:end] @ weights[begin:end, N]: four rows at once, so that sums stay in registers longer."""
+  width = len(products)
+  last = begin + ((end - begin) & -4)
+  for k in range(begin, last, 4):
+    x0, x1, x2, x3 = np.int32(x[k]), np.int32(x[k + 1]), np.int32(x[k + 2]), np.int32(x[k + 3])
+    row0, row1, row2, row3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+    for n in range(width):
+      pair = np.int32(np.int32(np.int32(row0[n]) * x0) + np.int32(np.int32(row1[n]) * x1))
+      other = np.int32(np.int32(np.int32(row2[n]) * x2) + np.int32(np.int32(row3[n]) * x3))
+      products[n] = np.int32(products[n] + np.int32(pair + other))
+  for k in range(last, end):
+    factor, row = np.int32(x[k]), weights[k]
+    for n in range(width):
+      products[n] = np.int32(products[n] + np.int32(np.int32(row[n]) * factor))
