@@ -36,7 +36,9 @@ def intervals(values: np.ndarray) -> np.ndarray:
   """The intervals of bytes [N, K] in a lane from its beginning: uint32 [N, K, 2], start and size."""
   found = np.empty((*values.shape, 2), np.uint32)
   if found.size:  # Else nothing need be compiled either.
-    _intervals(values.astype(np.int64), np.ones((values.shape[1], 1, 256), np.int64), np.empty((1, 257), np.uint32), found)
+    _intervals(
+      values.astype(np.int64), np.ones((values.shape[1], 1, 256), np.int64), np.empty((1, 257), np.uint32), found
+    )
   return found
 
 

@@ -1,12 +1,14 @@
 """The experts alone, along a segment that is known: what a network is trained on."""
 
+import dataclasses
+
 import numpy as np
 
 from language_modeling_is_compression.compilation import compiled
 from language_modeling_is_compression.experts.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
 from language_modeling_is_compression.experts.features import describe
 from language_modeling_is_compression.experts.prediction import expect, learn, weigh
-from language_modeling_is_compression.experts.state import EFFORTS, new_experts
+from language_modeling_is_compression.experts.state import EFFORTS, GROUP_CHANNELS, Effort, new_experts
 from language_modeling_is_compression.experts.values import bytes_in_use, channel_values, edges, lower_edge, to_indices
 
 EXPERTS_VERSION = 3  # Of what the experts compute: features of another version are of no use.
@@ -17,11 +19,23 @@ _FARTHEST = 1e9  # Units; what is farther is infinitely far.
 def observe(samples: np.ndarray, *, sample_bytes: int, sample_rate_hz: int, effort: int) -> Evidence:
   """What the experts know of each sample of a segment before it comes.
 
-  samples: int32 [N, C], signed, N > 0. effort: an index of EFFORTS.
+  samples: int32 [N, C], signed, N > 0. effort: an index of EFFORTS. More than GROUP_CHANNELS stand one group after the
+  other.
   """
+  groups = [
+    _observed(samples[:, first : first + GROUP_CHANNELS], sample_bytes, sample_rate_hz, EFFORTS[effort])
+    for first in range(0, samples.shape[1], GROUP_CHANNELS)
+  ]
+  if len(groups) == 1:
+    return groups[0]
+  fields = dataclasses.fields(Evidence)
+  return Evidence(**{each.name: np.concatenate([getattr(group, each.name) for group in groups]) for each in fields})
+
+
+def _observed(samples: np.ndarray, sample_bytes: int, sample_rate_hz: int, effort: Effort) -> Evidence:
   channels = [channel_values(samples[:, channel]) for channel in range(samples.shape[1])]
   cells = edges(channels)
-  experts = new_experts(EFFORTS[effort], cells.limits, bytes_in_use(sample_bytes, channels), sample_rate_hz)
+  experts = new_experts(effort, cells.limits, bytes_in_use(sample_bytes, channels), sample_rate_hz)
   num_samples = samples.size
   evidence = Evidence(
     features=np.zeros((num_samples, NUM_FEATURES), np.int8),

@@ -29,6 +29,7 @@ LAST_OF_LONG = NUM_PREDICTIONS - 1
 BLEND_FORGETTING = (0.9985, 0.99)
 NUM_BLENDS = len(BLEND_FORGETTING)
 
+GROUP_CHANNELS = 8  # That are at most predicted from one another.
 NUM_ERRORS = 16  # Of the final prediction that are remembered.
 BLEND_SIZE = 16  # Coefficients of a blend: one for each prediction but the last, and nothing up to whole blocks.
 HISTORY_SLOTS = 4096  # Before what a history holds is moved back to its end.

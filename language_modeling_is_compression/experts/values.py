@@ -153,7 +153,9 @@ def _best_zone(indices: np.ndarray, num_indices: int) -> tuple[int, np.ndarray]:
       continue
     start, used = start + int(inside[0]), used[inside[0] : inside[-1] + 1]
     widths = np.diff(_edges_in_zone(used))
-    gain = _saved_bits(widths[used], counts[start : start + len(used)][used]) - _map_bits(used.astype(np.uint8), new_use_counts())
+    gain = _saved_bits(widths[used], counts[start : start + len(used)][used]) - _map_bits(
+      used.astype(np.uint8), new_use_counts()
+    )
     if gain > best_gain:
       best, best_gain = (start, used), gain
   return best

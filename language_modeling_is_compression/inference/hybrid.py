@@ -19,7 +19,7 @@ from language_modeling_is_compression.experts import values
 from language_modeling_is_compression.experts.evidence import NUM_COMPONENTS
 from language_modeling_is_compression.experts.features import describe
 from language_modeling_is_compression.experts.prediction import expect, learn
-from language_modeling_is_compression.experts.state import EFFORTS, new_experts
+from language_modeling_is_compression.experts.state import EFFORTS, GROUP_CHANNELS, new_experts
 from language_modeling_is_compression.experts.values import ChannelValues, lower_edge
 from language_modeling_is_compression.inference import layers
 from language_modeling_is_compression.inference.blend import (
@@ -35,7 +35,6 @@ from language_modeling_is_compression.inference.exact import MAX_LOG, MAX_STREAM
 from language_modeling_is_compression.inference.exact_hybrid import ExactHybridNetwork
 from language_modeling_is_compression.inference.predictor import SegmentShape
 
-GROUP_CHANNELS = 8
 _FRAMES_PER_LOOK = 4096  # Between two looks whether somebody wants the work to stop.
 _ENCODE, _DECODE = range(2)
 _MASS_BITS = 38  # Of a byte's cell, so that its product with PRECISION_BITS fits 63 bits.
@@ -306,7 +305,9 @@ def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end
       index = indices[t, channel]
       weigh_cell(blend, experts, channel, lower_edge(cells, channel, index), lower_edge(cells, channel, index + 1))
       if places[channel] > 0 and purpose == _ENCODE:
-        _encode_bytes(blend, cells, experts.table, channel, places[channel], index, intervals[at : at + places[channel]])
+        _encode_bytes(
+          blend, cells, experts.table, channel, places[channel], index, intervals[at : at + places[channel]]
+        )
         at += places[channel]
       mass = learn(experts, channel, t, np.float64(index))
       if places[channel] > 0:

@@ -49,6 +49,15 @@ def test_a_sample_changes_nothing_up_to_itself(channels):
   assert (before.features[place + channels] != after.features[place + channels]).any()
 
 
+def test_groups_of_channels_stand_one_after_the_other():
+  samples = tone(60, channels=state.GROUP_CHANNELS + 2)
+  found = seen(samples)
+  parts = [seen(samples[:, : state.GROUP_CHANNELS]), seen(samples[:, state.GROUP_CHANNELS :])]
+  for field in NAMES:
+    expected = np.concatenate([getattr(part, field) for part in parts])
+    np.testing.assert_array_equal(getattr(found, field), expected, field)
+
+
 def test_features_before_anything_has_come():
   """By hand: unit 12, an error of 16, all weights equal, centre 0."""
   samples = np.array([[-96], [96], [1]], np.int32)

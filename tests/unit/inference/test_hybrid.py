@@ -16,9 +16,10 @@ from language_modeling_is_compression.coding.numbers import NumberReader, write_
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.experts import values
 from language_modeling_is_compression.experts.observation import observe
+from language_modeling_is_compression.experts.state import GROUP_CHANNELS
 from language_modeling_is_compression.experts.values import channel_values
 from language_modeling_is_compression.inference import hybrid
-from language_modeling_is_compression.inference.hybrid import GROUP_CHANNELS, HybridPredictor
+from language_modeling_is_compression.inference.hybrid import HybridPredictor
 from language_modeling_is_compression.inference.predictor import SegmentPredictor, SegmentShape
 
 SOUNDS = hybrid_cases.sounds()
