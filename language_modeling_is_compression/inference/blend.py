@@ -51,7 +51,7 @@ class Blend(NamedTuple):
   trust: float64 [C], in the network. quantiles: float64 [C, 65], from 0 to 1, what share of samples was below each.
   centres, inverse_scales: float64 [K + J], weights: int64 [K + J], of num_used[0] components: the network's, and those
   of the experts' that weigh something; shape_weights: int64 [J], of all of these. shares: int64 [K + 1], the network's
-  weights for its components and the experts' mixture. below, above: int64 [K + 1], cumulative masses at the edges of the
+  weights for its components and the experts' mixture. below, above: int64 [K + 1], cumulative masses at the edges of a
   sample's cell, of each of the network's components and of the whole.
   """
 

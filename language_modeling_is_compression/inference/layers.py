@@ -271,9 +271,8 @@ def _shifted(value, shift):
 @compiled
 def multiply(x, weights, scale, products):
   """products [N] = x [K] @ weights [K, N], rescaled; sums fit 32 bits, which the weights' bound sees to."""
-  depth, width = weights.shape
   products[:] = 0
-  _add_products(x, weights, 0, depth, products)
+  _add_products(x, weights, 0, len(weights), products)
   _rescale(products, scale)
 
 

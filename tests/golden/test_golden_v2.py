@@ -16,7 +16,7 @@ from language_modeling_is_compression.errors import DamageError, FormatError
 from language_modeling_is_compression.inference.loading import load_predictor
 
 FOLDER = Path(__file__).parent / 'v2'
-IDENTITY = 'd895dcaa73210d21d72e233f45c9c0f3ba9072fa3316b634cf44aa1c37031dfd'
+IDENTITY = 'bd5d9383f7e7e694fa9befdad8a1acd4028bbce12a11363a4e1acfb0cdc435c7'
 ORIGINALS = [
   'mono_8',
   'stereo_16',
