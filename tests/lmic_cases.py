@@ -1,13 +1,17 @@
 """Small .lmic files, ways to damage them, and what must hold whatever is read: for tests and fuzzers."""
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import io
 import struct
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import hybrid_cases
 import numpy as np
 from tiny_models import random_params
 from wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
@@ -16,15 +20,25 @@ from language_modeling_is_compression import codec
 from language_modeling_is_compression.checkpoint import Model
 from language_modeling_is_compression.chunk_coder import ChunkCoder
 from language_modeling_is_compression.config import DataConfig, ModelConfig
-from language_modeling_is_compression.container import Container
+from language_modeling_is_compression.container import Container, ContainerWriter
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.inference.compiled import CompiledPredictor
 from language_modeling_is_compression.inference.exact import exact_network
+from language_modeling_is_compression.inference.hybrid import HybridPredictor
 from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS, Level
 from language_modeling_is_compression.model.transformer import build_transformer
 
 _HEADER_BYTES = 100
 _RECORD_BYTES = 21
+_SHORT_SEGMENTS = Level(segment_frames=500, network='default', effort=0)
+
+
+class Case(NamedTuple):
+  """A file, what it is compressed to, and the coder that does it."""
+
+  original: bytes
+  data: bytes
+  by: ChunkCoder
 
 
 def tiny_model(*, use_16bit: bool, seed: int = 0) -> Model:
@@ -69,13 +83,30 @@ def small_originals() -> dict[str, bytes]:
   }
 
 
-def check_reading(data: bytes, original: bytes, *, may_differ: bool, by: ChunkCoder | None = None) -> None:
+def segment_originals() -> dict[str, bytes]:
+  """Small files of all that a segment's headers tell apart: widths, steps, maps, groups, channels of one value."""
+  rng = np.random.default_rng(1)
+  # Segments are of so many frames at most that what is longer has two.
+  long = 6000 * np.sin(0.07 * np.arange(600)[:, None] + [0, 0.4]) + rng.normal(0, 30, (600, 2))
+  long = np.round(long).astype(np.int64)
+  waves = long[:60]
+  louder = np.round(1.9968 * rng.laplace(0, 30, (500, 1)).round()).astype(np.int64)
+  many = np.concatenate([waves // (index + 1) for index in range(5)], axis=1)
+  return {
+    'mono 8': build_wav(pcm_bytes(long[:, :1] >> 8, 8), channels=1, bits=8),
+    'stereo 16': build_wav(pcm_bytes(waves, 16), channels=2, trailer=b'odd'),
+    'stereo 24, one silent': build_wav(pcm_bytes(waves * np.array([256, 0]), 24), channels=2, bits=24),
+    'mono 32': build_wav(pcm_bytes(waves[:, :1] * 65_536 + rng.integers(0, 999, (60, 1)), 32), bits=32),
+    'few values 16': build_wav(pcm_bytes(louder, 16)),
+    'ten channels 16': build_wav(pcm_bytes(many, 16), channels=10),
+  }
+
+
+def check_reading(data: bytes, original: bytes, *, may_differ: bool, by: ChunkCoder) -> None:
   """Reads a file in every way. Raises AssertionError if anything but our errors leaves, or a wrong file passes.
 
-  by: the coder, else that of `cases`.
   may_differ: somebody put the checksums right, so that only the SHA-256 of the whole says what it was.
   """
-  by = coder() if by is None else by
   try:
     container = Container(io.BytesIO(data), len(data))
   except LmicError:
@@ -121,6 +152,18 @@ def sealed(data: bytes) -> bytes:
   return bytes(data)
 
 
+def with_changed_body(data: bytes, index: int, change: Callable[[bytes], bytes]) -> bytes:
+  """A sound file with another body in one of its chunks, and all sizes and checks as if that were right."""
+  container, target = Container(io.BytesIO(data), len(data)), io.BytesIO()
+  assert container.sha256, 'not a sound file'
+  writer = ContainerWriter(target, container.header)
+  for number in range(container.header.num_chunks):
+    chunk = container.chunk(number)
+    writer.add(dataclasses.replace(chunk, body=change(chunk.body)) if number == index else chunk)
+  writer.finish(container.sha256)
+  return target.getvalue()
+
+
 def _check(key: bytes, data: bytes) -> bytes:
   return hashlib.blake2b(data, digest_size=8, key=key).digest()
 
@@ -132,6 +175,13 @@ def coder() -> ChunkCoder:
 
 
 @functools.cache
-def cases() -> list[tuple[bytes, bytes]]:
-  """Originals, and what they are compressed to."""
-  return [(original, compressed(original, coder())) for original in small_originals().values()]
+def cases() -> list[Case]:
+  """Of format version 1."""
+  return [Case(original, compressed(original, coder()), coder()) for original in small_originals().values()]
+
+
+@functools.cache
+def segment_cases() -> list[Case]:
+  """Of format version 2; its first use compiles for half a minute when the package has changed."""
+  by = ChunkCoder(HybridPredictor(hybrid_cases.random_network()), lanes=4)
+  return [Case(original, compressed(original, by, _SHORT_SEGMENTS), by) for original in segment_originals().values()]

@@ -159,7 +159,7 @@ class _Segment:
     """Whether it came to the end; a code that ends too early is not followed any further."""
     if not self._places.any():
       indices[:] = self._cells.limits[:, 0]
-      return True
+      return not stopped()
     _, _, following, ends = code
     for begin in range(0, self._num_frames, _FRAMES_PER_LOOK):
       if stopped() or (following > ends).any():

@@ -1,6 +1,7 @@
 """Corrupts .lmic files at random and checks that each is found out: python tests/fuzz/corrupt.py [COUNT] [SEED].
 
-The files are real ones: half a second of speech, and every width and kind of sample, written with the packaged model.
+The files are real ones: half a second of speech, and every width and kind of sample, written with the packaged models
+`bytes` (version 1 of the format) and `tiny` (version 2).
 A corruption must be refused, or else (if it hit nothing that matters, which no byte of the format allows) decode to the
 very file that was compressed. The same seed gives the same corruptions of the same files. Exits 1 if any went unseen.
 """
@@ -25,26 +26,29 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 from wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
-from language_modeling_is_compression import codec
+from language_modeling_is_compression import codec, layout
 from language_modeling_is_compression.chunk_coder import ChunkCoder
 from language_modeling_is_compression.container import Container
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.inference.loading import load_predictor
+from language_modeling_is_compression.levels import Level
 
 _SPEECH = Path(__file__).parents[2] / 'examples/audio/valid'
 _HEADER_BYTES = 100
 _RECORD_BYTES = 21
 _FOOTER_MAGIC = b'LMICtabl'
 _REPORT_EVERY = 10_000
+_SHORT_SEGMENTS = Level(segment_frames=400, network='tiny', effort=0)
 
 
 class Case(NamedTuple):
-  """chunks: where each begins, and in the end where the footer does."""
+  """chunks: where each begins, and in the end where the footer does. coder: of the model that it was written with."""
 
   name: str
   original: bytes
   data: bytes
   chunks: list[int]
+  coder: ChunkCoder
 
 
 _Corruption = Callable[[random.Random, Case, Case], bytes]
@@ -199,11 +203,10 @@ _UNSEEN = ('silently wrong', 'not our error')
 
 def main(count: int = 100_000, seed: int = 0) -> int:
   rng = random.Random(seed)
-  coder = ChunkCoder(load_predictor('bytes', 'cpu'))
-  cases = _cases(coder)
+  cases = _cases(ChunkCoder(load_predictor('bytes', 'cpu')), ChunkCoder(load_predictor('tiny', 'cpu')))
   for case in cases:
     print(f'{case.name}: {len(case.original):,} bytes, {len(case.data):,} compressed, {len(case.chunks) - 1} chunks')
-    assert _outcome(case.data, case.original, coder) == 'identical', case.name
+    assert _outcome(case.data, case) == 'identical', case.name
   originals = {case.data: case.original for case in cases}
   outcomes: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
   started = time.monotonic()
@@ -216,7 +219,7 @@ def main(count: int = 100_000, seed: int = 0) -> int:
     if data in originals:  # Nothing was changed, or one file became another.
       unchanged += 1
       continue
-    outcome = _outcome(data, case.original, coder)
+    outcome = _outcome(data, case)
     outcomes[corrupt.__name__.lstrip('_').replace('_', ' ')][outcome] += 1
     if outcome in _UNSEEN:
       _keep(data, case, corrupt, outcome)
@@ -226,14 +229,14 @@ def main(count: int = 100_000, seed: int = 0) -> int:
   return _report(outcomes, unchanged, time.monotonic() - started)
 
 
-def _outcome(data: bytes, original: bytes, coder: ChunkCoder) -> str:
+def _outcome(data: bytes, case: Case) -> str:
   """What becomes of a file; reading its chunks goes first, because decoding them takes long."""
   try:
     container = Container(io.BytesIO(data), len(data))
     if container.problems:
       # To decompress is to refuse it, whatever its chunks are.
       with contextlib.suppress(LmicError):
-        codec.decompress(container, io.BytesIO(), coder)
+        codec.decompress(container, io.BytesIO(), case.coder)
         return 'silently wrong'
       return 'container'
     for index in range(container.header.num_chunks):
@@ -244,12 +247,12 @@ def _outcome(data: bytes, original: bytes, coder: ChunkCoder) -> str:
     return 'not our error'
   target = io.BytesIO()
   try:
-    codec.decompress(container, target, coder)
+    codec.decompress(container, target, case.coder)
   except LmicError:
     return 'decoding'
   except Exception:
     return 'not our error'
-  return 'identical' if target.getvalue() == original else 'silently wrong'
+  return 'identical' if target.getvalue() == case.original else 'silently wrong'
 
 
 def _report(outcomes: dict[str, collections.Counter], unchanged: int, seconds: float) -> int:
@@ -274,10 +277,20 @@ def _keep(data: bytes, case: Case, corrupt: _Corruption, outcome: str) -> None:
   print(f'{outcome}: {case.name}: {corrupt.__name__}: kept as {file.name}', file=sys.stderr)
 
 
-def _cases(coder: ChunkCoder) -> list[Case]:
+def _cases(coder_of_bytes: ChunkCoder, coder_of_segments: ChunkCoder) -> list[Case]:
   """Pairs of files that are much alike."""
-  rng = np.random.default_rng(0)
-  waves = 0.2 * np.sin(0.05 * np.arange(600)[:, None] + np.arange(3)) + rng.normal(0, 0.002, (600, 3))
+  integers, others = _integers(), _others()
+  assert len(integers) % 2 == len(others) % 2 == 0
+  cases = [_case(name, original, coder_of_bytes) for name, original in {**integers, **others}.items()]
+  cases += _twins(coder_of_bytes)
+  segments = [_case(name, original, coder_of_segments) for name, original in integers.items()]
+  segments += _twins(coder_of_segments)
+  return cases + [case._replace(name=f'{case.name}, segments') for case in segments]
+
+
+def _integers() -> dict[str, bytes]:
+  """What models code."""
+  waves = _waves(10)
   originals = {}
   for path in sorted(_SPEECH.glob('*.wav'))[:2]:
     samples = path.read_bytes()[10_044 : 10_044 + 16_000]
@@ -289,20 +302,42 @@ def _cases(coder: ChunkCoder) -> list[Case]:
       originals[f'{bits} bits, {channels} channels'] = build_wav(
         pcm_bytes(scaled[:, :channels], bits), channels=channels, bits=bits, trailer=bytes(7)
       )
-  originals['float 32'] = build_wav(waves.astype('<f4').tobytes(), channels=3, tag=IEEE_FLOAT, bits=32)
-  originals['float 64'] = build_wav(waves.astype('<f8').tobytes(), channels=3, tag=IEEE_FLOAT, bits=64)
-  originals['no WAV'] = Path(__file__).read_bytes()
-  originals['one byte'] = b'x'
-  cases = [_case(name, original, coder) for name, original in originals.items()]
-  # Files of the same size and beginning have the same header: a chunk of one fits the other, and only the hash of the
-  # whole tells.
-  samples = rng.normal(0, 500, (2, 1200)).astype(np.int64)
-  with mock.patch.object(codec, '_SOURCE_ID_BYTES', 64), mock.patch.object(codec, '_CHUNK_FRAMES', 300):
-    for name, each in zip(('twin', 'other twin'), samples, strict=True):
-      cases.append(_case(name, build_wav(bytes(100) + pcm_bytes(each, 16), rate_hz=16_000), coder))
-  twins = [case.data[:_HEADER_BYTES] for case in cases[-2:]]
-  assert twins[0] == twins[1] and len(cases) % 2 == 0
-  return cases
+  scaled = np.round(waves * 2**15).astype(np.int64)
+  louder = np.round(3.7 * np.random.default_rng(0).laplace(0, 30, (800, 1)).round()).astype(np.int64)
+  originals['16 bits, 10 channels'] = build_wav(pcm_bytes(scaled, 16), channels=10)
+  originals['16 bits, few values'] = build_wav(pcm_bytes(louder, 16))
+  return originals
+
+
+def _others() -> dict[str, bytes]:
+  """What no model codes, which is of version 1."""
+  waves = _waves(3)
+  return {
+    'float 32': build_wav(waves.astype('<f4').tobytes(), channels=3, tag=IEEE_FLOAT, bits=32),
+    'float 64': build_wav(waves.astype('<f8').tobytes(), channels=3, tag=IEEE_FLOAT, bits=64),
+    'no WAV': Path(__file__).read_bytes(),
+    'one byte': b'x',
+  }
+
+
+def _waves(channels: int) -> np.ndarray:
+  """float64 [600, channels]"""
+  noise = np.random.default_rng(0).normal(0, 0.002, (600, channels))
+  return 0.2 * np.sin(0.05 * np.arange(600)[:, None] + np.arange(channels)) + noise
+
+
+def _twins(coder: ChunkCoder) -> list[Case]:
+  """Files of the same size and beginning have the same header: a chunk of one fits the other, and only the hash of the
+  whole tells.
+  """
+  samples = np.random.default_rng(0).normal(0, 500, (2, 1200)).astype(np.int64)
+  with mock.patch.object(layout, '_SOURCE_ID_BYTES', 64), mock.patch.object(layout, '_CHUNK_FRAMES', 300):
+    first, second = (
+      _case(name, build_wav(bytes(100) + pcm_bytes(each, 16), rate_hz=16_000), coder)
+      for name, each in zip(('twin', 'other twin'), samples, strict=True)
+    )
+  assert first.data[:_HEADER_BYTES] == second.data[:_HEADER_BYTES]
+  return [first, second]
 
 
 def _case(name: str, original: bytes, coder: ChunkCoder) -> Case:
@@ -310,12 +345,12 @@ def _case(name: str, original: bytes, coder: ChunkCoder) -> Case:
   with tempfile.NamedTemporaryFile() as source:
     source.write(original)
     source.flush()
-    codec.compress(Path(source.name), target, coder)
+    codec.compress(Path(source.name), target, coder, level=_SHORT_SEGMENTS)
   data = target.getvalue()
   chunks = [_HEADER_BYTES]
   while not data.startswith(_FOOTER_MAGIC, chunks[-1]):
     chunks.append(chunks[-1] + _RECORD_BYTES + struct.unpack_from('<I', data, chunks[-1] + 5)[0])
-  return Case(name, original, data, chunks)
+  return Case(name, original, data, chunks, coder)
 
 
 def _parts(case: Case) -> list[bytes]:

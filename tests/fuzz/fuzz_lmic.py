@@ -1,10 +1,12 @@
 """Fuzzes reading .lmic files with atheris: python tests/fuzz/fuzz_lmic.py CORPUS_DIR [libFuzzer options].
 
-An input says how to change a sound file; often the checksums are put right again, so that the change gets past them.
+An input says how to change a sound file, of either version of the format; often the checksums are put right again, so
+that the change gets past them, or it is one body that changes, and all around it is right.
 Whatever the file, only the package's own errors may leave, within the memory and time that libFuzzer is told to allow,
 and what is called sound must be the file that was compressed.
 """
 
+import io
 import sys
 from pathlib import Path
 
@@ -14,7 +16,7 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 # Numba cannot compile what atheris has instrumented.
 from language_modeling_is_compression.coding import adaptive, rans  # noqa: F401
-from language_modeling_is_compression.inference import compiled  # noqa: F401
+from language_modeling_is_compression.inference import compiled, hybrid  # noqa: F401
 
 with atheris.instrument_imports(include=['language_modeling_is_compression']):
   from language_modeling_is_compression import chunk_coder, codec, container  # noqa: F401
@@ -24,16 +26,24 @@ import lmic_cases
 
 def test_one_input(data: bytes) -> None:
   provider = atheris.FuzzedDataProvider(data)
-  cases = lmic_cases.cases()
-  original, sound = cases[provider.ConsumeIntInRange(0, len(cases) - 1)]
-  sealed = provider.ConsumeBool()
-  changed = bytearray(sound)
-  for _ in range(provider.ConsumeIntInRange(1, 4)):
-    begin = provider.ConsumeIntInRange(0, len(changed))
-    end = min(len(changed), begin + provider.ConsumeIntInRange(0, 32))
-    changed[begin:end] = provider.ConsumeBytes(provider.ConsumeIntInRange(0, 32))
-  changed = lmic_cases.sealed(changed) if sealed else bytes(changed)
-  lmic_cases.check_reading(changed, original, may_differ=sealed)
+  cases = [*lmic_cases.cases(), *lmic_cases.segment_cases()]
+  original, sound, by = cases[provider.ConsumeIntInRange(0, len(cases) - 1)]
+  sealed, in_a_body = provider.ConsumeBool(), provider.ConsumeBool()
+
+  def change(part: bytes) -> bytes:
+    changed = bytearray(part)
+    for _ in range(provider.ConsumeIntInRange(1, 4)):
+      begin = provider.ConsumeIntInRange(0, len(changed))
+      end = min(len(changed), begin + provider.ConsumeIntInRange(0, 32))
+      changed[begin:end] = provider.ConsumeBytes(provider.ConsumeIntInRange(0, 32))
+    return bytes(changed)
+
+  if in_a_body:
+    last = container.Container(io.BytesIO(sound), len(sound)).header.num_chunks - 1
+    damaged = lmic_cases.with_changed_body(sound, provider.ConsumeIntInRange(0, max(0, last)), change)
+  else:
+    damaged = lmic_cases.sealed(change(sound)) if sealed else change(sound)
+  lmic_cases.check_reading(damaged, original, may_differ=sealed or in_a_body, by=by)
 
 
 if __name__ == '__main__':

@@ -1,10 +1,16 @@
 """Any bytes and any WAV through the codec, and what it says of files that were damaged at random."""
 
+import io
+
 import lmic_cases
+import pytest
+import segment_bodies
 import segment_stand_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wav_builder import EXTENSIBLE, IEEE_FLOAT, PCM, UNKNOWN_SIZE, build_wav
+
+from language_modeling_is_compression.container import MODEL, Container
 
 SIZES = st.none() | st.sampled_from([0, 1, 7, 2**31, UNKNOWN_SIZE]) | st.integers(0, 2**32 - 1)
 CHUNKS = st.lists(
@@ -13,19 +19,30 @@ CHUNKS = st.lists(
 POSITIONS = st.integers(0, 2000)
 EDITS = st.lists(st.tuples(POSITIONS, st.integers(0, 40), st.binary(max_size=40)), min_size=1, max_size=3)
 SEGMENTS = segment_stand_in.coder()
-SHORT = segment_stand_in.level(25)
-SEGMENTED = [
-  (original, lmic_cases.compressed(original, SEGMENTS, SHORT))
-  for name, original in lmic_cases.small_originals().items()
-  if name in ('mono 16', 'stereo 24', 'mono 8')
-]
+NUMBERS = (
+  st.integers(-3, 600)
+  | st.integers(-(1 << 33), 1 << 33)
+  | st.sampled_from([(1 << bits) + more for bits in (7, 8, 15, 16, 17, 23, 24, 31, 32, 62) for more in (-1, 0, 1)])
+)
+VERSIONS = pytest.mark.parametrize(
+  'cases', [lmic_cases.cases, lmic_cases.segment_cases], ids=['version 1', 'version 2']
+)
 examples = settings(max_examples=60, deadline=None)
+
+
+def edited(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
+  """Bytes with other ones in place of some, at positions that wrap around."""
+  changed = bytearray(data)
+  for position, removed, inserted in edits:
+    begin = position % (len(changed) + 1)
+    changed[begin : begin + removed] = inserted
+  return bytes(changed)
 
 
 def assert_comes_back(original: bytes) -> None:
   data = lmic_cases.compressed(original, lmic_cases.coder())
   assert lmic_cases.decompressed(data, lmic_cases.coder()) == original
-  lmic_cases.check_reading(data, original, may_differ=False)
+  lmic_cases.check_reading(data, original, may_differ=False, by=lmic_cases.coder())
 
 
 @examples
@@ -55,27 +72,81 @@ def test_any_wav_comes_back(payload, **oddities):
   assert_comes_back(build_wav(payload, **oddities))
 
 
+@VERSIONS
 @examples
 @given(st.integers(0, 5), EDITS, st.booleans())
-def test_damage_is_found_or_harmless(case, edits, sealed):
+def test_damage_is_found_or_harmless(cases, case, edits, sealed):
   """Also where the checks were put right, so that the change gets as far as it can."""
-  original, sound = lmic_cases.cases()[case]
-  changed = bytearray(sound)
-  for position, removed, inserted in edits:
-    begin = position % (len(changed) + 1)
-    changed[begin : begin + removed] = inserted
-  data = lmic_cases.sealed(bytes(changed)) if sealed else bytes(changed)
-  lmic_cases.check_reading(data, original, may_differ=sealed)
+  original, sound, by = cases()[case]
+  data = edited(sound, edits)
+  data = lmic_cases.sealed(data) if sealed else data
+  lmic_cases.check_reading(data, original, may_differ=sealed, by=by)
 
 
+@VERSIONS
 @examples
 @given(st.integers(0, 5), POSITIONS, st.integers(1, 255))
-def test_a_changed_byte_with_its_check_put_right(case, position, change):
-  original, sound = lmic_cases.cases()[case]
+def test_a_changed_byte_with_its_check_put_right(cases, case, position, change):
+  original, sound, by = cases()[case]
   changed = bytearray(sound)
   changed[position % len(changed)] ^= change
-  lmic_cases.check_reading(bytes(changed), original, may_differ=False)
-  lmic_cases.check_reading(lmic_cases.sealed(bytes(changed)), original, may_differ=True)
+  lmic_cases.check_reading(bytes(changed), original, may_differ=False, by=by)
+  lmic_cases.check_reading(lmic_cases.sealed(bytes(changed)), original, may_differ=True, by=by)
+
+
+@VERSIONS
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 5), st.integers(0, 99), EDITS, st.none() | st.integers(0, 12))
+def test_a_body_that_grew_or_shrank(cases, case, index, edits, kept):
+  """Sizes and checks are right, so that it comes to the decoder as it is."""
+  original, sound, by = cases()[case]
+  num_chunks = Container(io.BytesIO(sound), len(sound)).header.num_chunks
+  data = lmic_cases.with_changed_body(sound, index % max(1, num_chunks), lambda body: edited(body, edits)[:kept])
+  lmic_cases.check_reading(data, original, may_differ=True, by=by)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+  st.integers(0, 5), st.tuples(st.integers(0, 1), st.integers(0, 7), st.integers(0, 5)), NUMBERS, EDITS | st.none()
+)
+def test_a_segment_whose_header_says_another_number(case, place, number, edits):
+  """And perhaps its code is another one too."""
+  original, sound, by = lmic_cases.segment_cases()[case]
+  header = Container(io.BytesIO(sound), len(sound)).header
+
+  def change(body: bytes) -> bytes:
+    groups = segment_bodies.groups_of(body, header.num_channels)
+    at, channel, field = place
+    group = groups[at % len(groups)]
+    numbers = group.channels[channel % len(group.channels)]
+    numbers[field % len(numbers)] = number
+    groups[at % len(groups)] = group._replace(code=edited(group.code, edits or []))
+    return segment_bodies.body_of(groups)
+
+  data = lmic_cases.with_changed_body(sound, header.num_head_chunks, change)
+  lmic_cases.check_reading(data, original, may_differ=True, by=by)
+
+
+def test_segments_that_are_damaged_are_coded_with_the_model():
+  """With everything that a header can say."""
+  fields = set()
+  for _, sound, _ in lmic_cases.segment_cases():
+    container = Container(io.BytesIO(sound), len(sound))
+    header = container.header
+    chunk = container.chunk(header.num_head_chunks)
+    assert (header.format_version, chunk.method) == (2, MODEL)
+    groups = segment_bodies.groups_of(chunk.body, header.num_channels)
+    assert segment_bodies.body_of(groups) == chunk.body
+    for step, offset, _, span, zone, *_ in (numbers for group in groups for numbers in group.channels):
+      found = {'map': zone > 2, 'no map': not zone, 'step': step > 1, 'constant': not span, 'offset': offset > 0}
+      found |= {
+        f'{(span.bit_length() + 7) // 8} bytes': True,
+        'groups': len(groups) > 1,
+        'segments': header.num_spans > 1,
+      }
+      fields |= {name for name, there in found.items() if there}
+  expected = {'map', 'no map', 'step', 'constant', 'groups', 'segments', '0 bytes', '1 bytes', '2 bytes', '4 bytes'}
+  assert expected <= fields
 
 
 @examples
@@ -97,15 +168,3 @@ def test_any_samples_come_back_in_segments(
   original = build_wav(payload, channels=channels, bits=8 * sample_bytes, rate_hz=rate_hz, trailer=trailer)
   data = lmic_cases.compressed(original, SEGMENTS, segment_stand_in.level(segment_frames, effort))
   assert lmic_cases.decompressed(data, SEGMENTS) == original
-
-
-@examples
-@given(st.integers(0, 2), EDITS, st.booleans())
-def test_damage_to_segments_is_found_or_harmless(case, edits, sealed):
-  original, sound = SEGMENTED[case]
-  changed = bytearray(sound)
-  for position, removed, inserted in edits:
-    begin = position % (len(changed) + 1)
-    changed[begin : begin + removed] = inserted
-  data = lmic_cases.sealed(bytes(changed)) if sealed else bytes(changed)
-  lmic_cases.check_reading(data, original, may_differ=sealed, by=SEGMENTS)

@@ -11,12 +11,12 @@ import pytest
 from hybrid_cases import shape_of, tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from segment_bodies import groups_of
 
 from language_modeling_is_compression.coding.numbers import NumberReader, write_number
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.experts import values
 from language_modeling_is_compression.experts.observation import observe
-from language_modeling_is_compression.experts.state import GROUP_CHANNELS
 from language_modeling_is_compression.experts.values import channel_values
 from language_modeling_is_compression.inference import hybrid
 from language_modeling_is_compression.inference.hybrid import HybridPredictor
@@ -46,22 +46,6 @@ def experts_bytes(samples: np.ndarray, shape: SegmentShape) -> float:
   return -float(evidence.experts_log2.sum(dtype=np.float64)) / 8
 
 
-def parts(body: bytes, shape: SegmentShape) -> list[tuple[bytes, bytes]]:
-  """Header and code of each group."""
-  found, reader = [], NumberReader(body)
-  for first in range(0, shape.num_channels, GROUP_CHANNELS):
-    length = reader.read()
-    group = body[reader.position : reader.position + length]
-    reader.position += length
-    inner = NumberReader(group)
-    for _ in range(min(GROUP_CHANNELS, shape.num_channels - first)):
-      *_, zone = (inner.read() for _ in range(5))
-      if zone:
-        inner.read()
-    found.append((group[: inner.position], group[inner.position :]))
-  return found
-
-
 def whole(header: bytes, code: bytes) -> bytes:
   """The body of a single group."""
   return write_number(len(header) + len(code)) + header + code
@@ -87,8 +71,8 @@ def test_round_trip(name, effort):
   assert intervals.dtype == np.uint32 and intervals.shape == (samples.size, sample_bytes, 2)
   start, size = intervals.reshape(-1, 2).astype(np.int64).T
   assert (size >= 1).all() and (start + size <= 1 << PRECISION_BITS).all()
-  groups = parts(body, shape)
-  headers = sum(len(header) + len(write_number(len(header) + len(code))) for header, code in groups)
+  groups = groups_of(body, shape.num_channels)
+  headers = sum(len(one.header) + len(write_number(len(one.header) + len(one.code))) for one in groups)
   said = -np.log2(size / (1 << PRECISION_BITS)).sum() / 8
   # Maps of values are not among the samples' intervals, and take less than a bit for an index.
   maps = sum(len(channel_values(samples[:, channel]).used) for channel in range(samples.shape[1])) / 8
@@ -265,8 +249,8 @@ def test_the_damaged_body_has_a_map():
 
 def test_flipped_bits():
   """In lengths, headers and all along the code, where maps come first. Some of the last samples may change unseen."""
-  [(_, code)] = parts(SHORT_BODY, SHORT_SHAPE)
-  coded_bits = 8 * (len(SHORT_BODY) - len(code))
+  [group] = groups_of(SHORT_BODY, 1)
+  coded_bits = 8 * (len(SHORT_BODY) - len(group.code))
   num_sound = 0
   bits = [*range(coded_bits), *range(coded_bits, 8 * len(SHORT_BODY), 13)]
   for bit in bits:
