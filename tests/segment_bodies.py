@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from language_modeling_is_compression.coding.numbers import NumberReader, write_number
-from language_modeling_is_compression.inference.hybrid import GROUP_CHANNELS
+from language_modeling_is_compression.experts.state import GROUP_CHANNELS
 
 
 class Group(NamedTuple):

@@ -26,8 +26,8 @@ RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 1024)  # Of running errors.
 MULTIPLES = (0.25, 0.4375, 0.75, 1.1875)  # Of running errors, as scales.
 NUM_RATES = len(RATES)
 NUM_MULTIPLES = len(MULTIPLES)
-_SHAPES_PER_CENTRE = NUM_RATES * NUM_MULTIPLES
-NUM_SHAPES = NUM_TRACKED * _SHAPES_PER_CENTRE
+SHAPES_PER_CENTRE = NUM_RATES * NUM_MULTIPLES
+NUM_SHAPES = NUM_TRACKED * SHAPES_PER_CENTRE
 SMALLEST_SCALE = 1 / 64
 _SHARED = 0.001  # Of the weights, at every sample: so fast may the best component change.
 _LEAST_MASS = 1e-9
@@ -72,7 +72,7 @@ def shape_cumulatives(edge, centres, inverse_scales, table, found):
   """The `cumulative` of each shape [J] at an edge; inverse_scales: [J], times STEPS_PER_SCALE."""
   for tracked in range(NUM_TRACKED):
     centre = centres[tracked]
-    for j in range(tracked * _SHAPES_PER_CENTRE, (tracked + 1) * _SHAPES_PER_CENTRE):
+    for j in range(tracked * SHAPES_PER_CENTRE, (tracked + 1) * SHAPES_PER_CENTRE):
       found[j] = cumulative((edge - centre) * inverse_scales[j], table)
 
 

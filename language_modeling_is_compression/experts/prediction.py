@@ -130,9 +130,9 @@ def learn(experts, channel, t, sample):
   # Errors weigh less where they are large, by the square of how large they have been of late.
   inverse = 1.0 / (experts.blend_error[channel] + 1.0)
   experts.blend_error[channel] += (abs(error) - experts.blend_error[channel]) * _BLEND_ERROR_RATE
+  left = sample - predictions[LAST_OF_LONG]
   for b in range(NUM_BLENDS):
     covariance, moments = experts.blend_covariance[channel, b], experts.blend_moments[channel, b]
-    left = sample - predictions[LAST_OF_LONG]
     least_squares.accumulate(
       covariance, moments, experts.blend_inputs[channel], left, inverse * inverse, BLEND_FORGETTING[b]
     )

@@ -116,7 +116,7 @@ def compose(blend, experts, exp2, channel, outputs):
   blend.shape_weights[heaviest] += left
   for j in range(mixture.NUM_SHAPES):
     if blend.shape_weights[j] > 0:
-      blend.centres[count] = experts.centres[channel, j // (mixture.NUM_RATES * mixture.NUM_MULTIPLES)]
+      blend.centres[count] = experts.centres[channel, j // mixture.SHAPES_PER_CENTRE]
       blend.inverse_scales[count] = experts.inverse_scales[channel, j]
       blend.weights[count] = blend.shape_weights[j]
       count += 1
