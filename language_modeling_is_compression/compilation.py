@@ -5,8 +5,8 @@ from typing import Any
 
 import numba
 
-# Without Python's lock; dividing as C does, since divisors are never 0; and without counting references to arrays, which
-# takes a fifth of the experts' time. So no compiled function may make an array: its caller does.
+# Without Python's lock; dividing as C does, since divisors are never 0; and without counting references to arrays,
+# which takes a fifth of the experts' time. So no compiled function may make an array: its caller does.
 _OPTIONS: Any = {'nogil': True, 'error_model': 'numpy', '_nrt': False}
 
 
