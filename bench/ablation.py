@@ -28,7 +28,7 @@ def main() -> int:
   parser.add_argument('audio_dir', type=Path)
   parser.add_argument('--model', default='default', help='a hybrid model file or a packaged one')
   parser.add_argument('--effort', type=int, default=1)
-  parser.add_argument('--segment_frames', type=int, default=1 << 19)
+  parser.add_argument('--segment_frames', type=int, default=3 << 18)
   parser.add_argument('--files', type=int, default=4, help='of each domain, spread over their sizes')
   parser.add_argument('--max_frames', type=int, default=150_000, help='of each file, from its beginning')
   parser.add_argument(

@@ -170,7 +170,7 @@ class HybridConfig(Settings):
   )
   effort: int = setting(1, check=_effort, help='how much work the experts do for a sample, 0 to 2', model='hybrid')
   segment_frames: int = setting(
-    1 << 19, check=_positive, help='frames after which the experts begin anew, as in a compressed file', model='hybrid'
+    3 << 18, check=_positive, help='frames after which the experts begin anew, as in a compressed file', model='hybrid'
   )
   cache_dir: str | None = setting(
     None,

@@ -9,11 +9,10 @@ from language_modeling_is_compression.experts import mixture
 from language_modeling_is_compression.experts.evidence import FEATURE_BITS
 from language_modeling_is_compression.experts.prediction import neighbour_of
 from language_modeling_is_compression.experts.state import (
+  FIRST_OF_LONG,
   LAST_OF_LONG,
   LAST_OF_SHORT,
   NUM_ERRORS,
-  NUM_LEAST_SQUARES,
-  SHORT_STAGES,
 )
 from language_modeling_is_compression.experts.values import log2, lower_edge
 
@@ -35,7 +34,7 @@ def describe(experts, cells, channel, t):
   features[22] = squashed(predictions[1] - centres[0], 0.25 * unit)
   features[23] = squashed(predictions[2] - centres[0], 0.25 * unit)
   features[24] = squashed(predictions[LAST_OF_SHORT] - centres[0], 0.25 * unit)
-  features[25] = squashed(predictions[NUM_LEAST_SQUARES + SHORT_STAGES] - centres[0], 0.25 * unit)
+  features[25] = squashed(predictions[FIRST_OF_LONG] - centres[0], 0.25 * unit)
   features[26] = squashed(predictions[LAST_OF_LONG] - centres[0], 0.25 * unit)
   if len(experts.unit) > 1:
     neighbour = neighbour_of(channel)

@@ -8,10 +8,11 @@ from language_modeling_is_compression.compilation import compiled
 from language_modeling_is_compression.experts.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
 from language_modeling_is_compression.experts.features import describe
 from language_modeling_is_compression.experts.prediction import expect, learn, weigh
+from language_modeling_is_compression.experts.repeat_search import find_lags
 from language_modeling_is_compression.experts.state import EFFORTS, GROUP_CHANNELS, Effort, new_experts
 from language_modeling_is_compression.experts.values import bytes_in_use, channel_values, edges, lower_edge, to_indices
 
-EXPERTS_VERSION = 3  # Of what the experts compute: features of another version are of no use.
+EXPERTS_VERSION = 4  # Of what the experts compute: features of another version are of no use.
 
 _FARTHEST = 1e9  # Units; what is farther is infinitely far.
 
@@ -35,7 +36,10 @@ def observe(samples: np.ndarray, *, sample_bytes: int, sample_rate_hz: int, effo
 def _observed(samples: np.ndarray, sample_bytes: int, sample_rate_hz: int, effort: Effort) -> Evidence:
   channels = [channel_values(samples[:, channel]) for channel in range(samples.shape[1])]
   cells = edges(channels)
-  experts = new_experts(effort, cells.limits, bytes_in_use(sample_bytes, channels), sample_rate_hz)
+  indices = to_indices(samples, channels)
+  experts = new_experts(
+    effort, cells.limits, find_lags(indices), len(indices), bytes_in_use(sample_bytes, channels), sample_rate_hz
+  )
   num_samples = samples.size
   evidence = Evidence(
     features=np.zeros((num_samples, NUM_FEATURES), np.int8),
@@ -46,7 +50,7 @@ def _observed(samples: np.ndarray, sample_bytes: int, sample_rate_hz: int, effor
   _observe(
     experts,
     cells,
-    to_indices(samples, channels),
+    indices,
     evidence.features,
     evidence.below,
     evidence.width,
@@ -61,7 +65,7 @@ def _observe(experts, cells, indices, features, below, width, experts_log2):
   place = 0
   for t in range(num_frames):
     for channel in range(num_channels):
-      expect(experts, channel)
+      expect(experts, channel, t)
       describe(experts, cells, channel, t)
       index = indices[t, channel]
       low, high = lower_edge(cells, channel, index), lower_edge(cells, channel, index + 1)

@@ -4,8 +4,10 @@ import numpy as np
 
 from language_modeling_is_compression.compilation import compiled, inlined
 from language_modeling_is_compression.experts import least_squares, mixture, nlms
+from language_modeling_is_compression.experts.repeats import expect_residual, learn_residual
 from language_modeling_is_compression.experts.state import (
   BLEND_FORGETTING,
+  FIRST_OF_LONG,
   HISTORY_SLOTS,
   LAST_OF_LONG,
   LONG_STAGES,
@@ -15,6 +17,7 @@ from language_modeling_is_compression.experts.state import (
   NUM_PREDICTIONS,
   NUM_STAGES,
   QUICK,
+  REPEATED,
   SHORT_STAGES,
   SLOW,
 )
@@ -31,7 +34,7 @@ _SMALLEST_ERROR = 1e-30
 
 
 @inlined
-def expect(experts, channel):
+def expect(experts, channel, t):
   """Predictions, centres and scales of a channel's next sample; those of the channels before it have come."""
   low, high = experts.limits[channel, 0], experts.limits[channel, 1]
   predictions = experts.predictions[channel]
@@ -54,9 +57,11 @@ def expect(experts, channel):
   total = predictions[SLOW]
   for stage in range(LONG_STAGES):
     total += experts.stage_predictions[channel, stage]
-    predictions[NUM_LEAST_SQUARES + SHORT_STAGES + stage] = min(max(total, low), high)
+    predictions[FIRST_OF_LONG + stage] = min(max(total, low), high)
 
   base = predictions[LAST_OF_LONG]
+  repeated = base + expect_residual(experts.repeats, channel, neighbour_of(channel), t)
+  predictions[REPEATED] = min(max(repeated, low), high)
   for k in range(NUM_PREDICTIONS - 1):
     experts.blend_inputs[channel, k] = predictions[k] - base
   centres = experts.centres[channel]
@@ -131,6 +136,7 @@ def learn(experts, channel, t, sample):
   inverse = 1.0 / (experts.blend_error[channel] + 1.0)
   experts.blend_error[channel] += (abs(error) - experts.blend_error[channel]) * _BLEND_ERROR_RATE
   left = sample - predictions[LAST_OF_LONG]
+  learn_residual(experts.repeats, channel, t, left, experts.work)
   for b in range(NUM_BLENDS):
     covariance, moments = experts.blend_covariance[channel, b], experts.blend_moments[channel, b]
     least_squares.accumulate(

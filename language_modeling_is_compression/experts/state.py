@@ -11,6 +11,7 @@ import numpy as np
 
 from language_modeling_is_compression.experts import mixture, nlms
 from language_modeling_is_compression.experts.evidence import NUM_CENTRES, NUM_FEATURES
+from language_modeling_is_compression.experts.repeats import Repeats, new_repeats
 
 # Least squares, in the order of their predictions: a quick one, a slow one, a short and nervous one.
 QUICK, SLOW, SHORT = range(3)
@@ -20,10 +21,12 @@ FORGETTING = (0.997, 0.9995, 0.985)
 LONG_STAGES, SHORT_STAGES = 4, 3
 NUM_STAGES = LONG_STAGES + SHORT_STAGES
 STAGE_RATES = (0.1, 0.12, 0.06, 0.05, 0.12, 0.06, 0.05)
-# Predictions: of least squares, of the short cascade after each stage, of the long one.
-NUM_PREDICTIONS = NUM_LEAST_SQUARES + NUM_STAGES
+# Predictions: of least squares, of the short cascade after each stage, of what repeats, of the long cascade.
 LAST_OF_SHORT = NUM_LEAST_SQUARES + SHORT_STAGES - 1
-LAST_OF_LONG = NUM_PREDICTIONS - 1
+REPEATED = LAST_OF_SHORT + 1
+FIRST_OF_LONG = REPEATED + 1
+LAST_OF_LONG = REPEATED + LONG_STAGES
+NUM_PREDICTIONS = LAST_OF_LONG + 1
 
 # Blends of all predictions, one after the other: a steady one, a quick one.
 BLEND_FORGETTING = (0.9985, 0.99)
@@ -76,14 +79,15 @@ class Experts(NamedTuple):
   moments: np.ndarray  # float64 [C, 3, D]
   coefficients: np.ndarray  # float64 [C, 3, D]
   weighting_error: np.ndarray  # float64 [C, 3], running errors that weigh samples
-  work: np.ndarray  # float64 [D + 1, D]
+  work: np.ndarray  # float64 [D + 1, D], of the largest least squares
   small_work: np.ndarray  # the same for a blend
   residuals: np.ndarray  # float32 [C, 7, H], what each stage was to predict
   residual_position: np.ndarray  # int64 [C]
   weights: np.ndarray  # float32 [C, 7, T]
   products: np.ndarray  # float32 [T], for work
   stage_predictions: np.ndarray  # float64 [C, 7]
-  predictions: np.ndarray  # float64 [C, 10]
+  repeats: Repeats
+  predictions: np.ndarray  # float64 [C, 11]
   blend_inputs: np.ndarray  # float64 [C, BLEND_SIZE], predictions less the last one
   blend_covariance: np.ndarray  # float64 [C, 2, BLEND_SIZE, BLEND_SIZE]
   blend_moments: np.ndarray  # float64 [C, 2, BLEND_SIZE]
@@ -103,8 +107,13 @@ class Experts(NamedTuple):
   constants: np.ndarray  # float64 [2], of the segment: its depth and its rate
 
 
-def new_experts(effort: Effort, limits: np.ndarray, sample_bytes: int, sample_rate_hz: int) -> Experts:
-  """Experts at the beginning of a segment. limits: [C, 2], the least and the largest sample of each channel."""
+def new_experts(
+  effort: Effort, limits: np.ndarray, lags: np.ndarray, num_frames: int, sample_bytes: int, sample_rate_hz: int
+) -> Experts:
+  """Experts at the beginning of a segment.
+
+  limits: [C, 2], the least and the largest sample of each channel. lags: see repeats.py.
+  """
   num_channels = len(limits)
   stereo = num_channels > 1
   sizes = [own + other * stereo for own, other in zip(effort.own, effort.other, strict=True)]
@@ -118,6 +127,8 @@ def new_experts(effort: Effort, limits: np.ndarray, sample_bytes: int, sample_ra
       total += value
     steps[stage] = STAGE_RATES[stage] / taps * total
   slots = HISTORY_SLOTS + longest
+  repeats = new_repeats(lags, num_frames, num_channels)
+  most = max(largest, repeats.inputs.shape[1])
   return Experts(
     own=np.array(effort.own, np.int64),
     other=np.array(effort.other, np.int64) * stereo,
@@ -135,13 +146,14 @@ def new_experts(effort: Effort, limits: np.ndarray, sample_bytes: int, sample_ra
     moments=np.zeros((num_channels, NUM_LEAST_SQUARES, largest)),
     coefficients=np.zeros((num_channels, NUM_LEAST_SQUARES, largest)),
     weighting_error=np.zeros((num_channels, NUM_LEAST_SQUARES)),
-    work=np.zeros((largest + 1, largest)),
+    work=np.zeros((most + 1, most)),
     small_work=np.zeros((BLEND_SIZE + 1, BLEND_SIZE)),
     residuals=np.zeros((num_channels, NUM_STAGES, slots), np.float32),
     residual_position=np.full(num_channels, HISTORY_SLOTS, np.int64),
     weights=np.zeros((num_channels, NUM_STAGES, longest), np.float32),
     products=np.zeros(longest, np.float32),
     stage_predictions=np.zeros((num_channels, NUM_STAGES)),
+    repeats=repeats,
     predictions=np.zeros((num_channels, NUM_PREDICTIONS)),
     blend_inputs=np.zeros((num_channels, BLEND_SIZE)),
     blend_covariance=np.zeros((num_channels, NUM_BLENDS, BLEND_SIZE, BLEND_SIZE)),

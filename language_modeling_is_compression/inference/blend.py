@@ -23,6 +23,7 @@ from language_modeling_is_compression.experts.evidence import (
   OFFSETS,
 )
 from language_modeling_is_compression.experts.prediction import weigh
+from language_modeling_is_compression.experts.repeats import BLOCK_LOG
 from language_modeling_is_compression.experts.values import lower_edge
 from language_modeling_is_compression.inference.exact import EXP_BITS, LOG_BITS
 from language_modeling_is_compression.inference.layers import power
@@ -38,6 +39,10 @@ _QUANTILE_SHIFT = WHOLE_BITS - _QUANTILES_LOG
 _QUANTILE_FLOOR = 16  # Of 1 << _QUANTILE_BITS, for every quantile.
 _TRUST_SHARED = 1 / 1024  # How fast the network may be trusted again, or not.
 _FLOOR_BITS = 31  # All indices' floors together, so that none is impossible: 2**-14 of the whole.
+_COPY_BITS = 16  # Of the share of a copy.
+_COPY_SHARED = 1 / 4096  # How fast it may be believed again that the sound is a copy, or not.
+_REPEATING, _HELD = range(2)  # Of what was a lag before; of the sample before.
+_HELD_FRAMES = 16  # For so long must a sample have stayed the same: shorter runs are chance, or left to the mixture.
 _LONGEST = NUM_COMPONENTS + mixture.NUM_SHAPES
 _CENTRES = np.array(COMPONENT_CENTRES, np.int64)
 _FIRST_OFFSET, _FIRST_SCALE = OFFSETS.start, LOG2_SCALES.start
@@ -53,6 +58,10 @@ class Blend(NamedTuple):
   of the experts' that weigh something; shape_weights: int64 [J], of all of these. shares: int64 [K + 1], the network's
   weights for its components and the experts' mixture. below, above: int64 [K + 1], cumulative masses at the edges of a
   sample's cell, of each of the network's components and of the whole.
+
+  copying: float64 [C, 2], how likely it is that the sound is a copy of what was a lag before, and of the sample before.
+  run: int64 [C], how often the latter has been so at a stretch. copied, copy_share: int64 [1], the index of which the
+  sample may be a copy, and its share of all mass, of 1 << _COPY_BITS.
   """
 
   trust: np.ndarray
@@ -65,6 +74,10 @@ class Blend(NamedTuple):
   shares: np.ndarray
   below: np.ndarray
   above: np.ndarray
+  copying: np.ndarray
+  run: np.ndarray
+  copied: np.ndarray
+  copy_share: np.ndarray
 
 
 def new_blend(num_channels: int) -> Blend:
@@ -79,6 +92,10 @@ def new_blend(num_channels: int) -> Blend:
     shares=np.zeros(NUM_COMPONENTS + 1, np.int64),
     below=np.zeros(NUM_COMPONENTS + 1, np.int64),
     above=np.zeros(NUM_COMPONENTS + 1, np.int64),
+    copying=np.full((num_channels, 2), _COPY_SHARED),
+    run=np.zeros(num_channels, np.int64),
+    copied=np.zeros(1, np.int64),
+    copy_share=np.zeros(1, np.int64),
   )
 
 
@@ -124,6 +141,29 @@ def compose(blend, experts, exp2, channel, outputs):
 
 
 @inlined
+def compose_copy(blend, repeats, indices, channel, t):
+  """Beside the mixture: one index that the sample may be a copy of; indices: int64 [N, C], known up to this one."""
+  copying = blend.copying[channel]
+  likelihood = 0.0
+  lag = repeats.lags[t >> BLOCK_LOG, 0]
+  if lag > 0:
+    likelihood = copying[_REPEATING]
+    blend.copied[0] = indices[t - lag, channel]
+  if blend.run[channel] >= _HELD_FRAMES and copying[_HELD] >= likelihood:
+    likelihood = copying[_HELD]
+    blend.copied[0] = indices[t - 1, channel]
+  blend.copy_share[0] = np.int64(likelihood * (1 << _COPY_BITS))
+
+
+@inlined
+def likely_index(blend, experts, channel):
+  """Where to look first."""
+  if blend.copy_share[0] > 1 << (_COPY_BITS - 1):
+    return blend.copied[0]
+  return np.int64(experts.centres[channel, 0])
+
+
+@inlined
 def cumulative_mass(blend, cells, table, channel, index):
   """Mass of all indices below one, of 1 << WHOLE_BITS and the floors; it rises with the index."""
   edge = lower_edge(cells, channel, index)
@@ -139,7 +179,13 @@ def final_mass(blend, cells, channel, index, mass):
   least, largest = np.int64(cells.limits[channel, 0]), np.int64(cells.limits[channel, 1])
   num_indices = largest - least + 1
   floors = min(max(index - least, np.int64(0)), num_indices) * _floor(num_indices)
-  return _bent(blend.quantiles[channel], mass) + floors
+  below = _bent(blend.quantiles[channel], mass) + floors
+  share = blend.copy_share[0]
+  # All of the mass has at most 46 bits, so that its product with a share fits.
+  below -= (below * share) >> _COPY_BITS
+  if index > blend.copied[0]:
+    below += (whole_mass(num_indices) * share) >> _COPY_BITS
+  return below
 
 
 @inlined
@@ -180,6 +226,27 @@ def review(blend, channel, experts_mass):
   for q in range(1, _NUM_QUANTILES):
     share = (np.float64(np.int64(q) << _QUANTILE_SHIFT) - start) * slope
     quantiles[q] += (min(max(share, 0.0), 1.0) - quantiles[q]) * _QUANTILE_RATE
+
+
+@inlined
+def review_copy(blend, repeats, indices, channel, t):
+  """Learns from a sample that has been weighed whether it was a copy."""
+  index, copying = indices[t, channel], blend.copying[channel]
+  mixed = np.float64(max(blend.above[NUM_COMPONENTS] - blend.below[NUM_COMPONENTS], np.int64(1))) * (1.0 / _WHOLE)
+  lag = repeats.lags[t >> BLOCK_LOG, 0]
+  if lag > 0:
+    copying[_REPEATING] = _believed(copying[_REPEATING], index == indices[t - lag, channel], mixed)
+  equal = t > 0 and index == indices[t - 1, channel]
+  if blend.run[channel] >= _HELD_FRAMES:
+    copying[_HELD] = _believed(copying[_HELD], equal, mixed)
+  blend.run[channel] = blend.run[channel] + 1 if equal else 0
+
+
+@compiled
+def _believed(copying, equal, mixed):
+  """Bayes' rule, as for the trust in the network: `mixed` is the mass of the sample for all that copies nothing."""
+  likely = copying / (copying + (1.0 - copying) * mixed) if equal else 0.0
+  return likely * (1.0 - 2.0 * _COPY_SHARED) + _COPY_SHARED
 
 
 @compiled

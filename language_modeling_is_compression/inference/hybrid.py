@@ -19,20 +19,25 @@ from language_modeling_is_compression.experts import values
 from language_modeling_is_compression.experts.evidence import NUM_COMPONENTS
 from language_modeling_is_compression.experts.features import describe
 from language_modeling_is_compression.experts.prediction import expect, learn
+from language_modeling_is_compression.experts.repeat_search import find_lags
 from language_modeling_is_compression.experts.state import EFFORTS, GROUP_CHANNELS, new_experts
 from language_modeling_is_compression.experts.values import ChannelValues, lower_edge
 from language_modeling_is_compression.inference import layers
 from language_modeling_is_compression.inference.blend import (
   compose,
+  compose_copy,
   cumulative_mass,
   final_mass,
+  likely_index,
   new_blend,
   review,
+  review_copy,
   weigh_cell,
   whole_mass,
 )
 from language_modeling_is_compression.inference.exact import MAX_LOG, MAX_STREAM
 from language_modeling_is_compression.inference.exact_hybrid import ExactHybridNetwork
+from language_modeling_is_compression.inference.group_header import map_intervals, read_header, read_map, write_header
 from language_modeling_is_compression.inference.predictor import SegmentShape
 
 _FRAMES_PER_LOOK = 4096  # Between two looks whether somebody wants the work to stop.
@@ -78,9 +83,11 @@ class HybridPredictor:
     for first in range(0, shape.num_channels, GROUP_CHANNELS):
       group = samples[:, first : first + GROUP_CHANNELS]
       channels = [values.channel_values(group[:, channel]) for channel in range(group.shape[1])]
-      intervals = _Segment(self._network, channels, shape).encode(values.to_indices(group, channels), stopped)
-      maps = [_map_intervals(channel.used) for channel in channels]
-      bodies.append(_header(channels) + rans.encode(np.concatenate([*maps, intervals])))
+      indices = values.to_indices(group, channels)
+      lags = find_lags(indices, stopped)
+      intervals = _Segment(self._network, channels, lags, shape).encode(indices, stopped)
+      maps = [map_intervals(channel.used) for channel in channels]
+      bodies.append(write_header(channels, lags) + rans.encode(np.concatenate([*maps, intervals])))
       by_sample.append(_by_sample(intervals, channels, shape))
     return b''.join(write_number(len(body)) + body for body in bodies), np.concatenate(by_sample)
 
@@ -108,26 +115,30 @@ class HybridPredictor:
   ) -> np.ndarray | None:
     """One group's samples, int32 [N, C]. Raises ValueError if its header ends early."""
     reader = NumberReader(body)
-    channels = [_read_channel(reader, shape) for _ in range(num_channels)]
-    if any(channel is None for channel in channels):
+    header = read_header(reader, num_channels, shape)
+    if header is None:
       return None
+    channels, lags = header
     decoder = rans.Decoder([body[reader.position :]])
-    mapped = [_with_map(channel, decoder) for channel in channels if channel is not None]
-    indices = _Segment(self._network, mapped, shape).decode(decoder, stopped)
+    for channel in channels:
+      read_map(channel.used, decoder)
+    indices = _Segment(self._network, channels, lags, shape).decode(decoder, stopped)
     if indices is None or not decoder.sound()[0]:
       return None
-    return values.to_samples(indices, mapped).astype(np.int32)
+    return values.to_samples(indices, channels).astype(np.int32)
 
 
 class _Segment:
   """One group's arrays while it is worked on."""
 
-  def __init__(self, network: _Network, channels: list[ChannelValues], shape: SegmentShape):
+  def __init__(self, network: _Network, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape):
     self._network = network
     self._cells = values.edges(channels)
     self._experts = new_experts(
       EFFORTS[shape.effort],
       self._cells.limits,
+      lags,
+      shape.num_frames,
       values.bytes_in_use(shape.sample_bytes, channels),
       shape.sample_rate_hz,
     )
@@ -182,58 +193,6 @@ class _Segment:
     return True
 
 
-def _header(channels: list[ChannelValues]) -> bytes:
-  return b''.join(
-    write_number(number)
-    for channel in channels
-    for number in (
-      channel.step,
-      channel.offset,
-      channel.least,
-      channel.largest - channel.least,
-      len(channel.used),
-      *([channel.zone_start - channel.least] if len(channel.used) else []),
-    )
-  )
-
-
-def _read_channel(reader: NumberReader, shape: SegmentShape) -> ChannelValues | None:
-  """A channel's values with a map of the right length that is still to be read; None if they contradict each other.
-
-  Raises ValueError if the header ends early.
-  """
-  step, offset, least, span, zone = (reader.read() for _ in range(5))
-  start = reader.read() if zone else 0
-  limit = 1 << (8 * shape.sample_bytes - 1)
-  sound = (
-    0 < step <= 2 * limit
-    and 0 <= offset < step
-    and 0 <= span < 2 * limit
-    and -limit <= step * least + offset
-    and step * (least + span) + offset < limit
-    and 0 <= zone <= min(values.MAX_ZONE, span + 1)
-    and 0 <= start <= span + 1 - zone
-  )
-  if not sound:
-    return None
-  used = np.ones(zone, bool)
-  return ChannelValues(step=step, offset=offset, least=least, largest=least + span, zone_start=least + start, used=used)
-
-
-def _with_map(channel: ChannelValues, decoder: rans.Decoder) -> ChannelValues:
-  """Reads the map, of which the first and the last are known to be used."""
-  if len(channel.used) > 2:
-    _decode_map(channel.used, values.new_use_counts(), *decoder.arrays)
-  return channel
-
-
-def _map_intervals(used: np.ndarray) -> np.ndarray:
-  intervals = np.zeros((max(0, len(used) - 2), 2), np.uint32)
-  if len(intervals):
-    _encode_map(used, values.new_use_counts(), intervals)
-  return intervals
-
-
 def _by_sample(intervals: np.ndarray, channels: list[ChannelValues], shape: SegmentShape) -> np.ndarray:
   """Intervals of a group, in the order of the code, as uint32 [N * C, P, 2], P bytes of a sample in the file."""
   places = [_index_bytes(channel) for channel in channels]
@@ -253,29 +212,6 @@ def _index_bytes(channel: ChannelValues) -> int:
 
 
 @compiled
-def _encode_map(used, counts, intervals):
-  context = values.count_use(0, np.int64(1), counts)
-  for place in range(1, len(used) - 1):
-    chance = values.used_chance(context, counts) << (PRECISION_BITS - 16)
-    bit = np.int64(used[place])
-    intervals[place - 1, 0] = 0 if bit else chance
-    intervals[place - 1, 1] = chance if bit else (1 << PRECISION_BITS) - chance
-    context = values.count_use(context, bit, counts)
-
-
-@compiled
-def _decode_map(used, counts, states, words, following, ends):
-  context = values.count_use(0, np.int64(1), counts)
-  for place in range(1, len(used) - 1):
-    chance = values.used_chance(context, counts) << (PRECISION_BITS - 16)
-    bit = np.int64(1) if rans.slot(states, 0) < chance else np.int64(0)
-    start = np.int64(0) if bit else chance
-    rans.pop(states, words, following, ends, 0, start, chance if bit else (1 << PRECISION_BITS) - chance)
-    used[place] = bit
-    context = values.count_use(context, bit, counts)
-
-
-@compiled
 def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end, intervals, code):
   """Works frames begin to end off; everything in one function, since calls are compiled anew at every level."""
   num_channels = indices.shape[1]
@@ -289,7 +225,7 @@ def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end
     for channel in range(num_channels):
       if places[channel] == 0:
         indices[t, channel] = np.int64(cells.limits[channel, 0])
-      expect(experts, channel)
+      expect(experts, channel, t)
       # A channel of one value is coded by saying nothing, but the network sees it, as it did in training.
       describe(experts, cells, channel, t)
       layers.multiply(experts.features, net.input, net.input_scale, stream)
@@ -300,6 +236,7 @@ def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end
       for i in range(len(outputs)):
         outputs[i] += net.output_bias[i]
       compose(blend, experts, exp2, channel, outputs)
+      compose_copy(blend, experts.repeats, indices, channel, t)
       if places[channel] > 0 and purpose == _DECODE:
         indices[t, channel] = _decode_bytes(blend, cells, experts, channel, places[channel], code)
       index = indices[t, channel]
@@ -312,6 +249,7 @@ def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end
       mass = learn(experts, channel, t, np.float64(index))
       if places[channel] > 0:
         review(blend, channel, mass)
+        review_copy(blend, experts.repeats, indices, channel, t)
 
 
 @inlined
@@ -352,7 +290,7 @@ def _decode_bytes(blend, cells, experts, channel, places, code):
   least, largest = np.int64(cells.limits[channel, 0]), np.int64(cells.limits[channel, 1])
   states, words, following, ends = code
   table = experts.table
-  expected = np.int64(experts.centres[channel, 0]) - least
+  expected = likely_index(blend, experts, channel) - least
   known = np.int64(0)
   shift = 8 * places
   below, above = np.int64(0), whole_mass(largest - least + 1)
