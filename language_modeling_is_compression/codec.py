@@ -24,14 +24,13 @@ from language_modeling_is_compression.audio.tokens import frames_from_planes, pl
 from language_modeling_is_compression.chunk_coder import ChunkCoder, Payload, Progress
 from language_modeling_is_compression.container import Container, ContainerWriter
 from language_modeling_is_compression.errors import ConfigError, DamageError, FormatError, ModelMismatchError
-from language_modeling_is_compression.header import INTEGER, NO_SAMPLES, Header
+from language_modeling_is_compression.header import INTEGER, NO_SAMPLES, Header, plain_header
 from language_modeling_is_compression.layout import (
   NO_MODEL,
   changed,
   describe,
   is_signed,
   payload_shape,
-  plain_header,
   segment_shape,
   silence,
 )
@@ -57,6 +56,8 @@ def compress(
     digest = hashlib.sha256()
     writer = ContainerWriter(target, header)
     payloads = _payloads(path, source, header, digest.update)
+    if header.plain_head:
+      progress(header.head_bytes)
     while batch := list(itertools.islice(payloads, _at_a_time(header, coder))):
       for chunk in coder.encode(batch, progress):
         writer.add(chunk)
@@ -88,8 +89,8 @@ def salvage(
 ) -> list[str]:
   """Writes what is sound, and silence or zeros for what is not. Returns what was wrong, in words; [] for a sound file.
 
-  Where the beginning of a WAV is lost, a plain header stands for all that was before its samples.
-  Raises ModelMismatchError.
+  Where the beginning of a WAV is lost, a plain header stands for all that was before its samples; a plain head is never
+  lost. Raises ModelMismatchError, and FormatError if the beginning is lost of what no WAV can hold.
   """
   header = container.header
   require_model(header, coder)
@@ -190,7 +191,11 @@ def _payloads(path: Path, source: BinaryIO, header: Header, seen: Callable[[byte
     for start in range(0, count, header.piece_bytes):
       yield Payload(data=read(min(header.piece_bytes, count - start)))
 
-  yield from pieces(header.head_bytes)
+  if header.plain_head:
+    if read(header.head_bytes) != plain_header(header, header.num_frames):
+      raise changed(path)
+  else:
+    yield from pieces(header.head_bytes)
   for span in range(header.num_spans):
     raw = np.frombuffer(read(header.span_frames(span) * header.frame_bytes), np.uint8)
     frames = raw.reshape(-1, header.num_channels, header.sample_bytes)
@@ -213,6 +218,9 @@ def _original(
   num_spans = min(header.num_spans, -(-found_audio // max(1, header.chunks_per_span)))
   last = max(container.num_found, header.num_head_chunks * (num_spans > 0) + num_spans * header.chunks_per_span)
   payloads = _decoded(container, coder, range(last), progress, damaged)
+  if header.plain_head:
+    progress(header.head_bytes)
+    yield plain_header(header, header.num_frames)
   yield from itertools.islice(payloads, header.num_head_chunks)
   for frames in _frames(header, payloads, range(num_spans)):
     yield frames.tobytes()

@@ -7,6 +7,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
 from language_modeling_is_compression.config import MAX_EFFORT
 from language_modeling_is_compression.errors import FormatError
 
@@ -25,7 +26,8 @@ MAX_PIECE_BYTES = 1 << 20
 
 MAGIC = b'\x8bLMIC\r\n\x1a'
 CHECK_BYTES = 8  # Of every checksum in the file.
-_HEADER = struct.Struct('<8sHBBHHIIIQQQ32s8s')
+_HEADER = struct.Struct('<8sHBBHBBIIIQQQ32s8s')
+_PLAIN_HEAD = 1  # The one flag.
 HEADER_BYTES = _HEADER.size + CHECK_BYTES
 
 
@@ -40,6 +42,7 @@ class Header:
   model_id: identity of the network that chunks may be coded with, or zeros.
   source_id: says which file this is, so that a chunk of another one is not taken for its own.
   effort: how hard the model of segments works, or None if spans are not segments (format version 1).
+  plain_head: whether the head is what `plain_header` makes of these fields, and so takes no chunks; in segments only.
   """
 
   sample_kind: int
@@ -54,6 +57,7 @@ class Header:
   model_id: bytes
   source_id: bytes
   effort: int | None = None
+  plain_head: bool = False
 
   @property
   def format_version(self) -> int:
@@ -77,7 +81,7 @@ class Header:
 
   @property
   def num_head_chunks(self) -> int:
-    return -(-self.head_bytes // self.piece_bytes)
+    return 0 if self.plain_head else -(-self.head_bytes // self.piece_bytes)
 
   @property
   def num_spans(self) -> int:
@@ -123,6 +127,19 @@ class Header:
     return f'chunk {index} ({which}, {seconds})'
 
 
+def plain_header(header: Header, num_frames: int) -> bytes:
+  """The header of a WAV of so many of the frames. Raises FormatError if they are wider than a WAV's can be."""
+  if header.frame_bytes > MAX_FRAME_BYTES:
+    raise FormatError(f'its frames have {header.frame_bytes} bytes, those of a WAV {MAX_FRAME_BYTES} at most')
+  return wav_header(
+    encoding='int' if header.sample_kind == INTEGER else 'float',
+    sample_bytes=header.sample_bytes,
+    num_channels=header.num_channels,
+    sample_rate_hz=header.sample_rate_hz,
+    num_frames=num_frames,
+  )
+
+
 def serialize_header(header: Header) -> bytes:
   fields = _HEADER.pack(
     MAGIC,
@@ -131,6 +148,7 @@ def serialize_header(header: Header) -> bytes:
     header.sample_bytes,
     header.num_channels,
     header.effort or 0,
+    _PLAIN_HEAD if header.plain_head else 0,
     header.sample_rate_hz,
     header.chunk_frames,
     header.piece_bytes,
@@ -152,6 +170,7 @@ def parse_header(data: bytes) -> Header:
     sample_bytes,
     channels,
     effort,
+    flags,
     rate,
     chunk_frames,
     piece_bytes,
@@ -177,8 +196,10 @@ def parse_header(data: bytes) -> Header:
     model_id=model,
     source_id=source,
     effort=effort if version == _SEGMENTS else None,
+    plain_head=flags == _PLAIN_HEAD,
   )
-  if (version == _CHANNELS and effort != 0) or not _holds_together(header):
+  reserved = effort | flags if version == _CHANNELS else flags & ~_PLAIN_HEAD
+  if reserved or not _holds_together(header):
     raise FormatError('its header contradicts itself: no program of this version wrote it')
   return header
 
@@ -197,7 +218,16 @@ def _holds_together(header: Header) -> bool:
     and chunk_frames * header.frame_bytes <= (MAX_SEGMENT_BYTES if segmented else MAX_SPAN_BYTES)
     and 0 < header.piece_bytes <= MAX_PIECE_BYTES
     and (header.effort is None or (kind == INTEGER and any(header.model_id) and header.effort <= MAX_EFFORT))
+    and (not header.plain_head or _is_plain(header))
   )
+
+
+def _is_plain(header: Header) -> bool:
+  """Whether a head of its length can be plain."""
+  try:
+    return header.head_bytes == len(plain_header(header, header.num_frames))
+  except FormatError:
+    return False
 
 
 def is_sound_header(data: bytes) -> bool:

@@ -1,5 +1,6 @@
 """What a file's .lmic form consists of: its header, and what each of its chunks holds."""
 
+import dataclasses
 import hashlib
 import os
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info, wav_header
+from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
 from language_modeling_is_compression.chunk_coder import PayloadShape
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.header import (
@@ -19,6 +20,7 @@ from language_modeling_is_compression.header import (
   MAX_SPAN_BYTES,
   NO_SAMPLES,
   Header,
+  plain_header,
 )
 from language_modeling_is_compression.inference.predictor import Predictor, SegmentPredictor, SegmentShape
 from language_modeling_is_compression.levels import Level
@@ -59,7 +61,7 @@ def describe(path: Path, source: BinaryIO, predictor: Predictor | SegmentPredict
   in_segments = isinstance(predictor, SegmentPredictor)
   most = min(_CHUNK_FRAMES, MAX_SPAN_BYTES // info.frame_bytes)
   chunk_frames = _segment_frames(info, level) if in_segments else most
-  return Header(
+  header = Header(
     sample_kind=INTEGER if info.encoding == 'int' else FLOAT,
     sample_bytes=info.sample_bytes,
     num_channels=info.num_channels,
@@ -73,6 +75,14 @@ def describe(path: Path, source: BinaryIO, predictor: Predictor | SegmentPredict
     source_id=source_id,
     effort=level.effort if in_segments else None,
   )
+  return dataclasses.replace(header, plain_head=in_segments and _has_plain_head(source, header))
+
+
+def _has_plain_head(source: BinaryIO, header: Header) -> bool:
+  plain = plain_header(header, header.num_frames)
+  head = source.read(len(plain))
+  source.seek(0)
+  return header.head_bytes == len(plain) and head == plain
 
 
 def _segment_frames(info: WavInfo, level: Level) -> int:
@@ -130,17 +140,6 @@ def silence(header: Header, index: int) -> bytes:
 def is_signed(header: Header) -> bool:
   """Whether samples are two's complement, which becomes offset binary in payloads."""
   return header.sample_kind == INTEGER and header.sample_bytes > 1
-
-
-def plain_header(header: Header, num_frames: int) -> bytes:
-  """The header of a WAV of so many of the frames."""
-  return wav_header(
-    encoding='int' if header.sample_kind == INTEGER else 'float',
-    sample_bytes=header.sample_bytes,
-    num_channels=header.num_channels,
-    sample_rate_hz=header.sample_rate_hz,
-    num_frames=num_frames,
-  )
 
 
 def changed(path: Path) -> AudioFormatError:

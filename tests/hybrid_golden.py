@@ -27,7 +27,7 @@ def model() -> Model:
 
 
 def originals() -> dict[str, bytes]:
-  """WAVs of every width, with what the map of values and the constant channel are for."""
+  """WAVs of every width, plain heads and others, with what the map of values and the constant channel are for."""
   rng = np.random.default_rng(7)
   t = np.arange(NUM_FRAMES)[:, None]
   waves = 6000 * np.sin(0.07 * t + [0, 0.4]) * np.exp(-t / 400) + rng.normal(0, 30, (NUM_FRAMES, 2))
@@ -46,7 +46,7 @@ def originals() -> dict[str, bytes]:
     'stereo_24': build_wav(pcm_bytes(waves * 256 + low_bytes, 24), channels=2, bits=24),
     'mono_16_in_24': build_wav(pcm_bytes(waves[:, :1] * 256, 24), channels=1, bits=24),
     'mono_32': build_wav(pcm_bytes(waves[:, :1] * 65536 + 251 * low_bytes[:, :1], 32), bits=32, channels=1),
-    'ten_channels_16': build_wav(pcm_bytes(many[:200], 16), channels=10),
+    'ten_channels_16': build_wav(pcm_bytes(many[:200], 16), channels=10, extensible=True),
   }
 
 
@@ -59,6 +59,8 @@ def broken(sound: bytes) -> dict[str, bytes]:
     'flipped_bit_in_a_body': flipped(record + 400),
     'flipped_bit_in_a_body_its_check_put_right': lmic_cases.sealed(flipped(record + 400)),
     'flipped_bit_in_the_values_its_check_put_right': lmic_cases.sealed(flipped(record + 25)),
-    'unknown_effort': lmic_cases.sealed(sound[:15] + b'\x09' + sound[16:]),
+    'unknown_effort': lmic_cases.sealed(sound[:14] + b'\x09' + sound[15:]),
+    'unknown_flag': lmic_cases.sealed(sound[:15] + b'\x02' + sound[16:]),
+    'plain_head_of_another_length': lmic_cases.sealed(sound[:15] + b'\x01' + sound[16:]),
     'cut_in_the_segment': sound[: record + 100],
   }

@@ -1,7 +1,7 @@
 """A decoder of `.lmic` files written from docs/FORMAT.md alone, which proves that the document suffices.
 
 It takes nothing from the package, and says things as the document says them rather than fast: a few hundred to a few
-thousand symbols per second.
+thousand symbols per second. Segments are independent_hybrid.py's.
 
 Shapes: P places, V 256 bytes, E embedding_dim, H heads, D = E / H, W attention_window, L lags seen so far, at most W.
 """
@@ -13,12 +13,14 @@ import struct
 import zlib
 from typing import Any, NamedTuple
 
+import independent_hybrid
 import numpy as np
 
 INTERVAL_BITS = 24
 INTERVAL_TOTAL = 1 << INTERVAL_BITS
 NUM_BYTES = 256
-MAX_PAYLOAD_BYTES = 1 << 22
+# Of a span, by version: frames, and bytes of all channels.
+MAX_SPAN = {1: (1 << 16, 1 << 22), 2: (1 << 22, 1 << 25)}
 STORED, LZMA, MODEL = 0, 1, 2
 NO_SAMPLES, INTEGERS, FLOATS = 0, 1, 2
 
@@ -30,9 +32,13 @@ class Header(NamedTuple):
   """The header's fields; `raw` is all of it."""
 
   raw: bytes
+  version: int
   sample_kind: int
   sample_bytes: int
   num_channels: int
+  effort: int
+  has_plain_head: bool
+  sample_rate_hz: int
   chunk_frames: int
   piece_bytes: int
   head_bytes: int
@@ -43,10 +49,10 @@ class Header(NamedTuple):
 
 
 class Shape(NamedTuple):
-  """What a chunk's payload is: a piece of so many bytes, or a channel of a span of so many samples."""
+  """What a chunk's payload is: a piece of so many bytes (channels is 0), or so many frames of channels."""
 
   count: int
-  is_channel: bool
+  channels: int
 
 
 class Chunk(NamedTuple):
@@ -64,20 +70,22 @@ class File(NamedTuple):
   sha256: bytes
 
 
-def decode(data: bytes, model: Any) -> bytes:
-  """The original file. model: of the package's checkpoint.load_model, or None if no chunk is coded with one.
+def decode(data: bytes, model: Any, hybrid: independent_hybrid.Network | None = None) -> bytes:
+  """The original file.
 
+  model: of the package's checkpoint.load_model, or None if no chunk of channels is coded with one. hybrid: the network
+  of a file of segments, whoever says that it is that.
   Raises ValueError if anything in the file is not as the format says, or if it needs another model.
   """
   file = parse(data)
   network = None
-  if any(chunk.method == MODEL for chunk in file.chunks):
+  if file.header.version == 1 and any(chunk.method == MODEL for chunk in file.chunks):
     _require(model is not None, 'the file needs a model')
     network, identity = integers(model)
     _require(identity == file.header.model_id, f'needs model {file.header.model_id.hex()}, got {identity.hex()}')
   payloads = []
   for index, (shape, chunk) in enumerate(zip(file.shapes, file.chunks, strict=True)):
-    payload = _payload(chunk, shape, file.header, network)
+    payload = _payload(chunk, shape, file.header, network, hybrid)
     _require(zlib.crc32(payload) == chunk.crc32, f'chunk {index}: wrong CRC-32 of the payload')
     payloads.append(payload)
   original = _assembled(payloads, file.shapes, file.header)
@@ -100,26 +108,33 @@ def parse(data: bytes) -> File:
 def _parse_header(raw: bytes) -> Header:
   _require(len(raw) == 100, 'no room for a header')
   _require(raw[:8] == bytes.fromhex('8B4C4D49430D0A1A'), 'not an .lmic file')
-  version, kind, sample_bytes, num_channels, reserved, _, chunk_frames, piece_bytes = struct.unpack_from(
-    '<HBBHHIII', raw, 8
+  version, kind, sample_bytes, num_channels, effort, flags, rate, chunk_frames, piece_bytes = struct.unpack_from(
+    '<HBBHBBIII', raw, 8
   )
   head_bytes, num_frames, tail_bytes = struct.unpack_from('<QQQ', raw, 28)
-  _require(version == 1, f'version {version}, expected 1')
+  _require(version in MAX_SPAN, f'version {version}, expected 1 or 2')
   _require(_blake2b(raw[:92]) == raw[92:], 'wrong check of the header')
-  _require(reserved == 0, 'reserved bits are set')
-  _require(1 <= piece_bytes <= MAX_PAYLOAD_BYTES, f'pieces of {piece_bytes} bytes')
+  _require(effort <= 2 and flags <= 1 if version == 2 else effort == flags == 0, 'reserved bits are set')
+  _require(version == 1 or (kind == INTEGERS and any(raw[52:84])), 'segments that are not integers of a model')
+  _require(1 <= piece_bytes <= 1 << 20, f'pieces of {piece_bytes} bytes')
   if kind == NO_SAMPLES:
     zeros = (sample_bytes, num_channels, chunk_frames, num_frames, tail_bytes)
     _require(not any(zeros), 'describes samples that it does not have')
   else:
     _require(sample_bytes in {INTEGERS: (1, 2, 3, 4), FLOATS: (4, 8)}.get(kind, ()), 'unknown kind of samples')
     _require(num_channels >= 1 and chunk_frames >= 1, 'samples without channels or spans without frames')
-    _require(chunk_frames * num_channels * sample_bytes <= MAX_PAYLOAD_BYTES, 'spans are too long')
-  return Header(
+    most_frames, most_bytes = MAX_SPAN[version]
+    short = chunk_frames <= most_frames and chunk_frames * num_channels * sample_bytes <= most_bytes
+    _require(short, 'spans are too long')
+  header = Header(
     raw=raw,
+    version=version,
     sample_kind=kind,
     sample_bytes=sample_bytes,
     num_channels=num_channels,
+    effort=effort,
+    has_plain_head=flags == 1,
+    sample_rate_hz=rate,
     chunk_frames=chunk_frames,
     piece_bytes=piece_bytes,
     head_bytes=head_bytes,
@@ -128,20 +143,43 @@ def _parse_header(raw: bytes) -> Header:
     model_id=raw[52:84],
     check=raw[92:],
   )
+  if header.has_plain_head:
+    _require(head_bytes == (68 if _is_extended(header) else 44), 'no plain head is of that length')
+    _require(num_channels * sample_bytes <= 65535, 'frames are too wide for a plain head')
+  return header
+
+
+def _is_extended(header: Header) -> bool:
+  return header.num_channels >= 3 or header.sample_bytes >= 3
+
+
+def _plain_head(header: Header) -> bytes:
+  most, extended = 2**32 - 1, _is_extended(header)
+  width = header.num_channels * header.sample_bytes
+  riff_bytes, data_bytes = header.head_bytes - 8 + header.num_frames * width, header.num_frames * width
+  head = b'RIFF' + struct.pack('<I', min(riff_bytes, most)) + b'WAVEfmt '
+  head += struct.pack('<IHH', 40 if extended else 16, 65534 if extended else 1, header.num_channels)
+  head += struct.pack('<II', header.sample_rate_hz, min(header.sample_rate_hz * width, most))
+  head += struct.pack('<HH', width, 8 * header.sample_bytes)
+  if extended:
+    speakers = {1: 4, 2: 3}.get(header.num_channels, 0)
+    head += struct.pack('<HHIH', 22, 8 * header.sample_bytes, speakers, 1)
+    head += bytes.fromhex('00 00 00 00 10 00 80 00 00 AA 00 38 9B 71')
+  return head + b'data' + struct.pack('<I', min(data_bytes, most))
 
 
 def _shapes(header: Header, file_bytes: int) -> list[Shape]:
   """Of all chunks in order. Nothing is listed before it is known that the file is long enough to hold it."""
-  num_pieces = [-(-num_bytes // header.piece_bytes) for num_bytes in (header.head_bytes, header.tail_bytes)]
+  around = (0 if header.has_plain_head else header.head_bytes, header.tail_bytes)
+  num_pieces = [-(-num_bytes // header.piece_bytes) for num_bytes in around]
+  per_span = header.num_channels if header.version == 1 else 1
   num_spans = -(-header.num_frames // header.chunk_frames) if header.num_frames else 0
-  num_chunks = sum(num_pieces) + num_spans * header.num_channels
+  num_chunks = sum(num_pieces) + num_spans * per_span
   _require(num_chunks < 1 << 32 and 21 * num_chunks <= file_bytes, f'{num_chunks} chunks in {file_bytes} bytes')
   spans = _cut(header.num_frames, header.chunk_frames) if num_spans else []
-  head, tail = (
-    [Shape(count, False) for count in _cut(num_bytes, header.piece_bytes)]
-    for num_bytes in (header.head_bytes, header.tail_bytes)
-  )
-  return [*head, *(Shape(frames, True) for frames in spans for _ in range(header.num_channels)), *tail]
+  head, tail = ([Shape(count, 0) for count in _cut(num_bytes, header.piece_bytes)] for num_bytes in around)
+  channels = [Shape(frames, header.num_channels // per_span) for frames in spans for _ in range(per_span)]
+  return [*head, *channels, *tail]
 
 
 def _cut(total: int, size: int) -> list[int]:
@@ -158,8 +196,8 @@ def _parse_chunk(data: bytes, offset: int, index: int, shape: Shape, header: Hea
   _require(number == index, f'chunk {index}: says that it is number {number}')
   _require(body_bytes <= _payload_bytes(shape, header), f'chunk {index}: body is longer than its payload')
   _require(method in (STORED, LZMA, MODEL), f'chunk {index}: unknown method {method}')
-  allowed = method != MODEL or (shape.is_channel and header.sample_kind == INTEGERS)
-  _require(allowed, f'chunk {index}: coded with a model, but not a channel of integers')
+  allowed = method != MODEL or (shape.channels and header.sample_kind == INTEGERS)
+  _require(allowed, f'chunk {index}: coded with a model, but not integers')
   return Chunk(method, crc32, body)
 
 
@@ -180,10 +218,18 @@ def _blake2b(data: bytes, key: bytes = b'') -> bytes:
 
 
 def _payload_bytes(shape: Shape, header: Header) -> int:
-  return shape.count * header.sample_bytes if shape.is_channel else shape.count
+  return shape.count * shape.channels * header.sample_bytes if shape.channels else shape.count
 
 
-def _payload(chunk: Chunk, shape: Shape, header: Header, network: 'Network | None') -> bytes:
+def _payload(
+  chunk: Chunk,
+  shape: Shape,
+  header: Header,
+  network: 'Network | None',
+  hybrid: independent_hybrid.Network | None,
+) -> bytes:
+  if chunk.method == MODEL and header.version == 2:
+    return _decode_segment(chunk.body, shape, header, hybrid)
   if chunk.method == MODEL:
     return _decode_planes(chunk.body, shape.count, header.sample_bytes, network)
   payload = chunk.body if chunk.method == STORED else _decompress(chunk.body, _payload_bytes(shape, header))
@@ -202,12 +248,13 @@ def _decompress(body: bytes, num_bytes: int) -> bytes:
 
 
 def _assembled(payloads: list[bytes], shapes: list[Shape], header: Header) -> bytes:
-  parts, channels = [], []
+  parts, channels = [_plain_head(header)] if header.has_plain_head else [], []
   for payload, shape in zip(payloads, shapes, strict=True):
-    if not shape.is_channel:
+    if not shape.channels:
       parts.append(payload)
       continue
-    channels.append(_samples(payload, header))
+    size = len(payload) // shape.channels
+    channels += [_samples(payload[start : start + size], header) for start in range(0, len(payload), size)]
     if len(channels) == header.num_channels:
       parts.append(np.stack(channels, axis=1).tobytes())
       channels = []
@@ -223,6 +270,25 @@ def _samples(payload: bytes, header: Header) -> np.ndarray:
 
 
 # A body coded with a model.
+
+
+def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: independent_hybrid.Network | None) -> bytes:
+  _require(hybrid is not None, 'the file needs a hybrid network')
+  frames = independent_hybrid.decode(
+    body,
+    hybrid,
+    num_frames=shape.count,
+    num_channels=header.num_channels,
+    sample_bytes=header.sample_bytes,
+    sample_rate_hz=header.sample_rate_hz,
+    effort=header.effort,
+  )
+  half = 1 << (8 * header.sample_bytes - 1)
+  channels = []
+  for samples in zip(*frames, strict=True):
+    rows = [(half + sample).to_bytes(header.sample_bytes, 'big') for sample in samples]
+    channels.append(bytes(byte for plane in zip(*rows, strict=True) for byte in plane))
+  return b''.join(channels)
 
 
 def _decode_planes(body: bytes, num_samples: int, sample_bytes: int, network: 'Network') -> bytes:

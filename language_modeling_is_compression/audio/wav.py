@@ -22,6 +22,7 @@ from language_modeling_is_compression.errors import AudioFormatError
 _WINDOW_BYTES = 4096
 _MAX_CHUNKS = 65_536
 _UNKNOWN_SIZE = 0xFFFFFFFF
+MAX_FRAME_BYTES = 0xFFFF  # What a header can say.
 _FORMS_64 = (b'RF64', b'BW64')
 _FORMAT_BYTES = 16
 _EXTENSIBLE_BYTES = 40
@@ -151,7 +152,8 @@ _SPEAKERS = {1: 0x4, 2: 0x3}
 def wav_header(*, encoding: str, sample_bytes: int, num_channels: int, sample_rate_hz: int, num_frames: int) -> bytes:
   """A header for so many frames, which follow it: plain where two channels of 16 bits suffice, else EXTENSIBLE.
 
-  Above 4 GiB the sizes are those of a stream whose end nobody knows, which every reader here and elsewhere takes.
+  Frames have at most MAX_FRAME_BYTES. Above 4 GiB the sizes are those of a stream whose end nobody knows, which every
+  reader here and elsewhere takes. A .lmic file leaves out such a header, so that its bytes are part of the format.
   """
   frame_bytes = num_channels * sample_bytes
   bits = 8 * sample_bytes

@@ -24,10 +24,12 @@ from training_runs import REPOSITORY, Running, environment, finish, tone, write_
 from wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
 from language_modeling_is_compression import cli, codec
+from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.checkpoint import save_model
 from language_modeling_is_compression.inference.exact import exact_network
 
 SPEECH = sorted((REPOSITORY / 'examples/audio/valid').glob('*.wav'))[0]
+_HYBRID = REPOSITORY / 'tests/golden/v2/model.npz'
 _HEADER_BYTES = 100
 _RECORD_BYTES = 21
 _ROOT = pytest.mark.skipif(os.geteuid() == 0, reason='root may read and write everything')
@@ -222,6 +224,28 @@ class TestWhatItWrites:
     done = lmic('compress', '-c', '--no-verify', song)
     assert done.stdout == verified.stdout
     assert done.stderr.endswith(', not verified\n')
+
+  @pytest.mark.parametrize('channels', [1, 2])
+  @pytest.mark.parametrize('bits', [8, 16, 24])
+  def test_segments_and_back(self, lmic, tmp_path, bits, channels):
+    """With a head that goes without saying, and with one that does not."""
+    samples = pcm_bytes(tone(300, 1, channels) << bits >> 16, bits)
+    head = wav_header(
+      encoding='int', sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000, num_frames=300
+    )
+    other = build_wav(samples, channels=channels, bits=bits, before=[(b'LIST', b'word')])
+    for original, chunks in ((head + samples, 1), (other, 2)):
+      source, packed = tmp_path / 'a.wav', tmp_path / 'a.wav.lmic'
+      source.write_bytes(original)
+      assert lmic('compress', '--rm', source, model=_HYBRID).code == 0
+      (facts,) = json.loads(lmic('info', '--json', packed).stdout)
+      assert (facts['format_version'], facts['chunks'], facts['original_bytes']) == (2, chunks, len(original))
+      assert lmic('test', packed, model=_HYBRID).code == 0
+      data = packed.read_bytes()
+      assert lmic('decompress', '-', stdin=data, model=_HYBRID).stdout == original
+      assert lmic('compress', '-', stdin=original, model=_HYBRID).stdout == data
+      assert lmic('decompress', '--rm', packed, model=_HYBRID).code == 0
+      assert source.read_bytes() == original
 
   def test_the_packaged_model(self, lmic, tmp_path, env):
     clip = build_wav(SPEECH.read_bytes()[20_044:23_244], rate_hz=16_000)

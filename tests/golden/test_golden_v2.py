@@ -35,7 +35,10 @@ BROKEN = {
   'flipped_bit_in_a_body': SEGMENT + 'its checksum is wrong',
   'flipped_bit_in_a_body_its_check_put_right': NOT_WHAT_WAS_ENCODED,
   'flipped_bit_in_the_values_its_check_put_right': NOT_WHAT_WAS_ENCODED,
-  'unknown_effort': 'its header contradicts itself: no program of this version wrote it',
+  **dict.fromkeys(
+    ('plain_head_of_another_length', 'unknown_effort', 'unknown_flag'),
+    'its header contradicts itself: no program of this version wrote it',
+  ),
 }
 
 
@@ -60,6 +63,17 @@ def test_the_network_codes_all_of_them():
     header = container.header
     spans = range(header.num_head_chunks, header.num_head_chunks + header.num_spans)
     assert len(spans) and {container.chunk(index).method for index in spans} == {MODEL}, path.name
+
+
+def test_plain_heads():
+  """Of both lengths, and heads that are not plain."""
+  heads = {}
+  for name in ORIGINALS:
+    data = golden(f'{name}.effort_1.lmic')
+    header = Container(io.BytesIO(data), len(data)).header
+    heads[name] = header.head_bytes if header.plain_head else None
+  plain = {'mono_8': 44, 'louder_16': 44, 'one_channel_silent_16': 44, 'ten_channels_16': 68}
+  assert heads == dict.fromkeys(ORIGINALS) | plain
 
 
 def test_identity():

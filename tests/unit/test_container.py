@@ -19,6 +19,7 @@ from language_modeling_is_compression.header import (
   NO_SAMPLES,
   Header,
   parse_header,
+  plain_header,
   serialize_header,
 )
 
@@ -44,6 +45,7 @@ BYTES_ALONE = dataclasses.replace(
 )  # fmt: skip
 # The same in three segments.
 SEGMENTED = dataclasses.replace(STEREO, model_id=bytes(range(32)), effort=1)
+PLAIN = dataclasses.replace(SEGMENTED, plain_head=True)
 
 
 def payloads(header: Header) -> list[bytes]:
@@ -103,6 +105,9 @@ def flipped(data: bytes, position: int, bit: int = 0) -> bytes:
     *(dataclasses.replace(SEGMENTED, effort=effort) for effort in range(3)),
     dataclasses.replace(SEGMENTED, chunk_frames=MAX_SEGMENT_FRAMES, num_frames=2**33),
     dataclasses.replace(SEGMENTED, num_channels=65_535, sample_bytes=4, chunk_frames=128),
+    PLAIN,
+    dataclasses.replace(PLAIN, sample_bytes=3, head_bytes=68, num_frames=2**64 - 1, sample_rate_hz=2**32 - 1),
+    dataclasses.replace(PLAIN, sample_bytes=1, num_channels=65_535, head_bytes=68, num_frames=0, tail_bytes=0),
   ],
 )
 def test_header_round_trip(header):
@@ -121,9 +126,10 @@ def test_header_bytes_are_as_documented():
 
 
 def test_header_of_segments_is_as_documented():
-  """Version 2, and the effort in the field that is reserved in version 1."""
-  data = serialize_header(dataclasses.replace(SEGMENTED, effort=2))
-  assert data[:16].hex() == '8b4c4d49430d0a1a 0200 01 02 0200 0200'.replace(' ', '')
+  """Version 2, and effort and flags in the fields that are reserved in version 1."""
+  for flags, header in enumerate((SEGMENTED, PLAIN)):
+    data = serialize_header(dataclasses.replace(header, effort=2))
+    assert data[:16].hex() == f'8b4c4d49430d0a1a 0200 01 02 0200 02 0{flags}'.replace(' ', '')
   assert data[16:92] == serialize_header(dataclasses.replace(STEREO, model_id=bytes(range(32))))[16:92]
 
 
@@ -157,7 +163,7 @@ def test_header_that_contradicts_itself(contradiction):
   'contradiction',
   [
     {'effort': 3},
-    {'effort': 2**16 - 1},
+    {'effort': 255},
     {'model_id': bytes(32)},
     {'sample_kind': FLOAT, 'sample_bytes': 4},
     {'sample_bytes': 5},
@@ -180,15 +186,42 @@ def test_header_of_segments_that_contradicts_itself(contradiction):
     opened(serialize_header(dataclasses.replace(SEGMENTED, **contradiction)))
 
 
+@pytest.mark.parametrize(
+  'contradiction',
+  [
+    *({'head_bytes': count} for count in (0, 43, 45, 68, 2**32 + 44, 2**64 - 1)),
+    {'sample_bytes': 3},
+    {'sample_bytes': 3, 'head_bytes': 67},
+    {'num_channels': 3},
+    {'num_channels': 32_768, 'head_bytes': 68},
+    {'num_channels': 65_535, 'head_bytes': 68},
+    {'effort': None},
+    {'sample_kind': FLOAT, 'sample_bytes': 4},
+  ],
+)
+def test_plain_head_that_contradicts_the_header(contradiction):
+  opened(serialize_header(PLAIN))
+  with pytest.raises(FormatError, match='contradicts itself'):
+    opened(serialize_header(dataclasses.replace(PLAIN, **contradiction)))
+
+
+def test_flags_that_nobody_knows_yet():
+  data = serialize_header(PLAIN)
+  for flags in range(2, 256):
+    with pytest.raises(FormatError, match='contradicts itself'):
+      opened(lmic_cases.sealed(data[:15] + bytes([flags]) + data[16:]))
+
+
 @pytest.mark.parametrize('field', ['sample_bytes', 'num_channels', 'chunk_frames', 'num_frames', 'tail_bytes'])
 def test_header_of_bytes_alone_says_nothing_of_samples(field):
   with pytest.raises(FormatError, match='contradicts itself'):
     opened(serialize_header(dataclasses.replace(BYTES_ALONE, **{field: 1})))
 
 
-def test_reserved_bytes_are_zero():
+@pytest.mark.parametrize('position', [14, 15])
+def test_reserved_bytes_are_zero(position):
   with pytest.raises(FormatError, match='contradicts itself'):
-    opened(lmic_cases.sealed(flipped(written(), 14)))
+    opened(lmic_cases.sealed(flipped(written(), position)))
 
 
 def test_another_version_is_named():
@@ -232,7 +265,9 @@ def test_no_lmic_file(data, message):
 # Sound files.
 
 
-@pytest.mark.parametrize('header', [STEREO, SEGMENTED, BYTES_ALONE, dataclasses.replace(BYTES_ALONE, head_bytes=0)])
+@pytest.mark.parametrize(
+  'header', [STEREO, SEGMENTED, PLAIN, BYTES_ALONE, dataclasses.replace(BYTES_ALONE, head_bytes=0)]
+)
 def test_sound_file(header):
   container = opened(written(header))
   assert (container.header, container.sha256, container.problems) == (header, SHA256, [])
@@ -261,6 +296,41 @@ def test_counts_and_places_of_segments():
   assert SEGMENTED.describe(3) == 'chunk 3 (all channels, 0.20 to 0.25 s)'
   assert SEGMENTED.describe(4) == 'chunk 4 (bytes after the samples)'
   assert dataclasses.replace(SEGMENTED, sample_rate_hz=0).describe(3) == 'chunk 3 (all channels, frames 20 to 25)'
+
+
+def test_counts_and_places_behind_a_plain_head():
+  counts = PLAIN.num_head_chunks, PLAIN.num_spans, PLAIN.num_tail_chunks, PLAIN.num_chunks
+  assert counts == (0, 3, 2, 5)
+  assert [PLAIN.payload_bytes(index) for index in range(5)] == [40, 40, 20, 50, 20]
+  assert PLAIN.original_bytes == SEGMENTED.original_bytes
+  assert PLAIN.describe(0) == 'chunk 0 (all channels, 0.00 to 0.10 s)'
+  assert PLAIN.describe(3) == 'chunk 3 (bytes after the samples)'
+
+
+def test_plain_headers_are_as_documented():
+  """Bytes that stand for files' own: other ones are another version of the format."""
+  assert plain_header(PLAIN, PLAIN.num_frames).hex(' ') == (
+    '52 49 46 46 88 00 00 00 57 41 56 45 66 6d 74 20 10 00 00 00 01 00 02 00 '
+    '64 00 00 00 90 01 00 00 04 00 10 00 64 61 74 61 64 00 00 00'
+  )
+  large = dataclasses.replace(PLAIN, sample_bytes=3, sample_rate_hz=2**32 - 1)
+  head = (
+    '52 49 46 46 {} 57 41 56 45 66 6d 74 20 28 00 00 00 fe ff {} 00 ff ff ff ff ff ff ff ff {} 00 18 00 '
+    '16 00 18 00 {} 00 00 00 01 00 00 00 00 00 10 00 80 00 00 aa 00 38 9b 71 64 61 74 61 {}'
+  )
+  sizes = {2**31: ('ff ff ff ff', 'ff ff ff ff'), 7: ('{:02x} 00 00 00', '{:02x} 00 00 00')}
+  for num_frames, (riff, data) in sizes.items():
+    for channels, speakers in ((1, 4), (2, 3), (5, 0)):
+      frame_bytes = 3 * channels
+      expected = head.format(
+        riff.format(60 + 7 * frame_bytes),
+        f'{channels:02x}',
+        f'{frame_bytes:02x}',
+        f'{speakers:02x}',
+        data.format(7 * frame_bytes),
+      )
+      header = dataclasses.replace(large, num_channels=channels)
+      assert plain_header(header, num_frames).hex(' ') == expected
 
 
 # Damage.

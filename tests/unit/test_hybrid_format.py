@@ -1,13 +1,19 @@
 """docs/FORMAT.md suffices for hybrid models: a decoder written in its order gives back what the package coded."""
 
 import hybrid_cases
+import independent_decoder
 import independent_hybrid
+import lmic_cases
 import numpy as np
 import pytest
+from wav_builder import build_wav, pcm_bytes
 
+from language_modeling_is_compression.audio.wav import wav_header
+from language_modeling_is_compression.chunk_coder import ChunkCoder
 from language_modeling_is_compression.inference import exact
 from language_modeling_is_compression.inference.exact_hybrid import ExactHybridNetwork
 from language_modeling_is_compression.inference.hybrid import HybridPredictor
+from language_modeling_is_compression.levels import Level
 
 MODERATE = hybrid_cases.random_network()
 # So loud that outputs are at their limits, and a window longer than some segments, of heads whose root is irrational.
@@ -86,3 +92,59 @@ def test_refuses_damage():
   for damaged in (b'', body[:3], body[:-1], body[:-4], body + b'x', b'\x80' * 20, body[:1] + b'\0' + body[2:]):
     with pytest.raises(ValueError, match=r'\w'):
       independent_hybrid.decode(damaged, network, **shape)
+
+
+# Whole files.
+
+
+def compressed(original: bytes) -> bytes:
+  level = Level(segment_frames=100, network='default', effort=1)
+  with ChunkCoder(HybridPredictor(MODERATE)) as coder:
+    return lmic_cases.compressed(original, coder, level)
+
+
+def plain_wav(channels: int, bits: int) -> bytes:
+  head = wav_header(encoding='int', sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000, num_frames=120)
+  return head + tone_bytes(channels, bits)
+
+
+def tone_bytes(channels: int, bits: int) -> bytes:
+  return pcm_bytes(hybrid_cases.tone(120, channels=channels).astype(np.int64) << bits >> 16, bits)
+
+
+@pytest.mark.parametrize(('channels', 'bits'), [(1, 8), (2, 16), (1, 24), (3, 24)])
+def test_decodes_files_with_plain_heads(channels, bits):
+  original = plain_wav(channels, bits) + b'end'
+  data = compressed(original)
+  file = independent_decoder.parse(data)
+  assert file.header.has_plain_head
+  assert [chunk.method for chunk in file.chunks[:-1]] == [independent_decoder.MODEL] * 2
+  assert independent_decoder.decode(data, None, plain(MODERATE)) == original
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+def test_decodes_files_with_other_heads(bits):
+  original = build_wav(tone_bytes(2, bits), channels=2, bits=bits, before=[(b'LIST', b'abc')])
+  data = compressed(original)
+  assert not independent_decoder.parse(data).header.has_plain_head
+  assert independent_decoder.decode(data, None, plain(MODERATE)) == original
+
+
+def test_decodes_segments_without_the_network():
+  noise = np.random.default_rng(0).bytes(40) + bytes(200)
+  original = build_wav(noise, bits=8)
+  data = compressed(original)
+  methods = {chunk.method for chunk in independent_decoder.parse(data).chunks}
+  assert methods <= {independent_decoder.STORED, independent_decoder.LZMA}
+  assert independent_decoder.decode(data, None) == original
+
+
+def test_refuses_every_damaged_byte_of_a_file():
+  data = compressed(plain_wav(1, 16))
+  assert independent_decoder.parse(data)
+  damaged = [data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :] for at in range(len(data))]
+  flags = [lmic_cases.sealed(data[:15] + bytes([value]) + data[16:]) for value in (0, 2, 3)]
+  lengths = [lmic_cases.sealed(data[:28] + bytes([value]) + data[29:]) for value in (43, 68)]
+  for each in [*damaged, *flags, *lengths, data[:-1], data + b'x', b'']:
+    with pytest.raises(ValueError, match=r'\w'):
+      independent_decoder.decode(each, None, plain(MODERATE))

@@ -1,5 +1,6 @@
 """Files in segments: whole, in part, damaged and stopped, with a model that stands in for the real ones."""
 
+import dataclasses
 import io
 import lzma
 import os
@@ -16,11 +17,11 @@ from wav_builder import IEEE_FLOAT, build_wav, pcm_bytes, random_samples
 
 from language_modeling_is_compression import chunk_coder, codec, layout
 from language_modeling_is_compression.audio.tokens import planes_from_frames
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+from language_modeling_is_compression.audio.wav import read_frames, read_wav_info, wav_header
 from language_modeling_is_compression.chunk_coder import ChunkCoder, Payload, PayloadShape
-from language_modeling_is_compression.container import LZMA, MODEL, STORED, Chunk, Container
-from language_modeling_is_compression.errors import DamageError, FormatError, ModelMismatchError
-from language_modeling_is_compression.header import serialize_header
+from language_modeling_is_compression.container import LZMA, MODEL, STORED, Chunk, Container, ContainerWriter
+from language_modeling_is_compression.errors import AudioFormatError, DamageError, FormatError, ModelMismatchError
+from language_modeling_is_compression.header import INTEGER, Header, serialize_header
 from language_modeling_is_compression.inference.predictor import SegmentShape
 
 LEVEL = segment_stand_in.level(100)
@@ -152,14 +153,14 @@ def test_progress_adds_up_segment_by_segment(tmp_path):
 
 
 def test_a_part_needs_its_own_segments_only(tmp_path):
-  data = damaged_in(lmic_cases.compressed(wav(rate_hz=1), segment_stand_in.coder(), LEVEL), 1)
+  data = damaged_in(lmic_cases.compressed(wav(rate_hz=1), segment_stand_in.coder(), LEVEL), 0)
   by = segment_stand_in.coder()
   with open(tmp_path / 'part.wav', 'wb') as target:
     codec.decompress_span(opened(data), target, by, 90, 200)
   info = read_wav_info(tmp_path / 'part.wav')
   np.testing.assert_array_equal(read_frames(info, 0, info.num_frames), waves(330, 2, 16)[90:200])
   assert [shape.num_frames for shape in by.predictor.decoded] == [83, 83]
-  with pytest.raises(DamageError, match=r'chunk 1 \(all channels, 0.00 to 83.00 s\) is damaged: its checksum'):
+  with pytest.raises(DamageError, match=r'chunk 0 \(all channels, 0.00 to 83.00 s\) is damaged: its checksum'):
     codec.decompress_span(opened(data), io.BytesIO(), by, 80, 90)
 
 
@@ -197,10 +198,10 @@ def test_a_body_that_decodes_to_something_else_is_damaged():
 def test_a_cut_file_ends_with_its_last_segment():
   original = wav(trailer=b'trailer')
   data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
-  end = data.index(opened(data).chunk(2).body) + len(opened(data).chunk(2).body)
+  end = data.index(opened(data).chunk(1).body) + len(opened(data).chunk(1).body)
   target = io.BytesIO()
   wrong = codec.salvage(opened(data[:end]), target, segment_stand_in.coder())
-  assert len(wrong) == 1 and 'chunk 3 (all channels, 0.02 to 0.03 s) is the first that is not there' in wrong[0]
+  assert len(wrong) == 1 and 'chunk 2 (all channels, 0.02 to 0.03 s) is the first that is not there' in wrong[0]
   assert target.getvalue() == original[: 44 + 2 * 83 * 4]
 
 
@@ -228,6 +229,169 @@ def test_the_copy_of_the_header_tells_the_version_too():
   assert target.getvalue() == original
   with pytest.raises(FormatError, match='its header is damaged'):
     lmic_cases.decompressed(bytes(data), segment_stand_in.coder())
+
+
+# Plain heads.
+
+
+def plain_wav(channels: int, bits: int, num_frames: int = 330) -> bytes:
+  head = wav_header(
+    encoding='int', sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000, num_frames=num_frames
+  )
+  return head + pcm_bytes(waves(num_frames, channels, bits), bits)
+
+
+@pytest.mark.parametrize('trailer', [b'', b'odd'])
+@pytest.mark.parametrize('channels', [1, 2, 3, 255])
+@pytest.mark.parametrize('bits', [8, 16, 24, 32])
+def test_a_plain_head_takes_no_chunk(monkeypatch, bits, channels, trailer):
+  original = plain_wav(channels, bits, 50) + trailer
+  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  header = opened(data).header
+  assert header.plain_head and header.head_bytes == len(original) - 50 * channels * bits // 8 - len(trailer)
+  assert (header.num_head_chunks, header.num_chunks) == (0, 1 + bool(trailer))
+  assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
+  lmic_cases.check_reading(data, original, may_differ=False, by=segment_stand_in.coder())
+  monkeypatch.setattr(layout, '_has_plain_head', lambda source, header: False)
+  longer = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  # What is left out: the record, the body, the entry in the table.
+  assert len(data) == len(longer) - 21 - len(opened(longer).chunk(0).body) - 4
+  assert lmic_cases.decompressed(longer, segment_stand_in.coder()) == original
+
+
+@pytest.mark.parametrize(
+  'original',
+  [
+    wav(extensible=True),
+    wav(channels=3),
+    wav(bits=24),
+    wav(bits=24, extensible=True),  # Whose speakers are others.
+    wav(before=[(b'LIST', b'abcd')]),
+    wav(after=[(b'LIST', b'abcd')]),
+    wav(fmt_extra=b'\0\0'),
+    wav(data_first=True),
+    wav(form=b'RF64'),
+    wav(riff_size=0),
+    wav(data_size=0, riff_size=0),
+    wav(data_size=10_000_000),
+    wav()[:-1],
+    build_wav(pcm_bytes(waves(33, 1, 8), 8), bits=8),  # An odd size counts the pad byte.
+    build_wav(pcm_bytes(waves(33, 1, 24), 24), bits=20),
+    wav()[:28] + bytes(4) + wav()[32:],
+  ],
+)
+def test_other_heads_are_kept(original):
+  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  header = opened(data).header
+  assert (header.format_version, header.plain_head, header.num_head_chunks) == (2, False, 1)
+  assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
+
+
+def test_a_file_that_becomes_a_plain_one_while_it_is_described():
+  """Its sizes are from before: a head of another length is not plain, whatever it begins with."""
+  original = plain_wav(2, 16)
+  header = opened(lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)).header
+  for head_bytes in (44, 45):
+    source = io.BytesIO(original)
+    described = dataclasses.replace(header, head_bytes=head_bytes, plain_head=False)
+    assert layout._has_plain_head(source, described) == (head_bytes == 44)
+    assert source.tell() == 0
+
+
+def test_version_1_keeps_its_head():
+  data = lmic_cases.compressed(plain_wav(2, 16), lmic_cases.tiny_coder())
+  header = opened(data).header
+  assert (header.format_version, header.plain_head, header.num_head_chunks) == (1, False, 1)
+
+
+@pytest.mark.parametrize('position', [4, 24, 40])
+def test_a_head_that_changes_while_it_is_read(monkeypatch, tmp_path, position):
+  path, describe = tmp_path / 'a.wav', codec.describe
+  path.write_bytes(plain_wav(1, 16))
+
+  def describe_and_change(*arguments):
+    header, source = describe(*arguments), arguments[1]
+    with open(path, 'r+b') as file:
+      file.seek(position)
+      file.write(b'x')
+    # Not from the buffer.
+    source.seek(0, os.SEEK_END)
+    source.seek(0)
+    return header
+
+  monkeypatch.setattr(codec, 'describe', describe_and_change)
+  with pytest.raises(AudioFormatError, match=r'a\.wav: changed while it was read'):
+    codec.compress(path, io.BytesIO(), segment_stand_in.coder(), level=LEVEL)
+
+
+@pytest.mark.parametrize(('channels', 'bits'), [(1, 8), (2, 16), (3, 16), (1, 24)])
+def test_a_plain_head_is_never_lost(tmp_path, channels, bits):
+  """Whatever becomes of the segments, and of the header if its copy is there."""
+  original, by = plain_wav(channels, bits), segment_stand_in.coder()
+  data = lmic_cases.compressed(original, by, LEVEL)
+  for lost in ([], [0], [3], [0, 1, 2, 3]):
+    changed = bytearray(damaged_in(data, *lost))
+    changed[40] ^= 1
+    with open(tmp_path / 'a.wav', 'wb') as target:
+      assert len(codec.salvage(opened(bytes(changed)), target, by)) == 1 + len(lost)
+    expected = waves(330, channels, bits)
+    for segment in lost:
+      expected[83 * segment : 83 * (segment + 1)] = 0
+    assert (tmp_path / 'a.wav').read_bytes() == original[: -expected.size * bits // 8] + pcm_bytes(expected, bits)
+    np.testing.assert_array_equal(read_frames(read_wav_info(tmp_path / 'a.wav'), 0, 330), expected)
+
+
+def test_a_plain_head_of_a_file_that_has_nothing_else_any_more():
+  original, target = plain_wav(2, 16), io.BytesIO()
+  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  [wrong] = codec.salvage(opened(data[:100]), target, segment_stand_in.coder())
+  assert 'chunk 0 (all channels, 0.00 to 0.01 s) is the first that is not there' in wrong
+  assert target.getvalue() == original[:44]
+
+
+def test_a_flag_that_is_not_true():
+  """Set where a head of the right length is not plain: its chunk is one too many, or the whole is another."""
+  by, original = segment_stand_in.coder(), wav(riff_size=0)
+  data = bytearray(lmic_cases.compressed(original, by, LEVEL))
+  assert not opened(bytes(data)).header.plain_head
+  data[15] = 1
+  changed = lmic_cases.sealed(bytes(data))
+  assert opened(changed).header.plain_head and opened(changed).problems
+  lmic_cases.check_reading(changed, original, may_differ=True, by=by)
+  target, sound = io.BytesIO(), opened(lmic_cases.compressed(original, by, LEVEL))
+  writer = ContainerWriter(target, dataclasses.replace(sound.header, plain_head=True))
+  for index in range(1, sound.header.num_chunks):
+    writer.add(sound.chunk(index))
+  writer.finish(sound.sha256)
+  with pytest.raises(FormatError, match='every chunk is sound, but together they are not the file'):
+    lmic_cases.decompressed(target.getvalue(), by)
+
+
+def test_frames_that_no_wav_can_have():
+  """Nothing but our error leaves where a header of them is asked for."""
+  by = segment_stand_in.coder()
+  header = Header(
+    sample_kind=INTEGER,
+    sample_bytes=2,
+    num_channels=65_535,
+    sample_rate_hz=1,
+    chunk_frames=1,
+    piece_bytes=44,
+    head_bytes=44,
+    num_frames=1,
+    tail_bytes=0,
+    model_id=by.predictor.identity,
+    source_id=bytes(8),
+    effort=0,
+  )
+  target = io.BytesIO()
+  writer = ContainerWriter(target, header)
+  for index in range(2):
+    writer.add(Chunk(method=STORED, crc32=0, body=bytes(header.payload_bytes(index))))
+  writer.finish(bytes(32))
+  for read in (lambda *told: codec.decompress_span(*told, 0, 1), codec.salvage):
+    with pytest.raises(FormatError, match='its frames have 131070 bytes, those of a WAV 65535 at most'):
+      read(opened(target.getvalue()), io.BytesIO(), by)
 
 
 # One chunk.
