@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from training_runs import TINY, command, environment, write_tone
-from wav_builder import build_wav
+from wav_builder import build_wav, pcm_bytes
+
+from language_modeling_is_compression.levels import LEVELS
 
 pytestmark = pytest.mark.slow
 
@@ -80,3 +83,22 @@ def test_a_step_with_the_default_flags_fits_a_laptop(tmp_path, flags, most_bytes
     '--audio_dir', tmp_path / 'audio', '--output_dir', tmp_path / 'out', '--training_steps', 1, *flags
   )
   assert _peak_bytes(arguments, environment(tmp_path)) < most_bytes
+
+
+def test_memory_does_not_grow_with_the_file_that_is_coded(tmp_path):
+  """Some segments are in work at a time, and what they take does not stay."""
+  env, lanes = environment(tmp_path), 4
+  times = np.arange(LEVELS[1].segment_frames)
+  sound = pcm_bytes(np.round(9000 * np.sin(0.1 * times) * np.sin(2e-4 * times)).astype(np.int64), 16)
+  # Silence is coded in no time, and no smaller than sound wherever it is kept.
+  payloads = {'short': lanes * sound, 'long': lanes * sound + bytes(600 * len(sound)) + 2 * lanes * sound}
+  peaks = {}
+  for name, payload in payloads.items():
+    path, packed = tmp_path / f'{name}.wav', tmp_path / f'{name}.lmic'
+    path.write_bytes(build_wav(payload))
+    flags = {'compress': ('--level', 1, '--rm', '-o', packed, path), 'decompress': ('-o', path, packed)}
+    for direction, told in flags.items():
+      arguments = ['-m', 'language_modeling_is_compression', direction, '--lanes', lanes, *told]
+      peaks[direction, name] = _peak_bytes([sys.executable, *map(str, arguments)], env)
+  for direction in ('compress', 'decompress'):
+    assert peaks[direction, 'long'] < peaks[direction, 'short'] + 20 * _MIB
