@@ -17,6 +17,7 @@ from numpy import float32 as single
 
 INTERVAL_BITS = 24
 GROUP_CHANNELS = 8
+BLOCK = 4096  # Frames that have the same lags.
 FAR = 1e30
 
 
@@ -95,9 +96,15 @@ def decode(
     length, rest = _number(rest)
     _require(0 <= length <= len(rest), 'a group is longer than the body')
     group = Group(
-      rest[:length], network, min(GROUP_CHANNELS, num_channels - first), sample_bytes, sample_rate_hz, effort
+      rest[:length],
+      network,
+      num_frames,
+      min(GROUP_CHANNELS, num_channels - first),
+      sample_bytes,
+      sample_rate_hz,
+      effort,
     )
-    groups.append(group.decode(num_frames))
+    groups.append(group.decode())
     rest = rest[length:]
   _require(not rest, 'something follows the last group')
   return [[sample for group in frame for sample in group] for frame in zip(*groups, strict=True)]
@@ -159,6 +166,25 @@ def _read_values(data: bytes, sample_bytes: int) -> tuple[Values, int, bytes]:
   )
   _require(sound, 'the values of a channel contradict each other')
   return Values(step, offset, least, least + span, least + start, []), zone, data
+
+
+def _read_lags(data: bytes, num_frames: int) -> tuple[list[tuple[int, int]], bytes]:
+  """Both lags of each block, and what follows them."""
+  num_blocks = -(-num_frames // BLOCK)
+  lags = [(0, 0)] * num_blocks
+  count, data = _number(data)
+  _require(count >= 0, 'a negative number of changes')
+  block = 0
+  for change in range(count):
+    blocks, data = _number(data)
+    _require(blocks > 0 or (blocks == 0 and change == 0), 'changes of lags do not follow each other')
+    block += blocks
+    _require(block < num_blocks, 'lags of a block that does not exist')
+    first, data = _number(data)
+    second, data = _number(data) if first else (0, data)
+    _require(all(lag == 0 or 32 <= lag <= BLOCK * block for lag in (first, second)), 'a lag out of reach')
+    lags[block:] = [(first, second)] * (num_blocks - block)
+  return lags, data
 
 
 def _read_map(zone: int, decoder: EntropyDecoder) -> list[bool]:
@@ -358,6 +384,10 @@ class Experts:
     self.blends = [LeastSquares(16, forgetting, 0.03, 0.03) for forgetting in BLEND_FORGETTING]
     self.blend_inputs = [0.0] * 16
     self.blend_error = 16.0
+    self.repeats = LeastSquares(32 if num_channels > 1 else 16, 0.998, 1.0, 0.0)
+    self.repeat_inputs: list[float] = []
+    self.repeat_error = 0.0
+    self.residuals: list[float] = []  # Of every frame.
     self.samples = [0.0] * 32  # Newest first.
     self.errors = [0.0] * 16
     self.running = [16.0] * 8
@@ -365,7 +395,7 @@ class Experts:
     self.equal_rate = 0.0
     self.unit = 1.0
 
-  def expect(self, neighbour: 'Experts | None') -> None:
+  def expect(self, t: int, lags: tuple[int, int], neighbour: 'Experts | None') -> None:
     for k in range(3):
       beside = neighbour.samples[: self.other[k]] if neighbour else []
       self.inputs[k] = self.samples[: self.own[k]] + beside
@@ -381,8 +411,9 @@ class Experts:
         total += stage.prediction
         predictions.append(self._limited(total))
     base = predictions[9]
+    predictions.insert(6, self._limited(base + self._repeated(t, lags, neighbour)))
     blended = [base, base]
-    for k in range(9):
+    for k in range(10):
       self.blend_inputs[k] = predictions[k] - base
       for b, blend in enumerate(self.blends):
         blended[b] += blend.coefficients[k] * self.blend_inputs[k]
@@ -390,6 +421,18 @@ class Experts:
     self.centres = [self._limited(blended[0]), self._limited(blended[1]), predictions[0], predictions[1]]
     self.inverse_scales = [32 / max(self.running[j // 4] * MULTIPLES[j % 4], 1 / 64) for j in range(32)]
     self.unit = max(0.75 * self.running[1], 1 / 64)
+
+  def _repeated(self, t: int, lags: tuple[int, int], neighbour: 'Experts | None') -> float:
+    if not lags[0]:
+      self.repeat_inputs = []
+      return 0.0
+    self.repeat_inputs = [
+      channel.residuals[frame] if lag and frame >= 0 else 0.0
+      for lag in lags
+      for channel in ([self, neighbour] if neighbour else [self])
+      for frame in range(t - lag + 4, t - lag - 4, -1)
+    ]
+    return _dot(self.repeats.coefficients, self.repeat_inputs)
 
   def _limited(self, value: float) -> float:
     return min(max(value, self.low), self.high)
@@ -410,11 +453,18 @@ class Experts:
       left = sample - start
       for stage in self.stages[first:last]:
         left = stage.adapt(left)
+    left = sample - self.predictions[10]
+    self.residuals.append(float(single(_settled(left))))
+    if self.repeat_inputs:
+      self.repeats.accumulate(self.repeat_inputs, left, 1.0 / (self.repeat_error + 1.0))
+      self.repeat_error += (abs(left) - self.repeat_error) * 0.05
+      if t % 8 == 0:
+        self.repeats.solve()
     error = sample - self.centres[0]
     inverse = 1.0 / (self.blend_error + 1.0)
     self.blend_error += (abs(error) - self.blend_error) * 0.2
     for b, blend in enumerate(self.blends):
-      blend.accumulate(self.blend_inputs, sample - self.predictions[9], inverse * inverse)
+      blend.accumulate(self.blend_inputs, left, inverse * inverse)
       if (t + b) % 8 == 0:
         blend.solve()
     self.errors = [error, *self.errors[:-1]]
@@ -449,7 +499,7 @@ def _features(
   found[4] = _fixed(_log2((abs(self.errors[0]) + 0.25 * unit) / unit))
   for k in range(16):
     found[5 + k] = _squashed(self.errors[k], unit)
-  for place, k in zip(range(21, 27), (0, 1, 2, 5, 6, 9), strict=True):
+  for place, k in zip(range(21, 27), (0, 1, 2, 5, 7, 10), strict=True):
     found[place] = _squashed(self.predictions[k] - centre, 0.25 * unit)
   if len(experts) > 1:
     other = experts[channel - 1 if channel > 0 else 1]
@@ -606,6 +656,8 @@ class Blend:
     self._quantiles = [q / 64 for q in range(65)]
     self._floor = max(1, 2**31 // values.num_indices)
     self.whole = 2**45 + values.num_indices * self._floor
+    self._copying = [1 / 4096, 1 / 4096]
+    self._run = 0
 
   def compose(self, experts: Experts, outputs: list[int]) -> None:
     top = max(outputs[:9])
@@ -628,10 +680,22 @@ class Blend:
     components += [(experts.centres[j // 16], experts.inverse_scales[j], weights[j]) for j in range(32)]
     self._components = components
 
+  def compose_copy(self, before: int | None, last: int | None) -> None:
+    """before: the index a lag ago, None without a lag; last: the one before this, None at first."""
+    self._before, self._last = before, last
+    self._copied, likelihood = 0, 0.0
+    if before is not None:
+      self._copied, likelihood = before, self._copying[0]
+    if last is not None and self._run >= 16 and self._copying[1] >= likelihood:
+      self._copied, likelihood = last, self._copying[1]
+    self._copy_share = int(likelihood * 65536)
+
   def below(self, index: int) -> int:
     """The mass of all indices below one."""
     floors = min(max(index - self._values.least, 0), self._values.num_indices) * self._floor
-    return self._bent(self._mass_below(self._values.lower_edge(index))) + floors
+    mass = self._bent(self._mass_below(self._values.lower_edge(index))) + floors
+    copy = (self.whole * self._copy_share) >> 16 if index > self._copied else 0
+    return mass - ((mass * self._copy_share) >> 16) + copy
 
   def _mass_below(self, edge: float) -> int:
     return sum(weight * _logistic((edge - centre) * inverse) for centre, inverse, weight in self._components)
@@ -644,7 +708,7 @@ class Blend:
     high = int(self._quantiles[q + 1] * (2**22 - 1024)) + 16 * (q + 1)
     return (low << 23) + (((high - low) * within) >> 16)
 
-  def review(self, below: float, above: float, experts_mass: float) -> None:
+  def review(self, index: int, below: float, above: float, experts_mass: float) -> None:
     shares, mass = self._shares, 0.0
     for share, (centre, inverse, _) in zip(shares, self._network_components, strict=False):
       inside = _logistic((above - centre) * inverse) - _logistic((below - centre) * inverse)
@@ -658,6 +722,17 @@ class Blend:
     for q in range(1, 64):
       share = (float(q << 39) - float(low)) * slope
       self._quantiles[q] += (min(max(share, 0.0), 1.0) - self._quantiles[q]) / 2048
+    mixed = float(max(high - low, 1)) * 2.0**-45
+    if self._before is not None:
+      self._copying[0] = _followed(self._copying[0], index == self._before, mixed)
+    if self._run >= 16:
+      self._copying[1] = _followed(self._copying[1], index == self._last, mixed)
+    self._run = self._run + 1 if index == self._last else 0
+
+
+def _followed(copying: float, equal: bool, mixed: float) -> float:
+  copying = copying / (copying + (1.0 - copying) * mixed) if equal else 0.0
+  return copying * (1.0 - 2.0 / 4096) + 1 / 4096
 
 
 # A group.
@@ -667,12 +742,22 @@ class Group:
   """Channels that are coded together."""
 
   def __init__(
-    self, body: bytes, network: Network, num_channels: int, sample_bytes: int, sample_rate_hz: int, effort: int
+    self,
+    body: bytes,
+    network: Network,
+    num_frames: int,
+    num_channels: int,
+    sample_bytes: int,
+    sample_rate_hz: int,
+    effort: int,
   ):
     headers = []
     for _ in range(num_channels):
       values, zone, body = _read_values(body, sample_bytes)
       headers.append((values, zone))
+    self._lags, body = _read_lags(body, num_frames)
+    self._num_frames = num_frames
+    self._indices: list[list[int]] = [[] for _ in headers]
     self._decoder = EntropyDecoder(body)
     self._values = [
       values._replace(edges=_edges(_read_map(zone, self._decoder)) if zone else []) for values, zone in headers
@@ -684,12 +769,14 @@ class Group:
     self._experts = [Experts(values, num_channels, effort) for values in self._values]
     self._blends = [Blend(values) for values in self._values]
 
-  def decode(self, num_frames: int) -> list[list[int]]:
+  def decode(self) -> list[list[int]]:
     """Samples [frame][channel]."""
     if not any(values.num_bytes for values in self._values):
-      frames = [[values.step * values.least + values.offset for values in self._values] for _ in range(num_frames)]
+      frames = [
+        [values.step * values.least + values.offset for values in self._values] for _ in range(self._num_frames)
+      ]
     else:
-      frames = [[self._sample(t, channel) for channel in range(len(self._values))] for t in range(num_frames)]
+      frames = [[self._sample(t, channel) for channel in range(len(self._values))] for t in range(self._num_frames)]
     self._decoder.finish()
     return frames
 
@@ -698,16 +785,19 @@ class Group:
     neighbour = None
     if len(self._values) > 1:
       neighbour = self._experts[channel - 1 if channel > 0 else 1]
-    experts.expect(neighbour)
+    lags, before = self._lags[t // BLOCK], self._indices[channel]
+    experts.expect(t, lags, neighbour)
     index = values.least
     features = _features(self._experts, values, channel, t, self._bytes_in_use, self._sample_rate_hz)
     blend.compose(experts, self._context.outputs(features))
+    blend.compose_copy(before[t - lags[0]] if lags[0] else None, before[-1] if before else None)
     if values.num_bytes:
       index = self._index(values, blend.below, blend.whole)
     below, above = values.lower_edge(index), values.lower_edge(index + 1)
     mass = experts.learn(t, float(index), below, above)
     if values.num_bytes:
-      blend.review(below, above, mass)
+      blend.review(index, below, above, mass)
+    before.append(index)
     return values.step * index + values.offset
 
   def _index(self, values: Values, mass_below: Callable[[int], int], whole: int) -> int:
