@@ -54,26 +54,18 @@ def _change(change: str) -> None:
 
 
 def _measure(arguments: argparse.Namespace) -> None:
-  import data_paths
+  from held_out import files_by_domain
 
-  by_domain: dict[str, list[Path]] = {}
-  for path in data_paths.get_valid_paths(arguments.audio_dir):
-    by_domain.setdefault(data_paths.domain_of(path.relative_to(arguments.audio_dir).as_posix()), []).append(path)
   print(f'{"":20} {"samples":>10} {"experts":>9} {"all":>9} {"":>7}')
   rates = []
   with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-    for domain, paths in sorted(by_domain.items()):
-      chosen = _spread(sorted(paths, key=lambda path: path.stat().st_size), arguments.files)
-      found = list(pool.map(lambda path: _bits(path, arguments), chosen))
+    for domain, paths in files_by_domain(arguments.audio_dir, arguments.files).items():
+      found = list(pool.map(lambda path: _bits(path, arguments), paths))
       samples, experts, coded = (math.fsum(column) for column in zip(*found, strict=True))
       rates.append((experts / samples, coded / samples))
       print(f'{domain:20} {samples:10,.0f} {experts / samples:9.4f} {coded / samples:9.4f} {coded / experts - 1:+7.2%}')
   means = [sum(column) / len(rates) for column in zip(*rates, strict=True)]
   print(f'{"mean":20} {"":10} {means[0]:9.4f} {means[1]:9.4f} {means[1] / means[0] - 1:+7.2%}')
-
-
-def _spread(paths: list[Path], count: int) -> list[Path]:
-  return [paths[(2 * index + 1) * len(paths) // (2 * count)] for index in range(count)] if len(paths) > count else paths
 
 
 def _bits(path: Path, arguments: argparse.Namespace) -> tuple[int, float, float]:
