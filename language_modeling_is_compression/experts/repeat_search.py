@@ -1,9 +1,9 @@
-"""Where the encoder finds that sound repeats itself: for each block the lag at which it was most like it is.
+"""Where the encoder finds that sound repeats itself: for each block the lags at which it was most like it is.
 
-Nothing here is part of the format, since lags are written into the segment. All sums are of integers, or in one order,
-so that encoders on different machines find the same.
+Nothing here is part of the format, since lags are written into the segment. Candidates come from transforms in single
+precision; what a lag is worth is then a sum of integers.
 
-Shapes: N frames, C channels, B blocks.
+Shapes: N frames, B blocks.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _RIDGE = 1e-9  # Of its power.
 _LARGEST = 1 << 16  # Residuals are cut off there, so that sums stay exact.
 _TRANSFORM = 1 << 15
 _HOP = _TRANSFORM - BLOCK_FRAMES
-_APART = 8  # Frames between two lags of a block, since least squares see as much around each.
+_APART = 8  # Frames between two lags of a block, at least: least squares see some around each.
 _LEAST_GAIN_BITS = 128.0  # That a lag must promise: more than the best of a million does by chance, and than it costs.
 
 
@@ -37,37 +37,49 @@ def find_lags(indices: np.ndarray, stopped: Callable[[], bool] = lambda: False) 
   residuals = np.zeros((2, num_frames), np.int64)
   for channel in range(num_channels):
     residuals[channel % 2] += _residuals(indices[:, channel])
-  energies = np.concatenate([[0], np.cumsum((residuals**2).sum(axis=0))])
-  signal = residuals[0] + 1j * residuals[1]
-  spectra = np.zeros((0, _TRANSFORM), complex)
-  for block in range(len(lags)):
+  history = _History(residuals)
+  for block in range(1, len(lags)):
     if stopped():
       break
     start, stop = block * BLOCK_FRAMES, min((block + 1) * BLOCK_FRAMES, num_frames)
+    here = residuals[:, start:stop]
     num_starts = start - MIN_LAG + 1
-    if num_starts <= 0:
-      continue
-    while len(spectra) * _HOP < num_starts:
-      piece = signal[len(spectra) * _HOP :][:_TRANSFORM]
-      spectra = np.concatenate([spectra, np.fft.fft(piece, _TRANSFORM)[None]])
-    here, remaining = signal[start:stop], energies[stop] - energies[start]
-    before = np.maximum(energies[stop - start :][:num_starts] - energies[:num_starts], 1)
     for k in range(NUM_LAGS):
-      own = np.conj(np.fft.fft(here, _TRANSFORM))
-      likeness = np.rint(np.fft.ifft(spectra * own, axis=1).real[:, :_HOP].reshape(-1)[:num_starts])
-      gains = likeness * likeness / before
-      for other in lags[block, :k]:
-        gains[max(0, start - other - _APART) : start - other + _APART + 1] = 0
-      best = num_starts - 1 - int(np.argmax(gains[::-1]))
-      left = max(remaining - gains[best], 2.0**-20 * remaining)
-      if 0.5 * log2(max(remaining, 1.0) / max(left, 1.0)) * (stop - start) * num_channels < _LEAST_GAIN_BITS:
+      before = history.most_like(here, num_starts, [start - lag for lag in lags[block, :k].tolist()])
+      there = residuals[:, before : before + stop - start]
+      likeness, power = int((here * there).sum()), max(int((there * there).sum()), 1)
+      present = max(int((here * here).sum()), 1)
+      left = max(present - likeness * likeness / power, 1.0)
+      if 0.5 * log2(present / left) * here.shape[1] * num_channels < _LEAST_GAIN_BITS:
         break
-      lags[block, k] = start - best
-      there = signal[best : best + stop - start]
-      here = here - there * (likeness[best] / before[best])
-      here = np.rint(here.real) + 1j * np.rint(here.imag)
-      remaining = left
+      lags[block, k] = start - before
+      here = here - np.rint(there * (likeness / power)).astype(np.int64)
   return lags
+
+
+class _History:
+  """Where a block is most like what was before it. residuals: int64 [2, N]."""
+
+  def __init__(self, residuals: np.ndarray):
+    self._signal = (residuals[0] + 1j * residuals[1]).astype(np.complex64)
+    energies = np.cumsum(np.pad((residuals**2).sum(axis=0), (1, BLOCK_FRAMES)))
+    powers = np.maximum(energies[BLOCK_FRAMES:] - energies[:-BLOCK_FRAMES], 1)
+    self._inverse_powers = (1.0 / powers).astype(np.float32)
+    self._spectra = np.zeros((-(-residuals.shape[1] // _HOP), _TRANSFORM), np.complex64)
+    self._num_spectra = 0
+
+  def most_like(self, here: np.ndarray, num_starts: int, others: list[int]) -> int:
+    """The start below num_starts, not near others, of what explains most of here, int64 [2, BLOCK_FRAMES or fewer]."""
+    while self._num_spectra * _HOP < num_starts:
+      piece = self._signal[self._num_spectra * _HOP :][:_TRANSFORM]
+      self._spectra[self._num_spectra] = np.fft.fft(piece, _TRANSFORM)
+      self._num_spectra += 1
+    own = np.conj(np.fft.fft((here[0] + 1j * here[1]).astype(np.complex64), _TRANSFORM))
+    likeness = np.fft.ifft(self._spectra[: self._num_spectra] * own, axis=1).real[:, :_HOP].reshape(-1)[:num_starts]
+    gains = likeness * likeness * self._inverse_powers[:num_starts]
+    for other in others:
+      gains[max(0, other - _APART) : other + _APART + 1] = 0
+    return int(np.argmax(gains))
 
 
 def _residuals(indices: np.ndarray) -> np.ndarray:
