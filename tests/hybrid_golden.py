@@ -38,7 +38,7 @@ def originals() -> dict[str, bytes]:
   low_bytes = rng.integers(0, 256, waves.shape)
   silent = waves * np.array([1, 0])
   # Into a second block, in which it repeats what it was at two lags, and then one of them to the bit.
-  repeated = sum(np.resize(rng.normal(0, 25, period), 5300) for period in (1000, 1300)) + rng.normal(0, 4, 5300)
+  repeated = sum(np.resize(rng.normal(0, 12, period), 5300) for period in (1000, 1300)) + rng.normal(0, 2, 5300)
   repeated = np.round(repeated)[:, None].clip(-128, 127).astype(np.int64)
   repeated[2000:2100] = 5
   repeated[5000:] = repeated[4000:4300]
