@@ -37,6 +37,12 @@ def originals() -> dict[str, bytes]:
   louder = np.round(1.9968 * np.round(long)).astype(np.int64)
   low_bytes = rng.integers(0, 256, waves.shape)
   silent = waves * np.array([1, 0])
+  # Into a second block, in which it repeats what it was at two lags, and then one of them to the bit.
+  repeated = sum(np.resize(rng.normal(0, 12, period), 5300) for period in (1000, 1300)) + rng.normal(0, 2, 5300)
+  repeated = np.round(repeated)[:, None].clip(-128, 127).astype(np.int64)
+  repeated[2000:2100] = 5
+  repeated[5000:] = repeated[4000:4300]
+  repeated[5200] += 3
   many = np.concatenate([waves // (index + 1) for index in range(5)], axis=1)
   return {
     'mono_8': build_wav(pcm_bytes(waves[:, :1] >> 8, 8), channels=1, bits=8),
@@ -46,6 +52,7 @@ def originals() -> dict[str, bytes]:
     'stereo_24': build_wav(pcm_bytes(waves * 256 + low_bytes, 24), channels=2, bits=24),
     'mono_16_in_24': build_wav(pcm_bytes(waves[:, :1] * 256, 24), channels=1, bits=24),
     'mono_32': build_wav(pcm_bytes(waves[:, :1] * 65536 + 251 * low_bytes[:, :1], 32), bits=32, channels=1),
+    'repeats_8': build_wav(pcm_bytes(repeated, 8), channels=1, bits=8),
     'ten_channels_16': build_wav(pcm_bytes(many[:200], 16), channels=10, extensible=True),
   }
 

@@ -4,18 +4,22 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from language_modeling_is_compression.coding.numbers import NumberReader, write_number
+from language_modeling_is_compression.experts.repeats import NUM_LAGS
 from language_modeling_is_compression.experts.state import GROUP_CHANNELS
 
 
 class Group(NamedTuple):
-  """channels: the numbers in each channel's header, five or six. code: what follows them."""
+  """channels: the numbers in each channel's header, five or six. lags: those after them, how many changes there are
+  first. code: what follows.
+  """
 
   channels: list[list[int]]
+  lags: list[int]
   code: bytes
 
   @property
   def header(self) -> bytes:
-    return b''.join(write_number(number) for numbers in self.channels for number in numbers)
+    return b''.join(write_number(number) for numbers in [*self.channels, self.lags] for number in numbers)
 
 
 def groups_of(body: bytes, num_channels: int) -> list[Group]:
@@ -29,9 +33,20 @@ def groups_of(body: bytes, num_channels: int) -> list[Group]:
     for _ in range(min(GROUP_CHANNELS, num_channels - first)):
       numbers = [reader.read() for _ in range(5)]
       channels.append([*numbers, reader.read()] if numbers[-1] else numbers)
-    found.append(Group(channels, body[reader.position : end]))
+    found.append(Group(channels, _lags(reader), body[reader.position : end]))
     reader.position = end
   return found
+
+
+def _lags(reader: NumberReader) -> list[int]:
+  numbers = [reader.read()]
+  for _ in range(numbers[0]):
+    numbers.append(reader.read())
+    for _ in range(NUM_LAGS):
+      numbers.append(reader.read())
+      if numbers[-1] == 0:
+        break
+  return numbers
 
 
 def body_of(groups: Sequence[Group]) -> bytes:

@@ -8,6 +8,7 @@ import hybrid_golden
 import lmic_cases
 import numpy as np
 import pytest
+import segment_bodies
 
 from language_modeling_is_compression.chunk_coder import ChunkCoder
 from language_modeling_is_compression.container import MODEL, Container
@@ -22,6 +23,7 @@ ORIGINALS = [
   'stereo_24',
   'mono_16_in_24',
   'mono_32',
+  'repeats_8',
   'ten_channels_16',
 ]
 SEGMENT = 'chunk 1 (all channels, 0.00 to 0.07 s) is damaged: '
@@ -66,8 +68,16 @@ def test_plain_heads():
     data = golden(f'{name}.effort_1.lmic')
     header = Container(io.BytesIO(data), len(data)).header
     heads[name] = header.head_bytes if header.plain_head else None
-  plain = {'mono_8': 44, 'louder_16': 44, 'one_channel_silent_16': 44, 'ten_channels_16': 68}
+  plain = {'mono_8': 44, 'louder_16': 44, 'one_channel_silent_16': 44, 'repeats_8': 44, 'ten_channels_16': 68}
   assert heads == dict.fromkeys(ORIGINALS) | plain
+
+
+@pytest.mark.parametrize('effort', ['effort_1', 'effort_2'])
+def test_lags(effort):
+  """Two, in the second block of what repeats; the least effort's segments are shorter than a block."""
+  data = golden(f'repeats_8.{effort}.lmic')
+  [group] = segment_bodies.groups_of(Container(io.BytesIO(data), len(data)).chunk(0).body, 1)
+  assert group.lags == [1, 1, 1000, 3900]
 
 
 def test_identity():

@@ -118,7 +118,8 @@ def test_a_segment_whose_header_says_another_number(case, place, number, edits):
     groups = segment_bodies.groups_of(body, header.num_channels)
     at, channel, field = place
     group = groups[at % len(groups)]
-    numbers = group.channels[channel % len(group.channels)]
+    rows = [*group.channels, group.lags]
+    numbers = rows[channel % len(rows)]
     numbers[field % len(numbers)] = number
     groups[at % len(groups)] = group._replace(code=edited(group.code, edits or []))
     return segment_bodies.body_of(groups)

@@ -16,7 +16,7 @@ from training_runs import REPOSITORY
 from wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression import layout
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+from language_modeling_is_compression.audio.wav import read_frames, read_wav_info, wav_header
 from language_modeling_is_compression.chunk_coder import ChunkCoder
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.container import MODEL, STORED, Container
@@ -73,6 +73,12 @@ def hostile(num_frames: int, channels: int, bits: int) -> dict[str, np.ndarray]:
   }
 
 
+def plain_head(num_frames: int, channels: int, bits: int) -> bytes:
+  return wav_header(
+    encoding='int', sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000, num_frames=num_frames
+  )
+
+
 # Nothing explodes.
 
 
@@ -82,14 +88,18 @@ def test_no_chunk_is_larger_than_what_it_holds(num_frames, channels, bits):
   """It would be if segments were not stored where the model makes them larger, as it does with noise."""
   around = np.random.default_rng(1).bytes(301)
   methods = set()
-  for name, samples in hostile(num_frames, channels, bits).items():
-    payload = pcm_bytes(samples, bits)
-    original = build_wav(payload, channels=channels, bits=bits, before=[(b'odd ', around)], trailer=around)
+  for index, (name, samples) in enumerate(hostile(num_frames, channels, bits).items()):
+    payload, plain = pcm_bytes(samples, bits), index % 2 == 0
+    if plain:
+      original = plain_head(num_frames, channels, bits) + payload + around
+    else:
+      original = build_wav(payload, channels=channels, bits=bits, before=[(b'odd ', around)], trailer=around)
     data = lmic_cases.compressed(original, coder(), SHORT_SEGMENTS)
     container = Container(io.BytesIO(data), len(data))
     header = container.header
-    assert header.format_version == 2
-    assert len(data) <= len(original) + FILE_BYTES + header.num_chunks * CHUNK_BYTES, name
+    assert header.format_version == 2 and header.plain_head == plain
+    left_out = header.head_bytes if plain else 0
+    assert len(data) <= len(original) - left_out + FILE_BYTES + header.num_chunks * CHUNK_BYTES, name
     assert lmic_cases.decompressed(data, coder()) == original, name
     methods |= {container.chunk(header.num_head_chunks + span).method for span in range(header.num_spans)}
   assert methods >= ({STORED, MODEL} if num_frames >= 100 else {STORED})
@@ -119,10 +129,10 @@ def test_the_chunks_of_a_level_cost_less_than_a_thousandth(tmp_path, level):
 
 @pytest.mark.parametrize(('bits', 'channels'), [(8, 1), (16, 2), (24, 9)])
 def test_a_segment_of_silence_costs_a_few_bytes(bits, channels):
-  """However long it is: numbers for each channel, an empty code for each group of them."""
+  """However long it is: numbers for each channel, no lags and an empty code for each group of them."""
   samples = np.zeros((100_000, channels), np.int32)
   body, _ = packaged('default').encode(samples, shape_of(samples, bits // 8), lambda: False)
-  assert len(body) <= 5 * channels + 9 * -(-channels // 8)
+  assert len(body) <= 5 * channels + 10 * -(-channels // 8)
 
 
 def bits_of(name: str, effort: int, samples: np.ndarray) -> np.ndarray:
@@ -138,16 +148,17 @@ def test_silence_within_a_sound_soon_costs_nothing(name, effort, sound):
   silence = np.zeros((4000, 1), np.int32)
   bits = bits_of(name, effort, np.concatenate([silence, sound[:1000], silence, sound[1000:]]))
   assert bits[:4000].sum() < 30
-  assert bits[7000:9000].sum() < 0.01 * 2000
+  assert bits[5000:5050].sum() < 250
+  assert bits[5050:9000].sum() < 1
   assert bits[9000:].sum() < 1.15 * bits_of(name, effort, sound)[1000:].sum()
 
 
 @pytest.mark.parametrize(('name', 'effort'), PACKAGED)
-def test_a_channel_that_falls_silent_costs_little_in_the_end(name, effort):
+def test_a_channel_that_falls_silent_soon_costs_nothing(name, effort):
   """Though the other one goes on, whose sudden sounds the experts still take for a sign."""
   samples = np.concatenate([speech(8000), speech(8000, 60_000)], axis=1)
   samples[1500:, 1] = 0
-  assert bits_of(name, effort, samples)[-2000:, 1].sum() < 0.05 * 2000
+  assert bits_of(name, effort, samples)[1550:, 1].sum() < 4
 
 
 # Values that are not used.

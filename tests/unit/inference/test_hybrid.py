@@ -13,12 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segment_bodies import groups_of
 
-from language_modeling_is_compression.coding.numbers import NumberReader, write_number
+from language_modeling_is_compression.coding.numbers import write_number
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.experts import values
 from language_modeling_is_compression.experts.observation import observe
 from language_modeling_is_compression.experts.values import channel_values
-from language_modeling_is_compression.inference import hybrid
 from language_modeling_is_compression.inference.hybrid import HybridPredictor
 from language_modeling_is_compression.inference.predictor import SegmentPredictor, SegmentShape
 
@@ -129,10 +128,10 @@ def test_what_never_changes_costs_its_header(name):
 
 
 def test_silence_in_a_sound_costs_almost_nothing():
-  """From where the experts have forgotten what was before it."""
+  """From where it has been for long enough to be believed."""
   samples = np.concatenate([tone(300), np.zeros((6000, 1), np.int32)])
-  sizes = PREDICTOR.encode(samples, shape_of(samples), never)[1][-5000:, :, 1]
-  assert -np.log2(sizes / (1 << PRECISION_BITS)).sum() < 10
+  sizes = PREDICTOR.encode(samples, shape_of(samples), never)[1][350:, :, 1]
+  assert -np.log2(sizes / (1 << PRECISION_BITS)).sum() < 1.5
 
 
 def test_shifted_samples_cost_no_more():
@@ -208,7 +207,9 @@ def test_identity_is_of_the_network():
   assert HybridPredictor(other).identity != PREDICTOR.identity
 
 
-def test_it_stops_when_nobody_wants_the_result():
+@pytest.mark.parametrize('patience', [2, 6], ids=['while lags are looked for', 'while it is coded'])
+def test_it_stops_when_nobody_wants_the_result(patience):
+  """Lags are looked for in five blocks, five times frames are coded; what was stopped asks once more at most."""
   samples = tone(20_000)
   shape = shape_of(samples)
   body = encoded(samples, shape)
@@ -216,12 +217,13 @@ def test_it_stops_when_nobody_wants_the_result():
 
   def stopped() -> bool:
     looks.append(1)
-    return len(looks) > 2
+    return len(looks) > patience
 
-  assert PREDICTOR.decode(body, shape, stopped) is None
-  assert len(looks) == 3
-  looks.clear()
   PREDICTOR.encode(samples, shape, stopped)
+  assert patience < len(looks) <= patience + 2
+  looks.clear()
+  patience = 2
+  assert PREDICTOR.decode(body, shape, stopped) is None
   assert len(looks) == 3
 
 
@@ -281,50 +283,25 @@ NUMBERS = st.integers(-3, 300) | st.integers(-(1 << 33), 1 << 33) | st.sampled_f
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.lists(NUMBERS, min_size=5, max_size=6), st.binary(max_size=40), st.sampled_from([1, 2, 3, 4]))
+@given(st.lists(NUMBERS, min_size=5, max_size=10), st.binary(max_size=40), st.sampled_from([1, 2, 3, 4]))
 def test_any_header(numbers, code, sample_bytes):
   shape = SegmentShape(num_frames=20, num_channels=1, sample_bytes=sample_bytes, sample_rate_hz=8000, effort=0)
   read(whole(b''.join(map(write_number, numbers)), code + bytes(-len(code) % 4)), shape)
 
 
-def header(*, step=1, offset=0, least=-100, span=200, zone=0, start=0) -> bytes:
-  numbers = [step, offset, least, span, zone, *([start] if zone else [])]
-  return b''.join(write_number(number) for number in numbers)
+def header(*, span: int, zone: int, start: int = 0, least: int = 0) -> bytes:
+  """Of one channel and no lags."""
+  return b''.join(write_number(number) for number in (1, 0, least, span, zone, start, 0))
 
 
-@pytest.mark.parametrize(
-  'numbers',
-  [
-    {'step': 0},
-    {'step': -1},
-    {'step': 1 << 17},
-    {'offset': 1},
-    {'offset': -1, 'step': 4},
-    {'least': -32_769},
-    {'least': 32_700},
-    {'least': 1 << 62},
-    {'span': -1},
-    {'span': 1 << 16},
-    {'zone': -1},
-    {'zone': 202},
-    {'zone': 100, 'start': 102},
-    {'zone': 100, 'start': -1},
-  ],
-)
-def test_headers_that_contradict_themselves(numbers):
-  shape, code = shape_of(np.zeros((5, 1), np.int32)), (1 << 40).to_bytes(8, 'little')
-  assert hybrid._read_channel(NumberReader(header()), shape) is not None
-  assert hybrid._read_channel(NumberReader(header(**numbers)), shape) is None
-  assert read(whole(header(**numbers), code), shape) is None
+def test_a_header_that_contradicts_itself():
+  shape, code = shape_of(np.zeros((5, 1), np.int32)), bytes(8)
+  assert read(whole(header(span=200, zone=100, start=102), code), shape) is None
 
 
 def test_the_largest_zone():
   shape = SegmentShape(num_frames=5, num_channels=1, sample_bytes=4, sample_rate_hz=8000, effort=0)
-  largest = header(least=0, span=1 << 20, zone=values.MAX_ZONE)
-  assert hybrid._read_channel(NumberReader(largest), shape) is not None
-  read(whole(largest, b'\xa5' * 4000), shape)
-  beyond = header(least=0, span=1 << 20, zone=values.MAX_ZONE + 1)
-  assert hybrid._read_channel(NumberReader(beyond), shape) is None
+  read(whole(header(span=1 << 20, zone=values.MAX_ZONE), b'\xa5' * 4000), shape)
 
 
 def test_a_map_at_the_ends_of_32_bits():
