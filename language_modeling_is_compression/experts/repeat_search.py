@@ -20,6 +20,7 @@ _RIDGE = 1e-9  # Of its power.
 _LARGEST = 1 << 16  # Residuals are cut off there, so that sums stay exact.
 _TRANSFORM = 1 << 15
 _HOP = _TRANSFORM - BLOCK_FRAMES
+_ROUNDING = 2.0**-12
 _APART = 8  # Frames between two lags of a block, at least: least squares see some around each.
 _LEAST_GAIN_BITS = 128.0  # That a lag must promise: more than the best of a million does by chance, and than it costs.
 
@@ -79,7 +80,8 @@ class _History:
     gains = likeness * likeness * self._inverse_powers[:num_starts]
     for other in others:
       gains[max(0, other - _APART) : other + _APART + 1] = 0
-    return int(np.argmax(gains))
+    # Of those that are as good but for rounding, the latest.
+    return int(np.flatnonzero(gains >= gains.max() * (1.0 - _ROUNDING))[-1])
 
 
 def _residuals(indices: np.ndarray) -> np.ndarray:

@@ -115,7 +115,8 @@ def test_samples_that_stay_the_same_cost_nothing(loud, value):
   assert found[3050:6000].max() < 0.05 and found[3050:6000].mean() < 0.01
   assert found[3000:3050].sum() < 50 * 16
   assert found[6000] < 40
-  assert found[6020:].mean() < 1.02 * found[1000:3000].mean()
+  # The filters of a tone have to be found again; noise has none.
+  assert found[6020:].mean() < 1.2 * found[1000:3000].mean()
 
 
 # What is believed.
