@@ -80,8 +80,12 @@ class PayloadShape:
   segment: SegmentShape | None = None
 
 
+class StoppedError(BaseException):
+  """A coder was told to stop; what it was at is of no use."""
+
+
 class ChunkCoder:
-  """Payloads to chunks and back.
+  """Payloads to chunks and back. Several threads may hand over work at a time.
 
   predictor: None stores everything without a model. lanes: chunks that are in work at a time, over all cores.
   watch: is given the intervals, uint32 [N, S, 2], of every payload that the model encodes, by any thread in any order;
@@ -108,8 +112,12 @@ class ChunkCoder:
     return self
 
   def __exit__(self, *_: object) -> None:
-    self._stopped.set()
+    self.stop()
     self._pool.shutdown(cancel_futures=True)
+
+  def stop(self) -> None:
+    """Makes all work end within a moment, for those who wait for it with StoppedError; nothing is coded any more."""
+    self._stopped.set()
 
   def segments_at_a_time(self, segment_bytes: int) -> int:
     """How many segments to hand over together: no more lanes than fit into some memory, but work for every core."""
@@ -120,6 +128,7 @@ class ChunkCoder:
     group = self.lanes if self._rows_together else 1
     encoded: list[Chunk] = []
     for chunks in self._pool.map(self._encode_group, _batches(payloads, group)):
+      self._require_going()
       progress(sum(len(payload.data) for payload in payloads[len(encoded) : len(encoded) + len(chunks)]))
       encoded += chunks
     return encoded
@@ -139,11 +148,16 @@ class ChunkCoder:
       return self._decode_group([chunks[index] for index in group], [shapes[index] for index in group])
 
     for group, payloads in zip(groups, self._pool.map(decode_group, groups), strict=True):
+      self._require_going()
       progress(sum(shapes[index].num_bytes for index in group))
       for index, payload in zip(group, payloads, strict=True):
         if payload is not None and zlib.crc32(payload) == chunks[index].crc32:
           decoded[index] = payload
     return decoded
+
+  def _require_going(self) -> None:
+    if self._stopped.is_set():
+      raise StoppedError
 
   def _encode_group(self, payloads: Sequence[Payload]) -> list[Chunk]:
     if self._of_segments:

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,16 +16,18 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from language_modeling_is_compression import __version__, codec
-from language_modeling_is_compression.chunk_coder import DEFAULT_LANES, ChunkCoder
+from language_modeling_is_compression.chunk_coder import DEFAULT_LANES, ChunkCoder, StoppedError
 from language_modeling_is_compression.container import Container
 from language_modeling_is_compression.errors import ConfigError, FormatError, LmicError
-from language_modeling_is_compression.files import STANDARD, input_file, output_file
+from language_modeling_is_compression.files import STANDARD, are_distinct, input_file, output_file
 from language_modeling_is_compression.header import FORMAT_VERSIONS, Header
 from language_modeling_is_compression.inference.predictor import Predictor, SegmentPredictor
 from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS, Level
 from language_modeling_is_compression.listing import facts_of, print_table
+from language_modeling_is_compression.turns import each_file, say, several_files
 
 SUFFIX = '.lmic'
+_MOST_FILES = 4  # In work at a time: each has its own chunks in memory.
 
 _Work = Callable[[argparse.Namespace, str], object]
 
@@ -147,12 +150,12 @@ def _compress(arguments: argparse.Namespace) -> int:
     which = arguments.model or 'the packaged model'
     raise ConfigError(f'--level: {which} is a byte model, which has no levels: name a hybrid one with -m, or no level')
   with ChunkCoder(predictor, arguments.lanes) as coder:
-    return _each(sources, lambda source: _compress_one(arguments, source, coder, level))
+    return _several(arguments, sources, lambda source: _compress_one(arguments, source, coder, level), coder.stop)
 
 
 def _compress_one(arguments: argparse.Namespace, source: str, coder: ChunkCoder, level: Level) -> None:
   started = time.monotonic()
-  target = _target(arguments, source, lambda name: name + SUFFIX)
+  target = _target(arguments, source, _compressed_name)
   verify = not arguments.no_verify
   with (
     input_file(source) as path,
@@ -218,7 +221,7 @@ def _test_one(arguments: argparse.Namespace, source: str, container: Container, 
     wrong = codec.find_damage(container, coder, progress)
   _say_damage(source, wrong, '`lmic decompress --salvage` writes what is sound')
   if not arguments.quiet:
-    print(f'{source}: ok', file=sys.stderr)
+    say(f'{source}: ok')
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -228,7 +231,7 @@ def _info(arguments: argparse.Namespace) -> int:
     with input_file(source) as path, open(path, 'rb') as file:
       listed.append({'file': source, **facts_of(Container(file, path.stat().st_size))})
 
-  code = _each(_sources(arguments), list_one)
+  code = each_file(_sources(arguments), list_one)
   if arguments.json:
     print(json.dumps(listed, indent=2))
   elif listed:
@@ -236,24 +239,28 @@ def _info(arguments: argparse.Namespace) -> int:
   return code if all(facts['problems'] == [] for facts in listed) else 1
 
 
-def _each(sources: Sequence[str], work: Callable[[str], object]) -> int:
-  """Works on one file after the other; a bad one is reported, and the others still have their turn."""
-  code = 0
-  for source in sources:
-    try:
-      work(source)
-      continue
-    except BrokenPipeError:
-      raise
-    except LmicError as error:
-      reason = str(error).removeprefix(f'{source}: ')
-    except OSError as error:
-      reason = f'{error.filename or "input or output"}: {error.strerror or error}'.removeprefix(f'{source}: ')
-    except MemoryError:
-      reason = 'there is not enough memory: try fewer --lanes'
-    print(f'lmic: {source}: {reason}', file=sys.stderr)
-    code = 1
-  return code
+def _several(
+  arguments: argparse.Namespace, sources: Sequence[str], work: Callable[[str], object], stop: Callable[[], object]
+) -> int:
+  """As `each_file`, several at a time where that makes no difference: one of a single segment keeps one core busy."""
+  at_a_time = min(len(os.sched_getaffinity(0)), arguments.lanes, _MOST_FILES)
+  if at_a_time == 1 or not _independent(arguments, sources):
+    return each_file(sources, work)
+  return several_files(sources, work, stop, at_a_time)
+
+
+def _independent(arguments: argparse.Namespace, sources: Sequence[str]) -> bool:
+  """Whether nothing is written twice, or written and read, or in an order."""
+  if len(sources) < 2 or STANDARD in sources:
+    return False
+  if arguments.command is _test:
+    return are_distinct(sources)
+  rename = _compressed_name if arguments.command is _compress else _without_suffix
+  try:
+    targets = [_target(arguments, source, rename) for source in sources]
+  except ConfigError:  # Of one of them, which will be told when it has its turn.
+    return False
+  return None not in targets and are_distinct([*sources, *(target for target in targets if target)])
 
 
 def _each_container(
@@ -263,18 +270,30 @@ def _each_container(
 ) -> int:
   with contextlib.ExitStack() as coders:
     made: dict[str | bytes | None, ChunkCoder] = {}
+    making, stopped = threading.Lock(), threading.Event()
+
+    def coder_of(header: Header) -> ChunkCoder:
+      model = arguments.model or header.model_id if any(header.model_id) else None
+      with making:
+        if stopped.is_set():
+          raise StoppedError
+        if model not in made:
+          predictor = _predictor_of(header, arguments) if model else None
+          made[model] = coders.enter_context(ChunkCoder(predictor, arguments.lanes))
+        return made[model]
 
     def work_on(source: str) -> None:
       with input_file(source) as path, open(path, 'rb') as file:
         container = Container(file, path.stat().st_size)
-        model_id = container.header.model_id
-        model = arguments.model or model_id if any(model_id) else None
-        if model not in made:
-          predictor = _predictor_of(container.header, arguments) if model else None
-          made[model] = coders.enter_context(ChunkCoder(predictor, arguments.lanes))
-        work(arguments, source, container, made[model])
+        work(arguments, source, container, coder_of(container.header))
 
-    return _each(sources, work_on)
+    def stop() -> None:
+      with making:
+        stopped.set()
+        for coder in made.values():
+          coder.stop()
+
+    return _several(arguments, sources, work_on, stop)
 
 
 def _load(model: str, arguments: argparse.Namespace) -> Predictor | SegmentPredictor:
@@ -339,6 +358,10 @@ def _target(arguments: argparse.Namespace, source: str, rename: Callable[[str], 
   return Path(arguments.output, rename(os.path.basename(source)))
 
 
+def _compressed_name(name: str) -> str:
+  return name + SUFFIX
+
+
 def _without_suffix(name: str) -> str:
   if not name.endswith(SUFFIX) or os.path.basename(name) == SUFFIX:
     raise ConfigError(f'its name does not end in {SUFFIX}; name the output with -o')
@@ -370,13 +393,13 @@ def _say_result(
   if samples and header.sample_rate_hz:
     figures.append(f'{header.num_frames / header.sample_rate_hz / max(seconds, 1e-9):.2f} x real time')
   figures.append('verified' if verified else 'not verified')
-  print(f'{source}: {", ".join(figures)}', file=sys.stderr)
+  say(f'{source}: {", ".join(figures)}')
 
 
 def _say_damage(source: str, wrong: Sequence[str], advice: str) -> None:
   """Raises FormatError if anything is wrong."""
   for line in wrong:
-    print(f'lmic: {source}: {line}', file=sys.stderr)
+    say(f'lmic: {source}: {line}')
   if wrong:
     raise FormatError(advice)
 

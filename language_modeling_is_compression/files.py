@@ -5,13 +5,21 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from language_modeling_is_compression.errors import ConfigError
 
 STANDARD = '-'  # Standard input or output, where a command takes a file's name.
+
+
+def are_distinct(paths: Sequence[str | Path]) -> bool:
+  """Whether no two names are of one file, or would be where capitals make no difference; they need not exist."""
+  places = [
+    os.path.join(os.path.realpath(os.path.dirname(path) or '.'), os.path.basename(path)).casefold() for path in paths
+  ]
+  return len(set(places)) == len(places)
 
 
 @contextlib.contextmanager

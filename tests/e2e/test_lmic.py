@@ -12,7 +12,8 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -174,6 +175,35 @@ class TestWhatItWrites:
     assert lmic('decompress', *files, '-o', tmp_path / 'back').code == 0
     assert (tmp_path / 'back/song.wav').read_bytes() == song.read_bytes()
     assert (tmp_path / 'back/notes.txt').read_text() == 'words'
+
+  def test_files_of_one_name_do_not_overwrite_each_other(self, lmic, tmp_path):
+    """Though several are in work at a time."""
+    sources = [tmp_path / folder / 'song.wav' for folder in 'abc']
+    for frames, source in zip((700, 20, 300), sources, strict=True):
+      write_tone(source, frames, 1)
+    (tmp_path / 'out').mkdir()
+    done = lmic('compress', '--rm', *sources, '-o', tmp_path / 'out')
+    assert done.code == 1 and done.stderr.count('song.wav.lmic exists already; -f overwrites it') == 2
+    assert [source.exists() for source in sources] == [False, True, True]
+    assert _names(tmp_path / 'out') == ['song.wav.lmic']
+    assert lmic('decompress', tmp_path / 'out/song.wav.lmic', '-c').code == 0
+
+  def test_many_files_are_in_work_at_a_time(self, lmic, tmp_path, monkeypatch):
+    """Two, even on one core; each waits for the other, in each of the commands."""
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {0, 1})
+    for frames, name in ((40, 'a.wav'), (50, 'b.wav')):
+      write_tone(tmp_path / name, frames, 1)
+    originals = {name: (tmp_path / name).read_bytes() for name in ('a.wav', 'b.wav')}
+    for function in ('compress', 'decompress', 'find_damage'):
+      together, plain = threading.Barrier(2, timeout=60), getattr(codec, function)
+      monkeypatch.setattr(codec, function, _after(together, plain))
+      command = 'test' if function == 'find_damage' else function
+      assert lmic(command, '--no-verify' if command == 'compress' else '-q', '-r', tmp_path).code == 0
+      monkeypatch.setattr(codec, function, plain)
+      if command == 'compress':
+        for name in originals:
+          (tmp_path / name).unlink()
+    assert {name: (tmp_path / name).read_bytes() for name in originals} == originals
 
   def test_a_name_of_ones_own(self, lmic, song, tmp_path):
     assert lmic('compress', song, '-o', tmp_path / 'a').code == 0
@@ -604,6 +634,22 @@ class TestProcesses:
     assert _names(tmp_path) == sorted([source.name, 'stderr'])
 
   @pytest.mark.slow
+  @pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+  @pytest.mark.parametrize('command', ['compress', 'decompress'])
+  def test_a_signal_ends_several_files(self, env, models, long_song, tmp_path, command, number, code):
+    source = long_song(command)
+    sources = [source, *(tmp_path / f'{index}{source.name}' for index in range(3))]
+    for copy in sources[1:]:
+      shutil.copy(source, copy)
+    arguments = _command(command, '-m', models[0], *sources)
+    with Running(arguments, env, tmp_path / 'stderr') as run:
+      run.wait_until('it writes', lambda: sum(path.stat().st_size > 0 for path in tmp_path.glob('.*.partial')) > 1)
+      run.process.send_signal(number)
+      assert run.wait() == code
+    assert 'Traceback' not in run.stderr and run.stderr.count('\n') <= 1
+    assert _names(tmp_path) == sorted([*(path.name for path in sources), 'stderr'])
+
+  @pytest.mark.slow
   def test_a_killed_run_harms_nothing(self, env, models, song, long_song, tmp_path):
     source = long_song('compress')
     original = source.read_bytes()
@@ -633,6 +679,14 @@ class TestProcesses:
       return Path(shutil.move(f'{elsewhere}.lmic', tmp_path))
 
     return make
+
+
+def _after(together: threading.Barrier, function: Callable) -> Callable:
+  def run(*arguments: object) -> object:
+    together.wait()
+    return function(*arguments)
+
+  return run
 
 
 @contextlib.contextmanager

@@ -1,0 +1,53 @@
+"""Work on many files: one after the other or several at a time; one that fails is told, others have their turn."""
+
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tqdm import tqdm
+
+from language_modeling_is_compression.errors import LmicError
+
+
+def say(line: str) -> None:
+  """Between progress bars, if there are any."""
+  tqdm.write(line, file=sys.stderr)
+
+
+def each_file(sources: Sequence[str], work: Callable[[str], object]) -> int:
+  """One after the other; the exit code is 1 if any failed."""
+  return max([_reported(source, work) for source in sources], default=0)
+
+
+def several_files(
+  sources: Sequence[str], work: Callable[[str], object], stop: Callable[[], object], at_a_time: int
+) -> int:
+  """As `each_file`, but so many at a time, and told in the order in which they end.
+
+  stop: makes all work end within a moment with an exception that is none of ours, for when a signal comes.
+  """
+  with ThreadPoolExecutor(at_a_time) as threads:
+    try:
+      return max(threads.map(lambda source: _reported(source, work), sources), default=0)
+    except BaseException:
+      # The threads take their unfinished outputs away, and are waited for.
+      threads.shutdown(wait=False, cancel_futures=True)
+      stop()
+      raise
+
+
+def _reported(source: str, work: Callable[[str], object]) -> int:
+  """Works on a file; 1 if that failed, which is told."""
+  try:
+    work(source)
+    return 0
+  except BrokenPipeError:
+    raise
+  except LmicError as error:
+    reason = str(error).removeprefix(f'{source}: ')
+  except OSError as error:
+    reason = f'{error.filename or "input or output"}: {error.strerror or error}'.removeprefix(f'{source}: ')
+  except MemoryError:
+    reason = 'there is not enough memory: try fewer --lanes'
+  say(f'lmic: {source}: {reason}')
+  return 1
