@@ -119,7 +119,7 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
     type=_positive,
     default=DEFAULT_LANES,
     metavar='N',
-    help='chunks in work at a time (default: %(default)s)',
+    help='chunks of a file in work at a time (default: %(default)s)',
   )
   parser.add_argument('--device', choices=('cpu', 'gpu'), default='cpu', help='where the model runs (default: cpu)')
   parser.add_argument('-q', action='store_true', dest='quiet', help='say nothing but errors')
@@ -288,8 +288,8 @@ def _each_container(
         work(arguments, source, container, coder_of(container.header))
 
     def stop() -> None:
+      stopped.set()
       with making:
-        stopped.set()
         for coder in made.values():
           coder.stop()
 

@@ -5,7 +5,7 @@ are chunks of their own, or one chunk if the coder's model is one of segments. A
 docs/FORMAT.md says the same for other programs.
 
 Nothing is loaded whole: in memory is what `ChunkCoder.lanes` chunks take (of long segments fewer), and the span that
-they belong to.
+they belong to. Commands that work on several files at a time take that for each.
 
 Shapes: N frames of a span, C channels, S bytes of a sample.
 """

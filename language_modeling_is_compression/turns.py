@@ -31,8 +31,8 @@ def several_files(
       return max(threads.map(lambda source: _reported(source, work), sources), default=0)
     except BaseException:
       # The threads take their unfinished outputs away, and are waited for.
-      threads.shutdown(wait=False, cancel_futures=True)
       stop()
+      threads.shutdown(wait=False, cancel_futures=True)
       raise
 
 

@@ -21,7 +21,7 @@ _LARGEST = 1 << 16  # Residuals are cut off there, so that sums stay exact.
 _TRANSFORM = 1 << 15
 _HOP = _TRANSFORM - BLOCK_FRAMES
 _ROUNDING = 2.0**-12
-_APART = 8  # Frames between two lags of a block, at least: least squares see some around each.
+_APART = 8  # Frames that two lags of a block differ by more than: least squares see some around each.
 _LEAST_GAIN_BITS = 128.0  # That a lag must promise: more than the best of a million does by chance, and than it costs.
 
 

@@ -56,7 +56,7 @@ def new_repeats(lags: np.ndarray, num_frames: int, num_channels: int) -> Repeats
   size = NUM_LAGS * (OWN + OTHER * (num_channels > 1))
   return Repeats(
     lags=lags,
-    residuals=np.zeros((num_channels, _BEFORE + num_frames if lags.any() else 0), np.float32),
+    residuals=np.zeros((num_channels, (_BEFORE + num_frames) if lags.any() else 0), np.float32),
     inputs=np.zeros((num_channels, size)),
     covariances=np.zeros((num_channels, size, size)),
     moments=np.zeros((num_channels, size)),
@@ -102,6 +102,7 @@ def learn_residual(repeats, channel, t, residual, work):
       covariance, moments = repeats.covariances[channel], repeats.moments[channel]
       weight = 1.0 / (repeats.error[channel] + 1.0)
       least_squares.accumulate(covariance, moments, repeats.inputs[channel], residual, weight, _FORGETTING)
+      # It may fade to a denormal number: beside the 1 above it makes no difference, even if it is taken for 0.
       repeats.error[channel] += (abs(residual) - repeats.error[channel]) * _ERROR_RATE
       if t % _SOLVE_EVERY == 0:
         least_squares.solve(covariance, moments, _RIDGE, 0.0, work, repeats.coefficients[channel])

@@ -38,7 +38,7 @@ _QUANTILE_RATE = 1 / 2048
 _QUANTILE_SHIFT = WHOLE_BITS - _QUANTILES_LOG
 _QUANTILE_FLOOR = 16  # Of 1 << _QUANTILE_BITS, for every quantile.
 _TRUST_SHARED = 1 / 1024  # How fast the network may be trusted again, or not.
-_FLOOR_BITS = 31  # All indices' floors together, so that none is impossible: 2**-14 of the whole.
+_FLOOR_BITS = 31  # All indices' floors together, so that none is all but impossible: 2**-14 of the whole.
 _COPY_BITS = 16  # Of the share of a copy.
 _COPY_SHARED = 1 / 4096  # How fast it may be believed again that the sound is a copy, or not.
 _REPEATING, _HELD = range(2)  # Of what was a lag before; of the sample before.
@@ -165,7 +165,7 @@ def likely_index(blend, experts, channel):
 
 @inlined
 def cumulative_mass(blend, cells, table, channel, index):
-  """Mass of all indices below one, of 1 << WHOLE_BITS and the floors; it rises with the index."""
+  """Mass of all indices below one, of 1 << WHOLE_BITS and the floors; it never falls as the index rises."""
   edge = lower_edge(cells, channel, index)
   mass = np.int64(0)
   for k in range(blend.num_used[0]):
@@ -270,7 +270,7 @@ def whole_mass(num_indices):
 
 @compiled
 def _floor(num_indices):
-  """The mass that every index has at least."""
+  """The mass that every index has at least, before a copy takes its share of all."""
   return max(np.int64(1), (np.int64(1) << _FLOOR_BITS) // num_indices)
 
 

@@ -269,8 +269,10 @@ def _encode_bytes(blend, cells, table, channel, places, index, intervals):
       low = final_mass(blend, cells, channel, index, blend.below[NUM_COMPONENTS])
       high = final_mass(blend, cells, channel, index + 1, blend.above[NUM_COMPONENTS])
     start_slot = _slot(below, above, low, byte)
+    # Where a copy leaves nothing to all 256 of them, the last one still takes what there is.
+    stop_slot = _slot(below, above, high, byte + 1) if byte < 255 else np.int64(1 << PRECISION_BITS)
     intervals[place, 0] = start_slot
-    intervals[place, 1] = _slot(below, above, high, byte + 1) - start_slot
+    intervals[place, 1] = stop_slot - start_slot
     below, above = low, high
 
 

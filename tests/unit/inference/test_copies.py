@@ -50,6 +50,21 @@ def bits(samples: np.ndarray, sample_bytes: int = 2, effort: int = 0) -> np.ndar
 # Exactly back, and what it costs.
 
 
+def test_what_a_copy_leaves_no_mass_to():
+  """Onsets out of silence in 32 bits: 256 indices of which the last is coded, and none has any mass."""
+  rng = np.random.default_rng(3)
+  loud = rng.integers(-(1 << 31), 1 << 31, 30)
+  loud[:2] = -(1 << 31), (1 << 31) - 1
+  onsets = rng.integers(1 << 29, 1 << 31, 60) | 255
+  parts = [np.concatenate([np.zeros(80, np.int64), [onset], rng.integers(-(1 << 31), 1 << 31, 3)]) for onset in onsets]
+  samples = np.concatenate([loud, *parts]).astype(np.int32)[:, None]
+  shape = shape_of(samples, 4)
+  body, intervals = PREDICTOR.encode(samples, shape, lambda: False)
+  np.testing.assert_array_equal(PREDICTOR.decode(body, shape, lambda: False), samples)
+  # It is the case that is meant: bytes before the last take one slot of many.
+  assert (intervals[:, 3] == [255, (1 << PRECISION_BITS) - 255]).all(axis=1).any()
+
+
 @pytest.mark.parametrize(
   ('channels', 'sample_bytes', 'num_frames', 'effort'),
   [(1, 1, 14_000, 0), (1, 2, 14_000, 1), (2, 3, 13_000, 0), (9, 2, 9500, 0), (2, 4, 9500, 0), (1, 3, 9500, 2)],
