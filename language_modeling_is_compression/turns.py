@@ -1,6 +1,7 @@
 """Work on many files: one after the other or several at a time; one that fails is told, others have their turn."""
 
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,10 +9,15 @@ from tqdm import tqdm
 
 from language_modeling_is_compression.errors import LmicError
 
+_held_back = threading.local()  # `lines` of the file that a thread is at, until it is that file's turn.
+
 
 def say(line: str) -> None:
-  """Between progress bars, if there are any."""
-  tqdm.write(line, file=sys.stderr)
+  """Between progress bars, if there are any; in the order of the files, though they may end in another."""
+  if (lines := getattr(_held_back, 'lines', None)) is not None:
+    lines.append(line)
+  else:
+    tqdm.write(line, file=sys.stderr)
 
 
 def each_file(sources: Sequence[str], work: Callable[[str], object]) -> int:
@@ -22,13 +28,23 @@ def each_file(sources: Sequence[str], work: Callable[[str], object]) -> int:
 def several_files(
   sources: Sequence[str], work: Callable[[str], object], stop: Callable[[], object], at_a_time: int
 ) -> int:
-  """As `each_file`, but so many at a time, and told in the order in which they end.
+  """As `each_file`, but so many at a time.
 
   stop: makes all work end within a moment with an exception that is none of ours, for when a signal comes.
   """
+
+  def hold_back(source: str) -> tuple[int, list[str]]:
+    _held_back.lines = []
+    return _reported(source, work), _held_back.lines
+
+  code = 0
   with ThreadPoolExecutor(at_a_time) as threads:
     try:
-      return max(threads.map(lambda source: _reported(source, work), sources), default=0)
+      for failed, lines in threads.map(hold_back, sources):
+        code = max(code, failed)
+        for line in lines:
+          say(line)
+      return code
     except BaseException:
       # The threads take their unfinished outputs away, and are waited for.
       stop()

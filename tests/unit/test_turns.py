@@ -8,7 +8,7 @@ import pytest
 
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.files import are_distinct
-from language_modeling_is_compression.turns import each_file, several_files
+from language_modeling_is_compression.turns import each_file, say, several_files
 
 PATIENCE_SECONDS = 60
 
@@ -46,11 +46,26 @@ def test_what_fails_is_told_and_the_others_have_their_turn(at_a_time, capsys):
   sources = ['bad', 'a', 'gone', 'b', 'huge', 'c']
   code = several_files(sources, work, _nothing, at_a_time) if at_a_time else each_file(sources, work)
   assert (code, sorted(done)) == (1, ['a', 'b', 'c'])
-  assert sorted(capsys.readouterr().err.splitlines()) == [
+  assert capsys.readouterr().err.splitlines() == [
     'lmic: bad: it is bad',
     'lmic: gone: No such file',
     'lmic: huge: there is not enough memory: try fewer --lanes',
   ]
+
+
+def test_lines_come_in_the_order_of_files(capsys):
+  later = threading.Event()
+
+  def work(source: str) -> None:
+    if source == 'first':
+      assert later.wait(PATIENCE_SECONDS)
+    say(f'{source}: begun')
+    say(f'{source}: done')
+    later.set()
+
+  assert several_files(['first', 'second', 'third'], work, _nothing, 2) == 0
+  names = [line.split(':')[0] for line in capsys.readouterr().err.splitlines()]
+  assert names == ['first', 'first', 'second', 'second', 'third', 'third']
 
 
 def test_a_signal_ends_all_and_begins_no_more():
