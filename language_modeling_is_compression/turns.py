@@ -46,9 +46,11 @@ def several_files(
           say(line)
       return code
     except BaseException:
-      # The threads take their unfinished outputs away, and are waited for.
-      stop()
-      threads.shutdown(wait=False, cancel_futures=True)
+      # No file is begun any more; the threads take their unfinished outputs away, and are waited for.
+      try:
+        threads.shutdown(wait=False, cancel_futures=True)
+      finally:
+        stop()
       raise
 
 

@@ -274,15 +274,14 @@ def _samples(payload: bytes, header: Header) -> np.ndarray:
 
 def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: independent_hybrid.Network | None) -> bytes:
   _require(hybrid is not None, 'the file needs a hybrid network')
-  frames = independent_hybrid.decode(
-    body,
-    hybrid,
+  segment = independent_hybrid.Segment(
     num_frames=shape.count,
     num_channels=header.num_channels,
     sample_bytes=header.sample_bytes,
     sample_rate_hz=header.sample_rate_hz,
     effort=header.effort,
   )
+  frames = independent_hybrid.decode(body, hybrid, segment)
   half = 1 << (8 * header.sample_bytes - 1)
   channels = []
   for samples in zip(*frames, strict=True):

@@ -48,6 +48,16 @@ class Network(NamedTuple):
   output_bias: list[int]
 
 
+class Segment(NamedTuple):
+  """What is known of one, or of a group of its channels, beside its body."""
+
+  num_frames: int
+  num_channels: int
+  sample_bytes: int
+  sample_rate_hz: int
+  effort: int
+
+
 class Values(NamedTuple):
   """Of one channel: sample = step * index + offset; edges: of the cells in the zone, [Z + 1], from its start."""
 
@@ -80,31 +90,14 @@ class Values(NamedTuple):
 # The body.
 
 
-def decode(
-  body: bytes,
-  network: Network,
-  *,
-  num_frames: int,
-  num_channels: int,
-  sample_bytes: int,
-  sample_rate_hz: int,
-  effort: int,
-) -> list[list[int]]:
+def decode(body: bytes, network: Network, segment: Segment) -> list[list[int]]:
   """Samples [frame][channel]. Raises ValueError if the body is not sound."""
   groups, rest = [], body
-  for first in range(0, num_channels, GROUP_CHANNELS):
+  for first in range(0, segment.num_channels, GROUP_CHANNELS):
     length, rest = _number(rest)
     _require(0 <= length <= len(rest), 'a group is longer than the body')
-    group = Group(
-      rest[:length],
-      network,
-      num_frames,
-      min(GROUP_CHANNELS, num_channels - first),
-      sample_bytes,
-      sample_rate_hz,
-      effort,
-    )
-    groups.append(group.decode())
+    channels = segment._replace(num_channels=min(GROUP_CHANNELS, segment.num_channels - first))
+    groups.append(Group(rest[:length], network, channels).decode())
     rest = rest[length:]
   _require(not rest, 'something follows the last group')
   return [[sample for group in frame for sample in group] for frame in zip(*groups, strict=True)]
@@ -741,42 +734,31 @@ def _followed(copying: float, equal: bool, mixed: float) -> float:
 class Group:
   """Channels that are coded together."""
 
-  def __init__(
-    self,
-    body: bytes,
-    network: Network,
-    num_frames: int,
-    num_channels: int,
-    sample_bytes: int,
-    sample_rate_hz: int,
-    effort: int,
-  ):
+  def __init__(self, body: bytes, network: Network, segment: Segment):
     headers = []
-    for _ in range(num_channels):
-      values, zone, body = _read_values(body, sample_bytes)
+    for _ in range(segment.num_channels):
+      values, zone, body = _read_values(body, segment.sample_bytes)
       headers.append((values, zone))
-    self._lags, body = _read_lags(body, num_frames)
-    self._num_frames = num_frames
+    self._lags, body = _read_lags(body, segment.num_frames)
+    self._segment = segment
     self._indices: list[list[int]] = [[] for _ in headers]
     self._decoder = EntropyDecoder(body)
     self._values = [
       values._replace(edges=_edges(_read_map(zone, self._decoder)) if zone else []) for values, zone in headers
     ]
-    self._sample_rate_hz = sample_rate_hz
     step = min([values.step for values in self._values if values.num_bytes], default=1)
-    self._bytes_in_use = max(1, sample_bytes - (step.bit_length() - 1) // 8)
+    self._bytes_in_use = max(1, segment.sample_bytes - (step.bit_length() - 1) // 8)
     self._context = Context(network)
-    self._experts = [Experts(values, num_channels, effort) for values in self._values]
+    self._experts = [Experts(values, segment.num_channels, segment.effort) for values in self._values]
     self._blends = [Blend(values) for values in self._values]
 
   def decode(self) -> list[list[int]]:
     """Samples [frame][channel]."""
+    times = range(self._segment.num_frames)
     if not any(values.num_bytes for values in self._values):
-      frames = [
-        [values.step * values.least + values.offset for values in self._values] for _ in range(self._num_frames)
-      ]
+      frames = [[values.step * values.least + values.offset for values in self._values] for _ in times]
     else:
-      frames = [[self._sample(t, channel) for channel in range(len(self._values))] for t in range(self._num_frames)]
+      frames = [[self._sample(t, channel) for channel in range(len(self._values))] for t in times]
     self._decoder.finish()
     return frames
 
@@ -788,7 +770,7 @@ class Group:
     lags, before = self._lags[t // BLOCK], self._indices[channel]
     experts.expect(t, lags, neighbour)
     index = values.least
-    features = _features(self._experts, values, channel, t, self._bytes_in_use, self._sample_rate_hz)
+    features = _features(self._experts, values, channel, t, self._bytes_in_use, self._segment.sample_rate_hz)
     blend.compose(experts, self._context.outputs(features))
     blend.compose_copy(before[t - lags[0]] if lags[0] else None, before[-1] if before else None)
     if values.num_bytes:

@@ -1,5 +1,7 @@
 """docs/FORMAT.md suffices for hybrid models: a decoder written in its order gives back what the package coded."""
 
+import dataclasses
+
 import hybrid_cases
 import independent_decoder
 import independent_hybrid
@@ -48,9 +50,8 @@ def encoded(network: ExactHybridNetwork, samples: np.ndarray, **shape: int) -> b
 
 def check(network: ExactHybridNetwork, samples: np.ndarray, **shape: int) -> None:
   body = encoded(network, samples, **shape)
-  known = hybrid_cases.shape_of(samples, **shape)
-  fields = {name: getattr(known, name) for name in known.__dataclass_fields__}
-  assert independent_hybrid.decode(body, plain(network), **fields) == samples.tolist()
+  segment = independent_hybrid.Segment(**dataclasses.asdict(hybrid_cases.shape_of(samples, **shape)))
+  assert independent_hybrid.decode(body, plain(network), segment) == samples.tolist()
 
 
 @pytest.mark.parametrize(
@@ -87,11 +88,11 @@ def test_decodes_a_map():
 def test_refuses_damage():
   samples = hybrid_cases.tone(20)
   body, network = encoded(MODERATE, samples), plain(MODERATE)
-  shape = {'num_frames': 20, 'num_channels': 1, 'sample_bytes': 2, 'sample_rate_hz': 16_000, 'effort': 0}
-  assert independent_hybrid.decode(body, network, **shape) == samples.tolist()
+  segment = independent_hybrid.Segment(num_frames=20, num_channels=1, sample_bytes=2, sample_rate_hz=16_000, effort=0)
+  assert independent_hybrid.decode(body, network, segment) == samples.tolist()
   for damaged in (b'', body[:3], body[:-1], body[:-4], body + b'x', b'\x80' * 20, body[:1] + b'\0' + body[2:]):
     with pytest.raises(ValueError, match=r'\w'):
-      independent_hybrid.decode(damaged, network, **shape)
+      independent_hybrid.decode(damaged, network, segment)
 
 
 # Whole files.
