@@ -11,8 +11,9 @@ Shapes: T taps of a stage, BLOCK times a power of two.
 import numpy as np
 
 from language_modeling_is_compression.compilation import compiled
+from language_modeling_is_compression.vectors import SINGLES, greatest, least, load, singles, store, total
 
-BLOCK = 16
+BLOCK = SINGLES
 _MAX_WEIGHT = np.float32(10)  # Without it a file of drums diverged.
 
 
@@ -25,33 +26,40 @@ def recency(num_taps: int) -> np.ndarray:
 @compiled
 def predict(weights, inputs, work):
   """Sum of weights [T] times inputs [T], newest first; work: float32, T or more."""
-  products = work[: len(weights)]
-  for k in range(len(products)):
-    products[k] = weights[k] * inputs[k]
-  return _total(products)
+  return _sum(weights, inputs, False, work)
 
 
 @compiled
 def adapt(weights, inputs, recent, step, error, work):
   """Moves weights against the error; recent: p_k [T]; step: mu / n * sum(p_k)."""
-  squares = work[: len(weights)]
-  for k in range(len(squares)):
-    squares[k] = recent[k] * (inputs[k] * inputs[k])
-  factor = np.float32(step * error / (1.0 + _total(squares)))
-  for k in range(len(weights)):
-    weights[k] = min(max(weights[k] + factor * inputs[k], -_MAX_WEIGHT), _MAX_WEIGHT)
+  factor = singles(np.float32(step * error / (1.0 + _sum(recent, inputs, True, work))))
+  most = singles(_MAX_WEIGHT)
+  for k in range(0, len(weights), BLOCK):
+    store(weights, k, least(greatest(load(weights, k) + factor * load(inputs, k), singles(-_MAX_WEIGHT)), most))
 
 
 @compiled
-def _total(terms):
-  """Their sum, whose first half takes the second half in until BLOCK are left; changes terms [T]."""
-  size = len(terms)
+def _sum(factors, inputs, of_squares, work):
+  """Of all terms, by halves: the first one takes the second one in until BLOCK are left; work: as `predict`."""
+  size = len(factors)
+  if size >= 4 * BLOCK:
+    # Twice halved at once, which saves ways to memory.
+    size >>= 2
+    for k in range(0, size, BLOCK):
+      even = _terms(factors, inputs, k, of_squares) + _terms(factors, inputs, k + 2 * size, of_squares)
+      odd = _terms(factors, inputs, k + size, of_squares) + _terms(factors, inputs, k + 3 * size, of_squares)
+      store(work, k, even + odd)
+  else:
+    for k in range(0, size, BLOCK):
+      store(work, k, _terms(factors, inputs, k, of_squares))
   while size > BLOCK:
     size >>= 1
-    front, back = terms[:size], terms[size : 2 * size]
-    for k in range(size):
-      front[k] += back[k]
-  total = 0.0
-  for k in range(BLOCK):
-    total += np.float64(terms[k])
-  return total
+    for k in range(0, size, BLOCK):
+      store(work, k, load(work, k) + load(work, k + size))
+  return total(load(work, 0))
+
+
+@compiled
+def _terms(factors, inputs, k, of_squares):
+  x = load(inputs, k)
+  return load(factors, k) * (x * x if of_squares else x)

@@ -103,7 +103,7 @@ class Experts(NamedTuple):
   unit: np.ndarray  # float64 [C]: the scale that features and the network's answers are in
   errors: np.ndarray  # float64 [C, 16], of the final prediction, newest first
   equal_rate: np.ndarray  # float64 [C], how often a sample was equal to the one before it
-  features: np.ndarray  # int8 [F]
+  features: np.ndarray  # int16 [F], of which 8 bits are in use
   constants: np.ndarray  # float64 [2], of the segment: its depth and its rate
 
 
@@ -170,7 +170,7 @@ def new_experts(
     unit=np.ones(num_channels),
     errors=np.zeros((num_channels, NUM_ERRORS)),
     equal_rate=np.zeros(num_channels),
-    features=np.zeros(NUM_FEATURES, np.int8),
+    features=np.zeros(NUM_FEATURES, np.int16),
     constants=np.array([sample_bytes - 2.0, _octaves(sample_rate_hz)]),
   )
 

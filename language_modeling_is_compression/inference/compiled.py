@@ -115,7 +115,7 @@ def _stacked(network: ExactNetwork) -> _Network:
   return _Network(
     embedding=network.embedding,
     layers=layers.stacked(network.layers, network.num_heads, network.query_limit),
-    output=network.output.weights,
+    output=layers.paired(network.output),
     output_scale=np.array([network.output.shift, MAX_LOG], np.int64),
     output_bias=network.output_bias,
     first_token=network.first_token,
@@ -172,11 +172,11 @@ def _next_cdfs(net, lanes, cdfs):
   for lane in range(len(cdfs)):
     t = lanes.position[lane]
     place = (t - 1) % net.embedding.shape[0]
-    for i in range(len(work.stream)):
+    for i in range(net.layers.width):
       work.stream[i] = net.embedding[place, lanes.last[lane], i]
     layers.advance(net.layers, lanes.rings, lane, t)
     layers.multiply(work.normed, net.output, net.output_scale, work.outputs)
-    _cdf(work.outputs, net.output_bias, net.layers.exp2, cdfs[lane])
+    _cdf(work.outputs[: len(net.output_bias)], net.output_bias, net.layers.exp2, cdfs[lane])
     lanes.position[lane] = t + 1
 
 

@@ -50,11 +50,11 @@ _NO_CODE = (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64
 class _Network(NamedTuple):
   """An `ExactHybridNetwork` as arrays."""
 
-  input: np.ndarray  # int16 [F, E]
+  input: np.ndarray  # int16 [F / 2, 2 E], pairs of rows
   input_scale: np.ndarray
   input_bias: np.ndarray  # int32 [E]
   layers: layers.Layers
-  output: np.ndarray  # int16 [E, O]
+  output: np.ndarray  # int16 [E / 2, 2 O]
   output_scale: np.ndarray
   output_bias: np.ndarray  # int32 [O]
 
@@ -65,11 +65,11 @@ class HybridPredictor:
   def __init__(self, network: ExactHybridNetwork):
     self.identity = network.identity()
     self._network = _Network(
-      input=network.input.weights,
+      input=layers.paired(network.input),
       input_scale=np.array([network.input.shift, MAX_LOG], np.int64),
       input_bias=network.input_bias,
       layers=layers.stacked(network.layers, network.num_heads, network.query_limit),
-      output=network.output.weights,
+      output=layers.paired(network.output),
       output_scale=np.array([network.output.shift, MAX_LOG], np.int64),
       output_bias=network.output_bias,
     )
@@ -229,11 +229,11 @@ def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end
       # A channel of one value is coded by saying nothing, but the network sees it, as it did in training.
       describe(experts, cells, channel, t)
       layers.multiply(experts.features, net.input, net.input_scale, stream)
-      for i in range(len(stream)):
+      for i in range(len(net.input_bias)):
         stream[i] = min(max(stream[i] + net.input_bias[i], -MAX_STREAM), MAX_STREAM)
       layers.advance(net.layers, rings, 0, t * num_channels + channel)
       layers.multiply(normed, net.output, net.output_scale, outputs)
-      for i in range(len(outputs)):
+      for i in range(len(net.output_bias)):
         outputs[i] += net.output_bias[i]
       compose(blend, experts, exp2, channel, outputs)
       compose_copy(blend, experts.repeats, indices, channel, t)

@@ -1,6 +1,10 @@
 """A transformer's layers in integers on CPUs: compiled code that both families of models share.
 
-Shapes: N layers, E embedding_dim, H heads, D = E / H, W attention window, F feed-forward width.
+Two rows of a matrix stand in one, an element of the first beside its neighbour of the second, since machines multiply
+and add such pairs at once; what is missing to a pair, or to a whole vector of columns, is 0, in matrices and elsewhere.
+
+Shapes: N layers, E embedding_dim, H heads, D = E / H, W attention window, F feed-forward width, each of the latter four
+up to whole vectors where it is the last one. Pairs: K / 2, rounded up, of K.
 """
 
 from typing import NamedTuple
@@ -19,30 +23,33 @@ from language_modeling_is_compression.inference.exact import (
   RECIPROCAL_BITS,
   ROOT_BITS,
   ExactLayer,
+  Matrix,
   exp2_table,
 )
+from language_modeling_is_compression.vectors import INTEGERS, add_pairs, greatest, integers, least, load, store
 
 _FRACTION = (1 << LOG_BITS) - 1
 _MAX_STEP = 2 * MAX_STREAM  # A step beyond it would take a stream to its limit from wherever it is.
 
 
 class Layers(NamedTuple):
-  """`ExactLayer`s as arrays over all of them.
+  """`ExactLayer`s as arrays over all of them, their matrices in pairs of rows.
 
   A scale is the shift that follows a product and the limit after it: int64 [2]. scales: [N, 7, 2], for queries, keys,
   values, scores, attention's output, feed-forward in and out.
   """
 
-  queries: np.ndarray  # int16 [N, E, E], also keys, values and attention_output
+  queries: np.ndarray  # int16 [N, E / 2, 2 E], also keys, values and attention_output
   keys: np.ndarray
   values: np.ndarray
   attention_output: np.ndarray
-  feed_forward_in: np.ndarray  # int16 [N, E, F]
-  feed_forward_out: np.ndarray  # int16 [N, F, E]
+  feed_forward_in: np.ndarray  # int16 [N, E / 2, 2 F]
+  feed_forward_out: np.ndarray  # int16 [N, F / 2, 2 E]
   scales: np.ndarray
   # int32 [N, H, 2 W]: the biases from lag 0 to lag W - 1 stand backwards, twice, so that the slots of a ring have
   # theirs in one piece wherever the newest key is.
   slot_bias: np.ndarray
+  width: int  # E
   num_heads: int
   exp2: np.ndarray  # int32 [1 << LOG_BITS]
 
@@ -53,9 +60,11 @@ class Work(NamedTuple):
   stream: np.ndarray  # int32 [E]
   normed: np.ndarray  # int16 [E]
   outputs: np.ndarray  # int32, what stands on top of the layers
-  sums: np.ndarray  # int32 [E], also queries
-  queries: np.ndarray
-  mixed: np.ndarray  # int16 [E]
+  sums: np.ndarray  # int32 [E]
+  queries: np.ndarray  # int16 [E], also keys and values
+  keys: np.ndarray
+  values: np.ndarray
+  mixed: np.ndarray  # int16 [E - D + D]: the last head's end in whole vectors
   scores: np.ndarray  # int32 [W]
   weights: np.ndarray  # int16 [W]
   wide: np.ndarray  # int32 [F]
@@ -63,11 +72,22 @@ class Work(NamedTuple):
 
 
 class Rings(NamedTuple):
-  """Keys and values that lanes remember: int16 [L, N, E, W], slot t % W for the token at position t."""
+  """Keys and values that lanes remember, slot t % W for the token at position t.
+
+  keys: int16 [L, N, H, D / 2, 2 W], values: int16 [L, N, H, W / 2, 2 D].
+  """
 
   keys: np.ndarray
   values: np.ndarray
   work: Work
+
+
+def paired(matrix: Matrix) -> np.ndarray:
+  """Its weights [K, N], each pair of rows in one: int16 [K / 2, 2 N]."""
+  rows, columns = matrix.weights.shape
+  pairs = np.zeros((_pairs(rows), 2, _whole(columns)), np.int16)
+  pairs.reshape(-1, _whole(columns))[:rows, :columns] = matrix.weights
+  return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(len(pairs), -1)
 
 
 def stacked(layers: tuple[ExactLayer, ...], num_heads: int, query_limit: int) -> Layers:
@@ -75,7 +95,7 @@ def stacked(layers: tuple[ExactLayer, ...], num_heads: int, query_limit: int) ->
   backwards = np.roll(bias[:, :, ::-1], 1, axis=2)  # Lag 0, W - 1, W - 2, ..., 1.
 
   def stack(name: str) -> np.ndarray:
-    return np.stack([getattr(layer, name).weights for layer in layers])
+    return np.stack([paired(getattr(layer, name)) for layer in layers])
 
   return Layers(
     queries=stack('queries'),
@@ -86,32 +106,48 @@ def stacked(layers: tuple[ExactLayer, ...], num_heads: int, query_limit: int) ->
     feed_forward_out=stack('feed_forward_out'),
     scales=np.array([_scales(layer, query_limit) for layer in layers], np.int64),
     slot_bias=np.ascontiguousarray(np.concatenate([backwards, backwards], axis=2)),
+    width=len(layers[0].queries.weights),
     num_heads=num_heads,
     exp2=exp2_table(),
   )
 
 
 def new_rings(layers: Layers, num_lanes: int, num_outputs: int) -> Rings:
-  num_layers, width, _ = layers.queries.shape
-  shape = (num_lanes, num_layers, width, layers.slot_bias.shape[2] // 2)
-  return Rings(keys=np.zeros(shape, np.int16), values=np.zeros(shape, np.int16), work=new_work(layers, num_outputs))
+  window, head_dim = layers.slot_bias.shape[2] // 2, layers.width // layers.num_heads
+  shape = (num_lanes, len(layers.scales), layers.num_heads)
+  return Rings(
+    keys=np.zeros((*shape, _pairs(head_dim), 2 * _whole(window)), np.int16),
+    values=np.zeros((*shape, _pairs(window), 2 * _whole(head_dim)), np.int16),
+    work=new_work(layers, num_outputs),
+  )
 
 
 def new_work(layers: Layers, num_outputs: int) -> Work:
-  width, wide = layers.feed_forward_in.shape[1:]
-  window = layers.slot_bias.shape[2] // 2
+  width, wide = _whole(layers.width), layers.feed_forward_in.shape[2] // 2
+  window, head_dim = _whole(layers.slot_bias.shape[2] // 2), layers.width // layers.num_heads
   return Work(
-    stream=np.empty(width, np.int32),
-    normed=np.empty(width, np.int16),
-    outputs=np.empty(num_outputs, np.int32),
-    sums=np.empty(width, np.int32),
-    queries=np.empty(width, np.int32),
-    mixed=np.empty(width, np.int16),
-    scores=np.empty(window, np.int32),
-    weights=np.empty(window, np.int16),
-    wide=np.empty(wide, np.int32),
-    squares=np.empty(wide, np.int16),
+    stream=np.zeros(width, np.int32),
+    normed=np.zeros(width, np.int16),
+    outputs=np.zeros(_whole(num_outputs), np.int32),
+    sums=np.zeros(width, np.int32),
+    queries=np.zeros(width, np.int16),
+    keys=np.zeros(width, np.int16),
+    values=np.zeros(width, np.int16),
+    mixed=np.zeros(layers.width - head_dim + _whole(head_dim), np.int16),
+    scores=np.zeros(window, np.int32),
+    weights=np.zeros(window, np.int16),
+    wide=np.zeros(wide, np.int32),
+    squares=np.zeros(wide, np.int16),
   )
+
+
+def _pairs(rows: int) -> int:
+  return -(-rows // 2)
+
+
+def _whole(size: int) -> int:
+  """Up to whole vectors."""
+  return -(-size // INTEGERS) * INTEGERS
 
 
 def _scales(layer: ExactLayer, query_limit: int) -> list[tuple[int, int]]:
@@ -131,23 +167,22 @@ def advance(layers, rings, lane, t):
   """Takes what stands in the stream, of a lane's token at position t, through all layers, and norms it."""
   stream, normed = rings.work.stream, rings.work.normed
   for layer in range(layers.scales.shape[0]):
-    norm(stream, normed)
+    norm(stream, normed, layers.width)
     attend(layers, layer, rings.keys[lane, layer], rings.values[lane, layer], rings.work, t, normed, stream)
-    norm(stream, normed)
+    norm(stream, normed, layers.width)
     feed_forward(layers, layer, rings.work, normed, stream)
-  norm(stream, normed)
+  norm(stream, normed, layers.width)
 
 
 @compiled
-def norm(stream, normed):
-  """normed = stream over its root mean square, NORM_BITS."""
-  width = len(stream)
+def norm(stream, normed, width):
+  """normed = stream over its root mean square, NORM_BITS; width: E, beyond which the stream is 0."""
   squares = np.int64(0)
-  for i in range(width):
+  for i in range(len(stream)):
     squares += np.int64(stream[i]) * np.int64(stream[i])
   root = _integer_root(squares + EPSILON * width)
   reciprocal = (_integer_root(np.int64(width) << (2 * ROOT_BITS)) << 20) // root
-  for i in range(width):
+  for i in range(len(stream)):
     value = _shifted(np.int64(stream[i]) * reciprocal, ROOT_BITS + 20 - NORM_BITS)
     normed[i] = min(max(value, -MAX_INT16), MAX_INT16)
 
@@ -165,35 +200,34 @@ def _integer_root(square):
 
 @inlined
 def attend(layers, layer, keys, values, work, t, normed, stream):
-  """Adds the attention of the token at position t to its stream, and its key and value to the rings [E, W]."""
-  width, window = keys.shape
-  head_dim = width // layers.num_heads
+  """Adds the attention of the token at position t to its stream, and its key and value to the rings of a layer."""
+  num_heads, window = layers.num_heads, layers.slot_bias.shape[2] // 2
+  head_dim = layers.width // num_heads
   slot = t % window
   count = min(t + 1, window)
-  sums, queries, mixed = work.sums, work.queries, work.mixed
+  multiply(normed, layers.keys[layer], layers.scales[layer, 1], work.keys)
+  multiply(normed, layers.values[layer], layers.scales[layer, 2], work.values)
+  # Long before they are read, since what is read at once in whole vectors waits until it is written.
+  for head in range(num_heads):
+    first = head * head_dim
+    for d in range(head_dim):
+      keys[head, d >> 1, 2 * slot + (d & 1)] = work.keys[first + d]
+      values[head, slot >> 1, 2 * d + (slot & 1)] = work.values[first + d]
+  multiply(normed, layers.queries[layer], layers.scales[layer, 0], work.queries)
   scores, weights = work.scores[:count], work.weights[:count]
-  multiply(normed, layers.queries[layer], layers.scales[layer, 0], queries)
-  multiply(normed, layers.keys[layer], layers.scales[layer, 1], sums)
-  for i in range(width):
-    keys[i, slot] = sums[i]
-  multiply(normed, layers.values[layer], layers.scales[layer, 2], sums)
-  for i in range(width):
-    values[i, slot] = sums[i]
-  for head in range(layers.num_heads):
-    scores[:] = 0
-    _add_products(queries, keys, head * head_dim, (head + 1) * head_dim, scores)
-    _rescale(scores, layers.scales[layer, 3])
+  for head in range(num_heads):
+    first = head * head_dim
+    multiply(work.queries[first:], keys[head], layers.scales[layer, 3], work.scores)
     bias = layers.slot_bias[layer, head, window - slot : window - slot + count]
     for j in range(count):
       scores[j] += bias[j]
+    # Of slots that hold nothing yet weights are left over from elsewhere, but values are 0.
     _softmax(scores, layers.exp2, weights)
-    for i in range(head * head_dim, (head + 1) * head_dim):
-      total = np.int32(0)
-      for j in range(count):
-        total = np.int32(total + np.int32(np.int32(weights[j]) * np.int32(values[i, j])))
-      mixed[i] = min(max(_shifted(total, EXP_BITS), -MAX_INT16), MAX_INT16)
-  multiply(mixed, layers.attention_output[layer], layers.scales[layer, 4], sums)
-  _add(sums, stream)
+    for d in range(0, values.shape[2] >> 1, INTEGERS):
+      mixed = _product(work.weights, values[head], d)
+      store(work.mixed, first + d, _rescaled(mixed, EXP_BITS, MAX_INT16))
+  multiply(work.mixed, layers.attention_output[layer], layers.scales[layer, 4], work.sums)
+  _add(work.sums, stream)
 
 
 @compiled
@@ -242,24 +276,9 @@ def feed_forward(layers, layer, work, normed, stream):
 @compiled
 def _add(steps, stream):
   """stream += steps, limited."""
-  for i in range(len(stream)):
-    stream[i] = min(max(np.int32(stream[i] + steps[i]), np.int32(-MAX_STREAM)), np.int32(MAX_STREAM))
-
-
-@compiled
-def _rescale(values, scale):
-  """values = values / 2**shift to the nearest integer, ties upwards, limited; int32 [N], in place."""
-  shift, limit = scale[0], scale[1]
-  if shift > 31:
-    values[:] = 0
-  elif shift > 0:
-    # In 32 bits, which fill vectors: what is shifted out last says whether to round up.
-    for i in range(len(values)):
-      value = np.int32(np.int32(values[i] >> shift) + np.int32(np.int32(values[i] >> (shift - 1)) & 1))
-      values[i] = min(max(value, np.int32(-limit)), np.int32(limit))
-  else:
-    for i in range(len(values)):
-      values[i] = min(max(np.int64(values[i]) << -shift, -limit), limit)
+  most = integers(MAX_STREAM)
+  for i in range(0, len(stream), INTEGERS):
+    store(stream, i, least(greatest(load(stream, i) + load(steps, i), integers(-MAX_STREAM)), most))
 
 
 @compiled
@@ -269,26 +288,32 @@ def _shifted(value, shift):
 
 
 @compiled
-def multiply(x, weights, scale, products):
-  """products [N] = x [K] @ weights [K, N], rescaled; sums fit 32 bits, which the weights' bound sees to."""
-  products[:] = 0
-  _add_products(x, weights, 0, len(weights), products)
-  _rescale(products, scale)
+def multiply(x, rows, scale, products):
+  """products [N], int32 or int16, = x [K] @ weights [K, N], rescaled; rows: `paired` weights. x goes up to a pair."""
+  for n in range(0, rows.shape[1] >> 1, INTEGERS):
+    store(products, n, _rescaled(_product(x, rows, n), scale[0], scale[1]))
 
 
 @compiled
-def _add_products(x, weights, begin, end, products):
-  """products [N] += x[begin:end] @ weights[begin:end, N]: four rows at once, so that sums stay in registers longer."""
-  width = len(products)
-  last = begin + ((end - begin) & -4)
-  for k in range(begin, last, 4):
-    x0, x1, x2, x3 = np.int32(x[k]), np.int32(x[k + 1]), np.int32(x[k + 2]), np.int32(x[k + 3])
-    row0, row1, row2, row3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
-    for n in range(width):
-      pair = np.int32(np.int32(np.int32(row0[n]) * x0) + np.int32(np.int32(row1[n]) * x1))
-      other = np.int32(np.int32(np.int32(row2[n]) * x2) + np.int32(np.int32(row3[n]) * x3))
-      products[n] = np.int32(products[n] + np.int32(pair + other))
-  for k in range(last, end):
-    factor, row = np.int32(x[k]), weights[k]
-    for n in range(width):
-      products[n] = np.int32(products[n] + np.int32(np.int32(row[n]) * factor))
+def _product(x, rows, n):
+  """The vector from column n on; sums fit 32 bits, which the weights' bound sees to."""
+  sums = integers(0)
+  for k in range(len(rows)):
+    sums = add_pairs(sums, rows[k], 2 * n, x, 2 * k)
+  return sums
+
+
+@compiled
+def _rescaled(sums, shift, limit):
+  """sums / 2**shift to the nearest integer, ties upwards, limited; limit < 2**30."""
+  if shift > 31:
+    sums = integers(0)
+  elif shift > 0:
+    # In 32 bits: what is shifted out last says whether to round up.
+    sums = (sums >> integers(shift)) + ((sums >> integers(shift - 1)) & integers(1))
+  else:
+    # Nothing is lost that counts: what lies beyond the limit before it is shifted, stays beyond it.
+    left = min(-shift, 30)
+    most = (limit >> left) + 1
+    sums = least(greatest(sums, integers(-most)), integers(most)) << integers(left)
+  return least(greatest(sums, integers(-limit)), integers(limit))
