@@ -10,10 +10,8 @@ An index counts elements, and a vector is all the lanes from there on: nothing l
 import operator
 from typing import Any
 
-import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 

@@ -6,7 +6,6 @@ from language_modeling_is_compression.compilation import compiled, inlined
 from language_modeling_is_compression.experts import least_squares, mixture, nlms
 from language_modeling_is_compression.experts.repeats import expect_residual, learn_residual
 from language_modeling_is_compression.experts.state import (
-  BLEND_FORGETTING,
   FIRST_OF_LONG,
   HISTORY_SLOTS,
   LAST_OF_LONG,
@@ -40,8 +39,7 @@ def expect(experts, channel, t):
   predictions = experts.predictions[channel]
   _gather(experts, channel)
   for k in range(NUM_LEAST_SQUARES):
-    inputs = experts.inputs[channel, k]
-    value = least_squares.dot(experts.coefficients[channel, k], inputs, experts.own[k] + experts.other[k])
+    value = least_squares.expect(experts.least_squares, channel * NUM_LEAST_SQUARES + k)
     predictions[k] = min(max(value, low), high)
   at = experts.residual_position[channel]
   for stage in range(NUM_STAGES):
@@ -62,13 +60,14 @@ def expect(experts, channel, t):
   base = predictions[LAST_OF_LONG]
   repeated = base + expect_residual(experts.repeats, channel, neighbour_of(channel), t)
   predictions[REPEATED] = min(max(repeated, low), high)
-  for k in range(NUM_PREDICTIONS - 1):
-    experts.blend_inputs[channel, k] = predictions[k] - base
   centres = experts.centres[channel]
   for b in range(NUM_BLENDS):
+    blend = channel * NUM_BLENDS + b
+    inputs, coefficients = least_squares.next_inputs(experts.blends, blend), experts.blends.coefficients[blend]
     blended = base
     for k in range(NUM_PREDICTIONS - 1):
-      blended += experts.blend[channel, b, k] * experts.blend_inputs[channel, k]
+      inputs[k] = predictions[k] - base
+      blended += coefficients[k] * inputs[k]
     centres[b] = min(max(blended, low), high)
   centres[2] = predictions[QUICK]
   centres[3] = predictions[SLOW]
@@ -98,17 +97,18 @@ def learn(experts, channel, t, sample):
     running[j] = max(moved, _SMALLEST_ERROR)
 
   for k in range(NUM_LEAST_SQUARES):
-    size = experts.own[k] + experts.other[k]
     weighting = experts.weighting_error[channel, k]
     root = np.sqrt(weighting + 2.0)
-    covariance = experts.covariances[channel, k]
-    moments = experts.moments[channel, k, :size]
-    least_squares.accumulate(
-      covariance, moments, experts.inputs[channel, k], sample, 1.0 / (root * np.sqrt(root)), experts.forgetting[k]
-    )
     experts.weighting_error[channel, k] = 0.5 * (weighting + abs(sample - predictions[k]))
-    if (t + k) % experts.solve_every[k] == 0:
-      least_squares.solve(covariance, moments, _RIDGE, 0.0, experts.work, experts.coefficients[channel, k])
+    least_squares.learn(
+      experts.least_squares,
+      channel * NUM_LEAST_SQUARES + k,
+      sample,
+      1.0 / (root * np.sqrt(root)),
+      (t + k) % experts.solve_every[k] == 0,
+      _RIDGE,
+      0.0,
+    )
 
   at = experts.residual_position[channel]
   left = np.float64(0)
@@ -136,16 +136,10 @@ def learn(experts, channel, t, sample):
   inverse = 1.0 / (experts.blend_error[channel] + 1.0)
   experts.blend_error[channel] += (abs(error) - experts.blend_error[channel]) * _BLEND_ERROR_RATE
   left = sample - predictions[LAST_OF_LONG]
-  learn_residual(experts.repeats, channel, t, left, experts.work)
+  learn_residual(experts.repeats, channel, t, left)
   for b in range(NUM_BLENDS):
-    covariance, moments = experts.blend_covariance[channel, b], experts.blend_moments[channel, b]
-    least_squares.accumulate(
-      covariance, moments, experts.blend_inputs[channel], left, inverse * inverse, BLEND_FORGETTING[b]
-    )
-    if (t + b) % _BLEND_EVERY == 0:
-      least_squares.solve(
-        covariance, moments, _BLEND_RIDGE, _BLEND_RIDGE, experts.small_work, experts.blend[channel, b]
-      )
+    blend, solves = channel * NUM_BLENDS + b, (t + b) % _BLEND_EVERY == 0
+    least_squares.learn(experts.blends, blend, left, inverse * inverse, solves, _BLEND_RIDGE, _BLEND_RIDGE)
 
   errors = experts.errors[channel]
   for k in range(NUM_ERRORS - 1, 0, -1):
@@ -167,7 +161,7 @@ def _gather(experts, channel):
   """
   at = experts.sample_position[channel]
   for k in range(NUM_LEAST_SQUARES):
-    inputs = experts.inputs[channel, k]
+    inputs = least_squares.next_inputs(experts.least_squares, channel * NUM_LEAST_SQUARES + k)
     own, other = experts.own[k], experts.other[k]
     for i in range(own):
       inputs[i] = experts.samples[channel, at + i]

@@ -99,7 +99,7 @@ def _residuals(indices: np.ndarray) -> np.ndarray:
     autocorrelation[1:].copy(),
     _RIDGE * autocorrelation[0] + 1.0,
     0.0,
-    np.zeros((_ORDER + 1, _ORDER)),
+    least_squares.new_work(_ORDER),
     coefficients,
   )
   residuals = np.zeros(len(signal))

@@ -13,6 +13,7 @@ import numpy as np
 
 from language_modeling_is_compression.compilation import inlined
 from language_modeling_is_compression.experts import least_squares
+from language_modeling_is_compression.experts.least_squares import LeastSquares, new_least_squares
 
 BLOCK_LOG = 12
 BLOCK_FRAMES = 1 << BLOCK_LOG  # With one lag.
@@ -35,15 +36,12 @@ class Repeats(NamedTuple):
 
   lags: int64 [B, NUM_LAGS], from the first one on, then 0. residuals: float32 [C, _BEFORE + N], what the other experts
   left over so far, newest last; of no frames where there is no lag. error: float64 [C], how much that is.
-  Least squares' inputs: float64 [C, D]; covariances: [C, D, D]; moments, coefficients: [C, D].
+  least_squares: G = C.
   """
 
   lags: np.ndarray
   residuals: np.ndarray
-  inputs: np.ndarray
-  covariances: np.ndarray
-  moments: np.ndarray
-  coefficients: np.ndarray
+  least_squares: LeastSquares
   error: np.ndarray
 
 
@@ -57,10 +55,7 @@ def new_repeats(lags: np.ndarray, num_frames: int, num_channels: int) -> Repeats
   return Repeats(
     lags=lags,
     residuals=np.zeros((num_channels, (_BEFORE + num_frames) if lags.any() else 0), np.float32),
-    inputs=np.zeros((num_channels, size)),
-    covariances=np.zeros((num_channels, size, size)),
-    moments=np.zeros((num_channels, size)),
-    coefficients=np.zeros((num_channels, size)),
+    least_squares=new_least_squares([size] * num_channels, [_FORGETTING] * num_channels),
     error=np.zeros(num_channels),
   )
 
@@ -71,7 +66,8 @@ def expect_residual(repeats, channel, neighbour, t):
   block = t >> BLOCK_LOG
   expected = 0.0
   if repeats.lags[block, 0] > 0:
-    inputs, size = repeats.inputs[channel], repeats.inputs.shape[1]
+    inputs = least_squares.next_inputs(repeats.least_squares, channel)
+    size = len(inputs)
     at = 0
     for k in range(NUM_LAGS):
       lag = repeats.lags[block, k]
@@ -89,20 +85,17 @@ def expect_residual(repeats, channel, neighbour, t):
         for i in range(size // NUM_LAGS):
           inputs[at + i] = 0.0
         at += size // NUM_LAGS
-    expected = least_squares.dot(repeats.coefficients[channel], inputs, size)
+    expected = least_squares.expect(repeats.least_squares, channel)
   return expected
 
 
 @inlined
-def learn_residual(repeats, channel, t, residual, work):
-  """Takes in what the other experts have left over. work: as least squares'."""
+def learn_residual(repeats, channel, t, residual):
+  """Takes in what the other experts have left over."""
   if repeats.residuals.shape[1] > 0:
     repeats.residuals[channel, _BEFORE + t] = residual if abs(residual) > _SMALLEST else 0.0
     if repeats.lags[t >> BLOCK_LOG, 0] > 0:
-      covariance, moments = repeats.covariances[channel], repeats.moments[channel]
       weight = 1.0 / (repeats.error[channel] + 1.0)
-      least_squares.accumulate(covariance, moments, repeats.inputs[channel], residual, weight, _FORGETTING)
       # It may fade to a denormal number: beside the 1 above it makes no difference, even if it is taken for 0.
       repeats.error[channel] += (abs(residual) - repeats.error[channel]) * _ERROR_RATE
-      if t % _SOLVE_EVERY == 0:
-        least_squares.solve(covariance, moments, _RIDGE, 0.0, work, repeats.coefficients[channel])
+      least_squares.learn(repeats.least_squares, channel, residual, weight, t % _SOLVE_EVERY == 0, _RIDGE, 0.0)

@@ -11,6 +11,7 @@ import numpy as np
 
 from language_modeling_is_compression.experts import mixture, nlms
 from language_modeling_is_compression.experts.evidence import NUM_CENTRES, NUM_FEATURES
+from language_modeling_is_compression.experts.least_squares import LeastSquares, new_least_squares
 from language_modeling_is_compression.experts.repeats import Repeats, new_repeats
 
 # Least squares, in the order of their predictions: a quick one, a slow one, a short and nervous one.
@@ -68,19 +69,13 @@ class Experts(NamedTuple):
   taps: np.ndarray  # int64 [7]
   steps: np.ndarray  # float64 [7], mu / n * sum(p_k)
   recency: np.ndarray  # float32 [7, T]
-  forgetting: np.ndarray  # float64 [3]
   limits: np.ndarray  # float64 [C, 2], the least and the largest sample of each channel
   table: np.ndarray  # the logistic function
 
   samples: np.ndarray  # float64 [C, H], as they came
   sample_position: np.ndarray  # int64 [C]
-  inputs: np.ndarray  # float64 [C, 3, D]
-  covariances: np.ndarray  # float64 [C, 3, D, D]
-  moments: np.ndarray  # float64 [C, 3, D]
-  coefficients: np.ndarray  # float64 [C, 3, D]
+  least_squares: LeastSquares  # G = 3 C, all of the first channel first
   weighting_error: np.ndarray  # float64 [C, 3], running errors that weigh samples
-  work: np.ndarray  # float64 [D + 1, D], of the largest least squares
-  small_work: np.ndarray  # the same for a blend
   residuals: np.ndarray  # float32 [C, 7, H], what each stage was to predict
   residual_position: np.ndarray  # int64 [C]
   weights: np.ndarray  # float32 [C, 7, T]
@@ -88,10 +83,7 @@ class Experts(NamedTuple):
   stage_predictions: np.ndarray  # float64 [C, 7]
   repeats: Repeats
   predictions: np.ndarray  # float64 [C, 11]
-  blend_inputs: np.ndarray  # float64 [C, BLEND_SIZE], predictions less the last one
-  blend_covariance: np.ndarray  # float64 [C, 2, BLEND_SIZE, BLEND_SIZE]
-  blend_moments: np.ndarray  # float64 [C, 2, BLEND_SIZE]
-  blend: np.ndarray  # float64 [C, 2, BLEND_SIZE], coefficients
+  blends: LeastSquares  # G = 2 C, of predictions less the last one
   blend_error: np.ndarray  # float64 [C]
   centres: np.ndarray  # float64 [C, 4], see evidence.py
   running: np.ndarray  # float64 [C, 2 * 4], running errors of the tracked centres
@@ -117,7 +109,7 @@ def new_experts(
   num_channels = len(limits)
   stereo = num_channels > 1
   sizes = [own + other * stereo for own, other in zip(effort.own, effort.other, strict=True)]
-  largest, longest = max(sizes), max(effort.taps)
+  longest = max(effort.taps)
   recency = np.zeros((NUM_STAGES, longest), np.float32)
   steps = np.zeros(NUM_STAGES)
   for stage, taps in enumerate(effort.taps):
@@ -127,8 +119,6 @@ def new_experts(
       total += value
     steps[stage] = STAGE_RATES[stage] / taps * total
   slots = HISTORY_SLOTS + longest
-  repeats = new_repeats(lags, num_frames, num_channels)
-  most = max(largest, repeats.inputs.shape[1])
   return Experts(
     own=np.array(effort.own, np.int64),
     other=np.array(effort.other, np.int64) * stereo,
@@ -136,29 +126,20 @@ def new_experts(
     taps=np.array(effort.taps, np.int64),
     steps=steps,
     recency=recency,
-    forgetting=np.array(FORGETTING),
     limits=np.asarray(limits, np.float64),
     table=mixture.logistic_table(),
     samples=np.zeros((num_channels, slots)),
     sample_position=np.full(num_channels, HISTORY_SLOTS, np.int64),
-    inputs=np.zeros((num_channels, NUM_LEAST_SQUARES, largest)),
-    covariances=np.zeros((num_channels, NUM_LEAST_SQUARES, largest, largest)),
-    moments=np.zeros((num_channels, NUM_LEAST_SQUARES, largest)),
-    coefficients=np.zeros((num_channels, NUM_LEAST_SQUARES, largest)),
+    least_squares=new_least_squares(sizes * num_channels, FORGETTING * num_channels),
     weighting_error=np.zeros((num_channels, NUM_LEAST_SQUARES)),
-    work=np.zeros((most + 1, most)),
-    small_work=np.zeros((BLEND_SIZE + 1, BLEND_SIZE)),
     residuals=np.zeros((num_channels, NUM_STAGES, slots), np.float32),
     residual_position=np.full(num_channels, HISTORY_SLOTS, np.int64),
     weights=np.zeros((num_channels, NUM_STAGES, longest), np.float32),
     products=np.zeros(longest, np.float32),
     stage_predictions=np.zeros((num_channels, NUM_STAGES)),
-    repeats=repeats,
+    repeats=new_repeats(lags, num_frames, num_channels),
     predictions=np.zeros((num_channels, NUM_PREDICTIONS)),
-    blend_inputs=np.zeros((num_channels, BLEND_SIZE)),
-    blend_covariance=np.zeros((num_channels, NUM_BLENDS, BLEND_SIZE, BLEND_SIZE)),
-    blend_moments=np.zeros((num_channels, NUM_BLENDS, BLEND_SIZE)),
-    blend=np.zeros((num_channels, NUM_BLENDS, BLEND_SIZE)),
+    blends=new_least_squares([BLEND_SIZE] * len(BLEND_FORGETTING) * num_channels, BLEND_FORGETTING * num_channels),
     blend_error=np.full(num_channels, 16.0),
     centres=np.zeros((num_channels, NUM_CENTRES)),
     running=np.full((num_channels, mixture.NUM_TRACKED * mixture.NUM_RATES), 16.0),
