@@ -12,7 +12,7 @@ from language_modeling_is_compression.experts.repeat_search import find_lags
 from language_modeling_is_compression.experts.state import EFFORTS, GROUP_CHANNELS, Effort, new_experts
 from language_modeling_is_compression.experts.values import bytes_in_use, channel_values, edges, lower_edge, to_indices
 
-EXPERTS_VERSION = 4  # Of what the experts compute: features of another version are of no use.
+EXPERTS_VERSION = 5  # Of what the experts compute: features of another version are of no use.
 
 _FARTHEST = 1e9  # Units; what is farther is infinitely far.
 

@@ -58,7 +58,7 @@ def expect(experts, channel, t):
     predictions[FIRST_OF_LONG + stage] = min(max(total, low), high)
 
   base = predictions[LAST_OF_LONG]
-  repeated = base + expect_residual(experts.repeats, channel, neighbour_of(channel), t)
+  repeated = base + expect_residual(experts.repeats, channel, neighbour_of(channel), t, base)
   predictions[REPEATED] = min(max(repeated, low), high)
   centres = experts.centres[channel]
   for b in range(NUM_BLENDS):
@@ -136,7 +136,7 @@ def learn(experts, channel, t, sample):
   inverse = 1.0 / (experts.blend_error[channel] + 1.0)
   experts.blend_error[channel] += (abs(error) - experts.blend_error[channel]) * _BLEND_ERROR_RATE
   left = sample - predictions[LAST_OF_LONG]
-  learn_residual(experts.repeats, channel, t, left)
+  learn_residual(experts.repeats, channel, t, sample, left)
   for b in range(NUM_BLENDS):
     blend, solves = channel * NUM_BLENDS + b, (t + b) % _BLEND_EVERY == 0
     least_squares.learn(experts.blends, blend, left, inverse * inverse, solves, _BLEND_RIDGE, _BLEND_RIDGE)

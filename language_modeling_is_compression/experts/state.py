@@ -44,19 +44,39 @@ class Effort:
   """How much is computed for a sample.
 
   own, other: inputs of each least squares from the same channel and from another one.
-  solve_every: samples between two solutions of each. taps: of each stage, the long cascade's first.
+  solve_every: samples between two solutions of each, and of those of what repeats. taps: of each stage, the long
+  cascade's first.
   """
 
   own: tuple[int, int, int]
   other: tuple[int, int, int]
   solve_every: tuple[int, int, int]
+  solve_repeats_every: int
   taps: tuple[int, ...]
 
 
 EFFORTS = (
-  Effort(own=(16, 16, 8), other=(8, 8, 8), solve_every=(32, 32, 8), taps=(256, 64, 32, 16, 64, 32, 16)),
-  Effort(own=(32, 32, 16), other=(16, 16, 8), solve_every=(8, 8, 2), taps=(1024, 256, 32, 16, 256, 32, 16)),
-  Effort(own=(32, 32, 16), other=(16, 16, 8), solve_every=(1, 1, 1), taps=(2048, 512, 32, 16, 256, 32, 16)),
+  Effort(
+    own=(16, 16, 8),
+    other=(8, 8, 8),
+    solve_every=(32, 32, 8),
+    solve_repeats_every=32,
+    taps=(256, 64, 32, 16, 64, 32, 16),
+  ),
+  Effort(
+    own=(32, 32, 16),
+    other=(16, 16, 8),
+    solve_every=(8, 8, 2),
+    solve_repeats_every=8,
+    taps=(1024, 256, 32, 16, 256, 32, 16),
+  ),
+  Effort(
+    own=(32, 32, 16),
+    other=(16, 16, 8),
+    solve_every=(1, 1, 1),
+    solve_repeats_every=4,
+    taps=(2048, 512, 32, 16, 256, 32, 16),
+  ),
 )
 
 
@@ -137,7 +157,7 @@ def new_experts(
     weights=np.zeros((num_channels, NUM_STAGES, longest), np.float32),
     products=np.zeros(longest, np.float32),
     stage_predictions=np.zeros((num_channels, NUM_STAGES)),
-    repeats=new_repeats(lags, num_frames, num_channels),
+    repeats=new_repeats(lags, num_frames, num_channels, effort.solve_repeats_every),
     predictions=np.zeros((num_channels, NUM_PREDICTIONS)),
     blends=new_least_squares([BLEND_SIZE] * len(BLEND_FORGETTING) * num_channels, BLEND_FORGETTING * num_channels),
     blend_error=np.full(num_channels, 16.0),
