@@ -239,38 +239,38 @@ class LeastSquares:
     for i in range(self.size):
       factor = weight * inputs[i]
       row = self._matrix[i]
-      for j in range(i // 8 * 8, self.size):
+      for j in range(i, self.size):
         row[j] = self._forgetting * row[j] + (factor * inputs[j] + TINY)
     factor = weight * target
     for i in range(self.size):
       self._moments[i] = self._forgetting * self._moments[i] + (factor * inputs[i] + TINY)
 
   def solve(self) -> None:
-    size, rows = self.size, [list(row) for row in self._matrix]
-    for i in range(size):
-      rows[i][i] += self._ridge + self._relative_ridge * rows[i][i]
+    size, rows, inverses = self.size, [list(row) for row in self._matrix], []
+    scaled = [[0.0] * size for _ in range(size)]
     for k in range(size):
-      if not rows[k][k] > 1e-12:
+      pivot = rows[k][k] + (self._ridge + self._relative_ridge * self._matrix[k][k])
+      if not pivot > 1e-12:
         return
-      scale = 1.0 / math.sqrt(rows[k][k])
-      for j in range(k // 8 * 8, size):
-        rows[k][j] *= scale
+      inverses.append(1.0 / pivot)
+      for j in range(k + 1, size):
+        scaled[k][j] = rows[k][j] * inverses[k]
       for i in range(k + 1, size):
-        for j in range(i // 8 * 8, size):
-          rows[i][j] -= rows[k][i] * rows[k][j]
-    solution = list(self._moments)
+        for j in range(i, size):
+          rows[i][j] -= rows[k][i] * scaled[k][j]
+    left, solution = list(self._moments), []
     for k in range(size):
-      value = solution[k] / rows[k][k]
-      for j in range(k // 8 * 8, size):
-        solution[j] -= rows[k][j] * value
-      solution[k] = value
+      solution.append(left[k] * inverses[k])
+      for j in range(k + 1, size):
+        left[j] -= scaled[k][j] * left[k]
     total = 0.0
-    for i in reversed(range(size)):
-      value = solution[i]
-      for j in range(i + 1, size):
-        value -= rows[i][j] * solution[j]
-      solution[i] = value / rows[i][i]
-      total += abs(solution[i])
+    for end in range(size, 0, -8):
+      for i in range(end - 8, end):
+        solution[i] -= _dot(scaled[i][end:], solution[end:])
+      for i in range(end - 1, end - 9, -1):
+        for j in range(end - 1, i, -1):
+          solution[i] -= scaled[i][j] * solution[j]
+        total += abs(solution[i])
     if total < 1e5:
       self.coefficients = solution
 
@@ -304,6 +304,10 @@ class Stage:
     ]
     self._inputs = [single(target), *self._inputs[:-1]]
     return error
+
+
+def _at(values: list[float], frame: int) -> float:
+  return values[frame] if frame >= 0 else 0.0
 
 
 def _settled(value: float) -> float:
@@ -377,10 +381,12 @@ class Experts:
     self.blends = [LeastSquares(16, forgetting, 0.03, 0.03) for forgetting in BLEND_FORGETTING]
     self.blend_inputs = [0.0] * 16
     self.blend_error = 16.0
-    self.repeats = LeastSquares(32 if num_channels > 1 else 16, 0.998, 1.0, 0.0)
+    self.repeats = LeastSquares(48, 0.996, 1.0, 0.0)
+    self.solve_repeats_every = (32, 8, 4)[effort]
     self.repeat_inputs: list[float] = []
     self.repeat_error = 0.0
-    self.residuals: list[float] = []  # Of every frame.
+    self.residuals: list[float] = []  # Of every frame,
+    self.history: list[float] = []  # and every sample.
     self.samples = [0.0] * 32  # Newest first.
     self.errors = [0.0] * 16
     self.running = [16.0] * 8
@@ -404,7 +410,7 @@ class Experts:
         total += stage.prediction
         predictions.append(self._limited(total))
     base = predictions[9]
-    predictions.insert(6, self._limited(base + self._repeated(t, lags, neighbour)))
+    predictions.insert(6, self._limited(base + self._repeated(t, lags, base, neighbour)))
     blended = [base, base]
     for k in range(10):
       self.blend_inputs[k] = predictions[k] - base
@@ -415,17 +421,22 @@ class Experts:
     self.inverse_scales = [32 / max(self.running[j // 4] * MULTIPLES[j % 4], 1 / 64) for j in range(32)]
     self.unit = max(0.75 * self.running[1], 1 / 64)
 
-  def _repeated(self, t: int, lags: tuple[int, int], neighbour: 'Experts | None') -> float:
+  def _repeated(self, t: int, lags: tuple[int, int], base: float, neighbour: 'Experts | None') -> float:
     if not lags[0]:
       self.repeat_inputs = []
       return 0.0
-    self.repeat_inputs = [
-      channel.residuals[frame] if lag and frame >= 0 else 0.0
-      for lag in lags
-      for channel in ([self, neighbour] if neighbour else [self])
-      for frame in range(t - lag + 4, t - lag - 4, -1)
-    ]
+    self.repeat_inputs = [value for lag in lags for value in self._around(t, lag, base, neighbour)]
     return _dot(self.repeats.coefficients, self.repeat_inputs)
+
+  def _around(self, t: int, lag: int, base: float, neighbour: 'Experts | None') -> list[float]:
+    if not lag:
+      return [0.0] * 24
+    found = [_at(self.history, t - lag) - base]
+    found += [_at(self.history, t - lag - i) - _at(self.history, t - i) for i in range(1, 8 if neighbour else 16)]
+    if neighbour:
+      newest = len(neighbour.history) - 1
+      found += [_at(neighbour.history, newest - lag - i) - _at(neighbour.history, newest - i) for i in range(8)]
+    return found + [_at(self.residuals, frame) for frame in range(t - lag + 4, t - lag - 4, -1)]
 
   def _limited(self, value: float) -> float:
     return min(max(value, self.low), self.high)
@@ -451,7 +462,7 @@ class Experts:
     if self.repeat_inputs:
       self.repeats.accumulate(self.repeat_inputs, left, 1.0 / (self.repeat_error + 1.0))
       self.repeat_error += (abs(left) - self.repeat_error) * 0.05
-      if t % 8 == 0:
+      if t % self.solve_repeats_every == 0:
         self.repeats.solve()
     error = sample - self.centres[0]
     inverse = 1.0 / (self.blend_error + 1.0)
@@ -464,6 +475,7 @@ class Experts:
     equal = 1.0 if sample == self.samples[0] else 0.0
     self.equal_rate += (equal - self.equal_rate) / 32
     self.samples = [sample, *self.samples[:-1]]
+    self.history.append(sample)
     return mass
 
   def _weigh(self, below: float, above: float) -> float:

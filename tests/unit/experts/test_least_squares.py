@@ -1,11 +1,22 @@
 """Least squares: sums in the order that is said, and solutions that are those of the equations."""
 
+import math
+
 import numpy as np
 import pytest
 
+from language_modeling_is_compression.compilation import compiled
 from language_modeling_is_compression.experts import least_squares
 
 SIZE = 16
+
+
+def accumulate_one(
+  covariance: np.ndarray, moments: np.ndarray, inputs: np.ndarray, target: float, weight: float, forgetting: float
+) -> None:
+  work = least_squares.new_work(len(inputs))
+  one = (np.array([inputs]), np.array([target]), np.array([weight]))
+  least_squares.accumulate(covariance, moments, *one, 1, forgetting, work)
 
 
 def gathered(num_samples: int, seed: int = 0, forgetting: float = 0.99) -> tuple[np.ndarray, ...]:
@@ -16,7 +27,7 @@ def gathered(num_samples: int, seed: int = 0, forgetting: float = 0.99) -> tuple
   for _ in range(num_samples):
     inputs = rng.normal(0, 100, SIZE)
     target, weight = inputs @ np.arange(SIZE) / 10 + rng.normal(), rng.uniform(0.1, 1)
-    least_squares.accumulate(covariance, moments, inputs, target, weight, forgetting)
+    accumulate_one(covariance, moments, inputs, target, weight, forgetting)
     expected_covariance = forgetting * expected_covariance + weight * np.outer(inputs, inputs)
     expected_moments = forgetting * expected_moments + weight * target * inputs
   return covariance, moments, expected_covariance, expected_moments
@@ -26,7 +37,7 @@ def solved(
   covariance: np.ndarray, moments: np.ndarray, ridge: float = 0.0, relative: float = 0.0, before: float = 7.0
 ) -> np.ndarray:
   coefficients = np.full(len(moments), before)
-  work = np.full((len(moments) + 1, len(moments)), np.nan)
+  work = np.full_like(least_squares.new_work(len(moments)), np.nan)
   least_squares.solve(covariance, moments, ridge, relative, work, coefficients)
   return coefficients
 
@@ -41,7 +52,7 @@ def test_accumulates_the_upper_triangle_and_the_moments():
 def test_nothing_that_decays_becomes_denormal():
   covariance, moments, inputs = np.ones((SIZE, SIZE)), np.ones(SIZE), np.zeros(SIZE)
   for _ in range(3000):
-    least_squares.accumulate(covariance, moments, inputs, 0.0, 1.0, 0.5)
+    accumulate_one(covariance, moments, inputs, 0.0, 1.0, 0.5)
   assert covariance[np.triu_indices(SIZE)].min() >= 1e-200 and moments.min() >= 1e-200
 
 
@@ -58,11 +69,63 @@ def test_finds_what_made_the_target():
   np.testing.assert_allclose(solved(covariance, moments), np.arange(SIZE) / 10, atol=0.01)
 
 
-def test_what_stands_below_the_blocks_is_not_read():
+def test_what_stands_below_the_diagonal_is_not_read():
   covariance, moments, *_ = gathered(60)
   spoilt = covariance.copy()
-  spoilt[8:, :8] = np.nan
+  spoilt[np.tril_indices(SIZE, -1)] = np.nan
   np.testing.assert_array_equal(solved(spoilt, moments), solved(covariance, moments))
+
+
+@pytest.mark.parametrize('size', [8, 24, 48])
+def test_nothing_beside_the_arrays_is_written(size):
+  """What has no bounds to be checked is checked here: guards around all that is written to."""
+  rng = np.random.default_rng(size)
+  inputs = rng.normal(0, 10, (least_squares.WAITING, size))
+  guards = {}
+
+  def guarded(name: str, *shape: int) -> np.ndarray:
+    whole = np.full(math.prod(shape) + 128, 7.0)
+    guards[name] = (whole[:64], whole[-64:])
+    array = whole[64:-64].reshape(shape)
+    array[:] = 0
+    return array
+
+  covariance, moments = guarded('covariance', size, size), guarded('moments', size)
+  coefficients, work = guarded('coefficients', size), guarded('work', *least_squares.new_work(size).shape)
+  ones = np.ones(least_squares.WAITING)
+  for _ in range(size):
+    least_squares.accumulate(covariance, moments, inputs, ones, ones, least_squares.WAITING, 0.99, work)
+  least_squares.solve(covariance, moments, 0.1, 0.1, work, coefficients)
+  assert coefficients.any()
+  for name, edges in guards.items():
+    assert (np.array(edges) == 7.0).all(), name
+
+
+@compiled
+def follow(several, inputs, targets, weights, solves, found):
+  for t in range(len(inputs)):
+    waiting = least_squares.next_inputs(several, 1)
+    for i in range(len(waiting)):
+      waiting[i] = inputs[t, i]
+    found[t] = least_squares.expect(several, 1)
+    least_squares.learn(several, 1, targets[t], weights[t], solves[t], 0.1, 0.01)
+
+
+@pytest.mark.parametrize('every', [1, 2, 7, 8, 20])
+def test_samples_that_wait_count_as_if_they_did_not(every):
+  """Whenever equations are solved, also more seldom than the samples that may wait."""
+  rng = np.random.default_rng(every)
+  inputs, targets, weights = rng.normal(0, 9, (60, SIZE)), rng.normal(0, 9, 60), rng.uniform(0.1, 1, 60)
+  solves = np.arange(60) % every == 0
+  several, found = least_squares.new_least_squares([8, SIZE], [0.5, 0.98]), np.zeros(60)
+  follow(several, inputs, targets, weights, solves, found)
+  covariance, moments, coefficients = np.zeros((SIZE, SIZE)), np.zeros(SIZE), np.zeros(SIZE)
+  for t in range(60):
+    assert found[t] == least_squares.dot(coefficients, inputs[t], SIZE)
+    accumulate_one(covariance, moments, inputs[t], targets[t], weights[t], 0.98)
+    if solves[t]:
+      least_squares.solve(covariance, moments, 0.1, 0.01, least_squares.new_work(SIZE), coefficients)
+  assert not several.coefficients[0].any() and np.abs(found).max() > 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hybrid_cases import tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from language_modeling_is_compression.compilation import compiled
 from language_modeling_is_compression.experts import observation, repeats
 from language_modeling_is_compression.experts.evidence import Evidence
 from language_modeling_is_compression.experts.repeat_search import find_lags
@@ -200,58 +201,78 @@ def test_it_stops_when_nobody_wants_the_result(patience):
 # What experts make of them.
 
 
-def with_residuals(lags: list[list[int]], channels: int) -> repeats.Repeats:
-  """Of two blocks, all that has been left over being known."""
-  found = new_repeats(np.array(lags, np.int64), 2 * BLOCK_FRAMES, channels)
-  found.residuals[:, -2 * BLOCK_FRAMES :] = noise(channels, 2 * BLOCK_FRAMES)
+def all_known(lags: list[list[int]], channels: int) -> repeats.Repeats:
+  """Of two blocks, all samples and all that has been left over of them being known."""
+  found = new_repeats(np.array(lags, np.int64), 2 * BLOCK_FRAMES, channels, 8)
+  found.samples[:, -2 * BLOCK_FRAMES :] = noise(channels, 2 * BLOCK_FRAMES)
+  found.residuals[:, -2 * BLOCK_FRAMES :] = noise(channels, 2 * BLOCK_FRAMES, seed=1)
   return found
 
 
+def expected_inputs(known: repeats.Repeats, channel: int, t: int, lags: list[int], base: float) -> list[float]:
+  """For each lag by how much samples of a lag ago differ, and what was left over four frames later and three before."""
+  start, both = known.samples.shape[1] - 2 * BLOCK_FRAMES, len(known.samples) > 1
+  inputs: list[float] = []
+  for lag in lags:
+    own = np.append(known.samples[channel, : start + t], base)  # As if the coming sample were what is expected.
+    differences = [own[start + t - lag - i] - own[start + t - i] for i in range(8 if both else 16)]
+    if both:
+      beside, now = known.samples[1 - channel], start + (t if channel == 1 else t - 1)
+      differences += [beside[now - lag - i] - beside[now - i] for i in range(8)]
+    around = known.residuals[channel, start + t - lag - 3 : start + t - lag + 5][::-1]
+    inputs += [*differences, *around] if lag else [0.0] * 24
+  return inputs
+
+
 @pytest.mark.parametrize('lags', [[MIN_LAG, 0], [1000, BLOCK_FRAMES], [BLOCK_FRAMES, MIN_LAG]])
-@pytest.mark.parametrize('channels', [1, 2])
-def test_each_coefficient_is_of_one_residual(channels, lags):
-  """For each lag four frames later than it and three before: of the channel, of its neighbour; 0 before the first."""
-  found = with_residuals([[0, 0], lags], channels)
-  start = found.residuals.shape[1] - 2 * BLOCK_FRAMES
-  channel, neighbour = channels - 1, 0
-  for t in (BLOCK_FRAMES, 2 * BLOCK_FRAMES - 1):
-    expected = [
-      found.residuals[row, start + t - lag + 4 - i] if lag else 0.0
-      for lag in lags
-      for row in (channel, neighbour)[:channels]
-      for i in range(8)
-    ]
-    for i, one in enumerate(np.eye(len(expected))):
-      found.coefficients[channel] = one
-      assert repeats.expect_residual(found, channel, neighbour, t) == expected[i], (t, i)
+@pytest.mark.parametrize(('channels', 'channel'), [(1, 0), (2, 0), (2, 1)])
+def test_what_each_coefficient_is_of(channels, channel, lags):
+  """Also at the first frames, before which everything is 0."""
+  known = all_known([[0, 0], lags], channels)
+  coefficients = known.least_squares.coefficients[channel]
+  for t in (BLOCK_FRAMES, BLOCK_FRAMES + 5, 2 * BLOCK_FRAMES - 1):
+    expected = expected_inputs(known, channel, t, lags, 12.5)
+    assert len(expected) == len(coefficients)
+    for i in range(len(expected)):
+      coefficients[:] = 0
+      coefficients[i] = 1
+      assert repeats.expect_residual(known, channel, 1 - channel, t, 12.5) == expected[i], (t, i)
 
 
 @pytest.mark.parametrize('lag', [MIN_LAG, BLOCK_FRAMES])
 def test_what_has_not_come_is_not_read(lag):
-  """It is no number here; nor is there anything but zeros before the first frame."""
+  """It is no number here."""
   for t in (BLOCK_FRAMES, BLOCK_FRAMES + 1, 2 * BLOCK_FRAMES - 1):
     for channel in (0, 1):
-      found = with_residuals([[0, 0], [lag, MIN_LAG]], 2)
-      come = found.residuals.shape[1] - 2 * BLOCK_FRAMES + t
-      found.residuals[:channel, come + 1 :] = np.nan
-      found.residuals[channel:, come:] = np.nan
-      found.coefficients[:] = 1.0
-      assert np.isfinite(repeats.expect_residual(found, channel, 1 - channel, t))
+      known = all_known([[0, 0], [lag, MIN_LAG]], 2)
+      for values in (known.samples, known.residuals):
+        come = values.shape[1] - 2 * BLOCK_FRAMES + t
+        values[:channel, come + 1 :] = np.nan
+        values[channel:, come:] = np.nan
+      known.least_squares.coefficients[:] = 1.0
+      assert np.isfinite(repeats.expect_residual(known, channel, 1 - channel, t, 0.0))
 
 
 def test_nothing_is_expected_or_kept_where_nothing_repeats():
-  found = with_residuals([[0, 0], [40, 0]], 1)
-  found.coefficients[:] = 1.0
-  assert repeats.expect_residual(found, 0, 1, BLOCK_FRAMES - 1) == 0
-  assert repeats.expect_residual(found, 0, 1, BLOCK_FRAMES) != 0
-  assert new_repeats(np.zeros((2, NUM_LAGS), np.int64), 2 * BLOCK_FRAMES, 3).residuals.shape == (3, 0)
+  known = all_known([[0, 0], [40, 0]], 1)
+  known.least_squares.coefficients[:] = 1.0
+  assert repeats.expect_residual(known, 0, 1, BLOCK_FRAMES - 1, 0.0) == 0
+  assert repeats.expect_residual(known, 0, 1, BLOCK_FRAMES, 0.0) != 0
+  silent = new_repeats(np.zeros((2, NUM_LAGS), np.int64), 2 * BLOCK_FRAMES, 3, 8)
+  assert silent.residuals.shape == silent.samples.shape == (3, 0)
+
+
+@compiled
+def learn(known, t, sample, residual):
+  repeats.learn_residual(known, 0, t, sample, residual)
 
 
 def test_what_fades_is_0_before_it_is_denormal():
-  found = with_residuals([[0, 0], [40, 0]], 1)
+  known = all_known([[0, 0], [40, 0]], 1)
   for residual, kept in ((2.0**-19, 2.0**-19), (-(2.0**-20), 0.0), (1e-40, 0.0)):
-    repeats.learn_residual(found, 0, 7, residual, np.zeros((17, 16)))
-    assert found.residuals[0, -2 * BLOCK_FRAMES + 7] == kept
+    learn(known, 7, 3.0, residual)
+    assert known.residuals[0, -2 * BLOCK_FRAMES + 7] == kept
+    assert known.samples[0, -2 * BLOCK_FRAMES + 7] == 3
 
 
 def seen(samples: np.ndarray, effort: int = 0) -> Evidence:
@@ -295,14 +316,12 @@ def test_what_repeats_within_other_sound(monkeypatch):
   assert with_lags < bits(sound)[2 * BLOCK_FRAMES + 500 :].mean() - 2
 
 
-def test_what_its_neighbour_did_before(monkeypatch):
-  """Channels that change places: each is the other one a lag ago."""
-  sound = noise(BLOCK_FRAMES, 2)
-  sound = np.concatenate([sound, sound[:, ::-1], sound])
-  fix_lags(monkeypatch, [[0, 0]] + [[BLOCK_FRAMES, 0]] * 2)
-  with_lags = bits(sound)[BLOCK_FRAMES + 500 :].mean(axis=0)
-  fix_lags(monkeypatch, NO_LAGS)
-  assert (with_lags < bits(sound)[BLOCK_FRAMES + 500 :].mean(axis=0) - 3).all()
+def test_the_same_within_other_sound_that_can_be_expected():
+  """A loop and a tone that never meet twice in the same way: neither is told by the mixture of a lag ago alone."""
+  time = np.arange(4 * BLOCK_FRAMES)[:, None]
+  other = np.round(9000 * np.sin(0.0317 * time) + 4000 * np.sin(0.21 * time)).astype(np.int64)
+  loop = tiled(3000, 4 * BLOCK_FRAMES)
+  assert bits(loop + other)[2 * BLOCK_FRAMES :].mean() < 3 < 10 < bits(loop[:3000]).mean()
 
 
 def test_a_second_lag_tells_more(monkeypatch):

@@ -175,7 +175,7 @@ def test_the_likelier_copy_is_taken(lag, copying, run, expected):
   known = new_blend(2)
   known.copying[:] = [[0.99, 0.98], copying]
   known.run[:] = [50, run]
-  repeats = new_repeats(np.array([[0, 0], [lag, 0]], np.int64), len(INDICES), 2)
+  repeats = new_repeats(np.array([[0, 0], [lag, 0]], np.int64), len(INDICES), 2, 8)
   t = BLOCK_FRAMES + 200
   blend.compose_copy(known, repeats, np.repeat(INDICES, 2, axis=1), 1, t)
   if expected is None:
@@ -187,7 +187,7 @@ def test_the_likelier_copy_is_taken(lag, copying, run, expected):
 
 def test_runs_are_counted():
   """Of each channel; nothing is as before in the first frame."""
-  known, repeats = new_blend(2), new_repeats(np.zeros((1, 2), np.int64), 40, 2)
+  known, repeats = new_blend(2), new_repeats(np.zeros((1, 2), np.int64), 40, 2, 8)
   known.below[-1], known.above[-1] = 0, 1 << 20
   indices = np.stack([np.repeat([0, 7], [3, 37]), np.arange(40)], axis=1)
   runs = []
