@@ -61,11 +61,12 @@ def expect(experts, channel, t):
   repeated = base + expect_residual(experts.repeats, channel, neighbour_of(channel), t, base)
   predictions[REPEATED] = min(max(repeated, low), high)
   centres = experts.centres[channel]
+  base = predictions[REPEATED]
   for b in range(NUM_BLENDS):
     blend = channel * NUM_BLENDS + b
     inputs, coefficients = least_squares.next_inputs(experts.blends, blend), experts.blends.coefficients[blend]
     blended = base
-    for k in range(NUM_PREDICTIONS - 1):
+    for k in range(NUM_PREDICTIONS):
       inputs[k] = predictions[k] - base
       blended += coefficients[k] * inputs[k]
     centres[b] = min(max(blended, low), high)
@@ -139,7 +140,9 @@ def learn(experts, channel, t, sample):
   learn_residual(experts.repeats, channel, t, sample, left)
   for b in range(NUM_BLENDS):
     blend, solves = channel * NUM_BLENDS + b, (t + b) % _BLEND_EVERY == 0
-    least_squares.learn(experts.blends, blend, left, inverse * inverse, solves, _BLEND_RIDGE, _BLEND_RIDGE)
+    least_squares.learn(
+      experts.blends, blend, sample - predictions[REPEATED], inverse * inverse, solves, _BLEND_RIDGE, _BLEND_RIDGE
+    )
 
   errors = experts.errors[channel]
   for k in range(NUM_ERRORS - 1, 0, -1):
