@@ -15,6 +15,8 @@ from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
+_primitive: Any = intrinsic  # Of which type checkers believe that it is called as it is written.
+
 
 class _Vector(types.Type):
   def __init__(self, element: Any, lanes: int):
@@ -37,7 +39,7 @@ _integers = _Vector(types.int32, INTEGERS)
 _OF_ELEMENT = {vector.element: vector for vector in (_doubles, _singles, _integers)}
 
 
-@intrinsic
+@_primitive
 def load(context, array, index):
   """The lanes of an array from an index on: float64, float32 or int32."""
   vector = _OF_ELEMENT[array.dtype]
@@ -48,7 +50,7 @@ def load(context, array, index):
   return vector(array, types.intp), generate
 
 
-@intrinsic
+@_primitive
 def store(context, array, index, vector):
   """Writes the lanes to an array, float64, float32, int32, or int16, which int32 are cut to."""
 
@@ -63,25 +65,25 @@ def store(context, array, index, vector):
   return types.none(array, types.intp, vector), generate
 
 
-@intrinsic
+@_primitive
 def doubles(context, value):
   """A float64 in all lanes."""
   return _doubles(types.float64), _generate_broadcast
 
 
-@intrinsic
+@_primitive
 def singles(context, value):
   """A float32 in all lanes."""
   return _singles(types.float32), _generate_broadcast
 
 
-@intrinsic
+@_primitive
 def integers(context, value):
   """An int32 in all lanes."""
   return _integers(types.int32), _generate_broadcast
 
 
-@intrinsic
+@_primitive
 def total(context, vector):
   """The sum of float lanes as a float64, from the first to the last."""
 
@@ -97,7 +99,7 @@ def total(context, vector):
   return types.float64(vector), generate
 
 
-@intrinsic
+@_primitive
 def add_pairs(context, sums, rows, index, x, k):
   """sums + rows[index + 2 n] * x[k] + rows[index + 2 n + 1] * x[k + 1] in lane n: int16 of two arrays, sums of 32 bits.
 
@@ -128,13 +130,13 @@ _OPERATIONS = {
   operator.add: ('fadd', 'add'),
   operator.sub: ('fsub', 'sub'),
   operator.mul: ('fmul', 'mul'),
-  operator.and_: (None, 'and_'),
-  operator.lshift: (None, 'shl'),
-  operator.rshift: (None, 'ashr'),
+  operator.and_: ('', 'and_'),
+  operator.lshift: ('', 'shl'),
+  operator.rshift: ('', 'ashr'),
 }
 
 
-def _define(operation: Any, of_floats: str | None, of_integers: str) -> None:
+def _define(operation: Any, of_floats: str, of_integers: str) -> None:
   @infer_global(operation)
   class _Template(AbstractTemplate):
     def generic(self, arguments: Any, keywords: Any) -> Any:
@@ -153,13 +155,13 @@ for _operation, _names in _OPERATIONS.items():
   _define(_operation, *_names)
 
 
-@intrinsic
+@_primitive
 def least(context, one, other):
   """The smaller one in each lane; `other` where a float is not a number."""
   return one(one, one), _generate_choice('<')
 
 
-@intrinsic
+@_primitive
 def greatest(context, one, other):
   return one(one, one), _generate_choice('>')
 

@@ -411,9 +411,9 @@ class Experts:
         predictions.append(self._limited(total))
     base = predictions[9]
     predictions.insert(6, self._limited(base + self._repeated(t, lags, base, neighbour)))
-    blended = [base, base]
-    for k in range(10):
-      self.blend_inputs[k] = predictions[k] - base
+    blended = [predictions[6], predictions[6]]
+    for k in range(11):
+      self.blend_inputs[k] = predictions[k] - predictions[6]
       for b, blend in enumerate(self.blends):
         blended[b] += blend.coefficients[k] * self.blend_inputs[k]
     self.predictions = predictions
@@ -468,7 +468,7 @@ class Experts:
     inverse = 1.0 / (self.blend_error + 1.0)
     self.blend_error += (abs(error) - self.blend_error) * 0.2
     for b, blend in enumerate(self.blends):
-      blend.accumulate(self.blend_inputs, left, inverse * inverse)
+      blend.accumulate(self.blend_inputs, sample - self.predictions[6], inverse * inverse)
       if (t + b) % 8 == 0:
         blend.solve()
     self.errors = [error, *self.errors[:-1]]

@@ -57,11 +57,11 @@ def expect(experts, channel, t):
     total += experts.stage_predictions[channel, stage]
     predictions[FIRST_OF_LONG + stage] = min(max(total, low), high)
 
-  base = predictions[LAST_OF_LONG]
-  repeated = base + expect_residual(experts.repeats, channel, neighbour_of(channel), t, base)
+  without = predictions[LAST_OF_LONG]
+  repeated = without + expect_residual(experts.repeats, channel, neighbour_of(channel), t, without)
   predictions[REPEATED] = min(max(repeated, low), high)
-  centres = experts.centres[channel]
-  base = predictions[REPEATED]
+  # Blends begin with what is best if something repeats, and else the same as the one before it.
+  base, centres = predictions[REPEATED], experts.centres[channel]
   for b in range(NUM_BLENDS):
     blend = channel * NUM_BLENDS + b
     inputs, coefficients = least_squares.next_inputs(experts.blends, blend), experts.blends.coefficients[blend]
@@ -136,13 +136,11 @@ def learn(experts, channel, t, sample):
   # Errors weigh less where they are large, by the square of how large they have been of late.
   inverse = 1.0 / (experts.blend_error[channel] + 1.0)
   experts.blend_error[channel] += (abs(error) - experts.blend_error[channel]) * _BLEND_ERROR_RATE
-  left = sample - predictions[LAST_OF_LONG]
-  learn_residual(experts.repeats, channel, t, sample, left)
+  learn_residual(experts.repeats, channel, t, sample, sample - predictions[LAST_OF_LONG])
+  left = sample - predictions[REPEATED]
   for b in range(NUM_BLENDS):
     blend, solves = channel * NUM_BLENDS + b, (t + b) % _BLEND_EVERY == 0
-    least_squares.learn(
-      experts.blends, blend, sample - predictions[REPEATED], inverse * inverse, solves, _BLEND_RIDGE, _BLEND_RIDGE
-    )
+    least_squares.learn(experts.blends, blend, left, inverse * inverse, solves, _BLEND_RIDGE, _BLEND_RIDGE)
 
   errors = experts.errors[channel]
   for k in range(NUM_ERRORS - 1, 0, -1):

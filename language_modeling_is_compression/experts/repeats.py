@@ -1,8 +1,8 @@
 """What repeats: an expert that looks where the encoder has found the sound to have been much the same before.
 
 A block of a segment has up to NUM_LAGS lags. Where it has one, two things tell what the other experts will leave over:
-what they left over a lag ago, shortly before and after, and the sample of a lag ago, beside which stands by how much the
-last ones differed from theirs, since the same is mixed with other sound that goes on. Least squares find out how.
+what they left over a lag ago, shortly before and after; and the sample of a lag ago, beside which stands by how much
+the last ones differed from theirs, since other sound goes on beside what repeats. Least squares find out how.
 
 Shapes: N frames, C channels, B blocks.
 """

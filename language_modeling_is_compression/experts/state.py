@@ -35,7 +35,7 @@ NUM_BLENDS = len(BLEND_FORGETTING)
 
 GROUP_CHANNELS = 8  # That are at most predicted from one another.
 NUM_ERRORS = 16  # Of the final prediction that are remembered.
-BLEND_SIZE = 16  # Coefficients of a blend: one for each prediction but the last, and nothing up to whole blocks.
+BLEND_SIZE = 16  # Coefficients of a blend: one for each prediction, and nothing up to whole blocks.
 HISTORY_SLOTS = 4096  # Before what a history holds is moved back to its end.
 
 
@@ -103,7 +103,7 @@ class Experts(NamedTuple):
   stage_predictions: np.ndarray  # float64 [C, 7]
   repeats: Repeats
   predictions: np.ndarray  # float64 [C, 11]
-  blends: LeastSquares  # G = 2 C, of predictions less the last one
+  blends: LeastSquares  # G = 2 C, of predictions less what repeats
   blend_error: np.ndarray  # float64 [C]
   centres: np.ndarray  # float64 [C, 4], see evidence.py
   running: np.ndarray  # float64 [C, 2 * 4], running errors of the tracked centres
