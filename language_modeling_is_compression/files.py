@@ -23,11 +23,11 @@ def are_distinct(paths: Sequence[str | Path]) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, like: Path | None = None) -> Iterator[BinaryIO]:
+def replacing(path: Path, like: Path | None = None, *, only_new: bool = False) -> Iterator[BinaryIO]:
   """A file, open for writing and reading, that becomes `path` if the block ends without an exception, else vanishes.
 
   It stands beside `path` until it is on the disk. It has the permissions and times of `like`, or those of a new file.
-  Raises OSError.
+  only_new: what has come to be at `path` meanwhile stays there, which raises ConfigError. Raises OSError.
   """
   descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name[:32]}.', suffix='.partial')
   try:
@@ -42,11 +42,29 @@ def replacing(path: Path, like: Path | None = None) -> Iterator[BinaryIO]:
       umask = os.umask(0)
       os.umask(umask)
       os.chmod(name, 0o666 & ~umask)
-    os.replace(name, path)
+    if only_new:
+      _name_new(name, path)
+    else:
+      os.replace(name, path)
   except BaseException:
     with contextlib.suppress(OSError):
       os.unlink(name)
     raise
+
+
+def _name_new(name: str, path: Path) -> None:
+  """Renames a file to what must not exist."""
+  taken = ConfigError(f'{path} has come to exist meanwhile; -f overwrites it')
+  try:
+    os.link(name, path)
+  except FileExistsError:
+    raise taken from None
+  except OSError:  # A file system without links; there is nothing better than to look first.
+    if os.path.lexists(path):
+      raise taken from None
+    os.replace(name, path)
+  else:
+    os.unlink(name)
 
 
 @contextlib.contextmanager
@@ -71,7 +89,7 @@ def output_file(target: Path | None, source: str, *, force: bool, spooled: bool)
 
   A file appears when the block ends without an exception, with the source's date and permissions. spooled: standard
   output gets nothing before that either, and what the block has written can be read back meanwhile.
-  Raises ConfigError if the file exists and force is not given.
+  Raises ConfigError if the file exists, before or after it was made, and force is not given.
   """
   if target is None:
     if not spooled:
@@ -91,5 +109,5 @@ def output_file(target: Path | None, source: str, *, force: bool, spooled: bool)
       raise ConfigError(f'{target} is the source itself; name another output')
     if target.is_dir():
       raise ConfigError(f'{target} is a folder')
-  with replacing(target, None if source == STANDARD else Path(source)) as file:
+  with replacing(target, None if source == STANDARD else Path(source), only_new=not force) as file:
     yield file
