@@ -37,7 +37,7 @@ class _Network(NamedTuple):
 
   embedding: np.ndarray  # int32 [P, V, E]
   layers: layers.Layers
-  output: np.ndarray  # int16 [E, V]
+  output: np.ndarray  # int16 [E / 2, 2 V], pairs of rows
   output_scale: np.ndarray
   output_bias: np.ndarray  # int32 [V]
   first_token: int
