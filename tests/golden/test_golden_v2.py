@@ -14,7 +14,7 @@ from language_modeling_is_compression.chunk_coder import ChunkCoder
 from language_modeling_is_compression.container import MODEL, Container
 
 FOLDER = Path(__file__).parent / 'v2'
-IDENTITY = '360d25db98722457203cc75a54bef77187964dc8ab1c4b9ae0551687d607a30a'
+IDENTITY = 'bc5667322a285968bc79208af777aa5dfc0b2f504d6c27ea1739d87dc10a88b6'
 ORIGINALS = [
   'mono_8',
   'stereo_16',
