@@ -45,7 +45,8 @@ def load(context, array, index):
   vector = _OF_ELEMENT[array.dtype]
 
   def generate(context, builder, signature, arguments):
-    return _load(context, builder, signature.args, arguments, vector)
+    pointer = _pointer(context, builder, signature.args, arguments, context.get_value_type(vector))
+    return builder.load(pointer, align=context.get_abi_sizeof(pointer.type.pointee.element))
 
   return vector(array, types.intp), generate
 
@@ -176,11 +177,6 @@ def _generate_choice(relation: str) -> Any:
 
 def _generate_broadcast(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
   return _broadcast(builder, arguments[0], signature.return_type.lanes)
-
-
-def _load(context: Any, builder: Any, types_of: Any, values: Any, vector: _Vector) -> Any:
-  pointer = _pointer(context, builder, types_of, values, context.get_value_type(vector))
-  return builder.load(pointer, align=context.get_abi_sizeof(pointer.type.pointee.element))
 
 
 def _pointer(context: Any, builder: Any, types_of: Any, values: Any, target: Any) -> Any:

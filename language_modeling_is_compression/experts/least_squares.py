@@ -157,7 +157,7 @@ def solve(covariance, moments, ridge, relative_ridge, work, coefficients):
         left1 = left1 - doubles(row[first + 1]) * scaled
         left2 = left2 - doubles(row[first + 2]) * scaled
         left3 = left3 - doubles(row[first + 3]) * scaled
-      if j <= first:
+      if j <= first:  # The diagonal is in this vector: what follows needs its pivots.
         store(row0, j, left0)
         store(row1, j, left1)
         store(row2, j, left2)
