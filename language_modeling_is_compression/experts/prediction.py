@@ -123,7 +123,7 @@ def learn(experts, channel, t, sample):
     nlms.adapt(
       experts.weights[channel, stage, :taps],
       experts.residuals[channel, stage, at : at + taps],
-      experts.recency[stage],
+      experts.recency[stage, :taps],
       experts.steps[stage],
       error,
       experts.products,
