@@ -122,13 +122,21 @@ def accumulate(covariance, moments, inputs, targets, weights, count, forgetting,
     weight = doubles(weights[s])
     for j in range(0, size, BLOCK):
       store(work[s], j, weight * load(inputs[s], j))
-  for i in range(size):
-    row = covariance[i]
+  # A panel of rows at a time: one row's sums would wait for each other.
+  for i in range(0, size, _PANEL):
+    row0, row1, row2, row3 = covariance[i], covariance[i + 1], covariance[i + 2], covariance[i + 3]
     for j in range(i & -BLOCK, size, BLOCK):
-      sums = load(row, j)
+      sums0, sums1, sums2, sums3 = load(row0, j), load(row1, j), load(row2, j), load(row3, j)
       for s in range(count):
-        sums = kept * sums + (doubles(work[s, i]) * load(inputs[s], j) + tiny)
-      store(row, j, sums)
+        scaled, beside = work[s], load(inputs[s], j)
+        sums0 = kept * sums0 + (doubles(scaled[i]) * beside + tiny)
+        sums1 = kept * sums1 + (doubles(scaled[i + 1]) * beside + tiny)
+        sums2 = kept * sums2 + (doubles(scaled[i + 2]) * beside + tiny)
+        sums3 = kept * sums3 + (doubles(scaled[i + 3]) * beside + tiny)
+      store(row0, j, sums0)
+      store(row1, j, sums1)
+      store(row2, j, sums2)
+      store(row3, j, sums3)
   for j in range(0, size, BLOCK):
     sums = load(moments, j)
     for s in range(count):
