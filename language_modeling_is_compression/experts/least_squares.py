@@ -74,7 +74,7 @@ def next_inputs(several, g):
   return several.inputs[g, several.num_waiting[g]]
 
 
-@compiled
+@inlined
 def expect(several, g):
   """What the coefficients make of the inputs."""
   return dot(several.coefficients[g], several.inputs[g, several.num_waiting[g]], several.sizes[g])
