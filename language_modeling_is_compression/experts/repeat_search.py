@@ -34,8 +34,8 @@ def find_lags(indices: np.ndarray, stopped: Callable[[], bool] = lambda: False) 
   lags = np.zeros((num_blocks(num_frames), NUM_LAGS), np.int64)
   if len(lags) < 2:
     return lags
-  # Channels in turn are the real and the imaginary part: the correlation of the whole is the sum of both's.
-  residuals = np.zeros((2, num_frames), np.int64)
+  # Of many channels, those in turn are added up: two parts tell as much.
+  residuals = np.zeros((min(num_channels, 2), num_frames), np.int64)
   for channel in range(num_channels):
     residuals[channel % 2] += _residuals(indices[:, channel])
   history = _History(residuals)
@@ -59,24 +59,29 @@ def find_lags(indices: np.ndarray, stopped: Callable[[], bool] = lambda: False) 
 
 
 class _History:
-  """Where a block is most like what was before it. residuals: int64 [2, N]."""
+  """Where a block is most like what was before it. residuals: int64 [P, N], P parts of the signal."""
 
   def __init__(self, residuals: np.ndarray):
-    self._signal = (residuals[0] + 1j * residuals[1]).astype(np.complex64)
+    self._signal = residuals.astype(np.float32)
     energies = np.cumsum(np.pad((residuals**2).sum(axis=0), (1, BLOCK_FRAMES)))
     powers = np.maximum(energies[BLOCK_FRAMES:] - energies[:-BLOCK_FRAMES], 1)
     self._inverse_powers = (1.0 / powers).astype(np.float32)
-    self._spectra = np.zeros((-(-residuals.shape[1] // _HOP), _TRANSFORM), np.complex64)
+    num_pieces = -(-residuals.shape[1] // _HOP)
+    self._spectra = np.zeros((len(residuals), num_pieces, _TRANSFORM // 2 + 1), np.complex64)
     self._num_spectra = 0
 
   def most_like(self, here: np.ndarray, num_starts: int, others: list[int]) -> int:
-    """The start below num_starts, not near others, of what explains most of here, int64 [2, BLOCK_FRAMES or fewer]."""
+    """The start below num_starts, not near others, of what explains most of here, int64 [P, BLOCK_FRAMES or fewer]."""
     while self._num_spectra * _HOP < num_starts:
-      piece = self._signal[self._num_spectra * _HOP :][:_TRANSFORM]
-      self._spectra[self._num_spectra] = np.fft.fft(piece, _TRANSFORM)
+      piece = self._signal[:, self._num_spectra * _HOP :][:, :_TRANSFORM]
+      self._spectra[:, self._num_spectra] = np.fft.rfft(piece, _TRANSFORM)
       self._num_spectra += 1
-    own = np.conj(np.fft.fft((here[0] + 1j * here[1]).astype(np.complex64), _TRANSFORM))
-    likeness = np.fft.ifft(self._spectra[: self._num_spectra] * own, axis=1).real[:, :_HOP].reshape(-1)[:num_starts]
+    own = np.conj(np.fft.rfft(here.astype(np.float32), _TRANSFORM))
+    # The likeness of the whole is the sum of that of its parts.
+    products = self._spectra[0, : self._num_spectra] * own[0]
+    for part in range(1, len(own)):
+      products += self._spectra[part, : self._num_spectra] * own[part]
+    likeness = np.fft.irfft(products, _TRANSFORM)[:, :_HOP].reshape(-1)[:num_starts]
     gains = likeness * likeness * self._inverse_powers[:num_starts]
     for other in others:
       gains[max(0, other - _APART) : other + _APART + 1] = 0
