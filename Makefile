@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format lock clean
+.PHONY: help setup demo test test-slow lint warm-up format lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -25,7 +25,8 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## Train a small model on real speech for about two minutes and compare it with gzip, lzma, FLAC and WavPack
 	@$(RUN) examples/demo.py
 
-test: $(READY) lint ## Run the tests (a few minutes)
+test: $(READY) ## Check and run the tests (a few minutes)
+	@$(MAKE) --no-print-directory --jobs 2 lint warm-up
 	$(RUN) -m pytest -q $(PARALLEL)
 
 test-slow: $(READY) ## Run the tests that take long: kills, memory, matrices of subprocesses
@@ -36,6 +37,10 @@ lint: $(READY) ## Check format, style, types and the direction of imports
 	$(VENV)/bin/ruff check --quiet .
 	$(VENV)/bin/mypy --no-error-summary
 	$(VENV)/bin/lint-imports --no-logo > /dev/null || $(VENV)/bin/lint-imports
+
+# Or else every process of the tests would compile the same code.
+warm-up: $(READY)
+	@$(RUN) tests/warm_up.py
 
 format: $(READY) ## Format the code
 	$(VENV)/bin/ruff format .
