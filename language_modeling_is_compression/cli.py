@@ -19,14 +19,15 @@ from language_modeling_is_compression import __version__, codec
 from language_modeling_is_compression.chunk_coder import DEFAULT_LANES, ChunkCoder, StoppedError
 from language_modeling_is_compression.container import Container
 from language_modeling_is_compression.errors import ConfigError, FormatError, LmicError
-from language_modeling_is_compression.files import STANDARD, are_distinct, input_file, output_file
+from language_modeling_is_compression.files import STANDARD, input_file, named_again, output_file, remove_source
 from language_modeling_is_compression.header import FORMAT_VERSIONS, Header
 from language_modeling_is_compression.inference.predictor import Predictor, SegmentPredictor
 from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS, Level
 from language_modeling_is_compression.listing import facts_of, print_table
-from language_modeling_is_compression.turns import each_file, say, several_files
+from language_modeling_is_compression.turns import each_file, printable, say, several_files
 
 SUFFIX = '.lmic'
+_MOST_LANES = 1 << 16
 _MOST_FILES = 4  # In work at a time: each has its own chunks in memory.
 
 
@@ -41,22 +42,46 @@ class _TerminatedError(BaseException):
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Returns 0 when all is done, 1 if a file failed, 2 for wrong usage, 128 + N if signal N ended it."""
+  _open_closed_streams()
   arguments = _parser().parse_args(argv)
   with _sigterm_raises():
     try:
-      return arguments.command(arguments)
+      code = arguments.command(arguments)
+      if sys.stdout is not None:
+        sys.stdout.flush()
+      return code
     except LmicError as error:
-      print(f'lmic: error: {error}', file=sys.stderr)
+      print(f'lmic: error: {printable(str(error))}', file=sys.stderr)
       return 2 if isinstance(error, ConfigError) else 1
     except BrokenPipeError:
-      # Whoever read our output has gone; what is buffered for it must not be flushed at exit.
-      os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+      # Whoever read our output has gone.
+      _drop_output()
+      return 1
+    except OSError as error:
+      print(f'lmic: error: {printable(str(error.filename or "standard output"))}: {error.strerror}', file=sys.stderr)
+      _drop_output()
       return 1
     except KeyboardInterrupt:
       print('lmic: interrupted; unfinished output was removed', file=sys.stderr)
       return 128 + signal.SIGINT
     except _TerminatedError:
       return 128 + signal.SIGTERM
+
+
+def _open_closed_streams() -> None:
+  """So that no file that is opened gets the number of a standard stream, and no error is lost for lack of one."""
+  for number in range(3):
+    try:
+      os.fstat(number)
+    except OSError:
+      os.open(os.devnull, os.O_RDWR)
+  if sys.stderr is None:
+    sys.stderr = open(os.devnull, 'w')  # noqa: SIM115 - for as long as the process lasts
+
+
+def _drop_output() -> None:
+  """What is buffered for standard output must not be flushed at exit."""
+  os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,7 +139,7 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument(
     '--lanes',
-    type=_positive,
+    type=_lanes,
     default=DEFAULT_LANES,
     metavar='N',
     help='chunks of a file in work at a time (default: %(default)s)',
@@ -124,9 +149,9 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--no-progress', action='store_true', help='no progress bar')
 
 
-def _positive(text: str) -> int:
-  if not text.isascii() or not text.isdigit() or not int(text):
-    raise argparse.ArgumentTypeError(f'expected a positive integer, got {text!r}')
+def _lanes(text: str) -> int:
+  if not text.isascii() or not text.isdigit() or len(text) > 9 or not 0 < int(text) <= _MOST_LANES:
+    raise argparse.ArgumentTypeError(f'expected an integer from 1 to {_MOST_LANES}, got {text[:20]!r}')
   return int(text)
 
 
@@ -141,7 +166,9 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 
 def _compress(arguments: argparse.Namespace) -> int:
   sources = _sources(arguments)
-  _check_output(arguments, sources)
+  _check_output(arguments, sources, _compressed_name)
+  if len(sources) > 1 and _to_stdout(arguments):
+    raise ConfigError('standard output: several .lmic files in a row cannot be told apart; compress one at a time')
   level = LEVELS[DEFAULT_LEVEL if arguments.level is None else arguments.level]
   predictor = _load(arguments.model or level.network, arguments)
   if arguments.level is not None and not isinstance(predictor, SegmentPredictor):
@@ -159,7 +186,8 @@ def _compress_one(arguments: argparse.Namespace, source: str, coder: ChunkCoder,
     input_file(source) as path,
     output_file(target, source, force=arguments.force, spooled=verify) as file,
   ):
-    with _progress(arguments, source, path.stat().st_size) as progress:
+    before = path.stat()
+    with _progress(arguments, source, before.st_size) as progress:
       header, compressed_bytes = codec.compress(path, file, coder, progress, level)
     if verify:
       file.flush()
@@ -170,13 +198,13 @@ def _compress_one(arguments: argparse.Namespace, source: str, coder: ChunkCoder,
       ):
         codec.decompress(Container(file, compressed_bytes), nowhere, coder, progress)
   if arguments.remove:
-    os.unlink(source)
+    remove_source(source, before)
   _say_result(arguments, source, header, compressed_bytes, time.monotonic() - started, verify)
 
 
 def _decompress(arguments: argparse.Namespace) -> int:
   sources = _sources(arguments)
-  _check_output(arguments, sources)
+  _check_output(arguments, sources, _without_suffix)
   if _wants_part(arguments):
     if arguments.salvage:
       raise ConfigError('--salvage: it writes the whole file, so it does not go with --start and --end')
@@ -189,6 +217,7 @@ def _decompress(arguments: argparse.Namespace) -> int:
 
 def _decompress_one(arguments: argparse.Namespace, source: str, container: Container, coder: ChunkCoder) -> None:
   started = time.monotonic()
+  before = None if source == STANDARD else os.stat(source)
   target = _target(arguments, source, _without_suffix)
   wrong: list[str] = []
   with (
@@ -204,8 +233,8 @@ def _decompress_one(arguments: argparse.Namespace, source: str, container: Conta
     else:
       codec.decompress(container, file, coder, progress)
   _say_damage(source, wrong, 'what is sound was written, with silence in the gaps')
-  if arguments.remove:
-    os.unlink(source)
+  if arguments.remove and before:
+    remove_source(source, before)
   if not _wants_part(arguments):
     _say_result(arguments, source, container.header, container.file_bytes, time.monotonic() - started, True)
 
@@ -254,11 +283,8 @@ def _independent(arguments: argparse.Namespace, sources: Sequence[str]) -> bool:
   if arguments.command is _test:
     return True
   rename = _compressed_name if arguments.command is _compress else _without_suffix
-  try:
-    targets = [_target(arguments, source, rename) for source in sources]
-  except ConfigError:  # Of one of them, which will be told when it has its turn.
-    return False
-  return None not in targets and are_distinct([*sources, *(target for target in targets if target)])
+  targets = _targets(arguments, sources, rename)
+  return len(targets) == len(sources) and named_again([*sources, *targets], capitals=False) is None
 
 
 def _each_container(
@@ -323,7 +349,7 @@ def _sources(arguments: argparse.Namespace) -> list[str]:
       os.path.join(parent, name)
       for parent, _, names in os.walk(folder)
       for name in names
-      if name.lower().endswith(arguments.suffix)
+      if name.lower().endswith(arguments.suffix) and name.lower() != SUFFIX
     ]
     sources += sorted(path for path in found if os.path.isfile(path))
   if not sources:
@@ -331,21 +357,48 @@ def _sources(arguments: argparse.Namespace) -> list[str]:
   return sources
 
 
-def _check_output(arguments: argparse.Namespace, sources: Sequence[str]) -> None:
-  to_stdout = arguments.to_stdout or arguments.output == STANDARD
+def _check_output(arguments: argparse.Namespace, sources: Sequence[str], rename: Callable[[str], str]) -> None:
+  to_stdout = _to_stdout(arguments)
   if arguments.to_stdout and arguments.output not in (None, STANDARD):
     raise ConfigError('-c and -o: choose one')
+  if arguments.output is not None and _names_nothing(arguments.output):
+    raise ConfigError(f'-o: expected a file or an existing folder, got {arguments.output!r}')
   if arguments.output and not to_stdout and len(sources) > 1 and not os.path.isdir(arguments.output):
     raise ConfigError(f'-o: {arguments.output}: expected an existing folder for {len(sources)} files')
-  if (to_stdout or (sources == [STANDARD] and arguments.output is None)) and sys.stdout.isatty():
-    raise ConfigError('standard output is a terminal; redirect it, or name a file with -o')
+  if to_stdout or (sources == [STANDARD] and arguments.output is None):
+    if sys.stdout is None:
+      raise ConfigError('standard output is closed; name a file with -o')
+    if sys.stdout.isatty():
+      raise ConfigError('standard output is a terminal; redirect it, or name a file with -o')
   if arguments.remove and (to_stdout or STANDARD in sources):
     raise ConfigError('--rm: only for files that become files')
+  # Without -f nothing is overwritten, neither what was there nor what this command has just written.
+  names: list[str | Path] = [*sources, *_targets(arguments, sources, rename)]
+  if arguments.force and len(sources) > 1 and (again := named_again(names)):
+    raise ConfigError(f'-f: {again}: it is named twice, or one file would overwrite another of these')
+
+
+def _names_nothing(output: str) -> bool:
+  return not output or (output.endswith(os.sep) and not os.path.isdir(output))
+
+
+def _to_stdout(arguments: argparse.Namespace) -> bool:
+  return arguments.to_stdout or arguments.output == STANDARD
+
+
+def _targets(arguments: argparse.Namespace, sources: Sequence[str], rename: Callable[[str], str]) -> list[Path]:
+  """The files that sources become, but of those that have no name for one: that is told when they have their turn."""
+  found = []
+  for source in sources:
+    with contextlib.suppress(ConfigError):
+      target = _target(arguments, source, rename)
+      found += [target] if target else []
+  return found
 
 
 def _target(arguments: argparse.Namespace, source: str, rename: Callable[[str], str]) -> Path | None:
   """Where the output of a source goes; None is standard output."""
-  if arguments.to_stdout or arguments.output == STANDARD or (source == STANDARD and arguments.output is None):
+  if _to_stdout(arguments) or (source == STANDARD and arguments.output is None):
     return None
   if arguments.output is None:
     return Path(rename(source))
@@ -361,9 +414,9 @@ def _compressed_name(name: str) -> str:
 
 
 def _without_suffix(name: str) -> str:
-  if not name.endswith(SUFFIX) or os.path.basename(name) == SUFFIX:
-    raise ConfigError(f'its name does not end in {SUFFIX}; name the output with -o')
-  return name.removesuffix(SUFFIX)
+  if not name.lower().endswith(SUFFIX) or os.path.basename(name).lower() == SUFFIX:
+    raise ConfigError(f'its name is not one that ends in {SUFFIX}; name the output with -o')
+  return name[: -len(SUFFIX)]
 
 
 def _wants_part(arguments: argparse.Namespace) -> bool:
@@ -373,7 +426,7 @@ def _wants_part(arguments: argparse.Namespace) -> bool:
 @contextlib.contextmanager
 def _progress(arguments: argparse.Namespace, what: str, total_bytes: int) -> Iterator[codec.Progress]:
   hidden = arguments.quiet or arguments.no_progress or not sys.stderr.isatty()
-  with tqdm(total=total_bytes, desc=what, unit='B', unit_scale=True, leave=False, disable=hidden) as bar:
+  with tqdm(total=total_bytes, desc=printable(what), unit='B', unit_scale=True, leave=False, disable=hidden) as bar:
     yield bar.update
 
 

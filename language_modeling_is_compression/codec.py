@@ -132,8 +132,8 @@ def decompress_span(
   _require_sound(container, coder)
   if header.sample_kind == NO_SAMPLES or not header.sample_rate_hz:
     raise ConfigError('start, end: the file has no samples, or no sample rate: decompress it whole')
-  # Not a number and infinities, which no integer is near to, fail the first comparison.
-  first = math.floor(start_seconds * header.sample_rate_hz) if 0 <= start_seconds < math.inf else -1
+  # What is not a number fails the first comparison; infinities, which no integer is near to, the end is before.
+  first = math.floor(min(start_seconds * header.sample_rate_hz, header.num_frames)) if start_seconds >= 0 else -1
   last = math.ceil(min(end_seconds * header.sample_rate_hz, header.num_frames)) if end_seconds > 0 else 0
   if not 0 <= first < last:
     raise ConfigError(

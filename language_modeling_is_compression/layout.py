@@ -10,6 +10,7 @@ import numpy as np
 
 from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
 from language_modeling_is_compression.chunk_coder import PayloadShape
+from language_modeling_is_compression.container import CHUNK_OVERHEAD_BYTES
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.header import (
   FLOAT,
@@ -28,6 +29,7 @@ from language_modeling_is_compression.levels import Level
 NO_MODEL = bytes(32)
 
 _CHUNK_FRAMES = 1 << 15
+_MANY_CHANNELS = 16  # Up to which nothing is too many.
 _SOURCE_ID_BYTES = 1 << 20  # Of a file, which its source_id is made from.
 
 
@@ -40,7 +42,7 @@ def describe(path: Path, source: BinaryIO, predictor: Predictor | SegmentPredict
   source_id = hashlib.blake2b(source.read(_SOURCE_ID_BYTES), digest_size=8).digest()
   source.seek(0)
   info = _wav_info(path)
-  if info is None:
+  if info is None or _has_too_many_channels(info, predictor):
     return Header(
       sample_kind=NO_SAMPLES,
       sample_bytes=0,
@@ -59,8 +61,7 @@ def describe(path: Path, source: BinaryIO, predictor: Predictor | SegmentPredict
     raise changed(path)
   predictor = predictor if info.encoding == 'int' else None
   in_segments = isinstance(predictor, SegmentPredictor)
-  most = min(_CHUNK_FRAMES, MAX_SPAN_BYTES // info.frame_bytes)
-  chunk_frames = _segment_frames(info, level) if in_segments else most
+  chunk_frames = _segment_frames(info, level) if in_segments else _chunk_frames(info)
   header = Header(
     sample_kind=INTEGER if info.encoding == 'int' else FLOAT,
     sample_bytes=info.sample_bytes,
@@ -76,6 +77,19 @@ def describe(path: Path, source: BinaryIO, predictor: Predictor | SegmentPredict
     effort=level.effort if in_segments else None,
   )
   return dataclasses.replace(header, plain_head=in_segments and _has_plain_head(source, header))
+
+
+def _has_too_many_channels(info: WavInfo, predictor: Predictor | SegmentPredictor | None) -> bool:
+  """Whether channels hold so little that what is said of each takes more than samples save, or much time."""
+  if isinstance(predictor, SegmentPredictor) and info.encoding == 'int':
+    return info.num_channels > max(info.num_frames, _MANY_CHANNELS)
+  overhead = info.num_channels * -(-info.num_frames // _chunk_frames(info)) * CHUNK_OVERHEAD_BYTES
+  return overhead > _MANY_CHANNELS * CHUNK_OVERHEAD_BYTES + info.data_bytes // 1000
+
+
+def _chunk_frames(info: WavInfo) -> int:
+  """Of a chunk that holds one channel."""
+  return min(_CHUNK_FRAMES, MAX_SPAN_BYTES // info.frame_bytes)
 
 
 def _has_plain_head(source: BinaryIO, header: Header) -> bool:

@@ -1,11 +1,11 @@
 """What `lmic info` says of files."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from language_modeling_is_compression.container import Container
 from language_modeling_is_compression.header import INTEGER, NO_SAMPLES, Header
+from language_modeling_is_compression.turns import printable
 
 
 def facts_of(container: Container) -> dict[str, Any]:
@@ -47,15 +47,15 @@ def print_table(listed: Sequence[dict[str, Any]]) -> None:
     f'{"length":>10} {"version":>7} {"segment":>9} {"effort":>6} {"kind":<6} {"model":<8}  file'
   )
   for facts in listed:
-    rate = facts['compressed_bytes'] / facts['original_bytes'] if facts['original_bytes'] else math.nan
+    rate = f'{facts["compressed_bytes"] / facts["original_bytes"]:.1%}' if facts['original_bytes'] else ''
     shape = f'{facts["sample_rate_hz"]} Hz {facts["samples"]}x{facts["channels"]}' if facts['channels'] else 'bytes'
     bits = '' if facts['bits_per_sample'] is None else f'{facts["bits_per_sample"]:.3f}'
     length, segment = ('' if facts[name] is None else f'{facts[name]:.1f} s' for name in ('seconds', 'segment_seconds'))
     effort = '' if facts['effort'] is None else facts['effort']
     print(
-      f'{facts["chunks"]:>7,} {facts["compressed_bytes"]:>14,} {facts["original_bytes"]:>14,} {rate:>7.1%} {bits:>11} '
+      f'{facts["chunks"]:>7,} {facts["compressed_bytes"]:>14,} {facts["original_bytes"]:>14,} {rate:>7} {bits:>11} '
       f'{shape:>17} {length:>10} {facts["format_version"]:>7} {segment:>9} {effort:>6} '
-      f'{facts["model_kind"] or "none":<6} {(facts["model"] or "none")[:8]:<8}  {facts["file"]}'
+      f'{facts["model_kind"] or "none":<6} {(facts["model"] or "none")[:8]:<8}  {printable(facts["file"])}'
     )
     for problem in facts['problems']:
-      print(f'        {problem}')
+      print(f'        {printable(problem)}')

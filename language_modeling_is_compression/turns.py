@@ -12,8 +12,14 @@ from language_modeling_is_compression.errors import LmicError
 _held_back = threading.local()  # `lines` of the file that a thread is at, until it is that file's turn.
 
 
+def printable(text: str) -> str:
+  """What a terminal shows as one line, and every encoding has: names of files may hold anything."""
+  return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
+
+
 def say(line: str) -> None:
   """Between progress bars, if there are any; in the order of the files, though they may end in another."""
+  line = printable(line)
   if (lines := getattr(_held_back, 'lines', None)) is not None:
     lines.append(line)
   else:

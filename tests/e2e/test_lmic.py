@@ -319,6 +319,84 @@ class TestVerifying:
 
 
 class TestRefusals:
+  @pytest.mark.parametrize('flags', [[], ['--rm']])
+  def test_force_among_files_of_one_command(self, lmic, song, tmp_path, flags):
+    """What one file has just become is no other one's to overwrite."""
+    folders = [tmp_path / name for name in ('a', 'b', 'out')]
+    for folder in folders:
+      folder.mkdir()
+      shutil.copy(song, folder / 'x.wav')
+    (folders[2] / 'x.wav').unlink()
+    packed = song.with_name('song.wav.lmic')
+    packed.write_bytes(b'precious')
+    for inputs in ([folders[0] / 'x.wav', folders[1] / 'x.wav', '-o', folders[2]], [song, packed], [song, song]):
+      done = lmic('compress', '-f', *flags, *inputs)
+      assert done.code == 2 and 'one file would overwrite another of these' in done.stderr
+    assert _names(folders[2]) == [] and packed.read_bytes() == b'precious'
+    assert all((folder / 'x.wav').exists() for folder in folders[:2])
+
+  def test_to_remove_what_has_changed(self, lmic, song, monkeypatch):
+    decompress = codec.decompress
+
+    def and_grow(*arguments):
+      decompress(*arguments)
+      with open(song, 'ab') as file:
+        file.write(b'precious')
+
+    monkeypatch.setattr(codec, 'decompress', and_grow)
+    done = lmic('compress', song, '--rm')
+    assert done.code == 1 and 'it changed after it was read, so it was not removed' in done.stderr
+    assert song.read_bytes().endswith(b'precious')
+
+  def test_several_compressed_files_in_a_row(self, lmic, song):
+    done = lmic('compress', '-c', song, song)
+    assert done[:2] == (2, b'') and 'cannot be told apart' in done.stderr
+
+  @pytest.mark.parametrize(
+    ('arguments', 'closed', 'code', 'message'),
+    [
+      ('compress -c song.wav', 1, 2, 'lmic: error: standard output is closed; name a file with -o'),
+      ('compress - -o out', 0, 1, 'lmic: -: standard input is closed'),
+      ('compress song.wav', 0, 0, 'verified'),
+      ('compress song.wav', 1, 0, 'verified'),
+      ('compress song.wav', 2, 0, ''),
+      ('compress missing', 2, 1, ''),
+    ],
+  )
+  def test_streams_that_are_closed(self, song, models, env, arguments, closed, code, message):
+    """By a shell's >&-, or by whatever started us."""
+    done = subprocess.run(
+      ['sh', '-c', f'exec "$@" {closed}>&-', 'sh', *_command(*arguments.split(), '-m', models[0])],
+      cwd=song.parent,
+      env=env,
+      stdin=subprocess.DEVNULL,
+      capture_output=True,
+      text=True,
+    )
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr and done.stderr.count('\n') == (message != '')
+
+  def test_a_listing_that_cannot_be_written(self, packed, env):
+    with open('/dev/full', 'wb') as full:
+      done = subprocess.run(_command('info', packed), env=env, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, b'lmic: error: standard output: No space left on device\n')
+
+  @pytest.mark.parametrize('output', ['', 'nowhere/'])
+  def test_outputs_that_name_nothing(self, lmic, song, tmp_path, output):
+    done = lmic('compress', song, '-o', output and f'{tmp_path}/{output}')
+    assert done.code == 2 and '-o: expected a file or an existing folder' in done.stderr
+    assert _names(tmp_path) == ['song.wav']
+
+  def test_starts_beyond_all_numbers(self, lmic, packed, tmp_path):
+    for start in ('1e308', 'inf', 'nan'):
+      done = lmic('decompress', packed, '-o', tmp_path / 'part.wav', f'--start={start}')
+      assert done.code == 1 and 'start, end: expected a span within' in done.stderr
+
+  def test_names_are_shown_in_one_line(self, lmic, tmp_path):
+    name = tmp_path / 'two\nlines\x1b[31m\udcff.lmic'
+    done = lmic('info', name)
+    assert done.stderr == f'lmic: {tmp_path}/two\\nlines\\x1b[31m\\udcff.lmic: No such file or directory\n'
+
   def test_to_overwrite(self, lmic, song, tmp_path):
     target = tmp_path / 'song.wav.lmic'
     target.write_bytes(b'precious')
@@ -413,8 +491,8 @@ class TestRefusals:
     [
       ('compress', 'no files to work on; see --help'),
       ('compress -r {0}/missing', '-r: {0}/missing: no such folder'),
-      ('compress x --lanes 0', "argument --lanes: expected a positive integer, got '0'; see --help"),
-      ('decompress x --lanes many', "argument --lanes: expected a positive integer, got 'many'; see --help"),
+      ('compress x --lanes 0', "argument --lanes: expected an integer from 1 to 65536, got '0'; see --help"),
+      ('decompress x --lanes many', "argument --lanes: expected an integer from 1 to 65536, got 'many'; see --help"),
       ('compress x -c -o y', '-c and -o: choose one'),
       ('compress x y -o z', '-o: z: expected an existing folder for 2 files'),
       ('compress x -c --rm', '--rm: only for files that become files'),
@@ -454,7 +532,7 @@ class TestRefusals:
   def test_a_name_that_says_nothing_of_the_output(self, lmic, packed):
     other = packed.rename(packed.with_name('song.xyz'))
     done = lmic('decompress', other)
-    assert done == (1, b'', f'lmic: {other}: its name does not end in .lmic; name the output with -o\n')
+    assert done == (1, b'', f'lmic: {other}: its name is not one that ends in .lmic; name the output with -o\n')
 
   def test_a_gpu_that_is_not_there(self, lmic, song):
     with contextlib.suppress(RuntimeError):

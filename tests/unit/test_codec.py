@@ -349,3 +349,17 @@ def test_progress_adds_up():
     codec.decompress(opened(case.data), io.BytesIO(), case.by, done.append)
     assert sum(done) == len(case.original)
     done.clear()
+
+
+@pytest.mark.parametrize(
+  ('channels', 'frames', 'coded'),
+  [(16, 1, True), (17, 1, False), (1000, 64, False), (40, 100, False), (40, 6000, True)],
+)
+def test_channels_that_hold_next_to_nothing_are_bytes(channels, frames, coded):
+  """A chunk of each channel would take more than there is to save; no file costs more than a little."""
+  samples = np.random.default_rng(0).normal(0, 0.1, (frames, channels)).astype('<f4')
+  original = build_wav(samples.tobytes(), bits=32, tag=IEEE_FLOAT, channels=channels)
+  data = lmic_cases.compressed(original, ChunkCoder(None))
+  assert (Container(io.BytesIO(data), len(data)).header.num_channels > 0) == coded
+  assert len(data) < 1.001 * len(original) + 400 + 16 * 25
+  assert lmic_cases.decompressed(data, ChunkCoder(None)) == original

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from language_modeling_is_compression.errors import ConfigError
-from language_modeling_is_compression.files import STANDARD, output_file
+from language_modeling_is_compression.files import STANDARD, output_file, remove_source
 
 
 @pytest.fixture(params=[True, False], ids=['links', 'no links'])
@@ -70,3 +70,45 @@ def test_nothing_is_left_of_what_fails(target):
   with pytest.raises(RuntimeError):
     write(target, force=False, error=RuntimeError())
   assert names(target) == []
+
+
+@pytest.mark.parametrize('kind', ['pipe', 'folder'])
+def test_force_takes_no_place_of_what_is_no_file(target, kind):
+  os.mkfifo(target) if kind == 'pipe' else target.mkdir()
+  with pytest.raises(ConfigError, match=kind):
+    write(target, force=True)
+  assert names(target) == ['out.wav'] and not target.is_file()
+
+
+def test_an_output_runs_as_nobody_else(target):
+  """A file of another owner may run as that owner; its copy must not run as ours."""
+  source = target.with_name('source')
+  source.write_bytes(b'')
+  source.chmod(0o6751)
+  os.utime(source, ns=(5, 10**18 + 7))
+  with output_file(target, str(source), force=False, spooled=False):
+    pass
+  assert (target.stat().st_mode & 0o7777, target.stat().st_mtime_ns) == (0o751, 10**18 + 7)
+
+
+def test_errors_name_the_output(tmp_path):
+  target = tmp_path / 'no' / 'out.wav'
+  with pytest.raises(OSError, match='No such file') as caught, output_file(target, '-', force=False, spooled=False):
+    pass
+  assert caught.value.filename == str(target)
+
+
+@pytest.mark.parametrize('change', ['longer', 'rewritten', 'another'])
+def test_a_source_that_changed_is_not_removed(tmp_path, change):
+  source = tmp_path / 'source'
+  source.write_bytes(b'first')
+  before = source.stat()
+  if change == 'another':
+    source.rename(tmp_path / 'kept')
+  source.write_bytes(b'first, and more' if change == 'longer' else b'other')
+  os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns + (change == 'rewritten')))
+  with pytest.raises(ConfigError, match='it changed after it was read, so it was not removed'):
+    remove_source(str(source), before)
+  assert source.exists()
+  remove_source(str(source), source.stat())
+  assert not source.exists()

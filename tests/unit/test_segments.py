@@ -85,12 +85,24 @@ def test_every_width_and_number_of_channels_comes_back(bits, channels):
     wav(99, 1, data_size=0, riff_size=0),
     wav(data_first=True),
     build_wav(pcm_bytes(random_samples(9, 1, 24), 24), bits=20),
-    build_wav(pcm_bytes(random_samples(2, 255, 16), 16), channels=255),
+    build_wav(pcm_bytes(random_samples(2, 16, 16), 16), channels=16),
+    build_wav(pcm_bytes(random_samples(20, 20, 16), 16), channels=20),
     wav(rate_hz=0),
     wav(rate_hz=2**32 - 1),
     wav(form=b'RF64'),
   ],
-  ids=['part of a frame', 'one frame', 'unfinished', 'data first', '20 bits', '255 channels', '0 Hz', 'GHz', 'RF64'],
+  ids=[
+    'part of a frame',
+    'one frame',
+    'unfinished',
+    'data first',
+    '20 bits',
+    '16 channels',
+    '20 channels',
+    '0 Hz',
+    'GHz',
+    'RF64',
+  ],
 )
 def test_odd_files_come_back(original):
   data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
@@ -106,8 +118,9 @@ def test_odd_files_come_back(original):
     b'',
     build_wav(b''),
     build_wav(np.linspace(-1, 1, 300, dtype='<f4').tobytes(), bits=32, tag=IEEE_FLOAT, channels=2),
+    build_wav(pcm_bytes(random_samples(254, 255, 16), 16), channels=255),
   ],
-  ids=['no WAV', 'empty', 'no samples', 'floats'],
+  ids=['no WAV', 'empty', 'no samples', 'floats', 'more channels than frames'],
 )
 def test_what_no_model_codes_is_of_version_1(original):
   data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
@@ -242,7 +255,7 @@ def plain_wav(channels: int, bits: int, num_frames: int = 330) -> bytes:
 
 
 @pytest.mark.parametrize('trailer', [b'', b'odd'])
-@pytest.mark.parametrize('channels', [1, 2, 3, 255])
+@pytest.mark.parametrize('channels', [1, 2, 3, 16])
 @pytest.mark.parametrize('bits', [8, 16, 24, 32])
 def test_a_plain_head_takes_no_chunk(monkeypatch, bits, channels, trailer):
   original = plain_wav(channels, bits, 50) + trailer

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from language_modeling_is_compression.errors import ConfigError
-from language_modeling_is_compression.files import are_distinct
+from language_modeling_is_compression.files import named_again
 from language_modeling_is_compression.turns import each_file, say, several_files
 
 PATIENCE_SECONDS = 60
@@ -102,10 +102,12 @@ def test_distinct_files(tmp_path, monkeypatch):
   (tmp_path / 'real').mkdir()
   (tmp_path / 'link').symlink_to(tmp_path / 'real')
   monkeypatch.chdir(tmp_path)
-  assert are_distinct([])
-  assert are_distinct(['a', 'b', 'real/a', tmp_path / 'real' / 'b'])
-  for one, other in [('a', './a'), ('a', tmp_path / 'a'), ('real/a', 'link/a'), ('a.wav', 'A.WAV'), ('a', 'a')]:
-    assert not are_distinct([one, 'other', other]), (one, other)
+  assert named_again([]) is None
+  assert named_again(['a', 'b', 'real/a', tmp_path / 'real' / 'b']) is None
+  for one, other in [('a', './a'), ('a', tmp_path / 'a'), ('real/a', 'link/a'), ('a', 'a')]:
+    assert named_again([one, 'other', other]) == other, (one, other)
+  assert named_again(['a.wav', 'A.WAV']) is None
+  assert named_again(['a.wav', 'A.WAV'], capitals=False) == 'A.WAV'
   # A link is a name of its own: it is replaced, not what it points to.
   Path('alias').symlink_to('a')
-  assert are_distinct(['a', 'alias']) and os.path.islink('alias')
+  assert named_again(['a', 'alias']) is None and os.path.islink('alias')
