@@ -19,14 +19,14 @@ from language_modeling_is_compression import __version__, codec
 from language_modeling_is_compression.chunk_coder import DEFAULT_LANES, ChunkCoder, StoppedError
 from language_modeling_is_compression.container import Container
 from language_modeling_is_compression.errors import ConfigError, FormatError, LmicError
-from language_modeling_is_compression.files import STANDARD, input_file, named_again, output_file, remove_source
+from language_modeling_is_compression.files import STANDARD, input_file, output_file, remove_source
 from language_modeling_is_compression.header import FORMAT_VERSIONS, Header
 from language_modeling_is_compression.inference.predictor import Predictor, SegmentPredictor
 from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS, Level
 from language_modeling_is_compression.listing import facts_of, print_table
+from language_modeling_is_compression.outputs import SUFFIX, Outputs, compressed_name, find_sources, without_suffix
 from language_modeling_is_compression.turns import each_file, printable, say, several_files
 
-SUFFIX = '.lmic'
 _MOST_LANES = 1 << 16
 _MOST_FILES = 4  # In work at a time: each has its own chunks in memory.
 
@@ -165,9 +165,8 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _compress(arguments: argparse.Namespace) -> int:
-  sources = _sources(arguments)
-  _check_output(arguments, sources, _compressed_name)
-  if len(sources) > 1 and _to_stdout(arguments):
+  outputs = _outputs(arguments, compressed_name)
+  if len(outputs.sources) > 1 and outputs.to_stdout:
     raise ConfigError('standard output: several .lmic files in a row cannot be told apart; compress one at a time')
   level = LEVELS[DEFAULT_LEVEL if arguments.level is None else arguments.level]
   predictor = _load(arguments.model or level.network, arguments)
@@ -175,12 +174,17 @@ def _compress(arguments: argparse.Namespace) -> int:
     which = arguments.model or 'the packaged model'
     raise ConfigError(f'--level: {which} is a byte model, which has no levels: name a hybrid one with -m, or no level')
   with ChunkCoder(predictor, arguments.lanes) as coder:
-    return _several(arguments, sources, lambda source: _compress_one(arguments, source, coder, level), coder.stop)
+
+    def work(source: str) -> None:
+      _compress_one(arguments, source, outputs.target(source), coder, level)
+
+    return _several(arguments, outputs.sources, outputs.are_independent(), work, coder.stop)
 
 
-def _compress_one(arguments: argparse.Namespace, source: str, coder: ChunkCoder, level: Level) -> None:
+def _compress_one(
+  arguments: argparse.Namespace, source: str, target: Path | None, coder: ChunkCoder, level: Level
+) -> None:
   started = time.monotonic()
-  target = _target(arguments, source, _compressed_name)
   verify = not arguments.no_verify
   with (
     input_file(source) as path,
@@ -203,22 +207,26 @@ def _compress_one(arguments: argparse.Namespace, source: str, coder: ChunkCoder,
 
 
 def _decompress(arguments: argparse.Namespace) -> int:
-  sources = _sources(arguments)
-  _check_output(arguments, sources, _without_suffix)
+  outputs = _outputs(arguments, without_suffix)
   if _wants_part(arguments):
     if arguments.salvage:
       raise ConfigError('--salvage: it writes the whole file, so it does not go with --start and --end')
-    if arguments.output is None and not arguments.to_stdout and sources != [STANDARD]:
+    if outputs.output is None and not outputs.to_stdout:
       raise ConfigError('--start, --end: a part is not the file that was compressed: name it with -o')
     if arguments.remove:
       raise ConfigError('--rm: the rest of the file would be lost')
-  return _each_container(arguments, sources, _decompress_one)
+
+  def work(source: str, container: Container, coder: ChunkCoder) -> None:
+    _decompress_one(arguments, source, outputs.target(source), container, coder)
+
+  return _each_container(arguments, outputs.sources, outputs.are_independent(), work)
 
 
-def _decompress_one(arguments: argparse.Namespace, source: str, container: Container, coder: ChunkCoder) -> None:
+def _decompress_one(
+  arguments: argparse.Namespace, source: str, target: Path | None, container: Container, coder: ChunkCoder
+) -> None:
   started = time.monotonic()
   before = None if source == STANDARD else os.stat(source)
-  target = _target(arguments, source, _without_suffix)
   wrong: list[str] = []
   with (
     output_file(target, source, force=arguments.force, spooled=False) as file,
@@ -240,7 +248,12 @@ def _decompress_one(arguments: argparse.Namespace, source: str, container: Conta
 
 
 def _test(arguments: argparse.Namespace) -> int:
-  return _each_container(arguments, _sources(arguments), _test_one)
+  sources = _sources(arguments)
+
+  def work(source: str, container: Container, coder: ChunkCoder) -> None:
+    _test_one(arguments, source, container, coder)
+
+  return _each_container(arguments, sources, STANDARD not in sources, work)
 
 
 def _test_one(arguments: argparse.Namespace, source: str, container: Container, coder: ChunkCoder) -> None:
@@ -267,30 +280,24 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _several(
-  arguments: argparse.Namespace, sources: Sequence[str], work: Callable[[str], object], stop: Callable[[], object]
+  arguments: argparse.Namespace,
+  sources: Sequence[str],
+  are_independent: bool,
+  work: Callable[[str], object],
+  stop: Callable[[], object],
 ) -> int:
   """As `each_file`, several at a time where that makes no difference: one of a single segment keeps one core busy."""
-  at_a_time = min(len(os.sched_getaffinity(0)), arguments.lanes, _MOST_FILES)
-  if at_a_time == 1 or not _independent(arguments, sources):
+  at_a_time = min(len(os.sched_getaffinity(0)), len(sources), arguments.lanes, _MOST_FILES)
+  if at_a_time == 1 or not are_independent:
     return each_file(sources, work)
   return several_files(sources, work, stop, at_a_time)
-
-
-def _independent(arguments: argparse.Namespace, sources: Sequence[str]) -> bool:
-  """Whether nothing is written twice, or written and read, or in an order."""
-  if len(sources) < 2 or STANDARD in sources:
-    return False
-  if arguments.command is _test:
-    return True
-  rename = _compressed_name if arguments.command is _compress else _without_suffix
-  targets = _targets(arguments, sources, rename)
-  return len(targets) == len(sources) and named_again([*sources, *targets], capitals=False) is None
 
 
 def _each_container(
   arguments: argparse.Namespace,
   sources: Sequence[str],
-  work: Callable[[argparse.Namespace, str, Container, ChunkCoder], object],
+  are_independent: bool,
+  work: Callable[[str, Container, ChunkCoder], object],
 ) -> int:
   with contextlib.ExitStack() as coders:
     made: dict[str | bytes | None, ChunkCoder] = {}
@@ -309,7 +316,7 @@ def _each_container(
     def work_on(source: str) -> None:
       with input_file(source) as path, open(path, 'rb') as file:
         container = Container(file, path.stat().st_size)
-        work(arguments, source, container, coder_of(container.header))
+        work(source, container, coder_of(container.header))
 
     def stop() -> None:
       stopped.set()
@@ -317,7 +324,7 @@ def _each_container(
         for coder in made.values():
           coder.stop()
 
-    return _several(arguments, sources, work_on, stop)
+    return _several(arguments, sources, are_independent, work_on, stop)
 
 
 def _load(model: str, arguments: argparse.Namespace) -> Predictor | SegmentPredictor:
@@ -340,83 +347,17 @@ def _predictor_of(header: Header, arguments: argparse.Namespace) -> Predictor | 
 
 
 def _sources(arguments: argparse.Namespace) -> list[str]:
-  """All files that are named or below a folder that is."""
-  sources = list(arguments.files)
-  for folder in arguments.folders:
-    if not os.path.isdir(folder):
-      raise ConfigError(f'-r: {folder}: no such folder')
-    found = [
-      os.path.join(parent, name)
-      for parent, _, names in os.walk(folder)
-      for name in names
-      if name.lower().endswith(arguments.suffix) and name.lower() != SUFFIX
-    ]
-    sources += sorted(path for path in found if os.path.isfile(path))
-  if not sources:
-    raise ConfigError('no files to work on; see --help')
-  return sources
+  return find_sources(arguments.files, arguments.folders, arguments.suffix)
 
 
-def _check_output(arguments: argparse.Namespace, sources: Sequence[str], rename: Callable[[str], str]) -> None:
-  to_stdout = _to_stdout(arguments)
+def _outputs(arguments: argparse.Namespace, rename: Callable[[str], str]) -> Outputs:
+  """Of all sources; raises ConfigError for what cannot be meant."""
   if arguments.to_stdout and arguments.output not in (None, STANDARD):
     raise ConfigError('-c and -o: choose one')
-  if arguments.output is not None and _names_nothing(arguments.output):
-    raise ConfigError(f'-o: expected a file or an existing folder, got {arguments.output!r}')
-  if arguments.output and not to_stdout and len(sources) > 1 and not os.path.isdir(arguments.output):
-    raise ConfigError(f'-o: {arguments.output}: expected an existing folder for {len(sources)} files')
-  if to_stdout or (sources == [STANDARD] and arguments.output is None):
-    if sys.stdout is None:
-      raise ConfigError('standard output is closed; name a file with -o')
-    if sys.stdout.isatty():
-      raise ConfigError('standard output is a terminal; redirect it, or name a file with -o')
-  if arguments.remove and (to_stdout or STANDARD in sources):
-    raise ConfigError('--rm: only for files that become files')
-  # Without -f nothing is overwritten, neither what was there nor what this command has just written.
-  names: list[str | Path] = [*sources, *_targets(arguments, sources, rename)]
-  if arguments.force and len(sources) > 1 and (again := named_again(names)):
-    raise ConfigError(f'-f: {again}: it is named twice, or one file would overwrite another of these')
-
-
-def _names_nothing(output: str) -> bool:
-  return not output or (output.endswith(os.sep) and not os.path.isdir(output))
-
-
-def _to_stdout(arguments: argparse.Namespace) -> bool:
-  return arguments.to_stdout or arguments.output == STANDARD
-
-
-def _targets(arguments: argparse.Namespace, sources: Sequence[str], rename: Callable[[str], str]) -> list[Path]:
-  """The files that sources become, but of those that have no name for one: that is told when they have their turn."""
-  found = []
-  for source in sources:
-    with contextlib.suppress(ConfigError):
-      target = _target(arguments, source, rename)
-      found += [target] if target else []
-  return found
-
-
-def _target(arguments: argparse.Namespace, source: str, rename: Callable[[str], str]) -> Path | None:
-  """Where the output of a source goes; None is standard output."""
-  if _to_stdout(arguments) or (source == STANDARD and arguments.output is None):
-    return None
-  if arguments.output is None:
-    return Path(rename(source))
-  if not os.path.isdir(arguments.output):
-    return Path(arguments.output)
-  if source == STANDARD:
-    raise ConfigError('-o: standard input has no name; name a file, not a folder')
-  return Path(arguments.output, rename(os.path.basename(source)))
-
-
-def _compressed_name(name: str) -> str:
-  return name + SUFFIX
-
-
-def _without_suffix(name: str) -> str:
-  if not name.lower().endswith(SUFFIX) or os.path.basename(name).lower() == SUFFIX:
-    raise ConfigError(f'its name is not one that ends in {SUFFIX}; name the output with -o')
-  return name[: -len(SUFFIX)]
+  output = STANDARD if arguments.to_stdout else arguments.output
+  outputs = Outputs(sources=_sources(arguments), rename=rename, output=output)
+  outputs.check(force=arguments.force, remove=arguments.remove)
+  return outputs
 
 
 def _wants_part(arguments: argparse.Namespace) -> bool:
