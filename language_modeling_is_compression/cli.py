@@ -216,17 +216,21 @@ def _decompress(arguments: argparse.Namespace) -> int:
     if arguments.remove:
       raise ConfigError('--rm: the rest of the file would be lost')
 
-  def work(source: str, container: Container, coder: ChunkCoder) -> None:
-    _decompress_one(arguments, source, outputs.target(source), container, coder)
+  def work(source: str, before: os.stat_result, container: Container, coder: ChunkCoder) -> None:
+    _decompress_one(arguments, source, outputs.target(source), before, container, coder)
 
   return _each_container(arguments, outputs.sources, outputs.are_independent(), work)
 
 
 def _decompress_one(
-  arguments: argparse.Namespace, source: str, target: Path | None, container: Container, coder: ChunkCoder
+  arguments: argparse.Namespace,
+  source: str,
+  target: Path | None,
+  before: os.stat_result,
+  container: Container,
+  coder: ChunkCoder,
 ) -> None:
   started = time.monotonic()
-  before = None if source == STANDARD else os.stat(source)
   wrong: list[str] = []
   with (
     output_file(target, source, force=arguments.force, spooled=False) as file,
@@ -241,7 +245,7 @@ def _decompress_one(
     else:
       codec.decompress(container, file, coder, progress)
   _say_damage(source, wrong, 'what is sound was written, with silence in the gaps')
-  if arguments.remove and before:
+  if arguments.remove:
     remove_source(source, before)
   if not _wants_part(arguments):
     _say_result(arguments, source, container.header, container.file_bytes, time.monotonic() - started, True)
@@ -250,7 +254,7 @@ def _decompress_one(
 def _test(arguments: argparse.Namespace) -> int:
   sources = _sources(arguments)
 
-  def work(source: str, container: Container, coder: ChunkCoder) -> None:
+  def work(source: str, before: os.stat_result, container: Container, coder: ChunkCoder) -> None:
     _test_one(arguments, source, container, coder)
 
   return _each_container(arguments, sources, STANDARD not in sources, work)
@@ -297,7 +301,7 @@ def _each_container(
   arguments: argparse.Namespace,
   sources: Sequence[str],
   are_independent: bool,
-  work: Callable[[str, Container, ChunkCoder], object],
+  work: Callable[[str, os.stat_result, Container, ChunkCoder], object],
 ) -> int:
   with contextlib.ExitStack() as coders:
     made: dict[str | bytes | None, ChunkCoder] = {}
@@ -315,8 +319,9 @@ def _each_container(
 
     def work_on(source: str) -> None:
       with input_file(source) as path, open(path, 'rb') as file:
-        container = Container(file, path.stat().st_size)
-        work(source, container, coder_of(container.header))
+        before = os.fstat(file.fileno())
+        container = Container(file, before.st_size)
+        work(source, before, container, coder_of(container.header))
 
     def stop() -> None:
       stopped.set()

@@ -42,7 +42,9 @@ def describe(path: Path, source: BinaryIO, predictor: Predictor | SegmentPredict
   source_id = hashlib.blake2b(source.read(_SOURCE_ID_BYTES), digest_size=8).digest()
   source.seek(0)
   info = _wav_info(path)
-  if info is None or _has_too_many_channels(info, predictor):
+  predictor = predictor if info and info.encoding == 'int' else None
+  in_segments = isinstance(predictor, SegmentPredictor)
+  if info is None or _has_too_many_channels(info, in_segments):
     return Header(
       sample_kind=NO_SAMPLES,
       sample_bytes=0,
@@ -59,8 +61,6 @@ def describe(path: Path, source: BinaryIO, predictor: Predictor | SegmentPredict
   tail_bytes = file_bytes - info.data_offset - info.data_bytes
   if tail_bytes < 0:
     raise changed(path)
-  predictor = predictor if info.encoding == 'int' else None
-  in_segments = isinstance(predictor, SegmentPredictor)
   chunk_frames = _segment_frames(info, level) if in_segments else _chunk_frames(info)
   header = Header(
     sample_kind=INTEGER if info.encoding == 'int' else FLOAT,
@@ -79,9 +79,9 @@ def describe(path: Path, source: BinaryIO, predictor: Predictor | SegmentPredict
   return dataclasses.replace(header, plain_head=in_segments and _has_plain_head(source, header))
 
 
-def _has_too_many_channels(info: WavInfo, predictor: Predictor | SegmentPredictor | None) -> bool:
+def _has_too_many_channels(info: WavInfo, in_segments: bool) -> bool:
   """Whether channels hold so little that what is said of each takes more than samples save, or much time."""
-  if isinstance(predictor, SegmentPredictor) and info.encoding == 'int':
+  if in_segments:
     return info.num_channels > max(info.num_frames, _MANY_CHANNELS)
   overhead = info.num_channels * -(-info.num_frames // _chunk_frames(info)) * CHUNK_OVERHEAD_BYTES
   return overhead > _MANY_CHANNELS * CHUNK_OVERHEAD_BYTES + info.data_bytes // 1000
