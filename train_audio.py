@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from language_modeling_is_compression.config import (
   RunConfig,
   TrainingConfig,
 )
+from language_modeling_is_compression.cores import usable_cores
 from language_modeling_is_compression.data.chunks import split_stream, whole_stream
 from language_modeling_is_compression.data.evidence_sources import DomainFile, check_samples
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, LmicError
@@ -220,7 +220,7 @@ def _use_all_cores() -> None:
   import jax
 
   if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]
-    jax.config.update('jax_num_cpu_devices', len(os.sched_getaffinity(0)))
+    jax.config.update('jax_num_cpu_devices', usable_cores())
 
 
 def _log_to_stderr() -> None:

@@ -56,9 +56,11 @@ def _change(change: str) -> None:
 def _measure(arguments: argparse.Namespace) -> None:
   from held_out import files_by_domain
 
+  from language_modeling_is_compression.cores import usable_cores
+
   print(f'{"":20} {"samples":>10} {"experts":>9} {"all":>9} {"":>7}')
   rates = []
-  with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+  with ThreadPoolExecutor(usable_cores()) as pool:
     for domain, paths in files_by_domain(arguments.audio_dir, arguments.files).items():
       found = list(pool.map(lambda path: _bits(path, arguments), paths))
       samples, experts, coded = (math.fsum(column) for column in zip(*found, strict=True))

@@ -9,7 +9,6 @@ lanes, cut from FILE, on all cores; the float model's evaluation of the same tok
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -91,7 +90,9 @@ def _float(arguments: argparse.Namespace) -> dict[str, float]:
   """The training program's own evaluation: code lengths in float32, on all cores."""
   import jax
 
-  jax.config.update('jax_num_cpu_devices', len(os.sched_getaffinity(0)))
+  from language_modeling_is_compression.cores import usable_cores
+
+  jax.config.update('jax_num_cpu_devices', usable_cores())
   from language_modeling_is_compression import load_model
   from language_modeling_is_compression.data.batches import Batch
   from language_modeling_is_compression.inference.loading import model_path

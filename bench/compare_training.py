@@ -11,7 +11,6 @@ import argparse
 import importlib
 import json
 import math
-import os
 import resource
 import statistics
 import subprocess
@@ -92,13 +91,14 @@ def _ours(arguments: argparse.Namespace) -> Any:
   import jax
 
   from language_modeling_is_compression.config import DataConfig, ModelConfig, TrainingConfig
+  from language_modeling_is_compression.cores import usable_cores
   from language_modeling_is_compression.model.transformer import build_transformer
   from language_modeling_is_compression.training.objectives import byte_objective
   from language_modeling_is_compression.training.optimizer import make_optimizer
   from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
   from language_modeling_is_compression.training.state import initial_state, make_code_length, make_update
 
-  jax.config.update('jax_num_cpu_devices', len(os.sched_getaffinity(0)))  # As train_audio.py does.
+  jax.config.update('jax_num_cpu_devices', usable_cores())  # As train_audio.py does.
   data, model = DataConfig(chunk_size=arguments.chunk_size), ModelConfig()
   mesh = device_mesh()
   micro_batches = plan_micro_batches(

@@ -6,7 +6,6 @@ T = N * P its tokens, P places, L lanes.
 
 import lzma
 import math
-import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from language_modeling_is_compression.audio.tokens import planes_from_samples, samples_from_planes
 from language_modeling_is_compression.coding import adaptive, rans
 from language_modeling_is_compression.container import LZMA, MODEL, STORED, Chunk
+from language_modeling_is_compression.cores import usable_cores
 from language_modeling_is_compression.inference.predictor import (
   Decoding,
   Predictor,
@@ -105,7 +105,7 @@ class ChunkCoder:
     self._watch = watch
     self._stopped = threading.Event()
     self._rows_together = self._of_tokens is not None and self._of_tokens.rows_together
-    self._num_workers = 1 if self._rows_together else max(1, min(lanes, len(os.sched_getaffinity(0))))
+    self._num_workers = 1 if self._rows_together else max(1, min(lanes, usable_cores()))
     self._pool = ThreadPoolExecutor(self._num_workers)
 
   def __enter__(self) -> 'ChunkCoder':

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from language_modeling_is_compression import __version__, codec
 from language_modeling_is_compression.chunk_coder import DEFAULT_LANES, ChunkCoder, StoppedError
 from language_modeling_is_compression.container import Container
+from language_modeling_is_compression.cores import usable_cores
 from language_modeling_is_compression.errors import ConfigError, FormatError, LmicError
 from language_modeling_is_compression.files import STANDARD, input_file, output_file, remove_source
 from language_modeling_is_compression.header import FORMAT_VERSIONS, Header
@@ -291,7 +292,7 @@ def _several(
   stop: Callable[[], object],
 ) -> int:
   """As `each_file`, several at a time where that makes no difference: one of a single segment keeps one core busy."""
-  at_a_time = min(len(os.sched_getaffinity(0)), len(sources), arguments.lanes, _MOST_FILES)
+  at_a_time = min(usable_cores(), len(sources), arguments.lanes, _MOST_FILES)
   if at_a_time == 1 or not are_independent:
     return each_file(sources, work)
   return several_files(sources, work, stop, at_a_time)

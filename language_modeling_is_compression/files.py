@@ -1,17 +1,82 @@
-"""Files as commands use them: whole or not at all, with the source's date and permissions, or standard streams."""
+"""Files as commands use them: whole or not at all, with the source's date and permissions, or streams.
+
+A stream is what can only be read, or written, from its beginning to its end: standard input and output, a named pipe,
+a device such as /dev/null.
+"""
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from language_modeling_is_compression.errors import ConfigError
 
 STANDARD = '-'  # Standard input or output, where a command takes a file's name.
+
+_DISK_IS_FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, 'EDQUOT', errno.ENOSPC)})
+
+_unfinished: set[str] = set()  # Temporary files and folders that are in use.
+_unfinished_lock = threading.Lock()
+
+
+def remove_unfinished() -> None:
+  """Removes the temporary files and folders of this process, which is about to end: none can be made any more."""
+  _unfinished_lock.acquire()  # Never released.
+  for name in _unfinished:
+    with contextlib.suppress(OSError):
+      shutil.rmtree(name) if os.path.isdir(name) else os.unlink(name)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+  """A temporary folder, which vanishes with all that is in it."""
+  with _unfinished_lock:
+    name = tempfile.mkdtemp(prefix='lmic_')
+    _unfinished.add(name)
+  try:
+    yield Path(name)
+  finally:
+    shutil.rmtree(name, ignore_errors=True)
+    _unfinished.discard(name)
+
+
+def locked(file: IO) -> bool:
+  """Whether an exclusive lock on an open file could be had; it goes with the process, however that ends.
+
+  Where the system or the file system has no locks the answer is yes: then a second process is not noticed.
+  """
+  try:
+    import fcntl
+  except ImportError:
+    return _locked_on_windows(file)
+  try:
+    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError as error:
+    return error.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+  return True
+
+
+def _locked_on_windows(file: IO) -> bool:
+  try:
+    import msvcrt
+  except ImportError:
+    return True
+  place = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+  try:
+    os.lseek(file.fileno(), 1 << 30, os.SEEK_SET)  # Locked bytes cannot be read by others: one that no file has.
+    msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+  except OSError:
+    return False
+  finally:
+    os.lseek(file.fileno(), place, os.SEEK_SET)
+  return True
 
 
 def named_again(paths: Iterable[str | Path], *, capitals: bool = True) -> str | Path | None:
@@ -44,10 +109,11 @@ def replacing(path: Path, like: Path | None = None, *, only_new: bool = False) -
   It stands beside `path` until it is on the disk. It has the permissions and times of `like`, or those of a new file.
   only_new: what has come to be at `path` meanwhile stays there, which raises ConfigError. Raises OSError.
   """
-  with _told_of(path):
+  with _told_of(path), _unfinished_lock:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name[:32]}.', suffix='.partial')
+    _unfinished.add(name)
   try:
-    with os.fdopen(descriptor, 'w+b') as file:
+    with _full_disk_named(path), os.fdopen(descriptor, 'w+b') as file:
       yield file
       file.flush()
       os.fsync(file.fileno())
@@ -70,6 +136,8 @@ def replacing(path: Path, like: Path | None = None, *, only_new: bool = False) -
     with contextlib.suppress(OSError):
       os.unlink(name)
     raise
+  finally:
+    _unfinished.discard(name)
 
 
 @contextlib.contextmanager
@@ -79,6 +147,17 @@ def _told_of(path: Path) -> Iterator[None]:
     yield
   except OSError as error:
     raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+@contextlib.contextmanager
+def _full_disk_named(place: str | Path) -> Iterator[None]:
+  """An error of a disk that is full, which the system tells without a name, names what was being written."""
+  try:
+    yield
+  except OSError as error:
+    if error.filename is None and error.errno in _DISK_IS_FULL:
+      raise OSError(error.errno, error.strerror, str(place)) from error
+    raise
 
 
 def _name_new(name: str, path: Path) -> None:
@@ -96,42 +175,66 @@ def _name_new(name: str, path: Path) -> None:
     os.unlink(name)
 
 
+def is_pipe(name: str | Path) -> bool:
+  """Whether a name is that of a pipe, which can be read once, from its beginning to its end."""
+  try:
+    return stat.S_ISFIFO(os.stat(name).st_mode)
+  except OSError:
+    return False
+
+
+def is_stream(name: str | Path) -> bool:
+  """Whether a name is that of a pipe or a device like /dev/null, which cannot be replaced by a file."""
+  try:
+    mode = os.stat(name).st_mode
+  except OSError:
+    return False
+  return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
 @contextlib.contextmanager
 def input_file(source: str) -> Iterator[Path]:
-  """A regular file: the source, or a temporary copy of standard input. Raises ConfigError for any other kind."""
-  if source == STANDARD:
-    if sys.stdin is None:
-      raise ConfigError('standard input is closed')
-    with tempfile.NamedTemporaryFile(prefix='lmic_', suffix='.input') as copy:
-      shutil.copyfileobj(sys.stdin.buffer, copy)
-      copy.flush()
-      yield Path(copy.name)
-    return
+  """A regular file: the source, or a temporary copy of standard input or a pipe. Raises ConfigError for other kinds."""
   path = Path(source)
-  if path.exists() and not path.is_file():
-    kind = 'a folder; -r takes folders' if path.is_dir() else 'a device, pipe or socket; pipe it into -'
-    raise ConfigError(f'expected a regular file, got {kind}')
-  yield path
+  if source != STANDARD and not is_pipe(path):
+    if path.exists() and not path.is_file():
+      raise ConfigError(
+        f'expected a file, got {"a folder; -r takes folders" if path.is_dir() else "a device or socket"}'
+      )
+    yield path
+    return
+  if source == STANDARD and sys.stdin is None:
+    raise ConfigError('standard input is closed')
+  with scratch_folder() as folder:
+    with _full_disk_named(folder.parent), open(folder / 'input', 'wb') as copy:
+      if source == STANDARD:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+      else:
+        with open(path, 'rb') as pipe:
+          shutil.copyfileobj(pipe, copy)
+    yield folder / 'input'
 
 
 @contextlib.contextmanager
 def output_file(target: Path | None, source: str, *, force: bool, spooled: bool) -> Iterator[BinaryIO]:
-  """Where a source's output goes: a new file, or (target None) standard output.
+  """Where a source's output goes: a new file, a stream that is there, or (target None) standard output.
 
-  A file appears when the block ends without an exception, with the source's date and permissions. spooled: standard
-  output gets nothing before that either, and what the block has written can be read back meanwhile.
+  A file appears when the block ends without an exception, with the source's date and permissions. spooled: a stream
+  gets nothing before that either, and what the block has written can be read back meanwhile.
   Raises ConfigError if the file exists, before or after it was made, and force is not given.
   """
-  if target is None:
-    if not spooled:
-      yield sys.stdout.buffer
-      sys.stdout.buffer.flush()
-      return
-    with tempfile.TemporaryFile(prefix='lmic_') as copy:
-      yield copy
-      copy.seek(0)
-      shutil.copyfileobj(copy, sys.stdout.buffer)
-      sys.stdout.buffer.flush()
+  if target is None or is_stream(target):
+    with _stream(target) as stream:
+      if not spooled:
+        yield stream
+      else:
+        with tempfile.TemporaryFile(prefix='lmic_') as copy:
+          with _full_disk_named(tempfile.gettempdir()):
+            yield copy
+            copy.flush()
+          copy.seek(0)
+          shutil.copyfileobj(copy, stream)
+      stream.flush()
     return
   if os.path.lexists(target):
     if not force:
@@ -139,7 +242,18 @@ def output_file(target: Path | None, source: str, *, force: bool, spooled: bool)
     if source != STANDARD and target.exists() and os.path.samefile(source, target):
       raise ConfigError(f'{target} is the source itself; name another output')
     if target.exists() and not target.is_file():
-      kind = 'a folder' if target.is_dir() else 'a device, pipe or socket; -c writes to standard output'
-      raise ConfigError(f'{target} is {kind}')
-  with replacing(target, None if source == STANDARD else Path(source), only_new=not force) as file:
+      raise ConfigError(f'{target} is {"a folder" if target.is_dir() else "a device or socket"}')
+  like = None if source == STANDARD or is_pipe(source) else Path(source)
+  with replacing(target, like, only_new=not force) as file:
     yield file
+
+
+@contextlib.contextmanager
+def _stream(target: Path | None) -> Iterator[BinaryIO]:
+  """Standard output, or a pipe or device that is there, open for writing."""
+  with _full_disk_named(target or 'standard output'):
+    if target is None:
+      yield sys.stdout.buffer
+      return
+    with open(target, 'wb') as stream:
+      yield stream

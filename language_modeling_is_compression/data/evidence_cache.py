@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from language_modeling_is_compression.audio.wav import WavInfo, read_frames
+from language_modeling_is_compression.cores import usable_cores
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, TrainingError
 from language_modeling_is_compression.experts.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
 from language_modeling_is_compression.files import replacing
@@ -98,7 +98,7 @@ def cached_evidence(
   ]
   started, made = time.monotonic(), 0
   found: dict[int, EvidenceSpan] = {}
-  executor = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+  executor = concurrent.futures.ThreadPoolExecutor(usable_cores())
   total = sum((last - first) * sounds[index].info.num_channels for index, first, last in segments)
   bar = tqdm(
     total=total, unit='sample', unit_scale=True, desc='evidence', disable=not show_progress, dynamic_ncols=True

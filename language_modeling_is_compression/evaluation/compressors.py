@@ -5,7 +5,6 @@ import difflib
 import lzma
 import shutil
 import struct
-import tempfile
 import time
 import wave
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from language_modeling_is_compression.evaluation.coders import Coder, Libsndfile
 from language_modeling_is_compression.evaluation.libraries import LIBRARIES, Library
 from language_modeling_is_compression.evaluation.measurements import CompressorInfo, Span
 from language_modeling_is_compression.evaluation.programs import PROGRAMS, Program, parse_custom, program_version
+from language_modeling_is_compression.files import scratch_folder
 
 ALL = 'all'
 # What pydub's segments are given in the code of "Language Modeling is Compression", whatever the data's rate is.
@@ -154,7 +154,7 @@ class FileCompressor:
   as_reference: bool = False
 
   def whole(self, wav: Path) -> Outcome:
-    with _named(self.info.name), tempfile.TemporaryDirectory(prefix='lmic_') as folder:
+    with _named(self.info.name), scratch_folder() as folder:
       # A copy, under a plain name: programs choke on others, and nobody knows what they do to their input.
       source = Path(folder) / 'input.wav'
       shutil.copyfile(wav, source)
@@ -162,14 +162,14 @@ class FileCompressor:
 
   def chunked(self, pcm: Pcm) -> Outcome:
     def coded(chunk: bytes) -> Outcome:
-      with tempfile.TemporaryDirectory(prefix='lmic_') as folder:
+      with scratch_folder() as folder:
         source = self._chunk_file(Path(folder), pcm, chunk)
         return self._coded(source, like=read_wav_info(source))
 
     return _chunked(self.info.name, pcm.chunks, coded, header_bytes=self._header_bytes(pcm))
 
   def _header_bytes(self, pcm: Pcm) -> int:
-    with _named(f'{self.info.name}: one sample'), tempfile.TemporaryDirectory(prefix='lmic_') as folder:
+    with _named(f'{self.info.name}: one sample'), scratch_folder() as folder:
       source = self._chunk_file(Path(folder), pcm, bytes(pcm.sample_bytes))
       try:
         return self._encoded(read_wav_info(source))[0].stat().st_size

@@ -4,7 +4,6 @@ Shapes: N frames, C channels.
 """
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from language_modeling_is_compression.audio.tokens import mix_down
 from language_modeling_is_compression.audio.wav import WavInfo, read_frames, wav_header
 from language_modeling_is_compression.errors import AudioFormatError
+from language_modeling_is_compression.files import scratch_folder
 
 _FRAMES_AT_ONCE = 1 << 18
 
@@ -65,8 +65,8 @@ def whole_file(recording: Recording) -> Iterator[Path]:
   if recording.bit_depth is None or (info.encoding == 'int' and recording.bit_depth == info.resolution_bits):
     yield info.path
     return
-  with tempfile.TemporaryDirectory(prefix='lmic_') as folder:
-    path = Path(folder, 'reduced.wav')
+  with scratch_folder() as folder:
+    path = folder / 'reduced.wav'
     with open(path, 'wb') as file:
       header = wav_header(
         encoding='int',

@@ -4,7 +4,6 @@ import filecmp
 import itertools
 import math
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from language_modeling_is_compression.container import CHUNK_OVERHEAD_BYTES, Con
 from language_modeling_is_compression.errors import BaselineError
 from language_modeling_is_compression.evaluation.compressors import Outcome, Pcm
 from language_modeling_is_compression.evaluation.measurements import CompressorInfo, Span
+from language_modeling_is_compression.files import scratch_folder
 from language_modeling_is_compression.inference.loading import DEFAULT, load_predictor, model_path
 from language_modeling_is_compression.inference.predictor import SegmentPredictor, SegmentShape
 from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS
@@ -58,10 +58,10 @@ class ModelCompressor:
     """A file to a .lmic file and back."""
     bits: list[float] = []
     with (
-      tempfile.TemporaryDirectory(prefix='lmic_') as folder,
+      scratch_folder() as folder,
       ChunkCoder(self._predictor, self._lanes, lambda intervals: bits.append(_bits(intervals).sum())) as coder,
     ):
-      compressed, restored = Path(folder, 'compressed'), Path(folder, 'restored')
+      compressed, restored = folder / 'compressed', folder / 'restored'
       begin = time.perf_counter()
       with open(compressed, 'wb') as target:
         _, compressed_bytes = codec.compress(wav, target, coder, level=_LEVEL)

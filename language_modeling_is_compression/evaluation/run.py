@@ -5,7 +5,6 @@ import dataclasses
 import datetime
 import hashlib
 import logging
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
@@ -17,6 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from language_modeling_is_compression import __version__
 from language_modeling_is_compression.config import EvaluationConfig
+from language_modeling_is_compression.cores import usable_cores
 from language_modeling_is_compression.errors import (
   CheckpointError,
   ConfigError,
@@ -79,7 +79,7 @@ def evaluate(
     results = outputs.Results(
       command_line=command_line,
       created=datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
-      platform={'system': platform.platform(), 'processor': _processor(), 'cores': len(os.sched_getaffinity(0))},
+      platform={'system': platform.platform(), 'processor': _processor(), 'cores': usable_cores()},
       versions={'python': platform.python_version(), 'package': __version__} | _versions(),
       settings=dataclasses.asdict(settings),
       compressors=infos,

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import logging
@@ -24,6 +23,7 @@ from language_modeling_is_compression.evaluation.material import (
 )
 from language_modeling_is_compression.evaluation.measurements import CHUNKED, WHOLE, Measurement, Span
 from language_modeling_is_compression.evaluation.results import measurement_from_json, measurement_to_json
+from language_modeling_is_compression.files import locked
 
 _logger = logging.getLogger(__name__)
 
@@ -50,12 +50,11 @@ class Journal:
     self._found: dict[str, Measurement] = {}
     try:
       self._file = open(path, 'a+', encoding='utf-8', errors='surrogateescape')  # noqa: SIM115 (closed by close)
-      fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-      self._file.close()
-      raise ConfigError(f'output_dir: another evaluation is writing {path}; wait for it or name another') from error
     except OSError as error:
       raise ConfigError(f'output_dir: {path} cannot be written: {error.strerror}') from error
+    if not locked(self._file):
+      self._file.close()
+      raise ConfigError(f'output_dir: another evaluation is writing {path}; wait for it or name another')
     self._file.seek(0)
     lines = self._file.read().split('\n')
     if lines[-1]:  # The last write was cut off.

@@ -17,6 +17,7 @@ from language_modeling_is_compression import __version__
 from language_modeling_is_compression.checkpoint import Model, save_model
 from language_modeling_is_compression.config import RunConfig, TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, ConfigError
+from language_modeling_is_compression.files import locked
 from language_modeling_is_compression.tracking import TRAINING_MINIMA, Tracker, start_wandb
 from language_modeling_is_compression.training.loop import Outcome, Trainer, explained
 from language_modeling_is_compression.training.material import Material, Measured
@@ -66,7 +67,7 @@ def claimed_outputs(config: RunConfig) -> Iterator[Outputs]:
   except OSError as error:
     raise ConfigError(f'output_dir: {outputs.lock.parent} cannot be written: {error.strerror}') from error
   with lock:
-    if not _locked(lock.fileno()):
+    if not locked(lock):
       raise ConfigError(f'model_name: another run is writing {outputs.model}; wait for it or choose another name')
     try:
       _set_aside((outputs.model, outputs.metrics, outputs.log))
@@ -185,16 +186,3 @@ def _save_somewhere(path: Path, model: Model) -> None:
         refuge.parent.rmdir()
       raise error from None
     raise CheckpointError(f'{error}; the model is in {refuge} instead') from error
-
-
-def _locked(descriptor: int) -> bool:
-  """Whether the lock could be had. It goes with the process, however that ends."""
-  try:
-    import fcntl
-  except ImportError:  # Windows: a second run is not noticed.
-    return True
-  try:
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except OSError:
-    return False
-  return True

@@ -61,7 +61,7 @@ def test_what_is_no_longer_good_is_replaced(package: Path):
   for increment in range(3):
     (package / 'callee.py').write_text(CALLEE.format(decorator='inlined', increment=increment))
     call(package)
-  assert len(list(package.rglob('caller.caller-*.nbc'))) == 1
+  assert len(list(package.rglob('caller.caller-*.lmic_code'))) == 1
 
 
 def test_without_a_folder_for_it_code_is_compiled_each_time(package: Path, monkeypatch: pytest.MonkeyPatch):
