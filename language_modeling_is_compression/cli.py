@@ -3,38 +3,45 @@
 import argparse
 import contextlib
 import json
+import logging
 import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-from language_modeling_is_compression import __version__, codec
-from language_modeling_is_compression.chunk_coder import DEFAULT_LANES, ChunkCoder, StoppedError
+from language_modeling_is_compression import codec
+from language_modeling_is_compression.chunk_coder import ChunkCoder, StoppedError
+from language_modeling_is_compression.command_line import parse
+from language_modeling_is_compression.compilation import require_compiler
 from language_modeling_is_compression.container import Container
 from language_modeling_is_compression.cores import usable_cores
 from language_modeling_is_compression.errors import ConfigError, FormatError, LmicError
 from language_modeling_is_compression.files import STANDARD, input_file, output_file, remove_source
-from language_modeling_is_compression.header import FORMAT_VERSIONS, Header
+from language_modeling_is_compression.header import Header
 from language_modeling_is_compression.inference.predictor import Predictor, SegmentPredictor
+from language_modeling_is_compression.interrupts import ended_soon
 from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS, Level
 from language_modeling_is_compression.listing import facts_of, print_table
-from language_modeling_is_compression.outputs import SUFFIX, Outputs, compressed_name, find_sources, without_suffix
+from language_modeling_is_compression.outputs import (
+  Outputs,
+  Sources,
+  compressed_name,
+  find_sources,
+  standard_name,
+  without_suffix,
+)
+from language_modeling_is_compression.summaries import Result, Totals, why_not_sound
 from language_modeling_is_compression.turns import each_file, printable, say, several_files
 
-_MOST_LANES = 1 << 16
+_INTERRUPTED = 'lmic: interrupted; unfinished output was removed'
 _MOST_FILES = 4  # In work at a time: each has its own chunks in memory.
-
-
-class _Parser(argparse.ArgumentParser):
-  def error(self, message: str) -> NoReturn:
-    self.exit(2, f'{self.prog}: error: {message}; see --help\n')
 
 
 class _TerminatedError(BaseException):
@@ -44,29 +51,51 @@ class _TerminatedError(BaseException):
 def main(argv: Sequence[str] | None = None) -> int:
   """Returns 0 when all is done, 1 if a file failed, 2 for wrong usage, 128 + N if signal N ended it."""
   _open_closed_streams()
-  arguments = _parser().parse_args(argv)
-  with _sigterm_raises():
-    try:
-      code = arguments.command(arguments)
+  arguments = parse(sys.argv[1:] if argv is None else argv)
+  if arguments.command is None:
+    return 2
+  try:
+    with _sigterm_raises(), ended_soon(_INTERRUPTED), _package_log_shown(quiet=getattr(arguments, 'quiet', False)):
+      code = _COMMANDS[arguments.command](arguments)
       if sys.stdout is not None:
         sys.stdout.flush()
       return code
-    except LmicError as error:
-      print(f'lmic: error: {printable(str(error))}', file=sys.stderr)
-      return 2 if isinstance(error, ConfigError) else 1
-    except BrokenPipeError:
-      # Whoever read our output has gone.
-      _drop_output()
-      return 1
-    except OSError as error:
-      print(f'lmic: error: {printable(str(error.filename or "standard output"))}: {error.strerror}', file=sys.stderr)
-      _drop_output()
-      return 1
-    except KeyboardInterrupt:
-      print('lmic: interrupted; unfinished output was removed', file=sys.stderr)
-      return 128 + signal.SIGINT
-    except _TerminatedError:
-      return 128 + signal.SIGTERM
+  except LmicError as error:
+    print(f'lmic: error: {printable(str(error))}', file=sys.stderr)
+    return 2 if isinstance(error, ConfigError) else 1
+  except BrokenPipeError:
+    # Whoever read our output has gone.
+    _drop_output()
+    return 1
+  except OSError as error:
+    print(f'lmic: error: {printable(str(error.filename or "standard output"))}: {error.strerror}', file=sys.stderr)
+    _drop_output()
+    return 1
+  except KeyboardInterrupt:
+    print(_INTERRUPTED, file=sys.stderr)
+    return 128 + signal.SIGINT
+  except _TerminatedError:
+    return 128 + signal.SIGTERM
+
+
+class _ShownLog(logging.Handler):
+  """Shows what the package logs beside progress bars, at once, also while lines about files wait for their turn."""
+
+  def emit(self, record: logging.LogRecord) -> None:
+    tqdm.write(f'lmic: {printable(record.getMessage())}', file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _package_log_shown(*, quiet: bool) -> Iterator[None]:
+  logger, handler = logging.getLogger('language_modeling_is_compression'), _ShownLog()
+  before = logger.level
+  logger.addHandler(handler)
+  logger.setLevel(logging.ERROR if quiet else logging.INFO)
+  try:
+    yield
+  finally:
+    logger.removeHandler(handler)
+    logger.setLevel(before)
 
 
 def _open_closed_streams() -> None:
@@ -85,106 +114,34 @@ def _drop_output() -> None:
   os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _parser() -> argparse.ArgumentParser:
-  parser = _Parser(prog='lmic', description='Lossless audio compression by a language model.')
-  formats = ' and '.join(map(str, FORMAT_VERSIONS))
-  parser.add_argument('--version', action='version', version=f'lmic {__version__}, file formats {formats}')
-  commands = parser.add_subparsers(required=True, metavar='COMMAND')
-  for name, command, help in (
-    ('compress', _compress, 'compress files to FILE.lmic; every file comes back bit for bit, WAV or not'),
-    ('decompress', _decompress, 'restore FILE from FILE.lmic'),
-    ('test', _test, 'decode files and say what is wrong with them; write nothing'),
-    ('info', _info, 'list what files hold, without decoding them'),
-  ):
-    of_command = commands.add_parser(name, help=help, description=f'{help[0].upper()}{help[1:]}.')
-    of_command.set_defaults(command=command)
-    of_command.add_argument('files', nargs='*', metavar='FILE', help='- is standard input')
-    suffix = '.wav' if name == 'compress' else SUFFIX
-    of_command.add_argument(
-      '-r', action='append', default=[], dest='folders', metavar='DIR', help=f'all {suffix} files below DIR as well'
-    )
-    of_command.set_defaults(suffix=suffix)
-    if name != 'info':
-      _add_work_flags(of_command)
-    if name in ('compress', 'decompress'):
-      _add_output_flags(of_command)
-    if name == 'compress':
-      of_command.add_argument(
-        '--level',
-        type=int,
-        choices=LEVELS,
-        help=f'from {min(LEVELS)}, short segments and a small network, fast, to {max(LEVELS)}, long segments and the '
-        f'most work, small files (default: {DEFAULT_LEVEL}); of a hybrid model named with -m all but the network',
-      )
-      of_command.add_argument(
-        '--no-verify', action='store_true', help='do not decode and compare before a file counts as done'
-      )
-    if name == 'decompress':
-      of_command.add_argument('--start', type=float, metavar='SECONDS', help='write a WAV of the part from here on')
-      of_command.add_argument('--end', type=float, metavar='SECONDS', help='write a WAV of the part up to here')
-      of_command.add_argument(
-        '--salvage', action='store_true', help='write what is sound of a damaged file, and silence for the rest'
-      )
-    if name == 'info':
-      of_command.add_argument('--json', action='store_true', help='a JSON list, one object per file')
-  return parser
-
-
-def _add_work_flags(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument(
-    '-m',
-    dest='model',
-    metavar='MODEL',
-    help='a model file NAME.npz, or a packaged model: default, tiny or bytes (default: to compress, the one of the '
-    'level; to decompress and test, the packaged one that wrote the file)',
-  )
-  parser.add_argument(
-    '--lanes',
-    type=_lanes,
-    default=DEFAULT_LANES,
-    metavar='N',
-    help='chunks of a file in work at a time (default: %(default)s)',
-  )
-  parser.add_argument('--device', choices=('cpu', 'gpu'), default='cpu', help='where the model runs (default: cpu)')
-  parser.add_argument('-q', action='store_true', dest='quiet', help='say nothing but errors')
-  parser.add_argument('--no-progress', action='store_true', help='no progress bar')
-
-
-def _lanes(text: str) -> int:
-  if not text.isascii() or not text.isdigit() or len(text) > 9 or not 0 < int(text) <= _MOST_LANES:
-    raise argparse.ArgumentTypeError(f'expected an integer from 1 to {_MOST_LANES}, got {text[:20]!r}')
-  return int(text)
-
-
-def _add_output_flags(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument('-o', dest='output', metavar='OUT', help='output file or existing folder; - is standard output')
-  parser.add_argument('-c', action='store_true', dest='to_stdout', help='write to standard output')
-  parser.add_argument('-f', action='store_true', dest='force', help='overwrite existing files')
-  keep = parser.add_mutually_exclusive_group()
-  keep.add_argument('-k', action='store_true', help='keep the source files (as it is without --rm)')
-  keep.add_argument('--rm', action='store_true', dest='remove', help='remove each source once its output is sound')
-
-
 def _compress(arguments: argparse.Namespace) -> int:
+  require_compiler()
   outputs = _outputs(arguments, compressed_name)
-  if len(outputs.sources) > 1 and outputs.to_stdout:
+  if len(outputs.sources.names) > 1 and outputs.to_stdout:
     raise ConfigError('standard output: several .lmic files in a row cannot be told apart; compress one at a time')
   level = LEVELS[DEFAULT_LEVEL if arguments.level is None else arguments.level]
   predictor = _load(arguments.model or level.network, arguments)
   if arguments.level is not None and not isinstance(predictor, SegmentPredictor):
     which = arguments.model or 'the packaged model'
     raise ConfigError(f'--level: {which} is a byte model, which has no levels: name a hybrid one with -m, or no level')
+  totals = Totals()
   with ChunkCoder(predictor, arguments.lanes) as coder:
 
     def work(source: str) -> None:
-      _compress_one(arguments, source, outputs.target(source), coder, level)
+      target = outputs.target(source)
+      outputs.make_folder(target)
+      result = _compress_one(arguments, source, target, coder, level)
+      totals.add(result)
+      _say_result(arguments, source, result)
 
-    return _several(arguments, outputs.sources, outputs.are_independent(), work, coder.stop)
+    code = _several(arguments, outputs.sources.names, outputs.are_independent(), work, coder.stop)
+  _say_totals(arguments, totals, outputs.sources)
+  return code
 
 
 def _compress_one(
   arguments: argparse.Namespace, source: str, target: Path | None, coder: ChunkCoder, level: Level
-) -> None:
+) -> Result:
   started = time.monotonic()
   verify = not arguments.no_verify
   with (
@@ -202,12 +159,20 @@ def _compress_one(
         open(os.devnull, 'wb') as nowhere,
       ):
         codec.decompress(Container(file, compressed_bytes), nowhere, coder, progress)
+    note = why_not_sound(path, header)
   if arguments.remove:
     remove_source(source, before)
-  _say_result(arguments, source, header, compressed_bytes, time.monotonic() - started, verify)
+  return Result(
+    header=header,
+    compressed_bytes=compressed_bytes,
+    seconds=time.monotonic() - started,
+    checked='verified' if verify else 'not verified',
+    note=note,
+  )
 
 
 def _decompress(arguments: argparse.Namespace) -> int:
+  require_compiler()
   outputs = _outputs(arguments, without_suffix)
   if _wants_part(arguments):
     if arguments.salvage:
@@ -217,10 +182,28 @@ def _decompress(arguments: argparse.Namespace) -> int:
     if arguments.remove:
       raise ConfigError('--rm: the rest of the file would be lost')
 
-  def work(source: str, before: os.stat_result, container: Container, coder: ChunkCoder) -> None:
-    _decompress_one(arguments, source, outputs.target(source), before, container, coder)
+  totals = Totals()
 
-  return _each_container(arguments, outputs.sources, outputs.are_independent(), work)
+  def work(source: str, before: os.stat_result, container: Container, coder: ChunkCoder) -> None:
+    target = outputs.target(source)
+    outputs.make_folder(target)
+    started = time.monotonic()
+    _decompress_one(arguments, source, target, before, container, coder)
+    if _wants_part(arguments):
+      return
+    result = Result(
+      header=container.header,
+      compressed_bytes=container.file_bytes,
+      seconds=time.monotonic() - started,
+      checked='verified',
+    )
+    totals.add(result)
+    _say_result(arguments, source, result)
+
+  code = _each_container(arguments, outputs.sources.names, outputs.are_independent(), work)
+  if not _wants_part(arguments):
+    _say_totals(arguments, totals, outputs.sources)
+  return code
 
 
 def _decompress_one(
@@ -231,7 +214,6 @@ def _decompress_one(
   container: Container,
   coder: ChunkCoder,
 ) -> None:
-  started = time.monotonic()
   wrong: list[str] = []
   with (
     output_file(target, source, force=arguments.force, spooled=False) as file,
@@ -248,12 +230,11 @@ def _decompress_one(
   _say_damage(source, wrong, 'what is sound was written, with silence in the gaps')
   if arguments.remove:
     remove_source(source, before)
-  if not _wants_part(arguments):
-    _say_result(arguments, source, container.header, container.file_bytes, time.monotonic() - started, True)
 
 
 def _test(arguments: argparse.Namespace) -> int:
-  sources = _sources(arguments)
+  require_compiler()
+  sources = _sources(arguments).names
 
   def work(source: str, before: os.stat_result, container: Container, coder: ChunkCoder) -> None:
     _test_one(arguments, source, container, coder)
@@ -276,7 +257,7 @@ def _info(arguments: argparse.Namespace) -> int:
     with input_file(source) as path, open(path, 'rb') as file:
       listed.append({'file': source, **facts_of(Container(file, path.stat().st_size))})
 
-  code = each_file(_sources(arguments), list_one)
+  code = each_file(_sources(arguments).names, list_one)
   if arguments.json:
     print(json.dumps(listed, indent=2))
   elif listed:
@@ -352,16 +333,16 @@ def _predictor_of(header: Header, arguments: argparse.Namespace) -> Predictor | 
   return find_predictor(header.model_id, names, arguments.device)
 
 
-def _sources(arguments: argparse.Namespace) -> list[str]:
-  return find_sources(arguments.files, arguments.folders, arguments.suffix)
+def _sources(arguments: argparse.Namespace) -> Sources:
+  return find_sources(arguments.files, arguments.folders, arguments.lists, compressed=arguments.command != 'compress')
 
 
 def _outputs(arguments: argparse.Namespace, rename: Callable[[str], str]) -> Outputs:
   """Of all sources; raises ConfigError for what cannot be meant."""
-  if arguments.to_stdout and arguments.output not in (None, STANDARD):
+  output = standard_name(arguments.output)
+  if arguments.to_stdout and output not in (None, STANDARD):
     raise ConfigError('-c and -o: choose one')
-  output = STANDARD if arguments.to_stdout else arguments.output
-  outputs = Outputs(sources=_sources(arguments), rename=rename, output=output)
+  outputs = Outputs(sources=_sources(arguments), rename=rename, output=STANDARD if arguments.to_stdout else output)
   outputs.check(force=arguments.force, remove=arguments.remove)
   return outputs
 
@@ -377,21 +358,18 @@ def _progress(arguments: argparse.Namespace, what: str, total_bytes: int) -> Ite
     yield bar.update
 
 
-def _say_result(
-  arguments: argparse.Namespace, source: str, header: Header, compressed_bytes: int, seconds: float, verified: bool
-) -> None:
+def _say_result(arguments: argparse.Namespace, source: str, result: Result) -> None:
+  if not arguments.quiet:
+    say(f'{source}: {result.line()}')
+
+
+def _say_totals(arguments: argparse.Namespace, totals: Totals, sources: Sources) -> None:
   if arguments.quiet:
     return
-  samples = header.num_frames * header.num_channels
-  figures = [f'{header.original_bytes:,} bytes, {compressed_bytes:,} compressed']
-  if header.original_bytes:
-    figures.append(f'{compressed_bytes / header.original_bytes:.1%}')
-  if samples:
-    figures.append(f'{8 * compressed_bytes / samples:.3f} bits per sample')
-  if samples and header.sample_rate_hz:
-    figures.append(f'{header.num_frames / header.sample_rate_hz / max(seconds, 1e-9):.2f} x real time')
-  figures.append('verified' if verified else 'not verified')
-  say(f'{source}: {", ".join(figures)}')
+  if len(sources.names) > 1:
+    say(totals.line(len(sources.names)))
+  if left_out := sources.left_out_text():
+    say(f'lmic: {left_out}')
 
 
 def _say_damage(source: str, wrong: Sequence[str], advice: str) -> None:
@@ -412,3 +390,11 @@ def _sigterm_raises() -> Iterator[None]:
     yield
   finally:
     signal.signal(signal.SIGTERM, before)
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+  'compress': _compress,
+  'decompress': _decompress,
+  'test': _test,
+  'info': _info,
+}

@@ -9,6 +9,7 @@ import pty
 import re
 import shutil
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -318,6 +319,110 @@ class TestVerifying:
     assert lmic('test', f'{song}.lmic').code == 1
 
 
+class TestSources:
+  """What a command works on, and where what it makes of it goes."""
+
+  @pytest.fixture
+  def folder(self, tmp_path) -> Path:
+    folder = tmp_path / 'music'
+    (folder / 'a' / 'b').mkdir(parents=True)
+    for name in ('x.wav', 'a/x.wav', 'a/b/x.bwf', 'a/y.amb'):
+      (folder / name).write_bytes(_song_bytes())
+    (folder / 'z.flac').write_bytes(b'fLaC' + bytes(60))
+    (folder / 'a/z.mp3').write_bytes(b'ID3' + bytes(60))
+    (folder / 'a/z.flac').write_bytes(b'fLaC' + bytes(60))
+    (folder / 'notes.txt').write_text('not audio')
+    (folder / 'done.wav.lmic').write_bytes(b'LMIC')
+    return folder
+
+  def test_what_is_audio_counts_and_what_is_left_out_is_said(self, lmic, folder):
+    done = lmic('compress', '-r', folder)
+    assert done.code == 0
+    packed = sorted(str(path.relative_to(folder)) for path in folder.rglob('*.lmic'))
+    assert packed == ['a/b/x.bwf.lmic', 'a/x.wav.lmic', 'a/y.amb.lmic', 'done.wav.lmic', 'x.wav.lmic']
+    assert done.stderr.splitlines()[-1] == (
+      'lmic: -r: left out 2 FLAC, 1 MP3, compressed already and 1 that hold no audio; name them to compress them all '
+      'the same'
+    )
+    assert done.stderr.splitlines()[-2].startswith('4 files: ')
+
+  def test_a_folder_without_audio(self, lmic, tmp_path):
+    (tmp_path / 'z.flac').write_bytes(b'fLaC' + bytes(60))
+    assert lmic('compress', '-r', tmp_path) == (
+      2,
+      b'',
+      'lmic: error: -r: left out 1 FLAC, compressed already; name them to compress them all the same\n',
+    )
+
+  def test_outputs_lie_as_their_sources_do(self, lmic, folder, tmp_path):
+    for command, source, target in (('compress', folder, 'packed'), ('decompress', tmp_path / 'packed', 'restored')):
+      (tmp_path / target).mkdir()
+      assert lmic(command, '-r', source, '-o', tmp_path / target).code == 0
+    for name in ('x.wav', 'a/x.wav', 'a/b/x.bwf', 'a/y.amb'):
+      assert (tmp_path / 'restored' / name).read_bytes() == _song_bytes()
+    # With -f the two files of one name are no obstacle either.
+    assert lmic('compress', '-f', '-r', folder, '-o', tmp_path / 'packed').code == 0
+
+  def test_bits_per_sample_of_all(self, lmic, song, tmp_path):
+    shutil.copy(song, tmp_path / 'other.wav')
+    done = lmic('compress', song, tmp_path / 'other.wav')
+    one, _, both = done.stderr.splitlines()
+    assert both.startswith(f'2 files: {2 * len(_song_bytes()):,} bytes, ')
+    assert re.search(r'[\d.]+ bits per sample', both)[0] == re.search(r'[\d.]+ bits per sample', one)[0]
+    assert lmic('decompress', '-f', f'{song}.lmic', tmp_path / 'other.wav.lmic').stderr.splitlines()[-1] == both
+
+  @pytest.mark.parametrize('separator', ['\n', '\0'])
+  def test_lists_of_files(self, lmic, song, tmp_path, separator):
+    names = [song, tmp_path / '-5.wav', tmp_path / 'with blank.wav']
+    for name in names[1:]:
+      shutil.copy(song, name)
+    text = separator.join(map(str, names)) + separator
+    (tmp_path / 'list').write_text(text)
+    assert lmic('compress', '--filelist', tmp_path / 'list').code == 0
+    for name in names:
+      assert Path(f'{name}.lmic').exists()
+    assert lmic('test', '--filelist', '-', stdin=text.replace('.wav', '.wav.lmic').encode()).code == 0
+    done = lmic('compress', '--filelist', tmp_path / 'missing')
+    assert done == (2, b'', f'lmic: error: --filelist: {tmp_path}/missing: No such file or directory\n')
+
+  def test_pipes_and_devices(self, lmic, song, tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    writer = threading.Thread(target=(tmp_path / 'pipe').write_bytes, args=(_song_bytes(),))
+    writer.start()
+    assert lmic('compress', tmp_path / 'pipe', '-o', tmp_path / 'out').code == 0
+    writer.join()
+    assert lmic('decompress', tmp_path / 'out', '-o', '/dev/stdout').stdout == _song_bytes()
+    assert lmic('decompress', '/dev/stdin', stdin=(tmp_path / 'out').read_bytes()).stdout == _song_bytes()
+    assert lmic('compress', song, song, '-o', '/dev/null').code == 0
+    assert stat.S_ISCHR(os.stat('/dev/null').st_mode)
+    assert lmic('compress', '--rm', song, '-o', '/dev/null').code == 2 and song.exists()
+
+  @pytest.mark.parametrize('head', [b'FORM....AIFF', b'caff\0\1\0\0', b'RIFX....WAVE'])
+  def test_audio_that_is_not_treated_as_sound_is_said_to_be_so(self, lmic, tmp_path, head):
+    (tmp_path / 'song').write_bytes(head + bytes(1000))
+    kind = {b'F': 'AIFF', b'c': 'CAF', b'R': 'RIFX'}[head[:1]]
+    done = lmic('compress', tmp_path / 'song')
+    assert done.stderr.endswith(
+      f'verified, not coded as sound: {kind}; as an integer WAV it would become much smaller\n'
+    )
+    done = lmic('compress', tmp_path / 'song', tmp_path / 'song', '-o', '/dev/null')
+    assert done.stderr.splitlines()[-1].endswith(', 2 not coded as sound')
+
+  @pytest.mark.parametrize(
+    ('contents', 'why'),
+    [
+      (b'fLaC' + bytes(99), 'FLAC, which is compressed already'),
+      (b'Dear reader', 'it holds none that is known'),
+      (build_wav(bytes(4000), bits=32, tag=IEEE_FLOAT), 'its samples are 32-bit floats'),
+      (build_wav(bytes(4000), tag=17), 'expected '),
+    ],
+  )
+  def test_other_files_that_are_not_treated_as_sound(self, lmic, tmp_path, contents, why):
+    (tmp_path / 'file').write_bytes(contents)
+    done = lmic('compress', tmp_path / 'file')
+    assert f'not coded as sound: {why}' in done.stderr
+
+
 class TestRefusals:
   @pytest.mark.parametrize('flags', [[], ['--rm']])
   def test_force_among_files_of_one_command(self, lmic, song, tmp_path, flags):
@@ -422,10 +527,11 @@ class TestRefusals:
   def test_a_bad_file_does_not_stop_the_others(self, lmic, song, tmp_path):
     done = lmic('compress', tmp_path / 'missing.wav', tmp_path, song)
     assert done.code == 1
-    first, second, third = done.stderr.splitlines()
+    first, second, third, totals = done.stderr.splitlines()
     assert first == f'lmic: {tmp_path}/missing.wav: No such file or directory'
-    assert second == f'lmic: {tmp_path}: expected a regular file, got a folder; -r takes folders'
+    assert second == f'lmic: {tmp_path}: expected a file, got a folder; -r takes folders'
     assert third.startswith(f'{song}: ')
+    assert totals.startswith('1 file: ') and totals.endswith(', 2 failed')
     (tmp_path / 'bad.lmic').write_bytes(b'bad')
     song.unlink()
     for command in ('decompress', 'test', 'info'):
@@ -435,16 +541,11 @@ class TestRefusals:
     assert song.read_bytes() == _song_bytes()
 
   def test_sources_that_cannot_be_read(self, lmic, tmp_path):
-    os.mkfifo(tmp_path / 'pipe')
-    done = lmic('compress', tmp_path / 'pipe')
-    assert done == (
-      1,
-      b'',
-      f'lmic: {tmp_path}/pipe: expected a regular file, got a device, pipe or socket; pipe it into -\n',
-    )
+    done = lmic('compress', '/dev/zero', '-o', tmp_path / 'out')
+    assert done == (1, b'', 'lmic: /dev/zero: expected a file, got a device or socket\n')
     done = lmic('compress', '/proc/self/mem', '-o', tmp_path / 'out')
     assert done == (1, b'', 'lmic: /proc/self/mem: input or output: Input/output error\n')
-    assert _names(tmp_path) == ['pipe']
+    assert _names(tmp_path) == []
 
   def test_outputs_that_cannot_be_written(self, lmic, song, packed, tmp_path):
     for target, reason in (
@@ -696,7 +797,7 @@ class TestProcesses:
     (tmp_path / 'noise').write_bytes(np.random.default_rng(0).bytes(50_000))
     done = finish([sys.executable, '-c', _LIMITED, *_command('compress', '--rm', tmp_path / 'noise')], env)
     assert (done.returncode, done.stdout) == (1, '')
-    assert done.stderr == f'lmic: {tmp_path}/noise: input or output: File too large\n'
+    assert done.stderr == f'lmic: {tmp_path}/noise: {tmp_path}/noise.lmic: File too large\n'
     assert _names(tmp_path) == ['noise']
 
   @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Levels on the command line, and which model a file is read with; stand-ins take the place of packaged models."""
 
 import json
+import os
 from pathlib import Path
 
 import lmic_cases
@@ -9,7 +10,7 @@ import pytest
 from segment_stand_in import StandIn
 from wav_builder import build_wav
 
-from language_modeling_is_compression import cli
+from language_modeling_is_compression import cli, compilation
 from language_modeling_is_compression.checkpoint import save_model
 from language_modeling_is_compression.container import Container
 from language_modeling_is_compression.errors import ModelMismatchError
@@ -169,3 +170,37 @@ def test_info_without_a_rate(asked, tmp_path, capsys):
   assert cli.main(['info', '--json', str(tmp_path / 'a.wav.lmic')]) == 0
   [facts] = json.loads(capsys.readouterr().out)
   assert (facts['segment_seconds'], facts['effort']) == (None, 1)
+
+
+@pytest.mark.parametrize('command', ['compress', 'decompress', 'test', 'info'])
+@pytest.mark.parametrize('flag', ['-0', '-0.5', '-x', '--levels', '-9.wav'])
+def test_what_begins_with_a_dash_is_no_file(asked, song, capsys, command, flag):
+  with pytest.raises(SystemExit) as ended:
+    cli.main([command, flag, str(song)])
+  said = capsys.readouterr().err
+  assert (ended.value.code, said.count('\n')) == (2, 1) and said.startswith('lmic') and ': error: ' in said
+  assert asked.loaded == [] and not Path(f'{song}.lmic').exists()
+
+
+def test_a_level_for_short(asked, song):
+  assert cli.main(['compress', '-1', str(song), '-o', os.devnull]) == 0
+  assert asked.loaded == ['tiny']
+
+
+def test_names_behind_two_dashes_are_those_of_files(asked, song, monkeypatch):
+  monkeypatch.chdir(song.parent)
+  song.rename('-5')
+  assert cli.main(['compress', '--', '-5']) == 0
+  assert Path('-5.lmic').exists()
+
+
+def test_alone_it_says_how_it_is_used(capsys):
+  assert cli.main([]) == 2
+  assert 'compress' in capsys.readouterr().out
+
+
+def test_without_a_compiler_it_says_so(song, monkeypatch, capsys):
+  monkeypatch.setattr(compilation._config, 'DISABLE_JIT', 1)
+  for command in ('compress', 'decompress', 'test'):
+    assert cli.main([command, str(song)]) == 2
+    assert capsys.readouterr().err.startswith('lmic: error: NUMBA_DISABLE_JIT is set')

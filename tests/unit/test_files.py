@@ -1,13 +1,25 @@
 """What is written appears whole or not at all, and never instead of what somebody else has put there."""
 
+import concurrent.futures
 import errno
 import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from language_modeling_is_compression.errors import ConfigError
-from language_modeling_is_compression.files import STANDARD, output_file, remove_source
+from language_modeling_is_compression.files import (
+  STANDARD,
+  input_file,
+  is_pipe,
+  is_stream,
+  locked,
+  output_file,
+  remove_source,
+)
 
 
 @pytest.fixture(params=[True, False], ids=['links', 'no links'])
@@ -72,12 +84,87 @@ def test_nothing_is_left_of_what_fails(target):
   assert names(target) == []
 
 
-@pytest.mark.parametrize('kind', ['pipe', 'folder'])
-def test_force_takes_no_place_of_what_is_no_file(target, kind):
-  os.mkfifo(target) if kind == 'pipe' else target.mkdir()
-  with pytest.raises(ConfigError, match=kind):
+def test_force_takes_no_place_of_a_folder(target):
+  target.mkdir()
+  with pytest.raises(ConfigError, match='folder'):
     write(target, force=True)
-  assert names(target) == ['out.wav'] and not target.is_file()
+  assert names(target) == ['out.wav'] and target.is_dir()
+
+
+@pytest.mark.parametrize('spooled', [False, True])
+def test_a_pipe_is_written_to_and_stays(target, spooled):
+  os.mkfifo(target)
+  with concurrent.futures.ThreadPoolExecutor() as threads:
+    received = threads.submit(target.read_bytes)
+    with output_file(target, '-', force=False, spooled=spooled) as file:
+      file.write(b'ours')
+    assert received.result(timeout=30) == b'ours'
+  assert names(target) == ['out.wav'] and is_pipe(target)
+
+
+def test_the_null_device_takes_what_it_gets():
+  for spooled in (False, True):
+    with output_file(Path(os.devnull), '-', force=False, spooled=spooled) as file:
+      file.write(b'ours')
+  assert is_stream(os.devnull)
+
+
+def test_a_pipe_is_read_once_and_can_be_sought_in(target):
+  os.mkfifo(target)
+  with concurrent.futures.ThreadPoolExecutor() as threads:
+    written = threads.submit(target.write_bytes, b'from a pipe')
+    with input_file(str(target)) as path:
+      assert path.read_bytes() == path.read_bytes() == b'from a pipe'
+    written.result(timeout=30)
+  assert not path.exists() and not path.parent.exists()
+
+
+@pytest.mark.parametrize('error', [errno.ENOSPC, errno.EFBIG])
+def test_a_full_disk_is_named(target, error):
+  with pytest.raises(OSError) as caught:  # noqa: PT011 (the name is what matters)
+    write(target, force=False, error=OSError(error, os.strerror(error)))
+  assert caught.value.filename == str(target)
+  with pytest.raises(OSError) as caught, output_file(Path(os.devnull), '-', force=False, spooled=True):  # noqa: PT011
+    raise OSError(error, os.strerror(error))
+  assert caught.value.filename == tempfile.gettempdir()
+
+
+def test_an_error_of_the_source_is_not_the_outputs(target):
+  with pytest.raises(OSError) as caught:  # noqa: PT011
+    write(target, force=False, error=OSError(errno.EIO, 'Input/output error'))
+  assert caught.value.filename is None
+
+
+_ENDED = """
+import sys
+from pathlib import Path
+from language_modeling_is_compression.files import remove_unfinished, replacing, scratch_folder
+with replacing(Path(sys.argv[1], 'out')) as file, scratch_folder() as folder:
+  (folder / 'in it').write_bytes(b'x')
+  print(folder)
+  remove_unfinished()
+  sys.stdout.flush()
+  import os
+  os._exit(0)
+"""
+
+
+def test_a_process_that_ends_at_once_leaves_nothing(tmp_path):
+  folder = subprocess.run([sys.executable, '-c', _ENDED, tmp_path], check=True, capture_output=True, text=True).stdout
+  assert folder and not Path(folder.strip()).exists() and list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_had_once(tmp_path):
+  with open(tmp_path / 'lock', 'a') as first, open(tmp_path / 'lock', 'a') as second:
+    assert locked(first) and not locked(second)
+  with open(tmp_path / 'lock', 'a') as third:
+    assert locked(third)
+
+
+def test_without_locks_a_second_process_is_not_noticed(tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'fcntl', None)
+  with open(tmp_path / 'lock', 'a') as first, open(tmp_path / 'lock', 'a') as second:
+    assert locked(first) and locked(second)
 
 
 def test_an_output_runs_as_nobody_else(target):
