@@ -38,12 +38,16 @@ def find_lags(indices: np.ndarray, stopped: Callable[[], bool] = lambda: False) 
   residuals = np.zeros((min(num_channels, 2), num_frames), np.int64)
   for channel in range(num_channels):
     residuals[channel % 2] += _residuals(indices[:, channel])
+  if not residuals.any():
+    return lags
   history = _History(residuals)
   for block in range(1, len(lags)):
     if stopped():
       break
     start, stop = block * BLOCK_FRAMES, min((block + 1) * BLOCK_FRAMES, num_frames)
     here = residuals[:, start:stop]
+    if not here.any():
+      continue  # Silence is like all else, and nothing could be saved.
     num_starts = start - MIN_LAG + 1
     for k in range(NUM_LAGS):
       before = history.most_like(here, num_starts, [start - lag for lag in lags[block, :k].tolist()])
@@ -91,6 +95,8 @@ class _History:
 
 def _residuals(indices: np.ndarray) -> np.ndarray:
   """What one linear prediction for all of it leaves over, int64 [N]."""
+  if (indices == indices[0]).all():
+    return np.zeros(len(indices), np.int64)
   signal = indices - int(indices.mean())
   signal = (signal >> max(0, int(abs(signal).max()).bit_length() - 16)).astype(np.float64)
   autocorrelation = np.zeros(_ORDER + 1)

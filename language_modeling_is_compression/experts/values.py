@@ -138,7 +138,7 @@ def log2(value):
 def _best_zone(indices: np.ndarray, num_indices: int) -> tuple[int, np.ndarray]:
   """The zone, from the least index on, whose map saves most: its start and what is used in it; empty for none."""
   nothing = (0, np.zeros(0, bool))
-  if num_indices > MAX_ZONE:
+  if num_indices == 1 or num_indices > MAX_ZONE:
     return nothing
   counts = np.bincount(indices, minlength=num_indices)
   centre = int(np.median(indices))

@@ -132,8 +132,12 @@ class _Segment:
   """One group's arrays while it is worked on."""
 
   def __init__(self, network: _Network, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape):
-    self._network = network
+    self._num_frames = shape.num_frames
+    self._places = np.array([_index_bytes(channel) for channel in channels], np.int64)
     self._cells = values.edges(channels)
+    if not self._places.any():  # Every sample is known, so nobody has to predict it.
+      return
+    self._network = network
     self._experts = new_experts(
       EFFORTS[shape.effort],
       self._cells.limits,
@@ -144,8 +148,6 @@ class _Segment:
     )
     self._rings = layers.new_rings(network.layers, 1, len(network.output_bias))
     self._blend = new_blend(len(channels))
-    self._num_frames = shape.num_frames
-    self._places = np.array([_index_bytes(channel) for channel in channels], np.int64)
 
   def encode(self, indices: np.ndarray, stopped: Callable[[], bool]) -> np.ndarray:
     """indices: int64 [N, C]. Returns intervals, uint32 [N * sum(P), 2]."""

@@ -800,6 +800,18 @@ class TestProcesses:
     assert done.stderr == f'lmic: {tmp_path}/noise: {tmp_path}/noise.lmic: File too large\n'
     assert _names(tmp_path) == ['noise']
 
+  @pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+  def test_a_signal_does_not_wait_for_the_compiler(self, env, song, tmp_path, number, code):
+    kept = tmp_path / 'kept'
+    arguments = _command('compress', song, '-o', tmp_path / 'out')
+    with Running(arguments, {**env, 'NUMBA_CACHE_DIR': str(kept)}, tmp_path / 'stderr') as run:
+      run.wait_until('it compiles', lambda: 'compiling for this processor, once' in run.stderr)
+      run.process.send_signal(number)
+      assert run.wait() == code
+    assert run.stderr.splitlines()[-1] == 'lmic: interrupted; unfinished output was removed'
+    assert not list(kept.glob('hybrid._run-*')), 'it went on until all was compiled'
+    assert _names(tmp_path) == ['kept', 'song.wav', 'stderr']
+
   @pytest.mark.slow
   @pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
   @pytest.mark.parametrize('command', ['compress', 'decompress'])

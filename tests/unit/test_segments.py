@@ -559,3 +559,9 @@ def test_long_files_take_no_more_memory_than_short_ones(tmp_path):
       tracemalloc.stop()
 
   assert peak_bytes(1 << 21) < peak_bytes(1 << 17) + (1 << 20)
+
+
+@pytest.mark.parametrize('power', [0, 12, 13, 18, 21])
+def test_lzma_makes_more_of_zeros_than_where_it_is_not_tried(power):
+  packed = lzma.compress(bytes(1 << power), lzma.FORMAT_RAW, filters=chunk_coder._LZMA_FILTERS)
+  assert len(packed) > (1 << power) // chunk_coder._MOST_LZMA_RATIO

@@ -15,9 +15,10 @@ from segment_bodies import groups_of
 
 from language_modeling_is_compression.coding.numbers import write_number
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
-from language_modeling_is_compression.experts import values
+from language_modeling_is_compression.experts import repeat_search, values
 from language_modeling_is_compression.experts.observation import observe
 from language_modeling_is_compression.experts.values import channel_values
+from language_modeling_is_compression.inference import hybrid
 from language_modeling_is_compression.inference.hybrid import HybridPredictor
 from language_modeling_is_compression.inference.predictor import SegmentPredictor, SegmentShape
 
@@ -125,6 +126,29 @@ def test_what_never_changes_costs_its_header(name):
   shape = shape_of(samples, sample_bytes)
   assert (PREDICTOR.encode(samples, shape, never)[1] == [0, 1 << PRECISION_BITS]).all()
   assert len(encoded(samples, shape)) < 20
+
+
+def test_what_never_changes_takes_no_work(monkeypatch):
+  def work(*_: object) -> None:
+    pytest.fail('there is nothing to predict, nor to look for')
+
+  monkeypatch.setattr(hybrid, 'new_experts', work)
+  monkeypatch.setattr(repeat_search, '_History', work)
+  monkeypatch.setattr(repeat_search, '_correlate', work)
+  samples = np.full((20_000, 2), [0, -7], np.int32)
+  body = encoded(samples, shape_of(samples))
+  np.testing.assert_array_equal(PREDICTOR.decode(body, shape_of(samples), never), samples)
+
+
+def test_silence_is_not_looked_for_in_what_was_before(monkeypatch):
+  samples = tone(20_000, channels=2)
+  samples[8192:] = 0
+  expected = repeat_search.find_lags(samples.astype(np.int64))
+  most_like = repeat_search._History.most_like
+  monkeypatch.setattr(
+    repeat_search._History, 'most_like', lambda self, here, *rest: most_like(self, here, *rest) if here.any() else 1 / 0
+  )
+  np.testing.assert_array_equal(repeat_search.find_lags(samples.astype(np.int64)), expected)
 
 
 def test_silence_in_a_sound_costs_almost_nothing():
