@@ -10,15 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wav_builder import build_wav
 
+import data_paths
 from data_paths import (
+  describe_other_audio,
   detect_audio_format,
   get_all_paths,
   get_audio_files_with_format,
+  get_other_audio_paths,
   get_train_paths,
   get_valid_paths,
   partition_names,
   partition_paths,
 )
+from language_modeling_is_compression.data import paths as paths_module
 from language_modeling_is_compression.errors import ConfigError
 
 TRAIN, VALID, IGNORED = frozenset({'train'}), frozenset({'valid'}), frozenset({'ignored'})
@@ -50,12 +54,20 @@ def fraction_of(name: str) -> float:
 
 
 def test_all_paths_are_sorted_wavs(tmp_path):
-  make_tree(tmp_path, 'b.wav', 'a/z.WAV', 'a/b/c.Wav', 'a.wav', 'c.mp3', 'd.wav.txt', 'wav', '.wav', 'e.wave')
+  make_tree(tmp_path, 'b.wav', 'a/z.WAV', 'a/b/c.Wav', 'a.wav', 'c.mp3', 'd.wav.txt', 'wav', '.wav', 'e.wave', 'f.BWF')
   (tmp_path / 'folder.wav').mkdir()
   make_tree(tmp_path, 'folder.wav/f.wav')
   os.mkfifo(tmp_path / 'pipe.wav')
   paths = get_all_paths(tmp_path)
-  assert relative(paths, tmp_path) == ['a.wav', 'a/b/c.Wav', 'a/z.WAV', 'b.wav', 'folder.wav/f.wav']
+  assert relative(paths, tmp_path) == [
+    'a.wav',
+    'a/b/c.Wav',
+    'a/z.WAV',
+    'b.wav',
+    'e.wave',
+    'f.BWF',
+    'folder.wav/f.wav',
+  ]
   assert get_all_paths(str(tmp_path)) == paths
 
 
@@ -288,3 +300,19 @@ def test_thousands_of_files(tmp_path):
   names = sorted(f'{number % 20}/{number}.wav' for number in range(2000))
   make_tree(tmp_path, *names, contents=build_wav(bytes(64), channels=2, before=[(b'LIST', b'INFOabcd')]))
   assert relative(detect_audio_format(tmp_path)['stereo_files'], tmp_path) == names
+
+
+def test_audio_that_is_no_wav_is_found_and_described(tmp_path):
+  make_tree(tmp_path, 'a.wav', 'b.flac', 'c/d.FLAC', 'c/e.mp3', 'notes.txt', 'flac')
+  paths = get_other_audio_paths(tmp_path)
+  assert relative(paths, tmp_path) == ['b.flac', 'c/d.FLAC', 'c/e.mp3']
+  assert describe_other_audio(paths) == (
+    '3 audio files not used, since only WAV is read (2 .flac, 1 .mp3): convert them first, e.g. '
+    f'ffmpeg -i {tmp_path}/b.flac {tmp_path}/b.wav'
+  )
+  assert describe_other_audio(paths[:1]).startswith('1 audio file not used')
+  assert describe_other_audio([]) == ''
+
+
+def test_the_script_beside_the_package_has_all_of_it():
+  assert all(getattr(data_paths, name) is getattr(paths_module, name) for name in data_paths.__all__)
