@@ -193,18 +193,18 @@ def _compress_one(
   ):
     before = path.stat()
     with _progress(arguments, source, before.st_size) as progress:
-      header, compressed_bytes = codec.compress(path, file, coder, progress, level)
+      compressed = codec.compress(path, file, coder, progress, level)
     if verify:
       file.flush()
       # The footer has the hash of what was read, so this compares with the source.
       with (
-        _progress(arguments, f'{source}, verifying', header.original_bytes) as progress,
+        _progress(arguments, f'{source}, verifying', compressed.header.original_bytes) as progress,
         open(os.devnull, 'wb') as nowhere,
       ):
-        codec.decompress(Container(file, compressed_bytes), nowhere, coder, progress)
+        codec.decompress(Container(file, compressed.num_bytes), nowhere, coder, progress)
   if arguments.remove:
     remove_source(source, before)
-  _say_result(arguments, source, header, compressed_bytes, time.monotonic() - started, verify)
+  _say_result(arguments, source, compressed, time.monotonic() - started, verify)
 
 
 def _decompress(arguments: argparse.Namespace) -> int:
@@ -249,7 +249,8 @@ def _decompress_one(
   if arguments.remove:
     remove_source(source, before)
   if not _wants_part(arguments):
-    _say_result(arguments, source, container.header, container.file_bytes, time.monotonic() - started, True)
+    file_read = codec.Compressed(container.header, container.file_bytes, fallback_chunks=0)
+    _say_result(arguments, source, file_read, time.monotonic() - started, True)
 
 
 def _test(arguments: argparse.Namespace) -> int:
@@ -378,10 +379,12 @@ def _progress(arguments: argparse.Namespace, what: str, total_bytes: int) -> Ite
 
 
 def _say_result(
-  arguments: argparse.Namespace, source: str, header: Header, compressed_bytes: int, seconds: float, verified: bool
+  arguments: argparse.Namespace, source: str, compressed: codec.Compressed, seconds: float, verified: bool
 ) -> None:
+  """Chunks that fell back are said if there are any."""
   if arguments.quiet:
     return
+  header, compressed_bytes, fallback_chunks = compressed
   samples = header.num_frames * header.num_channels
   figures = [f'{header.original_bytes:,} bytes, {compressed_bytes:,} compressed']
   if header.original_bytes:
@@ -390,6 +393,8 @@ def _say_result(
     figures.append(f'{8 * compressed_bytes / samples:.3f} bits per sample')
   if samples and header.sample_rate_hz:
     figures.append(f'{header.num_frames / header.sample_rate_hz / max(seconds, 1e-9):.2f} x real time')
+  if fallback_chunks:
+    figures.append(f'{fallback_chunks:,} of {header.num_audio_chunks:,} chunks fell back (smaller without the model)')
   figures.append('verified' if verified else 'not verified')
   say(f'{source}: {", ".join(figures)}')
 

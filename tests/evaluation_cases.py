@@ -22,6 +22,7 @@ def measured(name: str, file: str, raw_bytes: int, compressed_bytes: int, **fiel
     'decode_seconds': 2.0,
     'code_length_bits': None,
     'by_position': (),
+    'fallback': None,
     'error': None,
   }
   sizes = {'raw_bytes': raw_bytes, 'compressed_bytes': compressed_bytes}

@@ -5,12 +5,18 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from language_modeling_is_compression.evaluation.summary import DOMAIN, MEAN, Comparison, Summary, best_first
-from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, speed
+from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, share, speed
 
 WIDTH = 120
 _LONGEST_NAME = 28
 _GAP = '  '
-_HEADER = ('rate %', '95% interval', 'bits/sample', 'ratio', 'adjusted %', 'encode ×', 'decode ×', 'files', 'failed')
+_HEADER = (
+  'rate %', '95% interval', 'code len %', 'fell back %', 'bits/sample', 'adjusted %', 'encode ×', 'decode ×', 'files',
+)  # fmt: skip
+_FALLBACK_NOTE = (
+  'fell back %: of chunks / of bytes of sound, those that `lmic compress` writes without the model, since that is '
+  'smaller; the rate is of the model alone'
+)
 
 
 def table(summaries: Sequence[Summary], comparisons: Sequence[Comparison], missing: Mapping[str, str]) -> str:
@@ -37,7 +43,8 @@ def _all_files(protocol: str, summaries: Sequence[Summary], missing: Mapping[str
     for name, reason in missing.items()
   ]
   title = f'{protocol}: compressed bytes in % of the samples’, all files; speeds in × real time'
-  return '\n'.join([title, *_aligned([['', *_HEADER], *rows], first_width=width), *absent])
+  notes = [textwrap.fill(_FALLBACK_NOTE, WIDTH)] if any(each.fallback_chunk_share for each in summaries) else []
+  return '\n'.join([title, *_aligned([['', *_HEADER], *rows], first_width=width), *absent, *notes])
 
 
 def _figures(summary: Summary) -> list[str]:
@@ -45,14 +52,22 @@ def _figures(summary: Summary) -> list[str]:
   return [
     percent(summary.compression_rate),
     f'{percent(interval.low)} to {percent(interval.high)}' if interval else NONE,
+    percent(summary.code_length_rate),
+    _fell_back(summary),
     decimals(summary.bits_per_sample, 3),
-    decimals(summary.compression_ratio, 3),
     percent(summary.adjusted_rate),
     speed(summary.encode_speed),
     speed(summary.decode_speed),
-    str(summary.num_files),
-    str(summary.num_failed),
+    f'{summary.num_files} of {summary.num_files + summary.num_failed}'
+    if summary.num_failed
+    else str(summary.num_files),
   ]
+
+
+def _fell_back(summary: Summary) -> str:
+  if not summary.fallback_chunk_share:
+    return share(summary.fallback_chunk_share)
+  return f'{share(summary.fallback_chunk_share)} / {share(summary.fallback_byte_share)}'
 
 
 def _chance(summaries: Sequence[Summary], comparisons: Sequence[Comparison]) -> str:
