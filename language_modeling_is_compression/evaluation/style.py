@@ -116,7 +116,7 @@ def new_figure(height_inches: float, width_inches: float = WIDTH_INCHES) -> Figu
 
 def add_legend(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str]) -> None:
   """One legend above the whole figure, in as many columns as there is room for."""
-  labels = [printable(label, min(48, int((figure.get_figwidth() - 0.4) / 0.068))) for label in labels]
+  labels = [printable(label, min(48, int((figure.get_figwidth() - 0.45) / 0.072))) for label in labels]
   column_inches = 0.4 + 0.068 * max((len(label) for label in labels), default=0)
   columns = max(1, min(len(labels), int(figure.get_figwidth() / column_inches)))
   figure.legend(

@@ -8,7 +8,7 @@ from language_modeling_is_compression.evaluation.summary import DOMAIN, MEAN, Co
 from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, share, speed
 
 WIDTH = 120
-_LONGEST_NAME = 28
+_LONGEST_NAME, _SHORTEST_LIMIT = 28, 16
 _GAP = '  '
 _HEADER = (
   'rate %', '95% interval', 'code len %', 'fell back %', 'bits/sample', 'adjusted %', 'encode ×', 'decode ×', 'files',
@@ -30,14 +30,16 @@ def table(summaries: Sequence[Summary], comparisons: Sequence[Comparison], missi
 
 
 def _all_files(protocol: str, summaries: Sequence[Summary], missing: Mapping[str, str]) -> str:
-  rows = [[_short(each.compressor), *_figures(each)] for each in best_first(summaries)]
-  names = [*(row[0] for row in rows), *map(_short, missing)]
-  width = max(map(len, names))
+  figures = {each.compressor: _figures(each) for each in best_first(summaries)}
+  taken = sum(len(_GAP) + max(map(len, column)) for column in zip(_HEADER, *figures.values(), strict=True))
+  limit = min(_LONGEST_NAME, max(_SHORTEST_LIMIT, WIDTH - taken))
+  rows = [[printable(name, limit), *cells] for name, cells in figures.items()]
+  width = max(len(printable(name, limit)) for name in (*figures, *missing))
   absent = [
     textwrap.fill(
       printable(reason),
       WIDTH,
-      initial_indent=f'{_short(name):<{width}}{_GAP}not measured: ',
+      initial_indent=f'{printable(name, limit):<{width}}{_GAP}not measured: ',
       subsequent_indent=' ' * width + _GAP,
     )
     for name, reason in missing.items()
