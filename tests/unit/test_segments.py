@@ -461,12 +461,45 @@ def test_lzma_gives_up_early():
   assert chunk_coder._lzma_below(zeros, 1000, lambda: True) is None
 
 
-def test_intervals_are_shown():
-  seen = []
-  with ChunkCoder(StandIn(), watch=seen.append) as coder:
-    coder.encode([payload(waves(50, 2, 24), 24), Payload(data=b'bytes alone')])
-  [intervals] = seen
-  assert intervals.dtype == np.uint32 and intervals.shape == (100, 3, 2)
+@pytest.mark.parametrize(
+  ('samples', 'method'),
+  [(waves(500, 2, 16), MODEL), (NOISE, STORED), (np.tile(NOISE[:5], (100, 1)), LZMA)],
+)
+def test_an_observer_is_told_of_the_model_and_of_what_is_kept(samples, method):
+  one, seen = payload(samples, 16), []
+  with ChunkCoder(StandIn(), observe=seen.append) as coder:
+    [chunk, _] = coder.encode([one, Payload(data=b'bytes alone')])
+    body, intervals = coder.predictor.encode(one.samples(one.segment), one.segment, lambda: False)
+  [modelled] = seen
+  assert (modelled.raw_bytes, modelled.model_bytes) == (2000, len(body))
+  assert (modelled.method, modelled.kept_bytes) == (method, len(chunk.body)) and chunk.method == method
+  assert modelled.sample_bits.shape == (1000,)
+  assert modelled.sample_bits.sum() == pytest.approx((24 - np.log2(intervals[..., 1])).sum())
+
+
+@pytest.mark.parametrize('samples', [waves(500, 2, 16), NOISE, np.tile(NOISE[:5], (100, 1))])
+@pytest.mark.parametrize('observe', [None, lambda one: None])
+def test_the_model_alone(samples, observe):
+  """Its body may be longer than the samples; bytes that are no sound go as they always do."""
+  one, words = payload(samples, 16), Payload(data=b'words ' * 99)
+  shapes = [PayloadShape(num_bytes=len(one.data), segment=one.segment), PayloadShape(num_bytes=len(words.data))]
+  with ChunkCoder(StandIn(), model_only=True, observe=observe) as coder:
+    chunks = coder.encode([one, words])
+    assert coder.decode(chunks, shapes) == [one.data, words.data]
+    body, _ = coder.predictor.encode(one.samples(one.segment), one.segment, lambda: False)
+  assert (chunks[0].method, chunks[0].body, chunks[1].method) == (MODEL, body, LZMA)
+
+
+def test_nothing_is_computed_for_an_observer_that_is_not_there(monkeypatch):
+  def called(*_):
+    raise AssertionError
+
+  monkeypatch.setattr(chunk_coder, '_sample_bits', called)
+  with ChunkCoder(StandIn()) as coder:
+    coder.encode([payload(NOISE, 16)])
+  monkeypatch.setattr(chunk_coder, '_lzma_below', called)
+  with ChunkCoder(StandIn(), model_only=True) as coder:
+    coder.encode([payload(NOISE, 16)])
 
 
 def test_a_hostile_header_that_names_a_model_of_the_other_kind():
@@ -551,7 +584,7 @@ def test_long_files_take_no_more_memory_than_short_ones(tmp_path):
     path.write_bytes(build_wav(bytes(2 * num_frames)))
     tracemalloc.start()
     try:
-      _, size = codec.compress(path, target, by, level=segment_stand_in.level(1 << 15))
+      _, size, _ = codec.compress(path, target, by, level=segment_stand_in.level(1 << 15))
       with open(os.devnull, 'wb') as nowhere:
         codec.decompress(Container(target, size), nowhere, by)
       return tracemalloc.get_traced_memory()[1]
