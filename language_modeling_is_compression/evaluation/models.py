@@ -51,7 +51,7 @@ class ModelCompressor:
     )
     # What is compiled when it is first needed shall not be timed.
     sample_bytes = (self.sample_bits or 16) // 8
-    self.chunked(Pcm(chunks=[bytes(8 * sample_bytes)], sample_bytes=sample_bytes, sample_rate_hz=1))
+    self.chunked(Pcm(chunks=[_some_noise(64 * sample_bytes)], sample_bytes=sample_bytes, sample_rate_hz=8000))
 
   @property
   def sample_bits(self) -> int | None:
@@ -149,6 +149,11 @@ class ModelCompressor:
       effort=_LEVEL.effort,
     )
     return Payload(data=data, segment=segment)
+
+
+def _some_noise(num_bytes: int) -> bytes:
+  """Samples that differ: of those that are all the same, a model of segments codes one."""
+  return np.random.default_rng(0).bytes(num_bytes)
 
 
 def _total_bits(modelled: Sequence[Modelled]) -> float:

@@ -12,7 +12,7 @@ from language_modeling_is_compression.evaluation.pictures import PROTOCOL_NAMES,
 from language_modeling_is_compression.evaluation.results import Results
 from language_modeling_is_compression.evaluation.style import WIDTH_INCHES, svg
 from language_modeling_is_compression.evaluation.summary import DOMAIN, MEAN, Comparison, Summary, best_first
-from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, share, speed
+from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, shares, speed
 
 _MOST_ROWS = 100  # Of a list of what failed.
 _FALLBACK_NOTE = (
@@ -38,7 +38,7 @@ pre { margin: .6rem 0; padding: .5rem .7rem; border-left: 3px solid var(--line);
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th { text-align: left; vertical-align: bottom; border-bottom: 1px solid var(--ink); }
 td { vertical-align: top; border-bottom: 1px solid var(--line); }
-th, td { padding: .2rem 0 .2rem .8rem; }
+th, td { padding: .2rem 0 .2rem .65rem; }
 :is(th, td):first-child { padding-left: 0; }
 td.number { text-align: right; white-space: nowrap; }
 th.number { text-align: right; }
@@ -144,8 +144,7 @@ def _all_files(protocol: str, summaries: Sequence[Summary]) -> _Table:
       decimals(each.compression_ratio, 3),
       percent(each.adjusted_rate),
       percent(each.code_length_rate),
-      share(each.fallback_chunk_share),
-      share(each.fallback_byte_share),
+      shares(each.fallback_chunk_share, each.fallback_byte_share),
       percent(each.lmic_rate),
       speed(each.encode_speed),
       speed(each.decode_speed),
@@ -155,7 +154,7 @@ def _all_files(protocol: str, summaries: Sequence[Summary]) -> _Table:
     for each in best_first(summaries)
   ]
   headings = 'compressor|rate, %|95% interval|bits per sample|ratio|adjusted rate, %|code length, %'
-  headings += '|fell back, % of chunks|fell back, % of bytes|rate of lmic, %'
+  headings += '|fell back, % of chunks / bytes|rate of lmic, %'
   headings += '|encode, × real time|decode, × real time|files|failed'
   return _Table(
     title=f'All files, {protocol}',

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from language_modeling_is_compression.evaluation.summary import DOMAIN, MEAN, Comparison, Summary, best_first
-from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, share, speed
+from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, shares, speed
 
 WIDTH = 120
 _LONGEST_NAME, _SHORTEST_LIMIT = 28, 16
@@ -55,7 +55,7 @@ def _figures(summary: Summary) -> list[str]:
     percent(summary.compression_rate),
     f'{percent(interval.low)} to {percent(interval.high)}' if interval else NONE,
     percent(summary.code_length_rate),
-    _fell_back(summary),
+    shares(summary.fallback_chunk_share, summary.fallback_byte_share),
     decimals(summary.bits_per_sample, 3),
     percent(summary.adjusted_rate),
     speed(summary.encode_speed),
@@ -64,12 +64,6 @@ def _figures(summary: Summary) -> list[str]:
     if summary.num_failed
     else str(summary.num_files),
   ]
-
-
-def _fell_back(summary: Summary) -> str:
-  if not summary.fallback_chunk_share:
-    return share(summary.fallback_chunk_share)
-  return f'{share(summary.fallback_chunk_share)} / {share(summary.fallback_byte_share)}'
 
 
 def _chance(summaries: Sequence[Summary], comparisons: Sequence[Comparison]) -> str:
