@@ -10,12 +10,18 @@ from typing import NoReturn
 
 import data_paths
 from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.compilation import require_compiler
 from language_modeling_is_compression.config import EvaluationConfig
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, LmicError
 from language_modeling_is_compression.evaluation.material import Recording
+from language_modeling_is_compression.interrupts import ended_soon
 from language_modeling_is_compression.settings import add_flags, read_settings
 
 _logger = logging.getLogger('evaluate_audio')
+
+_INTERRUPTED = 'evaluate_audio.py: interrupted; --resume goes on with what is measured'
+# What they say of work that takes long is for people who wait.
+_HEARD = ('language_modeling_is_compression.compilation', 'language_modeling_is_compression.progress')
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,18 +37,23 @@ def main(argv: Sequence[str] | None = None) -> int:
   add_flags(parser, [EvaluationConfig])
   arguments = parser.parse_args(argv)
   logging.basicConfig(format='%(message)s', level=logging.WARNING, force=True)
-  try:
-    settings = read_settings(vars(arguments), [EvaluationConfig])[EvaluationConfig]
-    return _evaluate(settings, ['evaluate_audio.py', *(sys.argv[1:] if argv is None else argv)])
-  except LmicError as error:
-    print(f'evaluate_audio.py: error: {error}', file=sys.stderr)
-    return 2 if isinstance(error, ConfigError) else 1
-  except KeyboardInterrupt:
-    print('evaluate_audio.py: interrupted; --resume goes on with what is measured', file=sys.stderr)
-    return 130
+  for name in _HEARD:
+    logging.getLogger(name).setLevel(logging.INFO)
+  with ended_soon(_INTERRUPTED):
+    try:
+      settings = read_settings(vars(arguments), [EvaluationConfig])[EvaluationConfig]
+      return _evaluate(settings, ['evaluate_audio.py', *(sys.argv[1:] if argv is None else argv)])
+    except LmicError as error:
+      print(f'evaluate_audio.py: error: {error}', file=sys.stderr)
+      return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+      print(_INTERRUPTED, file=sys.stderr)
+      return 130
 
 
 def _evaluate(settings: EvaluationConfig, command: Sequence[str]) -> int:
+  if settings.model_path:
+    require_compiler()
   recordings, unreadable = _recordings(settings)
   # What it needs takes seconds to import, and wrong flags are told at once.
   from language_modeling_is_compression.evaluation.run import evaluate

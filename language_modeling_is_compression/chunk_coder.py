@@ -36,6 +36,7 @@ _QUICK_LZMA_FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 0, 'dict_size': 1 << 
 _NEAR = 1.25
 # A match of LZMA covers 273 bytes at most and takes 14 binary decisions of 0.022 bits or more.
 _MOST_LZMA_RATIO = 8192
+_SILENT_BYTES = 64  # What a segment of silence takes at most, of few channels.
 
 # Between two looks whether somebody wants the work to stop.
 _SAMPLES_PER_LOOK = 256
@@ -82,6 +83,21 @@ class PayloadShape:
   segment: SegmentShape | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Modelled:
+  """What the model made of a payload, beside what the codec writes for it.
+
+  raw_bytes: of the payload. model_bytes: the model's body. method, kept_bytes: of the smallest chunk's body.
+  sample_bits: float64 [N * C], what each sample costs under the model, in the order in which they are coded.
+  """
+
+  raw_bytes: int
+  model_bytes: int
+  method: int
+  kept_bytes: int
+  sample_bits: np.ndarray
+
+
 class StoppedError(BaseException):
   """A coder was told to stop; what it was at is of no use."""
 
@@ -90,22 +106,30 @@ class ChunkCoder:
   """Payloads to chunks and back. Several threads may hand over work at a time.
 
   predictor: None stores everything without a model. lanes: chunks that are in work at a time, over all cores.
-  watch: is given the intervals, uint32 [N, S, 2], of every payload that the model encodes, by any thread in any order;
-  of a segment, those of `SegmentPredictor.encode`.
+  model_only: code by the model whatever it can code, even where something else is smaller. Such chunks may be longer
+  than what they decode to, so they are for measuring, not for files.
+  observe: is told of every payload that the model encodes, by any thread in any order. Without it nothing is computed
+  for it.
   """
 
   def __init__(
     self,
     predictor: Predictor | SegmentPredictor | None,
     lanes: int = DEFAULT_LANES,
-    watch: Callable[[np.ndarray], object] = lambda intervals: None,
+    *,
+    model_only: bool = False,
+    observe: Callable[[Modelled], object] | None = None,
   ):
     self.predictor = predictor
     self.lanes = lanes
     self._of_segments = predictor if isinstance(predictor, SegmentPredictor) else None
     self._of_tokens = None if isinstance(predictor, SegmentPredictor) else predictor
-    self._watch = watch
+    self._model_only = model_only
+    self._observe = observe
     self._stopped = threading.Event()
+    # Of hours of silence one segment is like the next: the last one of so few bytes is kept, in both directions.
+    self._last_encoded: tuple[Payload | None, Chunk | None] = None, None
+    self._last_decoded: tuple[bytes, SegmentShape | None, bytes | None] = b'', None, None
     self._rows_together = self._of_tokens is not None and self._of_tokens.rows_together
     self._num_workers = 1 if self._rows_together else max(1, min(lanes, usable_cores()))
     self._pool = ThreadPoolExecutor(self._num_workers)
@@ -126,7 +150,7 @@ class ChunkCoder:
     return max(self._num_workers, min(self.lanes, _MAX_BATCH_BYTES // segment_bytes))
 
   def encode(self, payloads: Sequence[Payload], progress: Progress = lambda done: None) -> list[Chunk]:
-    """The smallest chunk for each payload: by the model, by LZMA, or as it is."""
+    """The smallest chunk for each payload: by the model, by LZMA, or as it is; see also `model_only`."""
     group = self.lanes if self._rows_together else 1
     encoded: list[Chunk] = []
     for chunks in self._pool.map(self._encode_group, _batches(payloads, group)):
@@ -164,25 +188,48 @@ class ChunkCoder:
   def _encode_group(self, payloads: Sequence[Payload]) -> list[Chunk]:
     if self._of_segments:
       return [self._encode_segment(self._of_segments, payload) for payload in payloads]
-    bodies: list[bytes | None] = [None] * len(payloads)
+    rows: dict[int, np.ndarray] = {}
     coded = [index for index, payload in enumerate(payloads) if payload.sample_bytes]
     if self._of_tokens and coded and not self._stopped.is_set():
-      rows = _intervals(self._of_tokens, [payloads[index].tokens for index in coded])
-      for index, intervals in zip(coded, rows, strict=True):
-        self._watch(intervals)
-        bodies[index] = rans.encode(intervals.reshape(-1, 2))
-    return [_smallest(payload.data, body) for payload, body in zip(payloads, bodies, strict=True)]
+      found = _intervals(self._of_tokens, [payloads[index].tokens for index in coded])
+      rows = dict(zip(coded, found, strict=True))
+    return [self._encode_tokens(payload.data, rows.get(index)) for index, payload in enumerate(payloads)]
+
+  def _encode_tokens(self, data: bytes, intervals: np.ndarray | None) -> Chunk:
+    """intervals: uint32 [N, S, 2]; None for what the model does not code."""
+    if intervals is None:
+      return _smallest(data, None)
+    body = rans.encode(intervals.reshape(-1, 2))
+    return self._modelled(data, body, intervals, lambda: _smallest(data, body))
 
   def _encode_segment(self, predictor: SegmentPredictor, payload: Payload) -> Chunk:
     data, segment = payload.data, payload.segment
     if segment is None:
       return _smallest(data, None)
+    known, chunk = self._last_encoded
+    if payload == known and chunk and not self._observe:
+      return chunk
     body, intervals = predictor.encode(payload.samples(segment), segment, self._stopped.is_set)
-    self._watch(intervals)
-    method, smallest = (MODEL, body) if len(body) < len(data) else (STORED, data)
-    if packed := _lzma_below(data, len(smallest), self._stopped.is_set):
-      method, smallest = LZMA, packed
-    return Chunk(method=method, crc32=zlib.crc32(data), body=smallest)
+    chunk = self._modelled(data, body, intervals, lambda: _smallest_segment(data, body, self._stopped.is_set))
+    if len(chunk.body) <= _SILENT_BYTES:
+      self._last_encoded = payload, chunk
+    return chunk
+
+  def _modelled(self, data: bytes, body: bytes, intervals: np.ndarray, smallest: Callable[[], Chunk]) -> Chunk:
+    """The chunk for what the model coded. smallest: makes the one that the codec writes."""
+    if self._model_only and not self._observe:
+      return _chunk(MODEL, data, body)
+    kept = smallest()
+    if self._observe:
+      modelled = Modelled(
+        raw_bytes=len(data),
+        model_bytes=len(body),
+        method=kept.method,
+        kept_bytes=len(kept.body),
+        sample_bits=_sample_bits(intervals),
+      )
+      self._observe(modelled)
+    return _chunk(MODEL, data, body) if self._model_only else kept
 
   def _decode_group(self, chunks: Sequence[Chunk], shapes: Sequence[PayloadShape]) -> list[bytes | None]:
     """Decodes chunks in step, the longest first, or one alone; None for one that is not sound."""
@@ -194,8 +241,14 @@ class ChunkCoder:
   def _decode_segment(self, body: bytes, segment: SegmentShape | None) -> bytes | None:
     if self._of_segments is None or segment is None:
       return None
+    known, shape, payload = self._last_decoded
+    if (body, segment) == (known, shape):
+      return payload
     samples = self._of_segments.decode(body, segment, self._stopped.is_set)
-    return None if samples is None else planes_from_samples(samples, segment.sample_bytes).tobytes()
+    payload = None if samples is None else planes_from_samples(samples, segment.sample_bytes).tobytes()
+    if payload is not None and len(body) <= _SILENT_BYTES:
+      self._last_decoded = body, segment, payload
+    return payload
 
   def _decode_tokens(self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape]) -> list[bytes | None]:
     if self._of_tokens is None:
@@ -239,7 +292,23 @@ def _smallest(data: bytes, body: bytes | None) -> Chunk:
   if body is not None:
     methods[MODEL] = body
   method = min(methods, key=lambda key: (len(methods[key]), key))
-  return Chunk(method=method, crc32=zlib.crc32(data), body=methods[method])
+  return _chunk(method, data, methods[method])
+
+
+def _smallest_segment(data: bytes, body: bytes, stopped: Callable[[], bool]) -> Chunk:
+  method, smallest = (MODEL, body) if len(body) < len(data) else (STORED, data)
+  if packed := _lzma_below(data, len(smallest), stopped):
+    method, smallest = LZMA, packed
+  return _chunk(method, data, smallest)
+
+
+def _chunk(method: int, data: bytes, body: bytes) -> Chunk:
+  return Chunk(method=method, crc32=zlib.crc32(data), body=body)
+
+
+def _sample_bits(intervals: np.ndarray) -> np.ndarray:
+  """Code lengths of samples, float64 [N], from their symbols' intervals [N, S, 2]."""
+  return (rans.PRECISION_BITS - np.log2(intervals[..., 1])).sum(axis=1)
 
 
 def _lzma_below(data: bytes, limit: int, stopped: Callable[[], bool]) -> bytes | None:

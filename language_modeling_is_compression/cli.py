@@ -75,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(_INTERRUPTED, file=sys.stderr)
     return 128 + signal.SIGINT
   except _TerminatedError:
+    print(_INTERRUPTED, file=sys.stderr)
     return 128 + signal.SIGTERM
 
 
@@ -150,21 +151,22 @@ def _compress_one(
   ):
     before = path.stat()
     with _progress(arguments, source, before.st_size) as progress:
-      header, compressed_bytes = codec.compress(path, file, coder, progress, level)
+      compressed = codec.compress(path, file, coder, progress, level)
     if verify:
       file.flush()
       # The footer has the hash of what was read, so this compares with the source.
       with (
-        _progress(arguments, f'{source}, verifying', header.original_bytes) as progress,
+        _progress(arguments, f'{source}, verifying', compressed.header.original_bytes) as progress,
         open(os.devnull, 'wb') as nowhere,
       ):
-        codec.decompress(Container(file, compressed_bytes), nowhere, coder, progress)
-    note = why_not_sound(path, header)
+        codec.decompress(Container(file, compressed.num_bytes), nowhere, coder, progress)
+    note = why_not_sound(path, compressed.header)
   if arguments.remove:
     remove_source(source, before)
   return Result(
-    header=header,
-    compressed_bytes=compressed_bytes,
+    header=compressed.header,
+    compressed_bytes=compressed.num_bytes,
+    fallback_chunks=compressed.fallback_chunks,
     seconds=time.monotonic() - started,
     checked='verified' if verify else 'not verified',
     note=note,

@@ -16,7 +16,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from language_modeling_is_compression.header import INTEGER, NO_SAMPLES, Header,
 from language_modeling_is_compression.layout import (
   NO_MODEL,
   changed,
+  count_fallbacks,
   describe,
   is_signed,
   payload_shape,
@@ -39,14 +40,22 @@ from language_modeling_is_compression.levels import DEFAULT_LEVEL, LEVELS, Level
 _NOT_THE_WHOLE = 'every chunk is sound, but together they are not the file that was compressed'
 
 
+class Compressed(NamedTuple):
+  """What became of a file. fallback_chunks: of those that hold sound, in a file with a model, coded without it."""
+
+  header: Header
+  num_bytes: int
+  fallback_chunks: int
+
+
 def compress(
   path: Path,
   target: BinaryIO,
   coder: ChunkCoder,
   progress: Progress = lambda done: None,
   level: Level = LEVELS[DEFAULT_LEVEL],
-) -> tuple[Header, int]:
-  """Writes the .lmic form of a file, whatever it holds. Returns its header and its size in bytes.
+) -> Compressed:
+  """Writes the .lmic form of a file, whatever it holds.
 
   level: what segments are, if the coder's model is one of segments; its network is not looked at.
   Raises AudioFormatError if the file changes while it is read, OSError if it cannot be read.
@@ -58,13 +67,15 @@ def compress(
     payloads = _payloads(path, source, header, digest.update)
     if header.plain_head:
       progress(header.head_bytes)
+    methods = bytearray()
     while batch := list(itertools.islice(payloads, _at_a_time(header, coder))):
       for chunk in coder.encode(batch, progress):
         writer.add(chunk)
+        methods.append(chunk.method)
     if source.read(1):
       raise changed(path)
     writer.finish(digest.digest())
-  return header, writer.bytes_written
+  return Compressed(header, writer.bytes_written, count_fallbacks(header, methods))
 
 
 def decompress(

@@ -80,13 +80,16 @@ class Container:
   header: as the file says, from its beginning or from the copy in its footer.
   sha256: of the original file, or None if the footer is lost.
   problems: what is wrong with the file but for its chunks' contents; empty for a sound one.
+  bodies_may_expand: whether bodies may be longer than what they decode to, as no encoder of files writes them
+  (`ChunkCoder.model_only` does).
 
   Raises FormatError if it is not a .lmic file, of another version, or neither header nor its copy is sound.
   """
 
-  def __init__(self, file: BinaryIO, file_bytes: int):
+  def __init__(self, file: BinaryIO, file_bytes: int, *, bodies_may_expand: bool = False):
     self._file = file
     self.file_bytes = file_bytes
+    self._bodies_may_expand = bodies_may_expand
     self.problems: list[str] = []
     self.sha256: bytes | None = None
     self._moved = 0  # Bytes that somebody put into the file, or (below 0) took out.
@@ -119,7 +122,7 @@ class Container:
         reason = 'the file is cut off before it'
         continue
       number, method, body_bytes, crc32 = _RECORD.unpack(record[: _RECORD.size])
-      if number != index or body_bytes > self.header.payload_bytes(index):
+      if number != index or not self._may_have(index, body_bytes):
         continue
       body = self._read(position + _RECORD_BYTES, body_bytes)
       if len(body) < body_bytes:
@@ -131,6 +134,19 @@ class Container:
       else:
         return Chunk(method=method, crc32=crc32, body=body)
     raise DamageError(f'{self.header.describe(index)} is damaged: {reason}')
+
+  def method(self, index: int) -> int | None:
+    """How a chunk is coded, as its record says, which is not checked; None if there is no such record."""
+    for position in self._candidates(index):
+      record = self._read(position, _RECORD.size)
+      if len(record) == _RECORD.size:
+        number, method, body_bytes, _ = _RECORD.unpack(record)
+        if number == index and method <= MODEL and self._may_have(index, body_bytes):
+          return method
+    return None
+
+  def _may_have(self, index: int, body_bytes: int) -> bool:
+    return self._bodies_may_expand or body_bytes <= self.header.payload_bytes(index)
 
   def _candidates(self, index: int) -> list[int]:
     """Where a chunk may begin: as far from the beginning, or from the end, as the chunks around it say."""
@@ -181,7 +197,7 @@ class Container:
       if len(record) < _RECORD_BYTES:
         break
       number, _, body_bytes, _ = _RECORD.unpack(record[: _RECORD.size])
-      if number != index or body_bytes > self.header.payload_bytes(index):
+      if number != index or not self._may_have(index, body_bytes):
         break
       starts.append(position)
       position += _RECORD_BYTES + body_bytes

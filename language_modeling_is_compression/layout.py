@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
 from language_modeling_is_compression.chunk_coder import PayloadShape
-from language_modeling_is_compression.container import CHUNK_OVERHEAD_BYTES
+from language_modeling_is_compression.container import CHUNK_OVERHEAD_BYTES, MODEL
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.header import (
   FLOAT,
@@ -149,6 +150,18 @@ def silence(header: Header, index: int) -> bytes:
     # In offset binary the high bytes of silence are 128.
     payload.reshape(header.num_channels // header.chunks_per_span, header.sample_bytes, -1)[:, 0] = 0x80
   return payload.tobytes()
+
+
+def count_fallbacks(header: Header, methods: Iterable[int | None]) -> int:
+  """Chunks of sound that a file's model did not code, since something else was smaller; 0 in a file without a model.
+
+  methods: of its chunks from the first on, None for one that is not known and does not count.
+  """
+  if header.model_id == NO_MODEL:
+    return 0
+  return sum(
+    method is not None and method != MODEL and header.span_of(index) is not None for index, method in enumerate(methods)
+  )
 
 
 def is_signed(header: Header) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from language_modeling_is_compression.container import Container
 from language_modeling_is_compression.header import INTEGER, NO_SAMPLES, Header
+from language_modeling_is_compression.layout import count_fallbacks
 from language_modeling_is_compression.turns import printable
 
 
@@ -19,6 +20,7 @@ def facts_of(container: Container) -> dict[str, Any]:
     'compressed_bytes': container.file_bytes,
     'original_bytes': header.original_bytes,
     'chunks': header.num_chunks,
+    'fallback_chunks': _fallback_chunks(container),
     'samples': f'{kinds.get(header.sample_kind, "float")}{8 * header.sample_bytes or ""}',
     'channels': header.num_channels,
     'sample_rate_hz': header.sample_rate_hz,
@@ -34,6 +36,13 @@ def facts_of(container: Container) -> dict[str, Any]:
   }
 
 
+def _fallback_chunks(container: Container) -> int | None:
+  """Chunks of sound that are coded without the file's model; None if it has none."""
+  if not any(container.header.model_id):
+    return None
+  return count_fallbacks(container.header, map(container.method, range(container.num_found)))
+
+
 def _model_kind(header: Header) -> str | None:
   if not any(header.model_id):
     return None
@@ -41,21 +50,45 @@ def _model_kind(header: Header) -> str | None:
 
 
 def print_table(listed: Sequence[dict[str, Any]]) -> None:
-  """A line for each file; listed: `facts_of`, and 'file', its name."""
+  """A line for each file, and one for all if there are several; listed: `facts_of`, and 'file', its name."""
   print(
-    f'{"chunks":>7} {"compressed":>14} {"original":>14} {"rate":>7} {"bits/sample":>11} {"format":>17} '
-    f'{"length":>10} {"version":>7} {"segment":>9} {"effort":>6} {"kind":<6} {"model":<8}  file'
+    f'{"chunks":>7} {"fell back":>9} {"compressed":>14} {"original":>14} {"rate":>7} {"bits/sample":>11} '
+    f'{"format":>17} {"length":>10} {"version":>7} {"segment":>9} {"effort":>6} {"kind":<6} {"model":<8}  file'
   )
   for facts in listed:
-    rate = f'{facts["compressed_bytes"] / facts["original_bytes"]:.1%}' if facts['original_bytes'] else ''
     shape = f'{facts["sample_rate_hz"]} Hz {facts["samples"]}x{facts["channels"]}' if facts['channels'] else 'bytes'
-    bits = '' if facts['bits_per_sample'] is None else f'{facts["bits_per_sample"]:.3f}'
     length, segment = ('' if facts[name] is None else f'{facts[name]:.1f} s' for name in ('seconds', 'segment_seconds'))
     effort = '' if facts['effort'] is None else facts['effort']
     print(
-      f'{facts["chunks"]:>7,} {facts["compressed_bytes"]:>14,} {facts["original_bytes"]:>14,} {rate:>7} {bits:>11} '
-      f'{shape:>17} {length:>10} {facts["format_version"]:>7} {segment:>9} {effort:>6} '
+      f'{_sizes(facts)} {shape:>17} {length:>10} {facts["format_version"]:>7} {segment:>9} {effort:>6} '
       f'{facts["model_kind"] or "none":<6} {(facts["model"] or "none")[:8]:<8}  {printable(facts["file"])}'
     )
     for problem in facts['problems']:
       print(f'        {printable(problem)}')
+  if len(listed) > 1:
+    print(f'{_sizes(_totals(listed))} {f"{len(listed):,} files":>17}')
+
+
+def _totals(listed: Sequence[dict[str, Any]]) -> dict[str, Any]:
+  """Sums over files; None where one has no such figure, since the others' would be taken for all."""
+  names = ('chunks', 'fallback_chunks', 'compressed_bytes', 'original_bytes')
+  samples = [facts['frames'] * facts['channels'] for facts in listed]
+  totals: dict[str, Any] = {name: _sum([facts[name] for facts in listed]) for name in names}
+  totals['bits_per_sample'] = 8 * totals['compressed_bytes'] / sum(samples) if all(samples) else None
+  return totals
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+  known = [value for value in values if value is not None]
+  return sum(known) if len(known) == len(values) else None
+
+
+def _sizes(facts: dict[str, Any]) -> str:
+  """The columns that have a total."""
+  fallbacks = '' if facts['fallback_chunks'] is None else f'{facts["fallback_chunks"]:,}'
+  rate = f'{facts["compressed_bytes"] / facts["original_bytes"]:.1%}' if facts['original_bytes'] else ''
+  bits = '' if facts['bits_per_sample'] is None else f'{facts["bits_per_sample"]:.3f}'
+  return (
+    f'{facts["chunks"]:>7,} {fallbacks:>9} {facts["compressed_bytes"]:>14,} {facts["original_bytes"]:>14,} '
+    f'{rate:>7} {bits:>11}'
+  )

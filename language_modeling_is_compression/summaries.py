@@ -14,12 +14,17 @@ _CONVERT = 'as an integer WAV it would become much smaller'
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-  """A file that is done. seconds: of work. checked: in words. note: what else a user should know, or ''."""
+  """A file that is done.
+
+  fallback_chunks: of those that hold sound, coded without the model. seconds: of work. checked: in words. note: what
+  else a user should know, or ''.
+  """
 
   header: Header
   compressed_bytes: int
   seconds: float
   checked: str
+  fallback_chunks: int = 0
   note: str = ''
 
   def line(self) -> str:
@@ -27,6 +32,10 @@ class Result:
     figures = _sizes(header.original_bytes, self.compressed_bytes, _num_samples(header))
     if header.num_frames and header.sample_rate_hz:
       figures.append(f'{header.num_frames / header.sample_rate_hz / max(self.seconds, 1e-9):.2f} x real time')
+    if self.fallback_chunks:
+      figures.append(
+        f'{self.fallback_chunks:,} of {header.num_audio_chunks:,} chunks fell back (smaller without the model)'
+      )
     return ', '.join([*figures, self.checked, *([self.note] if self.note else [])])
 
 

@@ -84,7 +84,7 @@ class Tracker:
 
 
 def start_wandb(
-  project: str, name: str, output_dir: Path, config: Mapping[str, Any], *, minima: Sequence[str] = ()
+  project: str, name: str | None, output_dir: Path, config: Mapping[str, Any], *, minima: Sequence[str] = ()
 ) -> Any:
   """A wandb run, or None (with a warning that says why) if wandb cannot start.
 

@@ -9,7 +9,7 @@ def compressor(name: str, parameters_bytes: int = 0) -> CompressorInfo:
   )
 
 
-def measured(name: str, file: str, raw_bytes: int, compressed_bytes: int, **fields) -> Measurement:
+def measured(name: str, file: str, raw_bytes: int, compressed_bytes: int | None, **fields) -> Measurement:
   """16-bit samples of 1000 frames a second, one channel, encoded in 1 s, decoded in 2 s; the folder is the domain."""
   defaults = {
     'domain': file.partition('/')[0],
@@ -22,6 +22,7 @@ def measured(name: str, file: str, raw_bytes: int, compressed_bytes: int, **fiel
     'decode_seconds': 2.0,
     'code_length_bits': None,
     'by_position': (),
+    'fallback': None,
     'error': None,
   }
   sizes = {'raw_bytes': raw_bytes, 'compressed_bytes': compressed_bytes}

@@ -111,9 +111,14 @@ def read_tokens(info: WavInfo, start: int, stop: int, config: DataConfig) -> np.
     block = config.stereo_blocking_n
     first, last, offset = tokens.interleaved_span(start, stop, info.num_frames, info.num_channels, block)
     samples = tokens.interleave_blocks(read_frames(info, first, last), block)[offset : offset + stop - start]
+  return tokens_of(samples, info.resolution_bits, config)
+
+
+def tokens_of(samples: np.ndarray, from_bits: int, config: DataConfig) -> np.ndarray:
+  """Tokens of one stream's signed samples [N] of from_bits bits: uint8 or uint16 [N * tokens_per_sample]."""
   if config.quantization == 'mu-law':
-    return tokens.mu_law(samples, info.resolution_bits)
-  unsigned = tokens.reduce_depth(samples, info.resolution_bits, config.sample_bits)
+    return tokens.mu_law(samples, from_bits)
+  unsigned = tokens.reduce_depth(samples, from_bits, config.sample_bits)
   if config.tokenization == 'sample':
     return unsigned.astype(np.uint16 if config.use_16bit else np.uint8)
   return tokens.bytes_from_samples(unsigned, config.tokens_per_sample)

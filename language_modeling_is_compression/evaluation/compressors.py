@@ -18,7 +18,7 @@ from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
 from language_modeling_is_compression.errors import BaselineError, ConfigError, LmicError
 from language_modeling_is_compression.evaluation.coders import Coder, LibsndfileFlac, ProgramCoder, same_sound
 from language_modeling_is_compression.evaluation.libraries import LIBRARIES, Library
-from language_modeling_is_compression.evaluation.measurements import CompressorInfo, Span
+from language_modeling_is_compression.evaluation.measurements import CompressorInfo, Fallback, Span
 from language_modeling_is_compression.evaluation.programs import PROGRAMS, Program, parse_custom, program_version
 from language_modeling_is_compression.files import scratch_folder
 
@@ -50,7 +50,7 @@ class Outcome:
   decodes it. header_bytes: size of the output for one sample of zeros, which the code of "Language Modeling is
   Compression" takes off all chunks but one (`count_header_only_once`); 0 for a whole file, and where it cannot compress
   so little.
-  code_length_bits, by_position: see Measurement.
+  code_length_bits, by_position, fallback: see Measurement.
   """
 
   compressed_bytes: int
@@ -59,6 +59,7 @@ class Outcome:
   header_bytes: int = 0
   code_length_bits: float | None = None
   by_position: tuple[Span, ...] = ()
+  fallback: Fallback | None = None
 
 
 class Compressor(Protocol):

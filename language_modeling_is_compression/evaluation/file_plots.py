@@ -12,7 +12,9 @@ from language_modeling_is_compression.evaluation.plots import Looks, dots, named
 from language_modeling_is_compression.evaluation.style import (
   FAINT,
   GREY,
+  NARROW_INCHES,
   add_legend,
+  data_limits,
   figure_settings,
   new_figure,
 )
@@ -34,16 +36,17 @@ def bits_against_reference(bits: FileBits, names: Sequence[str], reference: str,
     figure = new_figure(4.2)
     axes = figure.add_subplot()
     legend = []
-    largest = 1.0
+    shown: list[float] = []
     for name in names:
       pairs = [(bits[reference][file], cost) for file, cost in bits[name].items() if file in bits[reference]]
       style = {**looks[name].dots(3.5), 'markeredgewidth': 0.6, 'rasterized': len(pairs) > _MANY_DOTS}
       axes.plot([x for x, _ in pairs], [y for _, y in pairs], **style)
-      largest = max([largest, *(max(pair) for pair in pairs)])
+      shown += [cost for pair in pairs for cost in pair]
       legend.append(f'{printable(name, 24)}:\nsmaller on {sum(y < x for x, y in pairs):,} of {len(pairs):,} files')
-    axes.plot([0, 1.05 * largest], [0, 1.05 * largest], color=GREY, linewidth=0.8, zorder=1)
+    limits = data_limits(shown)
+    axes.plot(limits, limits, color=GREY, linewidth=0.8, zorder=1)
     # Anchored at the left, where the layout has made room for the label.
-    axes.set(xlim=(0, 1.05 * largest), ylim=(0, 1.05 * largest), aspect='equal', anchor='W')
+    axes.set(xlim=limits, ylim=limits, aspect='equal', anchor='W')
     axes.set(xlabel=f'{printable(reference, 40)}, bits per sample')
     axes.set(ylabel=f'{printable(names[0], 40) if len(names) == 1 else "model"}, bits per sample')
     axes.grid()
@@ -52,21 +55,25 @@ def bits_against_reference(bits: FileBits, names: Sequence[str], reference: str,
 
 
 def hardest_and_easiest(bits: FileBits, names: Sequence[str], looks: Looks) -> Figure:
-  """Rows for the files that took the first compressor most bits per sample, and fewest; dots for it and the others."""
+  """Rows for the files that took the first compressor most bits per sample, and fewest; dots for it and the others.
+
+  A file's name stands above its row, so that all of the width, which is a phone's, is for the dots.
+  """
   first = bits[names[0]]
   files = sorted(first, key=lambda file: (-first[file], file))
   groups = {'': files}
   if len(files) > 2 * _SHOWN_FILES:
     groups = {'hardest': files[:_SHOWN_FILES], 'easiest': files[-_SHOWN_FILES:]}
+  shown = [file for group in groups.values() for file in group]
   with figure_settings():
-    figure = new_figure(0.9 + 0.17 * sum(len(group) + 1 for group in groups.values()))
-    heights = [len(group) + 0.5 for group in groups.values()]
+    figure = new_figure(1.0 + 0.36 * sum(len(group) + 0.5 for group in groups.values()), NARROW_INCHES)
+    heights = [len(group) + 0.2 for group in groups.values()]
     all_axes = figure.subplots(len(groups), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (title, group) in zip(all_axes, groups.items(), strict=True):
       axes.set_title(title)
       _file_rows(axes, group, bits, names, looks)
     all_axes[-1].set_xlabel('bits per sample')
-    all_axes[-1].set_xlim(left=0)
+    all_axes[-1].set_xlim(*data_limits(bits[name][file] for name in names for file in shown if file in bits[name]))
     add_legend(figure, dots(names, looks), names)
   return figure
 
@@ -75,14 +82,14 @@ def _file_rows(axes: Axes, files: Sequence[str], bits: FileBits, names: Sequence
   for row, file in enumerate(files):
     costs = [bits[name][file] for name in names if file in bits[name]]
     axes.plot([min(costs), max(costs)], [row, row], color=GREY, linewidth=0.6, zorder=1)
+    axes.text(0.01, row - 0.24, printable(file, 44), transform=axes.get_yaxis_transform(), va='bottom')
   # The first one above the others, where they meet.
   for name in reversed(names):
     rows = [(bits[name][file], row) for row, file in enumerate(files) if file in bits[name]]
     axes.plot([cost for cost, _ in rows], [row for _, row in rows], **looks[name].dots())
-  axes.set_yticks(range(len(files)), [printable(file, 44) for file in files])
-  axes.set_ylim(len(files) - 0.4, -0.6)
-  axes.tick_params(axis='y', length=0)
-  axes.grid()
+  axes.set_yticks([])
+  axes.set_ylim(len(files) - 0.7, -0.9)
+  axes.grid(axis='x')
 
 
 def waveform_over_bits(trace: Trace, looks: Looks) -> Figure:
@@ -96,13 +103,15 @@ def waveform_over_bits(trace: Trace, looks: Looks) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 3])
     low, high = ([*values, values[-1]] for values in (trace.low, trace.high))
     upper.fill_between(seconds, low, high, step='post', color=GREY, linewidth=0.4)
-    upper.set(ylabel='amplitude', ylim=(-1, 1), yticks=[-1, 0, 1])
+    loudest = max(map(abs, (*low, *high))) or 1.0
+    upper.set(ylabel='amplitude', ylim=(-1.05 * loudest, 1.05 * loudest))
+    upper.locator_params(axis='y', nbins=4)
     # Models above the others.
     for name in reversed(names):
       costs = trace.bits[name]
       lower.plot(seconds, [*costs, costs[-1]], drawstyle='steps-post', **looks[name].line())
     lower.set(xlabel='time, seconds', ylabel='bits per sample', xlim=(seconds[0], seconds[-1]))
-    lower.set_ylim(bottom=0)
+    lower.set_ylim(*data_limits(cost for name in names for cost in trace.bits[name]))
     lower.grid(color=FAINT)
     add_legend(figure, [Line2D([], [], **looks[name].line()) for name in names], names)
   return figure

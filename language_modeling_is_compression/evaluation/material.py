@@ -86,10 +86,15 @@ def whole_file(recording: Recording) -> Iterator[Path]:
 
 def chunk_bytes_of(recording: Recording, index: int, chunk_bytes: int) -> bytes:
   """Chunk `index` of a recording mixed down to one channel, as a WAV of it would hold it. Raises AudioFormatError."""
+  samples = chunk_samples(recording, index, chunk_bytes)
+  return _pcm(samples, recording.info.resolution_bits, 8 * recording.chunk_sample_bytes)
+
+
+def chunk_samples(recording: Recording, index: int, chunk_bytes: int) -> np.ndarray:
+  """The samples that `chunk_bytes_of` takes the top bits of: signed, of the file's own resolution, int32 [N]."""
   frames = recording.chunk_frames(chunk_bytes)
   first = index * frames
-  samples = mix_down(read_frames(recording.info, first, min(first + frames, recording.info.num_frames)))
-  return _pcm(samples, recording.info.resolution_bits, 8 * recording.chunk_sample_bytes)
+  return mix_down(read_frames(recording.info, first, min(first + frames, recording.info.num_frames)))
 
 
 def samples_of(chunk: bytes, sample_bytes: int) -> np.ndarray:

@@ -1,7 +1,11 @@
-"""Our own models as compressors: the codec on whole files, its coder on chunks."""
+"""Our own models as compressors: the codec on whole files, its coder on chunks.
 
+What is measured is the model: where LZMA or the plain bytes would be smaller, as a file of `lmic compress` has them, it
+is not let off, but it is counted how often that is (`Fallback`).
+"""
+
+import dataclasses
 import filecmp
-import itertools
 import math
 import os
 import time
@@ -12,12 +16,12 @@ import numpy as np
 
 from language_modeling_is_compression import __version__, codec
 from language_modeling_is_compression.audio.tokens import planes_from_frames
-from language_modeling_is_compression.chunk_coder import ChunkCoder, Payload, PayloadShape
-from language_modeling_is_compression.coding.rans import PRECISION_BITS
-from language_modeling_is_compression.container import CHUNK_OVERHEAD_BYTES, Container
+from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.chunk_coder import ChunkCoder, Modelled, Payload, PayloadShape
+from language_modeling_is_compression.container import CHUNK_OVERHEAD_BYTES, MODEL, Container
 from language_modeling_is_compression.errors import BaselineError
 from language_modeling_is_compression.evaluation.compressors import Outcome, Pcm
-from language_modeling_is_compression.evaluation.measurements import CompressorInfo, Span
+from language_modeling_is_compression.evaluation.measurements import CompressorInfo, Fallback, spans_of
 from language_modeling_is_compression.files import scratch_folder
 from language_modeling_is_compression.inference.loading import DEFAULT, load_predictor, model_path
 from language_modeling_is_compression.inference.predictor import SegmentPredictor, SegmentShape
@@ -47,7 +51,7 @@ class ModelCompressor:
     )
     # What is compiled when it is first needed shall not be timed.
     sample_bytes = (self.sample_bits or 16) // 8
-    self.chunked(Pcm(chunks=[bytes(8 * sample_bytes)], sample_bytes=sample_bytes, sample_rate_hz=1))
+    self.chunked(Pcm(chunks=[_some_noise(64 * sample_bytes)], sample_bytes=sample_bytes, sample_rate_hz=8000))
 
   @property
   def sample_bits(self) -> int | None:
@@ -55,27 +59,42 @@ class ModelCompressor:
     return None if isinstance(self._predictor, SegmentPredictor) else 8 * self._predictor.places
 
   def whole(self, wav: Path) -> Outcome:
-    """A file to a .lmic file and back."""
-    bits: list[float] = []
+    """A file to a .lmic file and back, in which the model codes all sound that it can code.
+
+    The code length of a file that it cannot code, of floats for example, is None.
+    """
+    modelled: list[Modelled] = []
+
+    def observe(one: Modelled) -> None:
+      modelled.append(dataclasses.replace(one, sample_bits=one.sample_bits.sum(keepdims=True)))
+
     with (
       scratch_folder() as folder,
-      ChunkCoder(self._predictor, self._lanes, lambda intervals: bits.append(_bits(intervals).sum())) as coder,
+      ChunkCoder(self._predictor, self._lanes, model_only=True, observe=observe) as coder,
     ):
-      compressed, restored = folder / 'compressed', folder / 'restored'
+      packed, restored = folder / 'packed', folder / 'restored'
       begin = time.perf_counter()
-      with open(compressed, 'wb') as target:
-        _, compressed_bytes = codec.compress(wav, target, coder, level=_LEVEL)
+      with open(packed, 'wb') as target:
+        compressed = codec.compress(wav, target, coder, level=_LEVEL)
       encoded = time.perf_counter()
-      with open(compressed, 'rb') as source, open(restored, 'wb') as target:
-        codec.decompress(Container(source, compressed_bytes), target, coder)
+      with open(packed, 'rb') as source, open(restored, 'wb') as target:
+        codec.decompress(Container(source, compressed.num_bytes, bodies_may_expand=True), target, coder)
       decoded = time.perf_counter()
       if not filecmp.cmp(wav, restored, shallow=False):
         raise BaselineError(f'{self.info.name}: what it decodes is not what it encoded')
+    info, header = read_wav_info(wav), compressed.header
     return Outcome(
-      compressed_bytes=compressed_bytes,
+      compressed_bytes=compressed.num_bytes,
       encode_seconds=encoded - begin,
       decode_seconds=decoded - encoded,
-      code_length_bits=math.fsum(bits),
+      code_length_bits=_total_bits(modelled) if modelled else None,
+      fallback=_fallback(
+        modelled,
+        # A file with too many channels for its length is bytes alone.
+        sound_chunks=header.num_audio_chunks or header.num_chunks,
+        raw_bytes=info.num_frames * info.frame_bytes,
+        compressed_bytes=compressed.num_bytes,
+      ),
     )
 
   def chunked(self, pcm: Pcm) -> Outcome:
@@ -85,8 +104,8 @@ class ModelCompressor:
       PayloadShape(num_bytes=len(payload.data), sample_bytes=payload.sample_bytes, segment=payload.segment)
       for payload in payloads
     ]
-    by_chunk: list[np.ndarray] = []
-    with ChunkCoder(self._predictor, self._lanes, lambda intervals: by_chunk.append(_bits(intervals))) as coder:
+    modelled: list[Modelled] = []
+    with ChunkCoder(self._predictor, self._lanes, model_only=True, observe=modelled.append) as coder:
       begin = time.perf_counter()
       chunks = coder.encode(payloads)
       encoded = time.perf_counter()
@@ -94,21 +113,28 @@ class ModelCompressor:
       decoded = time.perf_counter()
     if restored != [payload.data for payload in payloads]:
       raise BaselineError(f'{self.info.name}: what it decodes is not what it encoded')
+    compressed_bytes = sum(len(chunk.body) + CHUNK_OVERHEAD_BYTES for chunk in chunks)
     return Outcome(
-      compressed_bytes=sum(len(chunk.body) + CHUNK_OVERHEAD_BYTES for chunk in chunks),
+      compressed_bytes=compressed_bytes,
       encode_seconds=encoded - begin,
       decode_seconds=decoded - encoded,
       header_bytes=CHUNK_OVERHEAD_BYTES,
-      code_length_bits=math.fsum(bits.sum() for bits in by_chunk),
-      by_position=_spans(by_chunk),
+      code_length_bits=_total_bits(modelled),
+      by_position=spans_of([one.sample_bits for one in modelled]),
+      fallback=_fallback(
+        modelled,
+        sound_chunks=len(payloads),
+        raw_bytes=sum(len(payload.data) for payload in payloads),
+        compressed_bytes=compressed_bytes,
+      ),
     )
 
   def sample_bits_of(self, chunk: bytes, sample_bytes: int, sample_rate_hz: int) -> np.ndarray:
     """What each sample of a chunk costs, in bits: float64 [N]."""
-    found: list[np.ndarray] = []
-    with ChunkCoder(self._predictor, self._lanes, lambda intervals: found.append(_bits(intervals))) as coder:
+    found: list[Modelled] = []
+    with ChunkCoder(self._predictor, self._lanes, model_only=True, observe=found.append) as coder:
       coder.encode([self._payload(chunk, sample_bytes, sample_rate_hz)])
-    return found[0]
+    return found[0].sample_bits
 
   def _payload(self, chunk: bytes, sample_bytes: int, sample_rate_hz: int) -> Payload:
     frames = np.frombuffer(chunk, np.uint8).reshape(-1, 1, sample_bytes)
@@ -125,21 +151,21 @@ class ModelCompressor:
     return Payload(data=data, segment=segment)
 
 
-def _bits(intervals: np.ndarray) -> np.ndarray:
-  """Code lengths of samples, float64 [N], from their bytes' intervals [N, S, 2]."""
-  return (PRECISION_BITS - np.log2(intervals[..., 1])).sum(axis=1)
+def _some_noise(num_bytes: int) -> bytes:
+  """Samples that differ: of those that are all the same, a model of segments codes one."""
+  return np.random.default_rng(0).bytes(num_bytes)
 
 
-def _spans(by_chunk: Sequence[np.ndarray]) -> tuple[Span, ...]:
-  """Sums over all chunks at positions 0, 1, 2 to 3, 4 to 7 and so on."""
-  longest = max((len(bits) for bits in by_chunk), default=0)
-  edges = [0, *(1 << power for power in range(longest.bit_length()) if 1 << power < longest), longest]
-  return tuple(
-    Span(
-      begin=begin,
-      num_samples=sum(len(bits[begin:end]) for bits in by_chunk),
-      bits=math.fsum(value for bits in by_chunk for value in bits[begin:end]),
-    )
-    for begin, end in itertools.pairwise(edges)
-    if end > begin
+def _total_bits(modelled: Sequence[Modelled]) -> float:
+  return math.fsum(one.sample_bits.sum() for one in modelled)
+
+
+def _fallback(modelled: Sequence[Modelled], *, sound_chunks: int, raw_bytes: int, compressed_bytes: int) -> Fallback:
+  """modelled: what the model coded of so many chunks and bytes of sound, with it alone in so many bytes."""
+  kept = [one for one in modelled if one.method == MODEL]
+  return Fallback(
+    sound_chunks=sound_chunks,
+    fallback_chunks=sound_chunks - len(kept),
+    fallback_bytes=raw_bytes - sum(one.raw_bytes for one in kept),
+    lmic_bytes=compressed_bytes - sum(one.model_bytes - one.kept_bytes for one in modelled),
   )

@@ -72,10 +72,13 @@ def pictures(results: Results, *, reference: str | None, count_headers: str) -> 
 
 
 def file_bits(measurements: Sequence[Measurement], count_headers: str) -> FileBits:
-  """Bits per sample of every file that was done. count_headers: ONCE (a file's chunks have one together) or EVERY."""
+  """Bits per sample of every file that there are bytes of.
+
+  count_headers: ONCE (a file's chunks have one together) or EVERY.
+  """
   found: dict[str, dict[str, float]] = {}
   for each in measurements:
-    if each.error is None and each.num_samples:
+    if each.error is None and each.num_samples and each.compressed_bytes is not None:
       found.setdefault(each.compressor, {})[each.file] = 8 * counted_bytes([each], count_headers) / each.num_samples
   return found
 

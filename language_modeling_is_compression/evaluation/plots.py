@@ -21,6 +21,7 @@ from language_modeling_is_compression.evaluation.style import (
   GREY,
   Look,
   add_legend,
+  data_limits,
   figure_settings,
   new_figure,
 )
@@ -49,9 +50,12 @@ _PLACES = (
 
 
 def rates_by_domain(summaries: Sequence[Summary], looks: Looks) -> Figure:
-  """A row for each scope, in the order given: dots for the rates, bars for their intervals. One protocol's."""
+  """A row for each scope, in the order given: dots for the rates, bars for their intervals. One protocol's.
+
+  Compressors without any rate are left out.
+  """
   rows = list(dict.fromkeys(_row_name(summary) for summary in summaries))
-  names = named_in(looks, [summary.compressor for summary in summaries])
+  names = named_in(looks, {summary.compressor for summary in summaries if summary.compression_rate is not None})
   row_inches = max(0.22, 0.065 * (len(names) + 2))
   with figure_settings():
     figure = new_figure(0.9 + row_inches * len(rows))
@@ -84,10 +88,10 @@ def _rates_with_intervals(axes: Axes, heights: Mapping[float, Summary], look: Lo
 
 def rate_against_speed(summaries: Sequence[Summary], looks: Looks) -> Figure:
   """Compressors in one scope, over their speeds, with the front of those that no other is better than in both."""
-  names = named_in(looks, [summary.compressor for summary in summaries])
   rates = {each.compressor: 100 * each.compression_rate for each in summaries if each.compression_rate is not None}
   encode = {each.compressor: each.encode_speed for each in summaries if each.encode_speed}
   decode = {each.compressor: each.decode_speed for each in summaries if each.decode_speed}
+  names = named_in(looks, rates)
   with figure_settings():
     figure = new_figure(3.2)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -95,7 +99,7 @@ def rate_against_speed(summaries: Sequence[Summary], looks: Looks) -> Figure:
     left.margins(y=0.16)
     right.set(title='decoding')
     panels = [
-      (axes, {name: (speeds[name], rates[name]) for name in names if name in rates and name in speeds})
+      (axes, {name: (speeds[name], rates[name]) for name in names if name in speeds})
       for axes, speeds in [(left, encode), (right, decode)]
     ]
     for axes, points in panels:
@@ -196,14 +200,14 @@ def bits_by_position(measurements: Sequence[Measurement], looks: Looks) -> Figur
   with figure_settings():
     figure = new_figure(2.9)
     axes = figure.add_subplot()
-    begins: set[int] = set()
+    shown: list[tuple[int, float]] = []
     for name in names:
       spans = sorted((begin, bits / samples) for begin, (bits, samples) in totals[name].items() if samples)
-      begins.update(begin for begin, _ in spans)
+      shown += spans
       axes.plot([begin + 1 for begin, _ in spans], [bits for _, bits in spans], drawstyle='steps-post', **lines[name])
     axes.set(xscale='log', xlabel='position in the chunk, samples from its first one (1)', ylabel='bits per sample')
-    _number_ticks(axes, _log_ticks(1, max(begins, default=0) + 1))
-    axes.set_ylim(bottom=0)
+    _number_ticks(axes, _log_ticks(1, max((begin for begin, _ in shown), default=0) + 1))
+    axes.set_ylim(*data_limits(bits for _, bits in shown))
     axes.grid()
     add_legend(figure, [Line2D([], [], **lines[name]) for name in names], names)
   return figure

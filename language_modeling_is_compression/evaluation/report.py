@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from language_modeling_is_compression.evaluation.measurements import CompressorInfo, Measurement
 from language_modeling_is_compression.evaluation.pictures import PROTOCOL_NAMES, Picture
 from language_modeling_is_compression.evaluation.results import Results
-from language_modeling_is_compression.evaluation.style import svg
+from language_modeling_is_compression.evaluation.style import WIDTH_INCHES, svg
 from language_modeling_is_compression.evaluation.summary import DOMAIN, MEAN, Comparison, Summary, best_first
-from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, speed
+from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, shares, speed
 
 _MOST_ROWS = 100  # Of a list of what failed.
+_FALLBACK_NOTE = (
+  'The rate of a model is of the model alone. Fell back: the share of its chunks, and of the bytes in them, that lmic '
+  'compress writes without the model, since that is smaller; the rate of lmic is what it reaches so.'
+)
 
 # A page from elsewhere's file names may do nothing but stand there.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -34,7 +38,7 @@ pre { margin: .6rem 0; padding: .5rem .7rem; border-left: 3px solid var(--line);
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th { text-align: left; vertical-align: bottom; border-bottom: 1px solid var(--ink); }
 td { vertical-align: top; border-bottom: 1px solid var(--line); }
-th, td { padding: .2rem 0 .2rem .8rem; }
+th, td { padding: .2rem 0 .2rem .65rem; }
 :is(th, td):first-child { padding-left: 0; }
 td.number { text-align: right; white-space: nowrap; }
 th.number { text-align: right; }
@@ -47,6 +51,7 @@ figure h2 { margin: 0 0 .5rem; }
 figcaption { margin-top: .4rem; }
 .plot { background: #ffffff; padding: .4rem; }
 .plot svg { display: block; width: 100%; height: auto; min-width: 36rem; }
+.plot.narrow svg { max-width: 30rem; min-width: 0; }
 .plot text { font-family: 'DejaVu Sans', Verdana, 'Liberation Sans', Arial, sans-serif !important; }
 @media print {
   :root { --ink: #000000; --soft: #333333; --line: #b0b0b0; --page: #ffffff; }
@@ -57,6 +62,7 @@ figcaption { margin-top: .4rem; }
   .wide { overflow: visible; }
   .plot { padding: 0; max-width: 16cm; }
   .plot svg { min-width: 0; }
+  .plot.narrow svg { max-width: 12cm; }
 }
 """
 
@@ -138,6 +144,8 @@ def _all_files(protocol: str, summaries: Sequence[Summary]) -> _Table:
       decimals(each.compression_ratio, 3),
       percent(each.adjusted_rate),
       percent(each.code_length_rate),
+      shares(each.fallback_chunk_share, each.fallback_byte_share),
+      percent(each.lmic_rate),
       speed(each.encode_speed),
       speed(each.decode_speed),
       f'{each.num_files:,}',
@@ -145,9 +153,15 @@ def _all_files(protocol: str, summaries: Sequence[Summary]) -> _Table:
     )
     for each in best_first(summaries)
   ]
-  headings = 'compressor|rate, %|95% interval|bits per sample|ratio|adjusted rate, %|code length, %|encode, × real time'
-  headings += '|decode, × real time|files|failed'
-  return _Table(title=f'All files, {protocol}', headings=headings.split('|'), rows=rows)
+  headings = 'compressor|rate, %|95% interval|bits per sample|ratio|adjusted rate, %|code length, %'
+  headings += '|fell back, % of chunks / bytes|rate of lmic, %'
+  headings += '|encode, × real time|decode, × real time|files|failed'
+  return _Table(
+    title=f'All files, {protocol}',
+    headings=headings.split('|'),
+    rows=rows,
+    note=_FALLBACK_NOTE if any(each.fallback_chunk_share for each in summaries) else '',
+  )
 
 
 def _interval(values: Summary | Comparison) -> str:
@@ -259,8 +273,9 @@ def _table(table: _Table) -> str:
 
 
 def _figure(picture: Picture) -> str:
+  kind = 'plot wide narrow' if picture.figure.get_figwidth() < WIDTH_INCHES else 'plot wide'
   return f"""<figure id="{picture.name}">
 <h2>{_text(picture.title)}</h2>
-<div class="plot wide" role="img" aria-label="{_text(picture.title)}">{svg(picture.figure, picture.name)}</div>
+<div class="{kind}" role="img" aria-label="{_text(picture.title)}">{svg(picture.figure, picture.name)}</div>
 <figcaption>{_text(picture.reading)}</figcaption>
 </figure>"""

@@ -15,6 +15,7 @@ from language_modeling_is_compression.evaluation.measurements import (
   CHUNKED,
   WHOLE,
   CompressorInfo,
+  Fallback,
   Measurement,
   Span,
   Trace,
@@ -22,7 +23,7 @@ from language_modeling_is_compression.evaluation.measurements import (
 from language_modeling_is_compression.evaluation.summary import Comparison, Summary
 from language_modeling_is_compression.files import replacing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +74,13 @@ def write_results(path: Path, results: Results) -> None:
 
 def write_measurements_csv(path: Path, measurements: Iterable[Measurement]) -> None:
   """A row per measurement, without by_position; no value is an empty cell. Whole or not at all. Raises OSError."""
-  names = [field.name for field in dataclasses.fields(Measurement) if field.name != 'by_position']
-  ordered = sorted(measurements, key=lambda each: (each.protocol, each.file))
-  _write_csv(path, names, ([getattr(each, name) for name in names] for each in ordered))
+  names = [field.name for field in dataclasses.fields(Measurement) if field.name not in ('by_position', 'fallback')]
+  of_fallback = [field.name for field in dataclasses.fields(Fallback)]
+  rows = (
+    [*(getattr(each, name) for name in names), *(getattr(each.fallback, name, None) for name in of_fallback)]
+    for each in sorted(measurements, key=lambda each: (each.protocol, each.file))
+  )
+  _write_csv(path, [*names, *of_fallback], rows)
 
 
 def write_summaries_csv(path: Path, summaries: Iterable[Summary]) -> None:
@@ -99,7 +104,10 @@ def measurement_from_json(record: object) -> Measurement:
   """The inverse of `measurement_to_json`, after `json` has read it. Raises ResultsError for anything else."""
   fields = _checked(record, _MEASUREMENT_TYPES, 'a measurement')
   spans = tuple(Span(**_checked(span, _SPAN_TYPES, 'a span')) for span in fields['by_position'])
-  measurement = Measurement(**{**fields, 'by_position': spans})
+  fallback = fields['fallback']
+  if fallback is not None:
+    fallback = Fallback(**_checked(fallback, _FALLBACK_TYPES, 'a fallback'))
+  measurement = Measurement(**{**fields, 'by_position': spans, 'fallback': fallback})
   if measurement.protocol not in (CHUNKED, WHOLE):
     raise ResultsError(f'protocol: expected {CHUNKED} or {WHOLE}, got {measurement.protocol!r}')
   if measurement.error is None and not (measurement.raw_bytes and measurement.num_samples and measurement.num_chunks):
@@ -117,16 +125,18 @@ _MEASUREMENT_TYPES: Mapping[str, tuple[type, ...]] = {
   'num_samples': (int,),
   'audio_seconds': _FLOAT,
   'raw_bytes': (int,),
-  'compressed_bytes': (int,),
+  'compressed_bytes': (int, type(None)),
   'num_chunks': (int,),
   'header_bytes': (int,),
   'encode_seconds': _FLOAT,
   'decode_seconds': _FLOAT,
   'code_length_bits': (*_FLOAT, type(None)),
   'by_position': (list, tuple),
+  'fallback': (dict, type(None)),
   'error': (str, type(None)),
 }
 _SPAN_TYPES: Mapping[str, tuple[type, ...]] = {'begin': (int,), 'num_samples': (int,), 'bits': _FLOAT}
+_FALLBACK_TYPES: Mapping[str, tuple[type, ...]] = {field.name: (int,) for field in dataclasses.fields(Fallback)}
 
 
 def _checked(record: object, types: Mapping[str, tuple[type, ...]], what: str) -> dict[str, Any]:

@@ -5,16 +5,17 @@ import dataclasses
 import datetime
 import hashlib
 import logging
+import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from language_modeling_is_compression import __version__
+from language_modeling_is_compression.checkpoint import load_model
 from language_modeling_is_compression.config import EvaluationConfig
 from language_modeling_is_compression.cores import usable_cores
 from language_modeling_is_compression.errors import (
@@ -24,6 +25,7 @@ from language_modeling_is_compression.errors import (
   ModelMismatchError,
 )
 from language_modeling_is_compression.evaluation import results as outputs
+from language_modeling_is_compression.evaluation.code_lengths import TokenModel
 from language_modeling_is_compression.evaluation.compressors import Compressor, Missing, find_compressors
 from language_modeling_is_compression.evaluation.material import Recording, chunk_bytes_of, samples_of
 from language_modeling_is_compression.evaluation.measurements import CHUNKED, WHOLE, Measurement, Trace
@@ -33,6 +35,8 @@ from language_modeling_is_compression.evaluation.summary import compare, summari
 from language_modeling_is_compression.evaluation.tables import table
 from language_modeling_is_compression.evaluation.text import printable
 from language_modeling_is_compression.files import replacing
+from language_modeling_is_compression.inference.loading import PACKAGED, codes_files, model_path
+from language_modeling_is_compression.progress import progress_bar
 
 _logger = logging.getLogger(__name__)
 
@@ -52,7 +56,8 @@ def evaluate(
   """
   models, missing = _models(settings)
   depth = _bit_depth(settings, models)
-  compressors, absent = _baselines(settings)
+  baselines, absent = _baselines(settings)
+  compressors: list[Compressor | TokenModel] = [*baselines]
   for model in models:
     if depth is None or model.sample_bits in (None, depth):
       compressors.append(model)
@@ -137,21 +142,50 @@ def _text(results: outputs.Results, num_failed: int) -> str:
   return '\n\n'.join(parts)
 
 
-def _models(settings: EvaluationConfig) -> tuple[list[ModelCompressor], dict[str, str]]:
-  """Models that can be loaded, and why others cannot, by name: the file's, with a number if there are two."""
-  models: list[ModelCompressor] = []
+def _models(settings: EvaluationConfig) -> tuple[list[ModelCompressor | TokenModel], dict[str, str]]:
+  """Models that can be loaded, and why others cannot, by name."""
+  models: list[ModelCompressor | TokenModel] = []
   missing: dict[str, str] = {}
-  tried: list[str] = []
-  for path in settings.model_path:
-    name = Path(path).stem
-    tried.append(name)
-    name = f'{name} ({tried.count(name)})' if tried.count(name) > 1 else name
+  for path, name in model_names(settings.model_path).items():
     try:
-      models.append(ModelCompressor(name, path, device=settings.device, lanes=settings.lanes))
+      models.append(_model(path, name, settings))
     except (CheckpointError, ModelMismatchError) as error:
       _logger.warning('%s', error)
       missing[name] = str(error)
   return models, missing
+
+
+def _model(path: str, name: str, settings: EvaluationConfig) -> ModelCompressor | TokenModel:
+  with model_path(path) as found:
+    model = load_model(found)
+    if not codes_files(model):
+      return TokenModel(name, found, model, device=settings.device)
+  return ModelCompressor(name, path, device=settings.device, lanes=settings.lanes)
+
+
+def model_names(paths: Sequence[str]) -> dict[str, str]:
+  """What models are called, by their paths: as their files, after as many folders as tell one from all others.
+
+  Raises ConfigError if two paths are the same file's.
+  """
+  files = {path: Path(path) if path in PACKAGED else Path(os.path.abspath(path)) for path in paths}
+  for path, file in files.items():
+    if [files[other] for other in paths].count(file) > 1:
+      raise ConfigError(f'model_path: {path} is given twice: name each model once')
+  parts = {path: (*file.parent.parts, file.stem) for path, file in files.items()}
+  # Of files that differ in their suffix alone, it is part of the name.
+  whole = list(parts.values())
+  parts = {path: files[path].parts if whole.count(found) > 1 else found for path, found in parts.items()}
+  return {path: Path(*_distinct_tail(path, parts)).as_posix() for path in paths}
+
+
+def _distinct_tail(path: str, parts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+  ours = parts[path]
+  others = [found for other, found in parts.items() if other != path]
+  for length in range(1, len(ours)):
+    if all(other[-length:] != ours[-length:] for other in others):
+      return ours[-length:]
+  return ours
 
 
 def _baselines(settings: EvaluationConfig) -> tuple[list[Compressor], dict[str, str]]:
@@ -162,7 +196,7 @@ def _baselines(settings: EvaluationConfig) -> tuple[list[Compressor], dict[str, 
   return [each for each in found if not isinstance(each, Missing)], absent
 
 
-def _bit_depth(settings: EvaluationConfig, models: Sequence[ModelCompressor]) -> int | None:
+def _bit_depth(settings: EvaluationConfig, models: Sequence[ModelCompressor | TokenModel]) -> int | None:
   """None for every file's own."""
   if settings.use_16bit:
     return 16
@@ -181,9 +215,9 @@ def _sha256(recording: Recording) -> str:
 
 @contextlib.contextmanager
 def _progress(work: Sequence[Task], settings: EvaluationConfig) -> Iterator[Callable[[Task], None]]:
-  """A bar that counts samples, since files differ in length. Yields what is to be told of a task that is done."""
+  """Progress in samples, since files differ in length. Yields what is to be told of a task that is done."""
   total = sum(task.recording.num_samples for task in work)
-  with tqdm(total=total, unit=' samples', unit_scale=True, disable=settings.no_progress or None) as bar:
+  with progress_bar(total=total, unit='sample', shown=not settings.no_progress) as bar:
 
     def advance(task: Task) -> None:
       bar.set_postfix_str(f'{task.compressor.info.name}, {task.recording.name[-40:]}', refresh=False)
@@ -200,7 +234,9 @@ def _traces(
     return []
   name = models[0].info.name
   rates = sorted(
-    (one.compressed_bytes / one.raw_bytes, one.file) for one in measurements if one.compressor == name and not one.error
+    (one.compressed_bytes / one.raw_bytes, one.file)
+    for one in measurements
+    if one.compressor == name and one.compressed_bytes is not None and not one.error
   )
   if not rates:
     return []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from language_modeling_is_compression.errors import AudioFormatError, BaselineError, ConfigError, FormatError, LmicError
+from language_modeling_is_compression.evaluation.code_lengths import CodeLength, TokenModel
 from language_modeling_is_compression.evaluation.compressors import Compressor, Outcome, Pcm
 from language_modeling_is_compression.evaluation.material import (
   Recording,
@@ -21,7 +22,7 @@ from language_modeling_is_compression.evaluation.material import (
   spread_chunks,
   whole_file,
 )
-from language_modeling_is_compression.evaluation.measurements import CHUNKED, WHOLE, Measurement, Span
+from language_modeling_is_compression.evaluation.measurements import CHUNKED, WHOLE, Measurement, Span, sum_fallbacks
 from language_modeling_is_compression.evaluation.results import measurement_from_json, measurement_to_json
 from language_modeling_is_compression.files import locked
 
@@ -94,13 +95,16 @@ class Task:
 
   recording: Recording
   protocol: str
-  compressor: Compressor
+  compressor: Compressor | TokenModel
   chunks: Sequence[int]
   key: str
 
 
 def tasks(
-  recordings: Sequence[Recording], hashes: Mapping[str, str], compressors: Sequence[Compressor], plan: Plan
+  recordings: Sequence[Recording],
+  hashes: Mapping[str, str],
+  compressors: Sequence[Compressor | TokenModel],
+  plan: Plan,
 ) -> list[Task]:
   """Everything that is to be measured, file by file. hashes: SHA-256 of files, by name."""
   counts = [recording.num_chunks(plan.chunk_bytes) for recording in recordings]
@@ -136,26 +140,57 @@ def measure_all(
 
 
 def _measured(task: Task, plan: Plan) -> Measurement:
-  recording = task.recording
   try:
-    check_depth(recording)
-    if task.protocol == WHOLE:
-      with whole_file(recording) as wav:
-        return _measurement(task, recording.num_samples, recording.sample_bytes, 1, task.compressor.whole(wav))
-    outcomes, num_bytes = [], 0
-    for start in range(0, len(task.chunks), _CHUNKS_AT_ONCE):
-      chosen = task.chunks[start : start + _CHUNKS_AT_ONCE]
-      chunks = [chunk_bytes_of(recording, index, plan.chunk_bytes) for index in chosen]
-      num_bytes += sum(map(len, chunks))
-      pcm = Pcm(chunks=chunks, sample_bytes=recording.chunk_sample_bytes, sample_rate_hz=recording.info.sample_rate_hz)
-      outcomes.append(task.compressor.chunked(pcm))
-    sample_bytes = recording.chunk_sample_bytes
-    return _measurement(task, num_bytes // sample_bytes, sample_bytes, len(task.chunks), _sum(outcomes))
+    check_depth(task.recording)
+    if isinstance(task.compressor, TokenModel):
+      return _code_length(task, task.compressor, plan)
+    return _compressed(task, task.compressor, plan)
   except (AudioFormatError, BaselineError, FormatError) as error:
-    _logger.warning('%s, %s: %s', recording.name, task.compressor.info.name, error)
+    _logger.warning('%s, %s: %s', task.recording.name, task.compressor.info.name, error)
     return _failure(task, str(error))
   except OSError as error:
-    raise LmicError(f'{recording.name}, {task.compressor.info.name}: {error}: what is measured is kept') from error
+    raise LmicError(f'{task.recording.name}, {task.compressor.info.name}: {error}: what is measured is kept') from error
+
+
+def _compressed(task: Task, compressor: Compressor, plan: Plan) -> Measurement:
+  recording = task.recording
+  if task.protocol == WHOLE:
+    with whole_file(recording) as wav:
+      return _measurement(task, recording.num_samples, recording.sample_bytes, 1, compressor.whole(wav))
+  outcomes, num_bytes = [], 0
+  for chosen in _groups(task.chunks):
+    chunks = [chunk_bytes_of(recording, index, plan.chunk_bytes) for index in chosen]
+    num_bytes += sum(map(len, chunks))
+    pcm = Pcm(chunks=chunks, sample_bytes=recording.chunk_sample_bytes, sample_rate_hz=recording.info.sample_rate_hz)
+    outcomes.append(compressor.chunked(pcm))
+  sample_bytes = recording.chunk_sample_bytes
+  return _measurement(task, num_bytes // sample_bytes, sample_bytes, len(task.chunks), _sum(outcomes))
+
+
+def _code_length(task: Task, model: TokenModel, plan: Plan) -> Measurement:
+  """A measurement without compressed bytes and without seconds."""
+  recording = task.recording
+  if task.protocol == WHOLE:
+    found = [model.whole(recording)]
+    size = (recording.num_samples, recording.sample_bytes, 1)
+  else:
+    found = [model.chunked(recording, chosen, plan.chunk_bytes) for chosen in _groups(task.chunks)]
+    frames = recording.chunk_frames(plan.chunk_bytes)
+    num_samples = sum(min(frames, recording.info.num_frames - index * frames) for index in task.chunks)
+    size = (num_samples, recording.chunk_sample_bytes, len(task.chunks))
+  outcome = Outcome(
+    compressed_bytes=0,
+    encode_seconds=0.0,
+    decode_seconds=0.0,
+    code_length_bits=math.fsum(one.bits for one in found),
+    by_position=_sum_spans(found),
+  )
+  return dataclasses.replace(_measurement(task, *size, outcome), compressed_bytes=None)
+
+
+def _groups(chunks: Sequence[int]) -> Iterator[Sequence[int]]:
+  for start in range(0, len(chunks), _CHUNKS_AT_ONCE):
+    yield chunks[start : start + _CHUNKS_AT_ONCE]
 
 
 def _measurement(task: Task, num_samples: int, sample_bytes: int, num_chunks: int, outcome: Outcome) -> Measurement:
@@ -176,6 +211,7 @@ def _measurement(task: Task, num_samples: int, sample_bytes: int, num_chunks: in
     decode_seconds=outcome.decode_seconds,
     code_length_bits=outcome.code_length_bits,
     by_position=outcome.by_position,
+    fallback=outcome.fallback,
     error=None,
   )
 
@@ -187,29 +223,40 @@ def _failure(task: Task, reason: str) -> Measurement:
 
 def _sum(outcomes: Sequence[Outcome]) -> Outcome:
   lengths = [outcome.code_length_bits for outcome in outcomes]
-  spans: dict[int, list[Span]] = {}
-  for outcome in outcomes:
-    for span in outcome.by_position:
-      spans.setdefault(span.begin, []).append(span)
+  fallbacks = [outcome.fallback for outcome in outcomes if outcome.fallback]
   return Outcome(
     compressed_bytes=sum(outcome.compressed_bytes for outcome in outcomes),
     encode_seconds=sum(outcome.encode_seconds for outcome in outcomes),
     decode_seconds=sum(outcome.decode_seconds for outcome in outcomes),
     header_bytes=outcomes[0].header_bytes,
     code_length_bits=math.fsum(length for length in lengths if length is not None) if None not in lengths else None,
-    by_position=tuple(
-      Span(
-        begin=begin,
-        num_samples=sum(span.num_samples for span in same),
-        bits=math.fsum(span.bits for span in same),
-      )
-      for begin, same in sorted(spans.items())
-    ),
+    by_position=_sum_spans(outcomes),
+    fallback=sum_fallbacks(fallbacks) if fallbacks else None,
+  )
+
+
+def _sum_spans(found: Sequence[Outcome | CodeLength]) -> tuple[Span, ...]:
+  spans: dict[int, list[Span]] = {}
+  for one in found:
+    for span in one.by_position:
+      spans.setdefault(span.begin, []).append(span)
+  return tuple(
+    Span(
+      begin=begin,
+      num_samples=sum(span.num_samples for span in same),
+      bits=math.fsum(span.bits for span in same),
+    )
+    for begin, same in sorted(spans.items())
   )
 
 
 def _key(
-  recording: Recording, sha256: str, protocol: str, compressor: Compressor, plan: Plan, chunks: Sequence[int]
+  recording: Recording,
+  sha256: str,
+  protocol: str,
+  compressor: Compressor | TokenModel,
+  plan: Plan,
+  chunks: Sequence[int],
 ) -> str:
   info = compressor.info
   depends_on: list[Any] = [recording.name, recording.domain, sha256, recording.bit_depth, protocol]

@@ -7,7 +7,7 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
@@ -21,6 +21,7 @@ from language_modeling_is_compression.evaluation.measurements import CompressorI
 from language_modeling_is_compression.evaluation.text import printable
 
 WIDTH_INCHES = 6.3  # 16 cm, the text of an A4 page.
+NARROW_INCHES = 3.6  # Of figures that a phone shows whole, with text of the same size.
 INK, GREY, FAINT = '#000000', '#767676', '#e4e4e4'
 PNG_DPI = 300
 
@@ -115,12 +116,22 @@ def new_figure(height_inches: float, width_inches: float = WIDTH_INCHES) -> Figu
 
 def add_legend(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str]) -> None:
   """One legend above the whole figure, in as many columns as there is room for."""
-  labels = [printable(label, 48) for label in labels]
+  labels = [printable(label, min(48, int((figure.get_figwidth() - 0.45) / 0.072))) for label in labels]
   column_inches = 0.4 + 0.068 * max((len(label) for label in labels), default=0)
   columns = max(1, min(len(labels), int(figure.get_figwidth() / column_inches)))
   figure.legend(
     handles, labels, loc='outside upper left', ncols=columns, borderpad=0.1, columnspacing=1.2, handletextpad=0.4
   )
+
+
+def data_limits(values: Iterable[float], *, margin: float = 0.06) -> tuple[float, float]:
+  """Ends of an axis of figures from 0 on: those of the values, with a margin. 0 to 1 if there are none."""
+  found = list(values)
+  if not found:
+    return 0.0, 1.0
+  low, high = min(found), max(found)
+  room = margin * (high - low) or margin * high or margin
+  return max(0.0, low - room), high + room
 
 
 def svg(figure: Figure, prefix: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from language_modeling_is_compression.errors import ResultsError
 from language_modeling_is_compression.evaluation import bootstrap
 from language_modeling_is_compression.evaluation.bootstrap import Estimate, Interval, Sums
-from language_modeling_is_compression.evaluation.measurements import CompressorInfo, Measurement
+from language_modeling_is_compression.evaluation.measurements import CompressorInfo, Measurement, sum_fallbacks
 
 DOMAIN, ALL, MEAN = 'domain', 'all', 'mean'
 ONCE, EVERY = 'once', 'every'
@@ -23,7 +23,9 @@ class Summary:
 
   scope: DOMAIN, ALL (sums over all files) or MEAN (the mean over domains). domain: its name, '' in the other scopes.
   num_files: those that the figures are of; num_failed: those that it could not do. compressed_bytes: headers counted as
-  asked for. interval: of the compression rate. coder_overhead: relative to the code length. Speeds: × real time.
+  asked for; None for a model that cannot code files. interval: of the compression rate. coder_overhead: relative to the
+  code length. Speeds: × real time. fallback_chunk_share, fallback_byte_share: of the sound that `lmic compress` would
+  not code by the model; lmic_rate: what it would reach.
   """
 
   protocol: str
@@ -35,7 +37,7 @@ class Summary:
   num_samples: int
   audio_seconds: float
   raw_bytes: int
-  compressed_bytes: int
+  compressed_bytes: int | None
   compression_rate: float | None
   interval: Interval | None
   compression_ratio: float | None
@@ -43,6 +45,9 @@ class Summary:
   bits_per_sample: float | None
   code_length_rate: float | None
   coder_overhead: float | None
+  fallback_chunk_share: float | None
+  fallback_byte_share: float | None
+  lmic_rate: float | None
   encode_speed: float | None
   decode_speed: float | None
   adjusted_rate: float | None
@@ -89,7 +94,10 @@ def summarize(
 def compare(
   compressors: Sequence[CompressorInfo], measurements: Sequence[Measurement], *, count_headers: str, seed: int
 ) -> list[Comparison]:
-  """Each pair of compressors, by protocol, if there is a file that both did. Arguments and errors: see `summarize`."""
+  """Each pair of compressors, by protocol, if there is a file that both compressed.
+
+  Arguments and errors: see `summarize`.
+  """
   return [
     table.comparison(first.name, second.name)
     for table in _tables(compressors, measurements, count_headers, seed)
@@ -99,17 +107,24 @@ def compare(
 
 
 def counted_bytes(measurements: Sequence[Measurement], count_headers: str) -> int:
-  """What the chunks of these measurements, of one compressor, take together. count_headers: ONCE or EVERY."""
-  size = sum(each.compressed_bytes for each in measurements)
+  """What the chunks of these measurements, of one compressor, take together; nothing where there are no bytes.
+
+  count_headers: ONCE or EVERY.
+  """
+  size = sum(each.compressed_bytes or 0 for each in measurements)
   if count_headers == ONCE:
     size -= sum(each.header_bytes * each.num_chunks for each in measurements)
   return size + _once(measurements, count_headers)
 
 
 def best_first(summaries: Sequence[Summary]) -> list[Summary]:
-  """Those of all files, by rate; those without one last."""
-  pooled = [summary for summary in summaries if summary.scope == ALL]
-  return sorted(pooled, key=lambda each: math.inf if each.compression_rate is None else each.compression_rate)
+  """Those of all files, by rate, or by code length where that is all there is; those without either last."""
+
+  def key(each: Summary) -> float:
+    found = each.code_length_rate if each.compression_rate is None else each.compression_rate
+    return math.inf if found is None else found
+
+  return sorted((summary for summary in summaries if summary.scope == ALL), key=key)
 
 
 def _once(measurements: Sequence[Measurement], count_headers: str) -> int:
@@ -128,13 +143,17 @@ def _tables(
 
 @dataclass(frozen=True, kw_only=True)
 class _Totals:
-  """Sums over files. code_length_bytes: None if one has none."""
+  """Sums over files. What may be None is so if a file has none."""
 
   num_samples: int
   audio_seconds: float
   raw_bytes: int
-  compressed_bytes: int
+  compressed_bytes: int | None
   code_length_bytes: float | None
+  sound_chunks: int
+  fallback_chunks: int | None
+  fallback_bytes: int | None
+  lmic_bytes: int | None
   encode_seconds: float
   decode_seconds: float
 
@@ -158,6 +177,10 @@ class _Table:
     self._done = {
       name: {file: each for file, each in tried.items() if each.error is None} for name, tried in self._tried.items()
     }
+    self._sized = {
+      name: {file: each for file, each in done.items() if each.compressed_bytes is not None}
+      for name, done in self._done.items()
+    }
     self._raw_bytes = _same_bytes(self._done)
     self._drawn: dict[frozenset[str], Sums] = {}
     self.domains = sorted({measurement.domain for measurement in measurements})
@@ -171,7 +194,8 @@ class _Table:
     parts = [[each for each in done if each.domain in group] for group in groups]
     total, totals = self._totals(done), [self._totals(part) for part in parts]
     # A mean without a hard domain would look better than one with it, so it needs a file of each.
-    estimate = bootstrap.mean([self._rate(info.name, part) for part in parts]) if all(parts) else None
+    has_rate = all(parts) and total.compressed_bytes is not None
+    estimate = bootstrap.mean([self._rate(info.name, part) for part in parts]) if has_rate else None
     rate = estimate.value if estimate else None
     code_length_rate = _mean_ratio(totals, 'code_length_bytes', 'raw_bytes')
     bytes_per_sample = _mean_ratio(totals, 'compressed_bytes', 'num_samples')
@@ -193,18 +217,21 @@ class _Table:
       bits_per_sample=None if bytes_per_sample is None else 8 * bytes_per_sample,
       code_length_rate=code_length_rate,
       coder_overhead=rate / code_length_rate - 1 if rate is not None and code_length_rate else None,
+      fallback_chunk_share=_mean_ratio(totals, 'fallback_chunks', 'sound_chunks'),
+      fallback_byte_share=_mean_ratio(totals, 'fallback_bytes', 'raw_bytes'),
+      lmic_rate=_mean_ratio(totals, 'lmic_bytes', 'raw_bytes'),
       encode_speed=_reciprocal(_mean_ratio(totals, 'encode_seconds', 'audio_seconds')),
       decode_speed=_reciprocal(_mean_ratio(totals, 'decode_seconds', 'audio_seconds')),
       adjusted_rate=None if rate is None else rate + info.parameters_bytes / total.raw_bytes,
     )
 
   def common_files(self, first: str, second: str) -> list[str]:
-    return [file for file in self._done[first] if file in self._done[second]]
+    return [file for file in self._sized[first] if file in self._sized[second]]
 
   def comparison(self, first: str, second: str) -> Comparison:
     """There are common files."""
     files = self.common_files(first, second)
-    ours, theirs = ([self._done[name][file] for file in files] for name in (first, second))
+    ours, theirs = ([self._sized[name][file] for file in files] for name in (first, second))
     first_rate, second_rate = self._rate(first, ours), self._rate(second, theirs)
     difference = bootstrap.difference(first_rate, second_rate)
     interval = bootstrap.interval(difference)
@@ -238,19 +265,31 @@ class _Table:
   def _row(self, file: str) -> list[int]:
     """Raw bytes, then each compressor's, without what is counted once; 0 where it failed."""
     row = [self._raw_bytes[file]]
-    for done in self._done.values():
-      each = [done[file]] if file in done else []
+    for sized in self._sized.values():
+      each = [sized[file]] if file in sized else []
       row.append(counted_bytes(each, self._count_headers) - _once(each, self._count_headers))
     return row
 
   def _totals(self, measurements: Sequence[Measurement]) -> _Totals:
     bits = [each.code_length_bits for each in measurements if each.code_length_bits is not None]
+    has_bytes = all(each.compressed_bytes is not None for each in measurements)
+    compressed_bytes = counted_bytes(measurements, self._count_headers) if has_bytes else None
+    written = sum(each.compressed_bytes or 0 for each in measurements)
+    fallbacks = [each.fallback for each in measurements if each.fallback]
+    fallback = sum_fallbacks(fallbacks) if len(fallbacks) == len(measurements) else None
     return _Totals(
       num_samples=sum(each.num_samples for each in measurements),
       audio_seconds=math.fsum(each.audio_seconds for each in measurements),
       raw_bytes=sum(each.raw_bytes for each in measurements),
-      compressed_bytes=counted_bytes(measurements, self._count_headers),
+      compressed_bytes=compressed_bytes,
       code_length_bytes=math.fsum(bits) / 8 if len(bits) == len(measurements) else None,
+      sound_chunks=fallback.sound_chunks if fallback else 0,
+      fallback_chunks=fallback.fallback_chunks if fallback else None,
+      fallback_bytes=fallback.fallback_bytes if fallback else None,
+      # Headers count as they do for the model alone.
+      lmic_bytes=None
+      if fallback is None or compressed_bytes is None
+      else compressed_bytes + fallback.lmic_bytes - written,
       encode_seconds=math.fsum(each.encode_seconds for each in measurements),
       decode_seconds=math.fsum(each.decode_seconds for each in measurements),
     )

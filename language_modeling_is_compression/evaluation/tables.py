@@ -5,12 +5,18 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from language_modeling_is_compression.evaluation.summary import DOMAIN, MEAN, Comparison, Summary, best_first
-from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, speed
+from language_modeling_is_compression.evaluation.text import NONE, decimals, percent, printable, shares, speed
 
 WIDTH = 120
-_LONGEST_NAME = 28
+_LONGEST_NAME, _SHORTEST_LIMIT = 28, 16
 _GAP = '  '
-_HEADER = ('rate %', '95% interval', 'bits/sample', 'ratio', 'adjusted %', 'encode ×', 'decode ×', 'files', 'failed')
+_HEADER = (
+  'rate %', '95% interval', 'code len %', 'fell back %', 'bits/sample', 'adjusted %', 'encode ×', 'decode ×', 'files',
+)  # fmt: skip
+_FALLBACK_NOTE = (
+  'fell back %: of chunks / of bytes of sound, those that `lmic compress` writes without the model, since that is '
+  'smaller; the rate is of the model alone'
+)
 
 
 def table(summaries: Sequence[Summary], comparisons: Sequence[Comparison], missing: Mapping[str, str]) -> str:
@@ -24,20 +30,23 @@ def table(summaries: Sequence[Summary], comparisons: Sequence[Comparison], missi
 
 
 def _all_files(protocol: str, summaries: Sequence[Summary], missing: Mapping[str, str]) -> str:
-  rows = [[_short(each.compressor), *_figures(each)] for each in best_first(summaries)]
-  names = [*(row[0] for row in rows), *map(_short, missing)]
-  width = max(map(len, names))
+  figures = {each.compressor: _figures(each) for each in best_first(summaries)}
+  taken = sum(len(_GAP) + max(map(len, column)) for column in zip(_HEADER, *figures.values(), strict=True))
+  limit = min(_LONGEST_NAME, max(_SHORTEST_LIMIT, WIDTH - taken))
+  rows = [[printable(name, limit), *cells] for name, cells in figures.items()]
+  width = max(len(printable(name, limit)) for name in (*figures, *missing))
   absent = [
     textwrap.fill(
       printable(reason),
       WIDTH,
-      initial_indent=f'{_short(name):<{width}}{_GAP}not measured: ',
+      initial_indent=f'{printable(name, limit):<{width}}{_GAP}not measured: ',
       subsequent_indent=' ' * width + _GAP,
     )
     for name, reason in missing.items()
   ]
   title = f'{protocol}: compressed bytes in % of the samples’, all files; speeds in × real time'
-  return '\n'.join([title, *_aligned([['', *_HEADER], *rows], first_width=width), *absent])
+  notes = [textwrap.fill(_FALLBACK_NOTE, WIDTH)] if any(each.fallback_chunk_share for each in summaries) else []
+  return '\n'.join([title, *_aligned([['', *_HEADER], *rows], first_width=width), *absent, *notes])
 
 
 def _figures(summary: Summary) -> list[str]:
@@ -45,13 +54,15 @@ def _figures(summary: Summary) -> list[str]:
   return [
     percent(summary.compression_rate),
     f'{percent(interval.low)} to {percent(interval.high)}' if interval else NONE,
+    percent(summary.code_length_rate),
+    shares(summary.fallback_chunk_share, summary.fallback_byte_share),
     decimals(summary.bits_per_sample, 3),
-    decimals(summary.compression_ratio, 3),
     percent(summary.adjusted_rate),
     speed(summary.encode_speed),
     speed(summary.decode_speed),
-    str(summary.num_files),
-    str(summary.num_failed),
+    f'{summary.num_files} of {summary.num_files + summary.num_failed}'
+    if summary.num_failed
+    else str(summary.num_files),
   ]
 
 

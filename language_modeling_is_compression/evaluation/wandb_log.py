@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,42 @@ from language_modeling_is_compression.evaluation.pictures import Picture
 from language_modeling_is_compression.evaluation.results import Results
 from language_modeling_is_compression.evaluation.style import png
 from language_modeling_is_compression.evaluation.summary import ALL, Summary
+from language_modeling_is_compression.evaluation.text import printable
 from language_modeling_is_compression.tracking import start_wandb
 
 _logger = logging.getLogger(__name__)
 
+_LONGEST_NAME = 100
+
 
 def log_to_wandb(settings: EvaluationConfig, results: Results, pictures: Sequence[Picture]) -> None:
-  """One run: the summaries as a table, every figure as an image, the pooled rates as its summary."""
-  name = settings.wandb_run_name or 'evaluation'
-  run = start_wandb(settings.wandb_project or '', name, Path(settings.output_dir), results.settings)
+  """One run: the summaries as a table, every figure as an image, the pooled rates and code lengths as its summary."""
+  run = start_wandb(
+    settings.wandb_project or '', _run_name(settings, results), Path(settings.output_dir), results.settings
+  )
   if run is None:
     return
   try:
     run.log(_logged(results, pictures))
     for summary in results.summaries:
       if summary.scope == ALL:
-        run.summary[f'{summary.protocol}/{summary.compressor}/compression_rate'] = summary.compression_rate
+        for figure in ('compression_rate', 'code_length_rate'):
+          if (value := getattr(summary, figure)) is not None:
+            run.summary[f'{summary.protocol}/{summary.compressor}/{figure}'] = value
     run.finish()
   except Exception as error:  # wandb raises errors of many libraries; none is worth an evaluation.
     _logger.warning('wandb: the results could not be logged, they are in %s: %s', settings.output_dir, error)
+
+
+def _run_name(settings: EvaluationConfig, results: Results) -> str | None:
+  """As asked for; None where the environment names the run, which wandb then reads; or else what was evaluated."""
+  if settings.wandb_run_name:
+    return settings.wandb_run_name
+  if os.environ.get('WANDB_NAME'):
+    return None
+  models = [info.name for info in results.compressors if info.is_model]
+  what = ', '.join(models) or 'baselines'
+  return printable(f'{what} on {Path(settings.audio_dir).resolve().name}', _LONGEST_NAME)
 
 
 def _logged(results: Results, pictures: Sequence[Picture]) -> dict[str, Any]:

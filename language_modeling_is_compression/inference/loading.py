@@ -45,6 +45,18 @@ def find_predictor(identity: bytes, names: Sequence[str], device: str) -> Predic
   )
 
 
+def codes_files(model: Model) -> bool:
+  """Whether `load_predictor` takes a model, by what it predicts."""
+  data = model.data_config
+  return model.model_config.model == 'hybrid' or (data.vocab_size == 256 and data.quantization == 'linear')
+
+
+def token_kind(model: Model) -> str:
+  """The tokens of a model that does not code files, for people."""
+  data = model.data_config
+  return 'mu-law' if data.quantization != 'linear' else f'{data.vocab_size:,}-way'
+
+
 def model_path(path: str) -> contextlib.AbstractContextManager[Path]:
   """Where a model is, by `load_predictor`'s path: a file for as long as the context lasts."""
   if path not in PACKAGED:
@@ -59,10 +71,8 @@ def _packaged(file_name: str) -> contextlib.AbstractContextManager[Path]:
 def _predictor(model: Model, path: Path, device: str) -> Predictor | SegmentPredictor:
   if model.model_config.model == 'hybrid':
     return _hybrid(model, device)
-  data = model.data_config
-  if data.vocab_size != 256 or data.quantization != 'linear':
-    kind = 'mu-law' if data.quantization != 'linear' else f'{data.vocab_size:,}-way'
-    raise ModelMismatchError(f'{path}: it predicts {kind} tokens: only models of linear bytes code files')
+  if not codes_files(model):
+    raise ModelMismatchError(f'{path}: it predicts {token_kind(model)} tokens: only models of linear bytes code files')
   network = exact_network(model)
   if device == 'cpu':
     return CompiledPredictor(network)

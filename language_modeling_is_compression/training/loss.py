@@ -37,3 +37,22 @@ def code_length(outputs: Hidden, tokens: jax.Array, lengths: jax.Array) -> jax.A
     jnp.pad(counted.reshape(total).astype(outputs.hidden.dtype), (0, padding)).reshape(-1, block),
   )
   return jax.lax.scan(add_block, jnp.zeros((), outputs.hidden.dtype), blocks)[0]
+
+
+def token_code_lengths(outputs: Hidden, tokens: jax.Array) -> jax.Array:
+  """-log p of every token, in nats: float32 [B, T]. tokens: integers [B, T]."""
+  num_rows, num_tokens, width = outputs.hidden.shape
+  total = num_rows * num_tokens
+  block = min(total, max(1, _MAX_LOGITS // outputs.bias.shape[0]))
+  padding = -total % block
+
+  def block_lengths(inputs: tuple[jax.Array, jax.Array]) -> jax.Array:
+    hidden, targets = inputs
+    logits = hidden @ outputs.weights + outputs.bias
+    return jax.nn.logsumexp(logits, axis=-1) - jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
+
+  blocks = (
+    jnp.pad(outputs.hidden.reshape(total, width), ((0, padding), (0, 0))).reshape(-1, block, width),
+    jnp.pad(tokens.reshape(total).astype(jnp.int32), (0, padding)).reshape(-1, block),
+  )
+  return jax.lax.map(block_lengths, blocks).reshape(-1)[:total].reshape(num_rows, num_tokens)

@@ -296,12 +296,12 @@ class TestVerifying:
     compress = codec.compress
 
     def and_damage(path, target, *rest):
-      header, size = compress(path, target, *rest)
-      target.seek(size // 2)
+      compressed = compress(path, target, *rest)
+      target.seek(compressed.num_bytes // 2)
       byte = target.read(1)[0]
-      target.seek(size // 2)
+      target.seek(compressed.num_bytes // 2)
       target.write(bytes([byte ^ 1]))
-      return header, size
+      return compressed
 
     monkeypatch.setattr(codec, 'compress', and_damage)
 
@@ -728,6 +728,7 @@ class TestInfo:
       'compressed_bytes': size,
       'original_bytes': 4044,
       'chunks': 3,
+      'fallback_chunks': 2,
       'samples': 'int16',
       'channels': 2,
       'sample_rate_hz': 8000,
@@ -746,16 +747,22 @@ class TestInfo:
     assert lmic('compress', tmp_path / 'words').code == 0
     done = lmic('info', packed, tmp_path / 'words.lmic')
     assert done.code == 0
-    head, first, second = done.stdout.decode().splitlines()
-    names = 'chunks compressed original rate bits/sample format length version segment effort kind model file'
+    head, first, second, both = done.stdout.decode().splitlines()
+    names = 'chunks fell back compressed original rate bits/sample format length version segment effort kind model file'
     assert re.sub(' +', ' ', head.strip()) == names
     model = exact_network(lmic_cases.tiny_model(use_16bit=True)).identity().hex()[:8]
     size = packed.stat().st_size
     assert first.split() == [
-      *('3', f'{size:,}', '4,044', f'{size / 4044:.1%}', f'{size / 250:.3f}'),
+      *('3', '2', f'{size:,}', '4,044', f'{size / 4044:.1%}', f'{size / 250:.3f}'),
       *('8000', 'Hz', 'int16x2', '0.1', 's', '1', 'bytes', model, str(packed)),
     ]
     assert second.split()[-5:] == ['bytes', '1', 'none', 'none', f'{tmp_path}/words.lmic']
+    total = size + (tmp_path / 'words.lmic').stat().st_size
+    # Of the words there is neither a count of chunks that fell back nor of samples.
+    assert both.split() == ['4', f'{total:,}', '4,049', f'{total / 4049:.1%}', '2', 'files']
+    assert lmic('info', packed, packed).stdout.decode().splitlines()[-1].split() == [
+      *('6', '4', f'{2 * size:,}', '8,088', f'{size / 4044:.1%}', f'{size / 250:.3f}', '2', 'files')
+    ]
 
   def test_problems(self, lmic, packed):
     with packed.open('ab') as file:

@@ -328,7 +328,7 @@ def peak_bytes(folder: Path, num_bytes: int) -> int:
   tracemalloc.start()
   try:
     with open(packed, 'wb') as target:
-      header, size = codec.compress(path, target, by)
+      header, size, _ = codec.compress(path, target, by)
     with open(packed, 'rb') as file, open(os.devnull, 'wb') as nowhere:
       codec.decompress(Container(file, size), nowhere, by)
     peak = tracemalloc.get_traced_memory()[1]

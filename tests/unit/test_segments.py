@@ -461,12 +461,45 @@ def test_lzma_gives_up_early():
   assert chunk_coder._lzma_below(zeros, 1000, lambda: True) is None
 
 
-def test_intervals_are_shown():
-  seen = []
-  with ChunkCoder(StandIn(), watch=seen.append) as coder:
-    coder.encode([payload(waves(50, 2, 24), 24), Payload(data=b'bytes alone')])
-  [intervals] = seen
-  assert intervals.dtype == np.uint32 and intervals.shape == (100, 3, 2)
+@pytest.mark.parametrize(
+  ('samples', 'method'),
+  [(waves(500, 2, 16), MODEL), (NOISE, STORED), (np.tile(NOISE[:5], (100, 1)), LZMA)],
+)
+def test_an_observer_is_told_of_the_model_and_of_what_is_kept(samples, method):
+  one, seen = payload(samples, 16), []
+  with ChunkCoder(StandIn(), observe=seen.append) as coder:
+    [chunk, _] = coder.encode([one, Payload(data=b'bytes alone')])
+    body, intervals = coder.predictor.encode(one.samples(one.segment), one.segment, lambda: False)
+  [modelled] = seen
+  assert (modelled.raw_bytes, modelled.model_bytes) == (2000, len(body))
+  assert (modelled.method, modelled.kept_bytes) == (method, len(chunk.body)) and chunk.method == method
+  assert modelled.sample_bits.shape == (1000,)
+  assert modelled.sample_bits.sum() == pytest.approx((24 - np.log2(intervals[..., 1])).sum())
+
+
+@pytest.mark.parametrize('samples', [waves(500, 2, 16), NOISE, np.tile(NOISE[:5], (100, 1))])
+@pytest.mark.parametrize('observe', [None, lambda one: None])
+def test_the_model_alone(samples, observe):
+  """Its body may be longer than the samples; bytes that are no sound go as they always do."""
+  one, words = payload(samples, 16), Payload(data=b'words ' * 99)
+  shapes = [PayloadShape(num_bytes=len(one.data), segment=one.segment), PayloadShape(num_bytes=len(words.data))]
+  with ChunkCoder(StandIn(), model_only=True, observe=observe) as coder:
+    chunks = coder.encode([one, words])
+    assert coder.decode(chunks, shapes) == [one.data, words.data]
+    body, _ = coder.predictor.encode(one.samples(one.segment), one.segment, lambda: False)
+  assert (chunks[0].method, chunks[0].body, chunks[1].method) == (MODEL, body, LZMA)
+
+
+def test_nothing_is_computed_for_an_observer_that_is_not_there(monkeypatch):
+  def called(*_):
+    raise AssertionError
+
+  monkeypatch.setattr(chunk_coder, '_sample_bits', called)
+  with ChunkCoder(StandIn()) as coder:
+    coder.encode([payload(NOISE, 16)])
+  monkeypatch.setattr(chunk_coder, '_lzma_below', called)
+  with ChunkCoder(StandIn(), model_only=True) as coder:
+    coder.encode([payload(NOISE, 16)])
 
 
 def test_a_hostile_header_that_names_a_model_of_the_other_kind():
@@ -551,7 +584,7 @@ def test_long_files_take_no_more_memory_than_short_ones(tmp_path):
     path.write_bytes(build_wav(bytes(2 * num_frames)))
     tracemalloc.start()
     try:
-      _, size = codec.compress(path, target, by, level=segment_stand_in.level(1 << 15))
+      _, size, _ = codec.compress(path, target, by, level=segment_stand_in.level(1 << 15))
       with open(os.devnull, 'wb') as nowhere:
         codec.decompress(Container(target, size), nowhere, by)
       return tracemalloc.get_traced_memory()[1]
@@ -565,3 +598,41 @@ def test_long_files_take_no_more_memory_than_short_ones(tmp_path):
 def test_lzma_makes_more_of_zeros_than_where_it_is_not_tried(power):
   packed = lzma.compress(bytes(1 << power), lzma.FORMAT_RAW, filters=chunk_coder._LZMA_FILTERS)
   assert len(packed) > (1 << power) // chunk_coder._MOST_LZMA_RATIO
+
+
+class Counting(Silent):
+  """Counts what it is asked to do."""
+
+  def __init__(self):
+    super().__init__()
+    self.calls: list[str] = []
+
+  def encode(self, samples, shape, stopped):
+    self.calls.append('encode')
+    return super().encode(samples, shape, stopped)
+
+  def decode(self, body, shape, stopped):
+    self.calls.append('decode')
+    return super().decode(body, shape, stopped)
+
+
+def test_of_hours_of_silence_one_segment_is_worked_on(tmp_path):
+  path, target, predictor = tmp_path / 'a.wav', io.BytesIO(), Counting()
+  path.write_bytes(build_wav(bytes(2 * 1000 * 64)))
+  with ChunkCoder(predictor, 1) as by:
+    _, size, _ = codec.compress(path, target, by, level=segment_stand_in.level(1000))
+    restored = io.BytesIO()
+    codec.decompress(Container(target, size), restored, by)
+  assert restored.getvalue() == path.read_bytes()
+  assert predictor.calls == ['encode', 'decode']
+
+
+def test_another_length_of_silence_is_another_segment():
+  predictor = Counting()
+  with ChunkCoder(predictor, 1) as by:
+    for num_frames in (10, 20, 10):
+      shape = SegmentShape(num_frames=num_frames, num_channels=1, sample_bytes=2, sample_rate_hz=8000, effort=0)
+      data = planes_from_frames(np.zeros((num_frames, 1, 2), np.uint8), signed=True).tobytes()
+      chunks = by.encode([Payload(data=data, segment=shape)])
+      assert by.decode(chunks, [PayloadShape(num_bytes=len(data), segment=shape)]) == [data]
+  assert predictor.calls == 3 * ['encode', 'decode']

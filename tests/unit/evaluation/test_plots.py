@@ -177,9 +177,21 @@ def test_hardest_and_easiest(num_files, shown):
   names = [f'{index:03}.wav' for index in range(num_files)]
   bits = {MODEL: {name: 500.0 - index for index, name in enumerate(names)}, FLAC: {names[0]: 3.0}}
   figure = hardest_and_easiest(bits, [MODEL, FLAC], LOOKS)
-  rows = [[label.get_text() for label in axes.get_yticklabels()] for axes in figure.axes]
+  rows = [[text.get_text() for text in axes.texts] for axes in figure.axes]
   assert rows == [[names[index] for index in part] for part in shown]
   assert (500, 0) in dots(figure) and (3, 0) in dots(figure)
+
+
+def test_names_of_files_stand_above_their_marks_and_take_no_width():
+  names = [f'{"folder/" * 9}{index}.wav' for index in range(3)]
+  figure = hardest_and_easiest({MODEL: {name: 7.0 + index for index, name in enumerate(names)}}, [MODEL], LOOKS)
+  shown_texts(figure)
+  [axes] = figure.axes
+  frame = axes.get_window_extent()
+  assert frame.width > 0.9 * figure.bbox.width
+  for text, (x, y) in zip(axes.texts, sorted(dots(figure), key=lambda dot: dot[1]), strict=True):
+    box, (_, mark) = text.get_window_extent(), axes.transData.transform((x, y))
+    assert mark + 4 < box.y0 and frame.x0 <= box.x0 and box.x1 <= frame.x1 and box.y1 <= frame.y1
 
 
 def test_waveform_and_bits_share_the_time():
@@ -191,6 +203,57 @@ def test_waveform_and_bits_share_the_time():
   assert list(line.get_xdata()) == [0, 0.5, 1] and list(line.get_ydata()) == [3, 7, 7]
   corners = upper.collections[0].get_paths()[0].vertices
   assert [*corners.min(axis=0), *corners.max(axis=0)] == [0, -0.5, 1, 1]
+
+
+def taken(limits: tuple[float, float], values: list[float]) -> float:
+  """The share of an axis that is between the smallest and the largest value, all of which are inside."""
+  assert limits[0] < min(values) and max(values) < limits[1]
+  return (max(values) - min(values)) / (limits[1] - limits[0])
+
+
+def test_axes_are_where_the_figures_are():
+  """Bits per sample from 7 to 9: an axis from 0 on would keep them in a corner."""
+  bits = {FLAC: {'a': 8.0, 'b': 9.0}, MODEL: {'a': 7.0, 'b': 8.5}}
+  [axes] = bits_against_reference(bits, [MODEL], FLAC, LOOKS).axes
+  assert axes.get_xlim() == axes.get_ylim() and taken(axes.get_xlim(), [7, 9]) > 0.8
+  [axes] = hardest_and_easiest(bits, [MODEL, FLAC], LOOKS).axes
+  assert taken(axes.get_xlim(), [7, 9]) > 0.8
+  spans = (Span(begin=0, num_samples=1, bits=9.0), Span(begin=1, num_samples=1, bits=7.0))
+  measurement = evaluation_cases.measured(MODEL, 'a.wav', 100, 50, by_position=spans)
+  [axes] = bits_by_position([measurement], LOOKS).axes
+  assert taken(axes.get_ylim(), [7, 9]) > 0.8
+  quiet = Trace(file='a.wav', seconds=(0.0, 0.5), low=(-0.01, -0.02), high=(0.01, 0.0), bits={MODEL: (7.0, 9.0)})
+  upper, lower = waveform_over_bits(quiet, LOOKS).axes
+  assert taken(lower.get_ylim(), [7, 9]) > 0.8 and taken(upper.get_ylim(), [-0.02, 0.02]) > 0.8
+
+
+@pytest.mark.parametrize('bits', [0.0, 7.0])
+def test_axes_of_one_figure_alone(bits):
+  [axes] = bits_against_reference({FLAC: {'a': bits}, MODEL: {'a': bits}}, [MODEL], FLAC, LOOKS).axes
+  low, high = axes.get_xlim()
+  assert 0 <= low <= bits < high
+  silence = Trace(file='a.wav', seconds=(0.0, 0.5), low=(0.0, 0.0), high=(0.0, 0.0), bits={MODEL: (bits, bits)})
+  upper, lower = waveform_over_bits(silence, LOOKS).axes
+  assert lower.get_ylim()[0] <= bits < lower.get_ylim()[1] and upper.get_ylim()[1] > 0
+
+
+def test_a_model_without_bytes_is_in_figures_of_code_lengths_alone():
+  tokens = evaluation_cases.compressor('tokens', parameters_bytes=1)
+  spans = (Span(begin=0, num_samples=1, bits=8.0),)
+  sized = [dataclasses.replace(each, protocol=CHUNKED) for each in two_files().measurements]
+  fields = {'protocol': CHUNKED, 'encode_seconds': 0.0, 'decode_seconds': 0.0, 'code_length_bits': 8.0}
+  unsized = [
+    evaluation_cases.measured('tokens', file, 1000, None, by_position=spans, **fields)
+    for file in ('a/1.wav', 'b/2.wav')
+  ]
+  results = report_cases.of_measurements([*INFOS, tokens], [*sized, *unsized])
+  found = {each.name: each.figure for each in pictures(results, reference=FLAC, count_headers=ONCE)}
+  assert set(found) == {f'{kind}-chunked' for kind in ('rates', 'speed', 'files', 'extremes')} | {'bits-by-position'}
+  assert legend_names(found['bits-by-position']) == ['tokens']
+  for name in ('rates-chunked', 'files-chunked', 'extremes-chunked'):
+    assert not any('tokens' in text for text in legend_names(found[name]))
+  alone = report_cases.of_measurements([tokens], unsized)
+  assert [each.name for each in pictures(alone, reference=None, count_headers=ONCE)] == ['bits-by-position']
 
 
 # All of them.
@@ -211,9 +274,11 @@ def all_pictures(request):
   return [(picture, shown_texts(picture.figure)) for picture in found]
 
 
-def test_text_can_be_read_in_print(all_pictures):
+def test_text_can_be_read_in_print_and_of_one_figure_on_a_phone(all_pictures):
+  """A phone shows about 345 CSS pixels, 3.6 inches, beside the page's margins."""
   for picture, texts in all_pictures:
-    assert picture.figure.get_figwidth() == pytest.approx(16 / 2.54, abs=0.01)
+    inches = 3.6 if picture.name.startswith('extremes') else 16 / 2.54
+    assert picture.figure.get_figwidth() == pytest.approx(inches, abs=0.01)
     assert min(text.get_fontsize() for text in texts) >= 8
 
 

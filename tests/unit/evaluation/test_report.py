@@ -9,7 +9,7 @@ import report_cases
 from page import Page
 from report_cases import FLAC, MODEL
 
-from language_modeling_is_compression.evaluation.measurements import CHUNKED, CompressorInfo
+from language_modeling_is_compression.evaluation.measurements import CHUNKED, CompressorInfo, Fallback
 from language_modeling_is_compression.evaluation.pictures import pictures
 from language_modeling_is_compression.evaluation.report import report_html
 from language_modeling_is_compression.evaluation.results import Results
@@ -87,6 +87,8 @@ def test_figures_of_all_files():
     'ratio': '1.429',
     'adjusted rate, %': '70.00',
     'code length, %': '–',
+    'fell back, % of chunks / bytes': '–',
+    'rate of lmic, %': '–',
     'encode, × real time': '0.500',
     'decode, × real time': '0.250',
     'files': '2',
@@ -180,9 +182,46 @@ def test_the_same_results_give_the_same_page():
 
 def test_a_model_has_its_size_and_code_length():
   info = evaluation_cases.compressor(MODEL, parameters_bytes=421_888)
-  measured = evaluation_cases.measured(MODEL, 'a/1.wav', 1_000_000, 500_000, code_length_bits=3_200_000.0)
+  fallback = Fallback(sound_chunks=8, fallback_chunks=1, fallback_bytes=100, lmic_bytes=450_000)
+  measured = evaluation_cases.measured(
+    MODEL, 'a/1.wav', 1_000_000, 500_000, code_length_bits=3_200_000.0, fallback=fallback
+  )
   html = written(report_cases.of_measurements([info], [measured]))
   assert [MODEL, '1.0', 'default -9', '421,888'] in rows(html, '>Compressors<')
   [head, row] = rows(html, 'All files, whole files')
   found = dict(zip(head, row, strict=True))
   assert (found['code length, %'], found['rate, %'], found['adjusted rate, %']) == ('40.00', '50.00', '92.19')
+  fell_back = (found['fell back, % of chunks / bytes'], found['rate of lmic, %'])
+  assert fell_back == ('12.5 / &lt;0.1', '45.00')
+  assert 'writes without the model, since that is smaller' in html
+
+
+def test_nothing_is_said_of_falling_back_where_nothing_did():
+  info = evaluation_cases.compressor(MODEL, parameters_bytes=1)
+  fallback = Fallback(sound_chunks=8, fallback_chunks=0, fallback_bytes=0, lmic_bytes=500)
+  html = written(
+    report_cases.of_measurements([info], [evaluation_cases.measured(MODEL, 'a/1.wav', 1000, 500, fallback=fallback)])
+  )
+  [head, row] = rows(html, 'All files, whole files')
+  assert dict(zip(head, row, strict=True))['fell back, % of chunks / bytes'] == '0'
+  assert 'without the model' not in html
+
+
+def test_a_model_without_bytes_has_its_code_length():
+  info = evaluation_cases.compressor(MODEL, parameters_bytes=1)
+  fields = {'encode_seconds': 0.0, 'decode_seconds': 0.0, 'code_length_bits': 3200.0}
+  measured = evaluation_cases.measured(MODEL, 'a/1.wav', 1000, None, **fields)
+  html = written(report_cases.of_measurements([info, INFOS[1]], [measured, *small().measurements[2:3]]))
+  [head, *body] = rows(html, 'All files, whole files')
+  found = {row[0]: dict(zip(head, row, strict=True)) for row in body}
+  assert found[MODEL]['code length, %'] == '40.00' and found[MODEL]['files'] == '1'
+  others = set(head) - {'compressor', 'code length, %', 'files', 'failed'}
+  assert {found[MODEL][name] for name in others} == {'–'}
+  assert 'Each pair' not in html and Page(html).problems == []
+
+
+def test_the_figure_of_files_fits_a_phone(text):
+  kinds = dict(re.findall('<figure id="(.*?)">.*?<div class="(.*?)"', text, re.DOTALL))
+  narrow = {figure for figure, kind in kinds.items() if kind.split()[-1] == 'narrow'}
+  assert len(kinds) == 10 and narrow == {'extremes-whole', 'extremes-chunked'}
+  assert '.plot.narrow svg { max-width: 30rem; min-width: 0; }' in text

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from language_modeling_is_compression.errors import ResultsError
-from language_modeling_is_compression.evaluation.measurements import CHUNKED, Measurement, Span, Trace
+from language_modeling_is_compression.evaluation.measurements import CHUNKED, Fallback, Measurement, Span, Trace
 from language_modeling_is_compression.evaluation.results import (
   Results,
   measurement_from_json,
@@ -25,9 +25,10 @@ from language_modeling_is_compression.evaluation.summary import ONCE, compare, s
 
 COMPRESSORS = [compressor('flac'), compressor('model', parameters_bytes=600)]
 SPANS = (Span(begin=0, num_samples=2, bits=16.0), Span(begin=1, num_samples=2, bits=7.5))
+FALLBACK = Fallback(sound_chunks=4, fallback_chunks=1, fallback_bytes=250, lmic_bytes=390)
 MEASUREMENTS = [
   measured('flac', 'a/1', 1000, 500),
-  measured('model', 'a/1', 1000, 400, code_length_bits=3100.5, by_position=SPANS),
+  measured('model', 'a/1', 1000, 400, code_length_bits=3100.5, by_position=SPANS, fallback=FALLBACK),
   measured('flac', 'a/2', 1000, 600),
   failed('model', 'a/2', 'exit code 1: "no, thanks"\nand more'),
 ]
@@ -80,7 +81,7 @@ def test_keys_and_their_order():
 
 def test_everything_is_in_it():
   found = parsed()
-  assert found['schema_version'] == 1
+  assert found['schema_version'] == 2
   for key in ('command_line', 'created', 'platform', 'versions', 'settings', 'missing', 'unreadable'):
     assert found[key] == getattr(RESULTS, key)
   assert found['compressors'][1] == {
@@ -147,7 +148,23 @@ def test_a_row_per_measurement(tmp_path):
   model = {row['file']: row for row in rows if row['compressor'] == 'model'}
   assert model['a/1']['code_length_bits'] == '3100.5' and model['a/1']['error'] == ''
   assert model['a/2']['error'] == MEASUREMENTS[3].error
-  assert rows[0].keys() == {field.name for field in dataclasses.fields(Measurement)} - {'by_position'}
+  of_fallback = {'sound_chunks': '4', 'fallback_chunks': '1', 'fallback_bytes': '250', 'lmic_bytes': '390'}
+  assert {name: model['a/1'][name] for name in of_fallback} == of_fallback
+  assert {model['a/2'][name] for name in of_fallback} == {''}
+  names = {field.name for field in dataclasses.fields(Measurement)}
+  assert rows[0].keys() == (names - {'by_position', 'fallback'}) | of_fallback.keys()
+
+
+def test_no_bytes_are_an_empty_cell_and_null(tmp_path):
+  unsized = measured('model', 'a/1', 1000, None, code_length_bits=3100.5)
+  write_measurements_csv(tmp_path / 'm.csv', [unsized])
+  summaries = summarize(COMPRESSORS, [unsized], count_headers=ONCE, seed=0)
+  write_summaries_csv(tmp_path / 's.csv', summaries)
+  for path in ('m.csv', 's.csv'):
+    assert {row['compressed_bytes'] for row in rows_of(tmp_path / path)} == {''}
+  found = parsed(dataclasses.replace(RESULTS, measurements=[unsized], summaries=summaries))
+  assert {each['compressed_bytes'] for each in (*found['measurements'], *found['summaries'])} == {None}
+  assert measurement_from_json(found['measurements'][0]) == unsized
 
 
 def test_a_row_per_summary(tmp_path):
@@ -175,13 +192,15 @@ measurements = st.builds(
   num_samples=st.integers(1, 2**60),
   audio_seconds=figures,
   raw_bytes=st.integers(1, 2**60),
-  compressed_bytes=sizes,
+  compressed_bytes=st.none() | sizes,
   num_chunks=st.integers(1, 2**60),
   header_bytes=sizes,
   encode_seconds=figures,
   decode_seconds=figures,
   code_length_bits=st.none() | figures,
   by_position=st.lists(st.builds(Span, begin=sizes, num_samples=sizes, bits=figures), max_size=3).map(tuple),
+  fallback=st.none()
+  | st.builds(Fallback, sound_chunks=sizes, fallback_chunks=sizes, fallback_bytes=sizes, lmic_bytes=sizes),
   error=st.none() | st.text(),
 )
 
@@ -218,6 +237,8 @@ SOUND = measurement_to_json(measured('model', 'a/1', 1000, 400, protocol=CHUNKED
     ({**SOUND, 'by_position': 3}, '^by_position: expected list'),
     ({**SOUND, 'by_position': [3]}, 'expected a span with begin, num_samples, bits, got 3'),
     ({**SOUND, 'by_position': [{'begin': 0, 'num_samples': 1, 'bits': '7'}]}, '^bits: expected'),
+    ({**SOUND, 'fallback': 3}, '^fallback: expected dict'),
+    ({**SOUND, 'fallback': {}}, 'expected a fallback with sound_chunks, .*, got {}'),
     ({**SOUND, 'raw_bytes': 0}, 'expected samples or an error'),
     ({**SOUND, 'num_samples': 0}, 'expected samples or an error'),
     ({**SOUND, 'num_chunks': 0}, 'expected samples or an error'),

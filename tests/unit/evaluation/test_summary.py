@@ -7,8 +7,17 @@ import pytest
 from evaluation_cases import compressor, failed, measured
 
 from language_modeling_is_compression.errors import ResultsError
-from language_modeling_is_compression.evaluation.measurements import CHUNKED, WHOLE
-from language_modeling_is_compression.evaluation.summary import ALL, DOMAIN, EVERY, MEAN, ONCE, compare, summarize
+from language_modeling_is_compression.evaluation.measurements import CHUNKED, WHOLE, Fallback
+from language_modeling_is_compression.evaluation.summary import (
+  ALL,
+  DOMAIN,
+  EVERY,
+  MEAN,
+  ONCE,
+  best_first,
+  compare,
+  summarize,
+)
 
 FLAC, MODEL = compressor('flac'), compressor('model', parameters_bytes=600)
 # Domain a: 250 of 1000 bytes. Domain b: 1500 of 2000. All: 1750 of 3000. Mean: (0.25 + 0.75) / 2.
@@ -95,6 +104,83 @@ def test_code_length_of_all_files_or_none(bits):
   measurements.append(measured('model', 'a/last', 1000, 405, code_length_bits=bits[1]))
   found = summaries_of(measurements)['model', ALL]
   assert (found.code_length_rate, found.coder_overhead) == (None, None)
+
+
+# What fell back.
+
+
+def fell_back(
+  file: str, raw_bytes: int, chunks: tuple[int, int], fallback_bytes: int, sizes: tuple[int, int], **fields
+):
+  """chunks: that fell back, of all. sizes: of the model alone, and of lmic."""
+  fallback = Fallback(
+    sound_chunks=chunks[1], fallback_chunks=chunks[0], fallback_bytes=fallback_bytes, lmic_bytes=sizes[1]
+  )
+  return measured('model', file, raw_bytes, sizes[0], fallback=fallback, **fields)
+
+
+def test_shares_of_chunks_and_bytes_that_fell_back_and_what_lmic_reaches():
+  found = summaries_of(
+    [
+      fell_back('a/1', 400, (1, 2), 100, (300, 200)),
+      fell_back('a/2', 600, (0, 2), 0, (300, 300)),
+      fell_back('b/3', 1000, (4, 4), 1000, (900, 100)),
+    ]
+  )
+
+  def shares(scope):
+    one = found['model', scope]
+    return one.compression_rate, one.fallback_chunk_share, one.fallback_byte_share, one.lmic_rate
+
+  assert shares('a') == (0.6, 0.25, 0.1, 0.5)
+  assert shares(ALL) == (0.75, 5 / 8, 0.55, 0.3)
+  assert shares(MEAN) == (0.75, (0.25 + 1) / 2, 0.55, 0.3)
+  assert summaries_of(THREE)['flac', ALL].fallback_chunk_share is None
+  assert summaries_of(THREE)['flac', ALL].lmic_rate is None
+
+
+def test_headers_of_lmic_count_as_those_of_the_model():
+  fields = {'protocol': CHUNKED, 'num_chunks': 5, 'header_bytes': 10}
+  found = summaries_of([fell_back('a/1', 1000, (1, 5), 200, (540, 440), **fields)])['model', ALL]
+  assert (found.compressed_bytes, found.lmic_rate) == (500, 0.4)
+
+
+def test_shares_of_all_files_or_none():
+  found = summaries_of([fell_back('a/1', 400, (1, 2), 100, (300, 200)), measured('model', 'a/2', 400, 100)])
+  one = found['model', ALL]
+  assert (one.fallback_chunk_share, one.fallback_byte_share, one.lmic_rate) == (None, None, None)
+
+
+# Models without bytes.
+
+
+def test_a_model_without_bytes_has_a_code_length_and_nothing_else():
+  unsized = [
+    measured('model', each.file, each.raw_bytes, None, code_length_bits=4.0 * each.raw_bytes, encode_seconds=0.0)
+    for each in THREE
+  ]
+  found = summaries_of([*THREE, *unsized])
+  for scope in (ALL, MEAN, 'a'):
+    one = found['model', scope]
+    assert one.code_length_rate == 0.5 and one.num_files == (2 if scope == 'a' else 3)
+    nothing = [one.compressed_bytes, one.compression_rate, one.interval, one.compression_ratio, one.bits_per_byte]
+    nothing += [one.bits_per_sample, one.coder_overhead, one.encode_speed, one.adjusted_rate, one.lmic_rate]
+    assert nothing == [None] * 10
+  assert compared([*THREE, *unsized]) == []
+  # Others are as without it.
+  assert found['flac', ALL] == summaries_of(THREE)['flac', ALL]
+
+
+def test_the_order_is_by_rate_or_code_length():
+  infos = [compressor(name) for name in ('none', 'last', 'tokens', 'first')]
+  measurements = [
+    failed('none', 'a/1'),
+    measured('last', 'a/1', 1000, 600),
+    measured('tokens', 'a/1', 1000, None, code_length_bits=4000.0),
+    measured('first', 'a/1', 1000, 400, code_length_bits=7000.0),
+  ]
+  summaries = summarize(infos, measurements, count_headers=ONCE, seed=0)
+  assert [each.compressor for each in best_first(summaries)] == ['first', 'tokens', 'last', 'none']
 
 
 def test_the_models_size_counts_once_in_each_scope():

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from evaluation_cases import compressor, failed, measured
 
-from language_modeling_is_compression.evaluation.measurements import CHUNKED, WHOLE
+from language_modeling_is_compression.evaluation.measurements import CHUNKED, WHOLE, Fallback
 from language_modeling_is_compression.evaluation.summary import ONCE, compare, summarize
 from language_modeling_is_compression.evaluation.tables import WIDTH, table
 
@@ -48,13 +48,65 @@ def test_figures_of_all_files_best_first():
   rate, low, to, high, *others = rows['model']
   # 1410 of 4000 bytes, 2000 samples, 2 s of sound in 2 s and in 4 s; 40 bytes of parameters.
   assert (rate, to) == ('35.25', 'to') and float(low) < 35.25 < float(high)
-  assert others == ['5.640', '2.837', '36.25', '1.00', '0.500', '2', '0']
-  assert rows['gzip'][-4] == '2.00'
+  assert others == ['–', '–', '5.640', '36.25', '1.00', '0.500', '2']
+  assert rows['gzip'][-3] == '2.00'
+
+
+def model_of(*fallbacks: tuple[int, int], **fields) -> list:
+  """The model's measurements of a/1 and b/2, 1000 bytes each: so many of eight chunks fell back, with these bytes."""
+  return [
+    measured(
+      'model', f'{"ab"[index]}/{index + 1}', 1000, 400, code_length_bits=3120.0,
+      fallback=Fallback(sound_chunks=8, fallback_chunks=chunks, fallback_bytes=size, lmic_bytes=390), **fields,
+    )
+    for index, (chunks, size) in enumerate(fallbacks)
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ('fallbacks', 'expected'),
+  [
+    ([(0, 0), (0, 0)], ['0']),
+    ([(1, 10), (3, 90)], ['25.0', '/', '5.0']),
+    ([(8, 1000), (8, 1000)], ['100', '/', '100']),
+    ([(1, 1), (0, 0)], ['6.2', '/', '0.1']),
+  ],
+)
+def test_what_fell_back(fallbacks, expected):
+  text = text_of([*MEASUREMENTS[:4:2], *model_of(*fallbacks)])
+  row = rows_of(text, 'whole: compressed bytes')['model']
+  # After rate, interval and code length.
+  assert row[4:-5] == ['39.00', *expected]
+  assert ('`lmic compress` writes without the model' in text) == (expected != ['0'])
+  assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_a_model_without_bytes_stands_by_its_code_length():
+  unsized = measured('model', 'a/1', 1000, None, code_length_bits=4000.0, encode_seconds=0.0, decode_seconds=0.0)
+  text = text_of([*MEASUREMENTS[:4:2], unsized])
+  rows = rows_of(text, 'whole: compressed bytes')
+  assert list(rows) == ['rate', 'flac', 'model', 'gzip'] and rows['model'] == ['–', '–', '50.00', *'–––––', '1']
+
+
+def test_a_line_of_figures_for_each_compressor():
+  """Names give way to figures, also the one of the library that stands in for flac."""
+  names = ['wavpack -hh -x6', 'ofr --preset max', 'speech', "libsndfile's FLAC (no flac program here)"]
+  fallback = Fallback(sound_chunks=800, fallback_chunks=799, fallback_bytes=999, lmic_bytes=390)
+  measurements = [
+    measured(name, f'{domain}/1', 1000, size, code_length_bits=3120.0, fallback=fallback, encode_seconds=1e-5)
+    for name in names
+    for domain, size in (('a', 500), ('b', 900))
+  ]
+  lines = text_of(measurements, [compressor(name) for name in names]).splitlines()
+  assert lines[1].endswith('files') and max(map(len, lines)) <= WIDTH
+  assert [line[:6] for line in lines[2:6]] == ['wavpac', 'ofr --', 'speech', 'libsnd']
+  assert {line.split()[-1] for line in lines[2:6]} == {'2'}
+  assert any(line.startswith('ofr --preset max ') for line in lines[2:6])
 
 
 def test_fast_ones_are_given_in_whole_numbers():
   fast = [dataclasses.replace(each, encode_seconds=1e-4) for each in MEASUREMENTS]
-  assert rows_of(text_of(fast), 'whole: compressed bytes')['flac'][-4] == '10,000'
+  assert rows_of(text_of(fast), 'whole: compressed bytes')['flac'][-3] == '10,000'
 
 
 def test_rates_by_domain_and_their_mean():
@@ -92,7 +144,7 @@ def test_what_is_missing_has_a_row_that_says_why():
 
 def test_what_failed_is_counted_and_marked():
   text = text_of([*MEASUREMENTS[:-1], failed('model', 'b/2'), measured('model', 'b/3', 1000, 500)])
-  assert rows_of(text, 'whole: compressed bytes')['model'][-2:] == ['2', '1']
+  assert rows_of(text, 'whole: compressed bytes')['model'][-3:] == ['2', 'of', '3']
   assert rows_of(text, 'whole: rates')['model'] == ['39.00', '50.00*', '44.50*']
   assert rows_of(text, 'whole: rates')['flac'] == ['40.00', '33.33', '36.67']
   assert text.endswith('\n* without the files that it failed on')
@@ -102,12 +154,12 @@ def test_what_failed_is_counted_and_marked():
 def test_what_failed_everywhere_comes_last():
   text = text_of([failed('gzip', 'a/1'), failed('gzip', 'b/2'), *MEASUREMENTS[2:]])
   rows = rows_of(text, 'whole: compressed bytes')
-  assert list(rows)[-1] == 'gzip' and rows['gzip'] == ['–'] * 7 + ['0', '2']
+  assert list(rows)[-1] == 'gzip' and rows['gzip'] == ['–'] * 8 + ['0', 'of', '2']
 
 
 def test_one_file_has_no_interval():
   rows = rows_of(text_of(MEASUREMENTS[::2]), 'whole: compressed bytes')
-  assert rows['gzip'][:3] == ['70.00', '–', '11.200']
+  assert rows['gzip'][:5] == ['70.00', '–', '–', '–', '11.200']
 
 
 def test_a_table_for_each_protocol():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from language_modeling_is_compression.evaluation.text import decimals, percent, printable, speed
+from language_modeling_is_compression.evaluation.text import decimals, percent, printable, share, speed
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,21 @@ def test_numbers():
     '12,346',
     '–',
   ]
+
+
+@pytest.mark.parametrize(
+  ('value', 'expected'),
+  [
+    (None, '–'),
+    (0, '0'),
+    (1e-9, '<0.1'),
+    (0.0004, '<0.1'),
+    (0.0006, '0.1'),
+    (0.125, '12.5'),
+    (0.9994, '99.9'),
+    (0.99999, '>99.9'),
+    (1.0, '100'),
+  ],
+)
+def test_a_share_is_nothing_or_all_only_if_it_is(value, expected):
+  assert share(value) == expected
