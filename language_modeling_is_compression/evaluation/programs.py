@@ -174,8 +174,11 @@ def _finished(command: list[str], time_limit_seconds: float) -> tuple[int, bytes
 
 
 def _kill(process: subprocess.Popen) -> None:
-  with contextlib.suppress(ProcessLookupError):
-    os.killpg(process.pid, signal.SIGKILL)
+  if hasattr(os, 'killpg'):
+    with contextlib.suppress(ProcessLookupError):
+      os.killpg(process.pid, signal.SIGKILL)
+  else:
+    process.kill()
   process.wait()
 
 
