@@ -91,7 +91,7 @@ class _KeptCode:
           return CompileResult._rebuild(target, *pickle.loads(data[_DIGEST_BYTES:]))
       except Exception:  # Unpickling what is damaged, or of another numba, raises errors of every kind.
         pass
-    _say_once(logging.INFO, 'compiling for this processor, once: this takes some 20 to 60 seconds')
+    _say_once(logging.INFO, f'compiling for this processor{", once" if folder else ""}: this takes 20 to 60 seconds')
     return None
 
   def save_overload(self, signature: Any, code: Any) -> None:
