@@ -1,0 +1,120 @@
+"""The sdist and the wheel: what they hold, and that what is installed from them works without the checkout."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from training_runs import REPOSITORY, TINY, environment, write_folder
+
+pytestmark = pytest.mark.slow
+
+_BUILD = 'import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))'
+
+
+def _build(what: str, source: Path, folder: Path) -> Path:
+  folder.mkdir(exist_ok=True)
+  done = subprocess.run(
+    [sys.executable, '-W', 'ignore', '-c', _BUILD, what, folder], cwd=source, capture_output=True, text=True
+  )
+  assert done.returncode == 0, done.stderr
+  return folder / done.stdout.split()[-1]
+
+
+@pytest.fixture(scope='module')
+def unpacked(tmp_path_factory) -> Path:
+  """The sdist's contents, made of what a checkout has."""
+  folder = tmp_path_factory.mktemp('sdist')
+  checkout = folder / 'checkout'
+  ignored = ('.git', '.venv', '__pycache__', '*.egg-info', 'demo', 'wandb', 'evaluation', '.*_cache', '.hypothesis')
+  # `evaluation` is also a package of ours, and only the folder of results in the root is left out.
+  copied = [path for path in REPOSITORY.iterdir() if not any(path.match(pattern) for pattern in ignored)]
+  checkout.mkdir()
+  for path in copied:
+    subprocess.run(['cp', '-r', path, checkout], check=True)
+  with tarfile.open(_build('build_sdist', checkout, folder / 'dist')) as archive:
+    archive.extractall(folder / 'unpacked', filter='data')
+  [unpacked] = (folder / 'unpacked').iterdir()
+  return unpacked
+
+
+@pytest.fixture(scope='module')
+def wheel(unpacked) -> Path:
+  """The wheel that the sdist makes."""
+  return _build('build_wheel', unpacked, unpacked.parent / 'wheels')
+
+
+@pytest.fixture(scope='module')
+def installed(wheel, tmp_path_factory) -> Path:
+  """The scripts of an environment in which the wheel was installed, beside what it depends on."""
+  folder = tmp_path_factory.mktemp('environment')
+  venv.create(folder, with_pip=False)
+  python = folder / 'bin/python'
+  subprocess.run(
+    [sys.executable, '-m', 'pip', '--python', python, 'install', '-q', '--no-deps', '--no-index', wheel], check=True
+  )
+  [packages] = folder.glob('lib/python*/site-packages')
+  # Editable installations work by .pth files, which count in an environment's own folder only.
+  (packages / 'dependencies.pth').write_text(sysconfig.get_path('purelib') + '\n')
+  return folder / 'bin'
+
+
+def _run(folder: Path, *command: object) -> str:
+  env = environment(folder)
+  env.pop('PYTHONPATH', None)
+  done = subprocess.run([*map(str, command)], cwd=folder, env=env, capture_output=True, text=True, timeout=900)
+  assert done.returncode == 0, done.stderr
+  return done.stdout
+
+
+def test_the_wheel_holds_the_package_and_models_alone(wheel):
+  names = zipfile.ZipFile(wheel).namelist()
+  tops = {name.partition('/')[0] for name in names}
+  assert {top.partition('-')[0] for top in tops} == {'language_modeling_is_compression'}
+  for model in ('default', 'tiny', 'bytes'):
+    assert f'language_modeling_is_compression/models/{model}.npz' in names
+  assert not [name for name in names if 'test' in name or name.endswith('.lmic_code')]
+
+
+def test_what_is_installed_works_anywhere(installed, tmp_path):
+  write_folder(tmp_path / 'audio')
+  song = tmp_path / 'audio/train/a.wav'
+  assert 'site-packages' in _run(
+    tmp_path, installed / 'python', '-c', 'import language_modeling_is_compression as l; print(l.__file__)'
+  )
+  _run(tmp_path, installed / 'lmic', 'compress', '-1', song, '-o', 'song.lmic')
+  _run(tmp_path, installed / 'lmic', 'decompress', 'song.lmic', '-o', 'song.wav')
+  assert (tmp_path / 'song.wav').read_bytes() == song.read_bytes()
+  _run(tmp_path, installed / 'train-audio', '--audio_dir', 'audio', *TINY, '--training_steps', 2)
+  said = _run(
+    *(tmp_path, installed / 'evaluate-audio', '--audio_dir', 'audio', '--split', 'valid', '--protocol', 'whole'),
+    *('--model_path', 'audio_model.npz', '--baselines', 'gzip', '--no_progress'),
+  )
+  assert 'audio_model' in said
+
+
+def test_scripts_of_the_root_are_no_modules_of_everybody(installed, tmp_path):
+  for name in ('data_paths', 'train_audio', 'evaluate_audio', 'tests', 'bench'):
+    done = subprocess.run([installed / 'python', '-c', f'import {name}'], cwd=tmp_path, capture_output=True, text=True)
+    assert 'ModuleNotFoundError' in done.stderr
+
+
+def test_the_sdist_can_test_itself(unpacked):
+  for name in ('Makefile', 'requirements.lock', 'tests/conftest.py', 'examples/demo.py', 'data_paths.py', '.ci/run'):
+    assert (unpacked / name).exists(), name
+  chosen = ('tests/unit/test_data_paths.py', 'tests/unit/test_config.py', 'tests/golden')
+  env = {**os.environ, 'PYTHONPATH': str(unpacked)}
+  done = subprocess.run(
+    [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *chosen],
+    cwd=unpacked,
+    env=env,
+    capture_output=True,
+    text=True,
+    timeout=900,
+  )
+  assert done.returncode == 0, done.stdout[-2000:]
