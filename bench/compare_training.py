@@ -111,7 +111,9 @@ def _ours(arguments: argparse.Namespace) -> Any:
 
   def step(batch: Any) -> None:
     nonlocal state
-    state, metrics = update(state, micro_batches.arrange(batch))
+    updated = update(state, micro_batches.arrange(batch))
+    assert updated is not None, 'nobody stops it'
+    state, metrics = updated
     metrics.loss_nats.block_until_ready()
 
   def nats_per_token(batch: Any) -> float:

@@ -119,6 +119,11 @@ class DataConfig(Settings):
       raise ConfigError(f'quantization: {self.quantization} makes 8-bit samples, so it does not go with use_16bit')
 
   @property
+  def codes_files(self) -> bool:
+    """Whether a model of these tokens can code files: their bytes as they are, 256 kinds of token."""
+    return self.vocab_size == 256 and self.quantization == 'linear'
+
+  @property
   def sample_bits(self) -> int:
     """Bits of a raw sample, which compression rates are relative to."""
     return 16 if self.use_16bit else 8
@@ -231,7 +236,8 @@ class RunConfig(Settings):
   model_name: str = setting('audio_model', check=_file_stem, help='base name of what is written: NAME.npz and others')
   wandb_project: str | None = setting(None, help='log to this Weights & Biases project')
   wandb_run_name: str | None = setting(
-    None, help='name of the run there; default: from the flags, e.g. 8bit_block1024_chunk2048_steps1000'
+    None,
+    help='name of the run there; default: WANDB_NAME, or from the flags: NAME_16bit_64x4_lr0.0001_steps1000_seed42',
   )
   no_progress: bool = setting(False, help='no progress bar')
 

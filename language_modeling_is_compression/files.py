@@ -79,6 +79,37 @@ def _locked_on_windows(file: IO) -> bool:
   return True
 
 
+class GrowingFile:
+  """A text file that is written line by line, each at once on its way to the disk, and that may be renamed meanwhile.
+
+  What was at `path` is replaced. Raises OSError, from every method.
+  """
+
+  def __init__(self, path: Path):
+    self.path = path
+    self._file = self._opened('w')
+
+  def write(self, line: str) -> None:
+    self._file.write(line + '\n')
+    self._file.flush()
+
+  def rename(self, path: Path) -> None:
+    """Takes another name; what has that name is replaced. It stays open if that fails."""
+    self._file.close()  # Windows renames no file that is open.
+    try:
+      os.replace(self.path, path)
+      self.path = path
+    finally:
+      self._file = self._opened('a')
+
+  def _opened(self, mode: str) -> IO[str]:
+    return open(self.path, mode, encoding='utf-8', errors='backslashreplace')
+
+  def close(self) -> None:
+    with contextlib.suppress(OSError):  # What could not be written has been said.
+      self._file.close()
+
+
 def named_again(paths: Iterable[str | Path], *, capitals: bool = True) -> str | Path | None:
   """The first name of a file that had one already; none need exist. capitals: whether they make a difference."""
   places = set()

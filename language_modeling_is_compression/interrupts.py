@@ -21,11 +21,12 @@ _SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 @contextlib.contextmanager
-def ended_soon(message: str, *, may_end: Callable[[], bool] = lambda: True) -> Iterator[None]:
+def ended_soon(message: str, *, may_end: Callable[[int, int], bool] = lambda number, count: True) -> Iterator[None]:
   """Within the block, a signal ends the process after GRACE_SECONDS, whatever it is doing, unless the block has ended.
 
   Unfinished outputs are removed, `message` goes to standard error, and the exit code is 128 + the signal's number.
-  may_end: asked when the time is up, and again after each further signal; False leaves the process alone.
+  may_end: asked when the time is up, given the signal's number and how many came so far (those that come until it is
+  asked are one); False leaves the process alone until another signal comes.
   Does nothing outside of the main thread, where signals cannot be watched.
   """
   if threading.current_thread() is not threading.main_thread():
@@ -47,14 +48,25 @@ def ended_soon(message: str, *, may_end: Callable[[], bool] = lambda: True) -> I
     reading.close()
 
 
-def _watch(reading: socket.socket, over: threading.Event, message: str, may_end: Callable[[], bool]) -> None:
+def _watch(reading: socket.socket, over: threading.Event, message: str, may_end: Callable[[int, int], bool]) -> None:
+  count = 0
   while numbers := reading.recv(1):
     if numbers[0] not in _SIGNALS:
       continue
     if over.wait(GRACE_SECONDS):
       return
-    if may_end():
+    count += 1
+    if may_end(numbers[0], count):
       _end(128 + numbers[0], message)
+    _drop_pending(reading)
+
+
+def _drop_pending(reading: socket.socket) -> None:
+  """Forgets signals that have come meanwhile: whoever starts a program often passes on what it has got itself."""
+  reading.setblocking(False)
+  with contextlib.suppress(BlockingIOError):
+    reading.recv(1 << 16)
+  reading.setblocking(True)
 
 
 def _end(code: int, message: str) -> None:

@@ -167,3 +167,16 @@ def _help(field: dataclasses.Field) -> str:
   elif field.default is not None and field.default is not False and field.default != ():
     text += f' (default: {field.default})'
   return text.replace('%', '%%')  # argparse formats what it is given.
+
+
+def given_settings(configs: Sequence[Settings], *, family: str) -> dict[str, Any]:
+  """What `--config` needs to build the same configurations: settings that mean something for a family of models.
+
+  A setting that is None is left out, as a TOML file has no word for it. Lists for tuples.
+  """
+  return {
+    field.name: list(value) if isinstance(value, tuple) else value
+    for config in configs
+    for field in dataclasses.fields(config)
+    if field.metadata['model'] in (None, family) and (value := getattr(config, field.name)) is not None
+  }

@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from language_modeling_is_compression.evaluation.results import Results
 from language_modeling_is_compression.evaluation.style import png
 from language_modeling_is_compression.evaluation.summary import ALL, Summary
 from language_modeling_is_compression.evaluation.text import printable
-from language_modeling_is_compression.tracking import start_wandb
+from language_modeling_is_compression.tracking import default_wandb_name, say_where, start_wandb
 
 _logger = logging.getLogger(__name__)
 
@@ -36,19 +35,17 @@ def log_to_wandb(settings: EvaluationConfig, results: Results, pictures: Sequenc
           if (value := getattr(summary, figure)) is not None:
             run.summary[f'{summary.protocol}/{summary.compressor}/{figure}'] = value
     run.finish()
+    say_where(run)
   except Exception as error:  # wandb raises errors of many libraries; none is worth an evaluation.
     _logger.warning('wandb: the results could not be logged, they are in %s: %s', settings.output_dir, error)
 
 
 def _run_name(settings: EvaluationConfig, results: Results) -> str | None:
   """As asked for; None where the environment names the run, which wandb then reads; or else what was evaluated."""
-  if settings.wandb_run_name:
-    return settings.wandb_run_name
-  if os.environ.get('WANDB_NAME'):
-    return None
   models = [info.name for info in results.compressors if info.is_model]
   what = ', '.join(models) or 'baselines'
-  return printable(f'{what} on {Path(settings.audio_dir).resolve().name}', _LONGEST_NAME)
+  default = printable(f'{what} on {Path(settings.audio_dir).resolve().name}', _LONGEST_NAME)
+  return settings.wandb_run_name or default_wandb_name(default)
 
 
 def _logged(results: Results, pictures: Sequence[Picture]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Streams of bytes as the material of byte models."""
 
-import dataclasses
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from language_modeling_is_compression.data.batches import Batch, training_batch,
 from language_modeling_is_compression.data.chunks import Chunks, Stream
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.model.transformer import build_transformer
+from language_modeling_is_compression.settings import Settings
 from language_modeling_is_compression.training.material import Measured
 from language_modeling_is_compression.training.objectives import Objective, byte_objective
 
@@ -61,7 +61,8 @@ class ByteMaterial:
     if not len(self._train):
       raise AudioFormatError('the files to train on hold no samples')
     self.row_length = max(self._train.max_tokens, self._valid.max_tokens)
-    self.settings: Mapping[str, Any] = dataclasses.asdict(data)
+    self.settings: Sequence[Settings] = (data,)
+    self.label = f'{data.sample_bits}bit'
     self.provenance: Mapping[str, Any] = {}
     self.facts: Mapping[str, int] = {
       'num_train_files': self._train.num_streams,
@@ -96,11 +97,6 @@ class ByteMaterial:
   def shown(self, loss_nats: float) -> str:
     return f'{rates(loss_nats, self.data_config).bits_per_byte:.4f} bits per byte'
 
-  def run_name(self, training_steps: int) -> str:
-    """E.g. 8bit_block1024_chunk2048_steps1000."""
-    data = self.data_config
-    return f'{data.sample_bits}bit_block{data.stereo_blocking_n}_chunk{data.chunk_size}_steps{training_steps}'
-
 
 class ByteValidation:
   """Sums over held-out chunks."""
@@ -123,9 +119,9 @@ class ByteValidation:
       return None
     measured = rates(self._nats / self._num_tokens, self._chunks.config)
     figures = {
-      'valid/bits_per_byte': measured.bits_per_byte,
-      'valid/bits_per_sample': measured.bits_per_sample,
-      'valid/compression_rate': measured.compression_rate,
+      'bits_per_byte': measured.bits_per_byte,
+      'bits_per_sample': measured.bits_per_sample,
+      'compression_rate': measured.compression_rate,
     }
     text = (
       f'{measured.bits_per_byte:.4f} bits per byte, {measured.bits_per_sample:.4f} bits per sample, '

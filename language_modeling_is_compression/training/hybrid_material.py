@@ -1,6 +1,5 @@
 """Evidence of several domains as the material of hybrid models."""
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,6 +24,7 @@ from language_modeling_is_compression.data.evidence_cache import EvidenceSpan
 from language_modeling_is_compression.data.evidence_sources import Group
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.model.hybrid import build_hybrid
+from language_modeling_is_compression.settings import Settings
 from language_modeling_is_compression.training.material import Measured
 from language_modeling_is_compression.training.objectives import Objective, hybrid_objective
 
@@ -41,7 +41,7 @@ class HybridMaterial:
   weights: how often a row comes from each domain, in any unit.
   """
 
-  unit = 'sample'
+  unit, label = 'sample', 'hybrid'
   data_config = DataConfig()  # It says nothing of models that read samples as they are.
 
   def __init__(
@@ -63,7 +63,7 @@ class HybridMaterial:
     self._weights = {domain: weights[domain] for domain in self._train.domains}
     if not self._weights:
       raise AudioFormatError('the files to train on hold no samples that a hybrid model can be trained on')
-    self.settings: Mapping[str, Any] = dataclasses.asdict(config)
+    self.settings: Sequence[Settings] = (config,)
     self.provenance: Mapping[str, Any] = {
       'experts_version': experts_version,
       'effort': config.effort,
@@ -95,10 +95,6 @@ class HybridMaterial:
 
   def shown(self, loss_nats: float) -> str:
     return f'{loss_nats / math.log(2):.4f} bits per sample'
-
-  def run_name(self, training_steps: int) -> str:
-    """E.g. hybrid_64x4_steps1000."""
-    return f'hybrid_{self.model_config.embedding_dim}x{self.model_config.num_layers}_steps{training_steps}'
 
 
 class _Sums:
@@ -149,7 +145,7 @@ class HybridValidation:
       means[name] = {key: float(np.mean([bits[key] for bits in each])) for key in each[0]}
     domains = {group.name: bits for group, bits in by_group.items()}
     figures = {
-      '/'.join(filter(None, ('valid', name, key))): value
+      '/'.join(filter(None, (name, key))): value
       for named in (domains, means)
       for name, bits in named.items()
       for key, value in bits.items()

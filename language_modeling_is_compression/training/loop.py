@@ -1,18 +1,19 @@
 """The training loop: steps, figures, validations, saves, and an orderly end whatever happens."""
 
+import dataclasses
 import logging
 import math
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import haiku as hk
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from language_modeling_is_compression.config import TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
+from language_modeling_is_compression.progress import progress_bar
 from language_modeling_is_compression.tracking import Tracker
 from language_modeling_is_compression.training.material import Material, Measured
 from language_modeling_is_compression.training.objectives import Rows
@@ -22,13 +23,20 @@ from language_modeling_is_compression.training.stopper import Stopper
 
 _logger = logging.getLogger(__name__)
 
+_GRACE_SECONDS = 30.0  # Between a scheduler's SIGTERM and its SIGKILL.
+
 
 class Outcome(NamedTuple):
-  """stopped_by: number of the signal that ended training early, or None. held_out: None if there was no time for it."""
+  """How a run ended.
+
+  held_out: None if there was no time for it. stopped_by: number of the signal that ended training early, or None.
+  is_saved: whether there is a model; there is none of a run that was stopped before its first step was done.
+  """
 
   state: TrainingState
   held_out: Measured | None
   stopped_by: int | None
+  is_saved: bool = True
 
 
 class Trainer:
@@ -46,7 +54,7 @@ class Trainer:
     material: Material,
     micro_batches: MicroBatches,
     learning_rate: Callable[[int], float],
-    update: Callable[[TrainingState, Rows], tuple[TrainingState, StepMetrics]],
+    update: Callable[..., tuple[TrainingState, StepMetrics] | None],
     code_length: Callable[[hk.Params, Rows], jax.Array],
     save: Callable[[TrainingState, Measured | None], None],
     tracker: Tracker,
@@ -63,6 +71,7 @@ class Trainer:
     self._tracker = tracker
     self._stopper = stopper
     self._show_progress = show_progress
+    self._warned = False
 
   def run(self, state: TrainingState) -> Outcome:
     """Trains from a state to the last step, validates and saves.
@@ -70,7 +79,14 @@ class Trainer:
     Raises TrainingError if a step's figures are not finite or memory runs out; what was good before that is saved
     first. Raises CheckpointError if the model cannot be saved.
     """
+    first = int(state.step)
     state, failure = self._train(state)
+    if int(state.step) == first:
+      # What was there before is better than parameters that have learnt nothing.
+      if failure:
+        raise failure
+      _logger.warning('stopped before the first step was done: there is nothing to save')
+      return Outcome(state, None, self._stopper.signal, is_saved=False)
     held_out = None
     if failure is None and self._stopper.signal is None:
       try:
@@ -81,6 +97,7 @@ class Trainer:
       self._save(state, held_out)
     except CheckpointError as error:
       raise (CheckpointError(f'{failure}; {error}') if failure else error) from failure
+    self._stopper.has_unsaved_work = False
     if failure:
       raise failure
     return Outcome(state, held_out, self._stopper.signal)
@@ -92,7 +109,8 @@ class Trainer:
     saved_at = time.monotonic()
     good = state  # As of the last step whose figures have arrived.
     pending: StepMetrics | None = None
-    with tqdm(total=last, initial=first, unit='step', disable=not self._show_progress, dynamic_ncols=True) as bar:
+    _logger.info('compiling the training step, once per run; the first step takes longer for it')
+    with progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar:
       for done in range(first + 1, last + 1):
         batch = self._material.training_batch(done - 1)
         log = done % self._config.log_every == 0 or done == last
@@ -101,7 +119,13 @@ class Trainer:
         entered = state
         try:
           # The devices work on this step while the figures of the one before are read.
-          state, metrics = self._update(state, self._micro_batches.arrange(batch))
+          updated = self._update(state, self._micro_batches.arrange(batch), self._stopper.is_requested)
+          if updated is None:
+            if pending is not None:
+              self._account(pending, meter, bar)
+            self._report(done - 1, meter)
+            return entered, None
+          state, metrics = updated
           if pending is not None:
             self._account(pending, meter, bar)
             good = entered
@@ -125,7 +149,7 @@ class Trainer:
           self._save_for_safety(state)
           saved_at = time.monotonic()
         if validate or save:
-          meter.restart_clock()
+          meter.resume()
     return state, None
 
   def _save_for_safety(self, state: TrainingState) -> None:
@@ -135,22 +159,36 @@ class Trainer:
     except CheckpointError as error:
       _logger.warning('%s', error)
 
-  def _account(self, metrics: StepMetrics, meter: '_Meter', bar: tqdm) -> None:
+  def _account(self, metrics: StepMetrics, meter: '_Meter', bar: Any) -> None:
     """Reads a step's figures from the devices and shows them. Raises TrainingError if they are not finite."""
     if not bool(metrics.finite):
+      loss, grad_norm = float(metrics.loss_nats), float(metrics.grad_norm)
+      what = 'the loss' if not math.isfinite(loss) else 'the gradient' if not math.isfinite(grad_norm) else ''
       raise TrainingError(
-        f'step {meter.steps + 1}: the loss or its gradient is not finite (loss {float(metrics.loss_nats)}, '
-        f'gradient norm {float(metrics.grad_norm)}); the parameters before it are kept; '
-        'try a lower --learning_rate'
+        f'step {meter.steps + 1}: {what or "what the step makes of the parameters"} is not finite '
+        f'(loss {loss:g}, gradient norm {grad_norm:g}); the parameters before it are kept; try a lower --learning_rate'
       )
     meter.add(metrics)
+    self._stopper.has_unsaved_work = True
+    self._warn_of_long_steps(meter.last_seconds)
     bar.update()
     bar.set_postfix_str(
       f'{self._material.shown(meter.last_loss)}, {meter.tokens_per_second:,.0f} {self._material.unit}s/s', refresh=False
     )
 
+  def _warn_of_long_steps(self, seconds: float) -> None:
+    if seconds > _GRACE_SECONDS and not self._warned:
+      self._warned = True
+      _logger.warning(
+        'a step takes %.0f s, longer than the %.0f s that schedulers usually grant before they kill a run: a signal is '
+        'heeded between micro-batches, of which a step has %d, and drops the step that is being done',
+        *(seconds, _GRACE_SECONDS, self._micro_batches.count),
+      )
+
   def _report(self, step: int, meter: '_Meter') -> None:
-    """Logs and records means over the steps since the last report."""
+    """Logs and records means over the steps since the last report, if there was one."""
+    if math.isnan(meter.mean_loss):
+      return
     unit = self._material.unit
     figures = {
       **self._material.rates(meter.mean_loss),
@@ -168,22 +206,26 @@ class Trainer:
 
   def _validate(self, state: TrainingState, what: str, *, periodic: bool) -> Measured | None:
     """Code length of held-out rows; None if there are none or the user stops it."""
-    micro_batches = self._micro_batches
+    # Few at a time, since nobody can stop in the middle of them.
+    micro_batches = dataclasses.replace(self._micro_batches, count=min(2, self._micro_batches.count))
     batch_size = micro_batches.count * micro_batches.rows
     validation = self._material.validation(periodic=periodic)
-    with tqdm(
-      total=validation.num_rows, unit='row', desc=what, leave=False, disable=not self._show_progress, dynamic_ncols=True
+    done = 0
+    with progress_bar(
+      total=validation.num_rows, unit='row', description=what, leave=False, shown=self._show_progress
     ) as bar:
       for batch in validation.batches(batch_size):
         if self._stopper.signal is not None:
           return None
         nats = np.asarray(self._code_length(state.params, micro_batches.arrange(batch)), np.float64)
         validation.add(batch, float(np.sum(nats)))
-        bar.update(min(batch_size, validation.num_rows - bar.n))
+        bar.update(min(batch_size, validation.num_rows - done))
+        done += batch_size
     measured = validation.measured()
     if measured is None:
       return None
-    self._tracker.log(int(state.step), measured.figures)
+    side = 'valid' if periodic else 'held_out'
+    self._tracker.log(int(state.step), {f'{side}/{name}': value for name, value in measured.figures.items()})
     _logger.info('%s at step %d: %s', what, int(state.step), measured.text)
     return measured
 
@@ -196,7 +238,10 @@ def explained(error: jax.errors.JaxRuntimeError) -> TrainingError:
 
 
 class _Meter:
-  """Figures since the last report. steps: done in all. A token is a sample where the model's unit is."""
+  """Figures since the last report. steps: done in all. A token is a sample where the model's unit is.
+
+  last_seconds: from the step before to the last one; 0 if something else came between.
+  """
 
   def __init__(self, first: int) -> None:
     self.steps = first
@@ -204,15 +249,25 @@ class _Meter:
     self.last_grad_norm = math.nan
     self._first = first
     self.restart()
+    self.resume()
 
   def restart(self) -> None:
     self._nats, self._tokens = 0.0, 0
     self.restart_clock()
 
+  def resume(self) -> None:
+    """Goes on after something else than a step; what it took is no step's time."""
+    self.restart_clock()
+    self._added: float | None = None
+    self.last_seconds = 0.0
+
   def restart_clock(self) -> None:
     self._timed_tokens, self._started = 0, time.monotonic()
 
   def add(self, metrics: StepMetrics) -> None:
+    now = time.monotonic()
+    self.last_seconds = now - self._added if self._added is not None else 0.0
+    self._added = now
     self.steps += 1
     self.last_loss, self.last_grad_norm = float(metrics.loss_nats), float(metrics.grad_norm)
     num_tokens = int(metrics.num_tokens)
@@ -220,7 +275,7 @@ class _Meter:
     self._tokens += num_tokens
     self._timed_tokens += num_tokens
     if self.steps == self._first + 1:
-      self.restart_clock()  # The first step was mostly compilation.
+      self.resume()  # The first step was mostly compilation.
 
   @property
   def mean_loss(self) -> float:

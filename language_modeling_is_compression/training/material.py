@@ -1,14 +1,18 @@
 """What the training loop asks of a family of models: batches, validations, and how figures are called."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from language_modeling_is_compression.config import DataConfig, ModelConfig
+from language_modeling_is_compression.settings import Settings
 from language_modeling_is_compression.training.objectives import Objective, Rows
 
 
 class Measured(NamedTuple):
-  """A validation's outcome. figures: tracked, by name. text: for the log. provenance: plain JSON for the model file."""
+  """A validation's outcome.
+
+  figures: tracked, by name, behind valid/ or held_out/. text: for the log. provenance: plain JSON for the model file.
+  """
 
   figures: Mapping[str, float]
   text: str
@@ -37,15 +41,16 @@ class Material(Protocol):
   """What models of one family are trained on.
 
   unit: what a row is made of, 'token' or 'sample'. row_length: of batches, in these. facts: sizes for the log.
-  settings: those of this family. provenance: more that a model file shall say.
+  settings: the configurations of this family. provenance: more that a model file shall say. label: its kind, in names.
   """
 
   model_config: ModelConfig
   data_config: DataConfig
   unit: str
+  label: str
   row_length: int
   facts: Mapping[str, int]
-  settings: Mapping[str, Any]
+  settings: Sequence[Settings]
   provenance: Mapping[str, Any]
 
   def objective(self, *, recompute_layers: bool) -> Objective: ...
@@ -65,5 +70,3 @@ class Material(Protocol):
   def shown(self, loss_nats: float) -> str:
     """The same for the log."""
     ...
-
-  def run_name(self, training_steps: int) -> str: ...

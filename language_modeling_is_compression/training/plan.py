@@ -1,6 +1,7 @@
 """How a batch is cut into micro-batches, so that a step fits the devices' memory, and laid over the devices."""
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,6 +21,8 @@ AnyRows = TypeVar('AnyRows', bound=Rows)
 
 # Of a host's memory, for all its cores: more is no faster, since rows are worked off one by one.
 _CPU_ACTIVATION_BYTES = 1 << 30
+# Of that, what micro-batches take: with the default flags one is half a second's work, so that a signal is soon heeded.
+_CPU_SLICE_BYTES = 1 << 28
 # Of an accelerator's memory; the rest is for parameters, gradients, the optimizer and what the compiler needs.
 _ACCELERATOR_FRACTION = 0.35
 _FALLBACK_ACCELERATOR_BYTES = 4 << 30
@@ -65,7 +68,7 @@ def plan_micro_batches(
   num_devices = mesh.devices.size
   budget = _activation_bytes(mesh)
   row_bytes = num_tokens * _token_bytes(model, data)
-  fitting = rows_per_device or max(1, int(budget // row_bytes))
+  fitting = rows_per_device or max(1, int(min(budget, _slice_bytes(mesh)) // row_bytes))
   count = -(-batch_size // (fitting * num_devices))
   rows = -(-batch_size // (count * num_devices)) * num_devices
   plan = MicroBatches(count=count, rows=rows, recompute_layers=rows // num_devices * row_bytes > budget)
@@ -87,6 +90,11 @@ def _activation_bytes(mesh: Mesh) -> float:
     return _CPU_ACTIVATION_BYTES / mesh.devices.size
   limit = (device.memory_stats() or {}).get('bytes_limit')
   return limit * _ACCELERATOR_FRACTION if limit else _FALLBACK_ACCELERATOR_BYTES
+
+
+def _slice_bytes(mesh: Mesh) -> float:
+  """What the rows of a micro-batch on one device take at most, however much memory there is."""
+  return _CPU_SLICE_BYTES / mesh.devices.size if mesh.devices.flat[0].platform == 'cpu' else math.inf
 
 
 def _token_bytes(model: ModelConfig, data: DataConfig) -> int:

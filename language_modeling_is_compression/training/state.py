@@ -1,8 +1,10 @@
 """What training carries from step to step, and the pure functions that make and advance it.
 
-Shapes: M micro-batches, R rows of one micro-batch over all devices.
+Shapes: M micro-batches, R rows of one micro-batch over all devices, D devices.
 """
 
+import collections
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +19,10 @@ from language_modeling_is_compression.training.objectives import Objective, Rows
 from language_modeling_is_compression.training.plan import DEVICE_AXIS
 
 _ROWS = PartitionSpec(None, DEVICE_AXIS)  # Of a batch [M, R, ...]: each device has its share of R.
+_SUMS = PartitionSpec(DEVICE_AXIS)  # Of sums [D, ...].
+# Micro-batches between two looks whether to stop. XLA compiles a loop for CPUs so that devices do not share threads;
+# without one (a loop of one is none) training takes 8% longer.
+_TOGETHER = 2
 
 
 class TrainingState(NamedTuple):
@@ -47,23 +53,73 @@ def initial_state(objective: Objective, optimizer: optax.GradientTransformation,
 
 def make_update(
   objective: Objective, optimizer: optax.GradientTransformation, mesh: Mesh
-) -> Callable[[TrainingState, Rows], tuple[TrainingState, StepMetrics]]:
-  """A pure `update(state, batch)`; batch: arrays [M, R, ...], as `MicroBatches.arrange` makes them."""
+) -> Callable[..., tuple[TrainingState, StepMetrics] | None]:
+  """A pure `update(state, batch, stopped)`; batch: arrays [M, R, ...], as `MicroBatches.arrange` makes them.
+
+  Returns None if `stopped()` (by default never) is true between two micro-batches: a step takes seconds, and
+  whoever wants it to end shall not wait for all of it.
+  """
+  add, finish = _make_add(objective, mesh), _make_finish(optimizer, mesh)
+  everywhere, by_device = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, _SUMS)
+  nothing = jax.jit(
+    lambda params: jax.tree.map(lambda x: jnp.zeros((mesh.devices.size, *x.shape), x.dtype), (jnp.zeros(()), params)),
+    out_shardings=by_device,
+  )
+  # A processor gains nothing from work that waits; an accelerator would idle until it is told what is next.
+  num_ahead = 0 if mesh.devices.flat[0].platform == 'cpu' else 1
+
+  def update(
+    state: TrainingState, batch: Rows, stopped: Callable[[], bool] = lambda: False
+  ) -> tuple[TrainingState, StepMetrics] | None:
+    # Where an array is belongs to its type: without the move, which is none from the second step on, that step's state
+    # would be of another type than the first's, and all compiled twice.
+    state = jax.device_put(state, everywhere)
+    sums = nothing(state.params)
+    in_work: collections.deque[jax.Array] = collections.deque()
+    count = len(batch.lengths)
+    together = 1 if count % _TOGETHER else _TOGETHER
+    for first in range(0, count, together):
+      while len(in_work) > num_ahead:
+        in_work.popleft().block_until_ready()
+      if stopped():
+        return None
+      here = slice(first, first + together)
+      sums = add(state.params, sums, jax.tree.map(operator.itemgetter(here), batch))
+      in_work.append(sums[0])
+    return finish(state, sums, np.asarray(batch.num_counted))
+
+  return update
+
+
+def _make_add(objective: Objective, mesh: Mesh) -> Callable:
+  """A function of params, sums and some micro-batches, [K, R, ...]: the sums with their losses and gradients.
+
+  Sums are those of each device, [D, ...]: what devices have is added up once, at the end of a step.
+  """
   gradient = jax.value_and_grad(objective.code_length)
 
-  def device_gradient(params: hk.Params, batch: Rows) -> tuple[jax.Array, hk.Params]:
-    """Sums of loss and gradient over the micro-batches and devices."""
-
+  def device_add(params: hk.Params, sums: Any, micro_batches: Rows) -> Any:
     def add(so_far: Any, micro_batch: Rows) -> tuple[Any, None]:
       return jax.tree.map(jnp.add, so_far, gradient(params, micro_batch)), None
 
-    nothing = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
-    return jax.lax.psum(jax.lax.scan(add, nothing, batch)[0], DEVICE_AXIS)
+    own = jax.tree.map(operator.itemgetter(0), sums)
+    return jax.tree.map(operator.itemgetter(jnp.newaxis), jax.lax.scan(add, own, micro_batches)[0])
 
-  def update(state: TrainingState, batch: Rows) -> tuple[TrainingState, StepMetrics]:
-    loss, gradients = _over_devices(device_gradient, mesh)(state.params, batch)
-    num_tokens = batch.num_counted
-    loss, gradients = jax.tree.map(lambda x: x / jnp.maximum(num_tokens, 1), (loss, gradients))
+  return jax.jit(
+    jax.shard_map(device_add, mesh=mesh, in_specs=(PartitionSpec(), _SUMS, _ROWS), out_specs=_SUMS, check_vma=False)
+  )
+
+
+def _make_finish(optimizer: optax.GradientTransformation, mesh: Mesh) -> Callable:
+  """A function of state, sums and the number of tokens (or samples) counted: the next state and the step's metrics."""
+
+  def device_total(sums: Any) -> Any:
+    return jax.lax.psum(jax.tree.map(operator.itemgetter(0), sums), DEVICE_AXIS)
+
+  total = jax.shard_map(device_total, mesh=mesh, in_specs=(_SUMS,), out_specs=PartitionSpec(), check_vma=False)
+
+  def finish(state: TrainingState, sums: Any, num_tokens: jax.Array) -> tuple[TrainingState, StepMetrics]:
+    loss, gradients = jax.tree.map(lambda x: x / jnp.maximum(num_tokens, 1), total(sums))
     updates, opt_state = optimizer.update(gradients, state.opt_state)
     params: Any = optax.apply_updates(state.params, updates)
     advanced = TrainingState(params, opt_state, state.step + 1)
@@ -72,10 +128,7 @@ def make_update(
     kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), advanced, state)
     return kept, StepMetrics(loss, num_tokens, grad_norm, finite)
 
-  compiled, everywhere = jax.jit(update), NamedSharding(mesh, PartitionSpec())
-  # Where an array is belongs to its type: without the move, which is none from the second step on, that step's state
-  # would be of another type than the first's, and the update compiled twice.
-  return lambda state, batch: compiled(jax.device_put(state, everywhere), batch)
+  return jax.jit(finish)
 
 
 def make_code_length(objective: Objective, mesh: Mesh) -> Callable[[hk.Params, Rows], jax.Array]:
@@ -85,11 +138,7 @@ def make_code_length(objective: Objective, mesh: Mesh) -> Callable[[hk.Params, R
     nats = jax.lax.map(lambda micro_batch: objective.code_length(params, micro_batch), batch)
     return jax.lax.psum(nats, DEVICE_AXIS)
 
-  return jax.jit(_over_devices(device_lengths, mesh))
-
-
-def _over_devices(function: Callable, mesh: Mesh) -> Callable:
-  """Runs a function of (params, batch) on every device with its share of each micro-batch's rows."""
-  return jax.shard_map(
-    function, mesh=mesh, in_specs=(PartitionSpec(), _ROWS), out_specs=PartitionSpec(), check_vma=False
+  over_devices = jax.shard_map(
+    device_lengths, mesh=mesh, in_specs=(PartitionSpec(), _ROWS), out_specs=PartitionSpec(), check_vma=False
   )
+  return jax.jit(over_devices)

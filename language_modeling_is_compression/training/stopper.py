@@ -5,20 +5,33 @@ import logging
 import signal
 from collections.abc import Iterator
 
+from language_modeling_is_compression.interrupts import ended_soon
+
 _logger = logging.getLogger(__name__)
+
+_ENDED = 'train_audio.py: ended at once; a model that is saved already stays'
 
 
 class Stopper:
   """What SIGINT and SIGTERM do while it is installed.
 
   Until `begin` they raise KeyboardInterrupt. Libraries that are being imported or started then may swallow it, so
-  `begin` raises it again. From then on the first of them is a request that the loop heeds between steps; later ones
-  change nothing.
+  `begin` raises it again. From then on the first of them is a request that the loop heeds between micro-batches.
+
+  As long as a run has no work that it could save, compilation included, it ends a moment after a signal, whatever it is
+  doing. After that a second Ctrl-C ends it at once and the work since the last save is lost; other signals that come
+  later change nothing.
+
+  signal: the number of the first signal that came. has_unsaved_work: whether steps were done that no file has.
   """
 
   def __init__(self) -> None:
     self.signal: int | None = None
+    self.has_unsaved_work = False
     self._begun = False
+
+  def is_requested(self) -> bool:
+    return self.signal is not None
 
   def begin(self) -> None:
     """Training begins. Raises KeyboardInterrupt if a signal came before."""
@@ -30,14 +43,19 @@ class Stopper:
   def installed(self) -> Iterator['Stopper']:
     before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-      yield self
+      with ended_soon(_ENDED, may_end=self._may_end):
+        yield self
     finally:
       for number, handler in before.items():
         signal.signal(number, handler)
+
+  def _may_end(self, number: int, count: int) -> bool:
+    return not self.has_unsaved_work or (number == signal.SIGINT and count > 1)
 
   def _request(self, number: int, _frame: object) -> None:
     first, self.signal = self.signal is None, self.signal or number
     if not self._begun:
       raise KeyboardInterrupt
     if first:
-      _logger.warning('%s: stopping after this step, then saving the model', signal.Signals(number).name)
+      again = '; Ctrl-C again ends at once, without saving' if number == signal.SIGINT else ''
+      _logger.warning('%s: stopping, then saving the model%s', signal.Signals(number).name, again)

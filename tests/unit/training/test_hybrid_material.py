@@ -14,7 +14,8 @@ from language_modeling_is_compression.data.evidence_cache import Experts, read_r
 from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, evidence_of
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.training.hybrid_material import HybridMaterial
-from language_modeling_is_compression.training.run import claimed_outputs, train_model
+from language_modeling_is_compression.training.run import train_model
+from language_modeling_is_compression.training.run_files import claimed_files
 from language_modeling_is_compression.training.stopper import Stopper
 
 CONFIG = HybridConfig(sequence_length=16)
@@ -52,9 +53,9 @@ def sides(tmp_path_factory):
 def trained(sides, tmp_path_factory):
   """The model file and the outcome of a whole run."""
   run = RunConfig(audio_dir=('sound',), output_dir=str(tmp_path_factory.mktemp('out')), no_progress=True)
-  with claimed_outputs(run) as outputs:
-    outcome = train_model(run, TRAINING, material_of(*sides), outputs=outputs, stopper=Stopper())
-  return outputs, outcome
+  with claimed_files(run) as files:
+    outcome = train_model(run, TRAINING, material_of(*sides), files=files, stopper=Stopper())
+  return files, outcome
 
 
 def test_it_learns_more_than_the_experts_know(trained):
@@ -67,8 +68,8 @@ def test_it_learns_more_than_the_experts_know(trained):
 
 def test_the_held_out_figures_are_the_code_length_of_what_is_held_out(sides, trained):
   """From the whole segments at once, by the outputs of the model file."""
-  outputs, outcome = trained
-  model = load_model(outputs.model)
+  files, outcome = trained
+  model = load_model(files.model)
   domains = outcome.held_out.provenance['domains']
   assert set(domains) == {'steps', 'steps_8bit', 'pairs', 'pairs_8bit'}
   for group, spans in sides[1].items():
@@ -92,31 +93,32 @@ def mass_of(outputs: np.ndarray, records: np.ndarray) -> np.ndarray:
 
 
 def test_the_model_file_says_what_it_is(sides, trained):
-  outputs, outcome = trained
-  model = load_model(outputs.model)
+  files, outcome = trained
+  model = load_model(files.model)
   assert model.model_config == HYBRID
   provenance = model.provenance
   assert (provenance['experts_version'], provenance['effort'], provenance['domains']) == (VERSION, 1, WEIGHTS)
   assert provenance['held_out'] == outcome.held_out.provenance
-  settings = provenance['settings']
-  assert settings['train_samples/pairs'] == 2 * 1400 and settings['valid_samples/steps_8bit'] == 700
+  settings, facts = provenance['settings'], provenance['facts']
+  assert facts['train_samples/pairs'] == 2 * 1400 and facts['valid_samples/steps_8bit'] == 700
   assert settings['sequence_length'] == 16 and settings['gradient_clip_norm'] == 1.0
 
 
 def test_every_domain_is_tracked_beside_the_experts(trained):
-  outputs, outcome = trained
+  files, outcome = trained
   names = {
-    f'valid/{name}{key}'
+    f'{name}{key}'
     for name in ('', 'steps/', 'pairs/', 'steps_8bit/', 'pairs_8bit/', '8bit/')
     for key in ('bits_per_sample', 'experts_bits_per_sample')
   }
   assert set(outcome.held_out.figures) == names
   figures = outcome.held_out.figures
-  assert figures['valid/8bit/bits_per_sample'] == pytest.approx(
-    (figures['valid/steps_8bit/bits_per_sample'] + figures['valid/pairs_8bit/bits_per_sample']) / 2
+  assert figures['8bit/bits_per_sample'] == pytest.approx(
+    (figures['steps_8bit/bits_per_sample'] + figures['pairs_8bit/bits_per_sample']) / 2
   )
-  text = outputs.metrics.read_text()
-  assert '"samples_per_second"' in text and text.count('"valid/pairs/experts_bits_per_sample": 12.0') == 2
+  text = files.metrics.read_text()
+  assert '"samples_per_second"' in text and text.count('"valid/pairs/experts_bits_per_sample": 12.0') == 1
+  assert text.count('"held_out/pairs/experts_bits_per_sample": 12.0') == 1
   assert 'pairs ' in outcome.held_out.text and '(12.0000)' in outcome.held_out.text
 
 

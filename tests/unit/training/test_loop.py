@@ -10,6 +10,7 @@ import pytest
 
 from language_modeling_is_compression.config import DataConfig, ModelConfig, TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
+from language_modeling_is_compression.training import loop
 from language_modeling_is_compression.training.byte_material import ByteMaterial, rates
 from language_modeling_is_compression.training.loop import Trainer, explained
 from language_modeling_is_compression.training.material import Measured
@@ -61,17 +62,21 @@ class FakeTracker:
 class Fakes:
   """A trainer's surroundings: the parameters are the number of steps that made them.
 
-  at_step: what else happens while a step (counted from 1) is computed. unsound: steps that are not finite.
+  at_step: what else happens while a step (counted from 1) is computed. in_step: the same, between its micro-batches.
+  unsound: steps that are not finite.
   saves: (parameters, held-out figures) of every call; failing_saves: how many of them fail.
   validated: chunks of each call of code_length.
   """
 
-  def __init__(self, *, unsound=(), at_step=None, at_validation=None, failing_saves: int = 0, valid_chunks: int = 0):
+  def __init__(
+    self, *, unsound=(), in_step=None, at_step=None, at_validation=None, failing_saves: int = 0, valid_chunks: int = 0
+  ):
     self.stopper, self.tracker = Stopper(), FakeTracker()
     self.steps: list[int] = []
     self.saves: list[tuple[int, Measured | None]] = []
     self.validated: list[int] = []
     self._unsound, self._at_step, self._at_validation = unsound, at_step, at_validation
+    self._in_step = in_step
     self._failing_saves, self._valid_chunks = failing_saves, valid_chunks
 
   def run(self, first: int = 0, **settings):
@@ -90,7 +95,11 @@ class Fakes:
     )
     return trainer.run(TrainingState(first, None, np.int32(first)))
 
-  def _update(self, state, batch):
+  def _update(self, state, batch, stopped):
+    if self._in_step:
+      self._in_step(self, int(state.step) + 1)
+      if stopped():
+        return None
     assert batch.tokens.shape == (2, 2, 2) and (batch.lengths == 2).all()
     step = int(state.step) + 1
     self.steps.append(step)
@@ -149,7 +158,8 @@ def test_the_first_signal_is_the_request_and_later_ones_change_nothing(handlers,
     assert stopper.signal == first
     signal.raise_signal(later)
     assert stopper.signal == first
-  assert caplog.messages == [f'{first.name}: stopping after this step, then saving the model']
+  again = '; Ctrl-C again ends at once, without saving' if first == signal.SIGINT else ''
+  assert caplog.messages == [f'{first.name}: stopping, then saving the model{again}']
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -225,7 +235,8 @@ def test_a_step_that_is_not_finite_ends_the_run_with_the_state_before_it(log_eve
   fakes = Fakes(unsound=[unsound], valid_chunks=9)
   with pytest.raises(TrainingError, match=rf'^step {unsound}: the loss .* not finite .*lower --learning_rate$'):
     fakes.run(log_every=log_every)
-  assert fakes.saves == [(unsound - 1, None)]
+  # Parameters that have learnt nothing are not saved.
+  assert fakes.saves == ([(unsound - 1, None)] if unsound > 1 else [])
   assert not fakes.validated and max(fakes.steps) <= unsound + 1
 
 
@@ -279,7 +290,8 @@ def test_periodic_validations_take_at_most_1024_chunks_and_the_last_one_all(avai
   fakes.run(training_steps=6, validate_every=2)
   assert sum(fakes.validated) == 2 * periodic + available
   steps = [step for step, figures in fakes.tracker.records if 'valid/bits_per_byte' in figures]
-  assert steps == [2, 4, 6], 'the last step is validated once'
+  assert steps == [2, 4], 'the last step is validated once'
+  assert [step for step, figures in fakes.tracker.records if 'held_out/bits_per_byte' in figures] == [6]
 
 
 def test_a_device_that_fails_ends_the_run_with_a_state_that_is_known_to_be_good():
@@ -307,3 +319,63 @@ def test_a_device_that_fails_while_validating_costs_no_step(settings):
 )
 def test_failures_of_devices_are_one_line(message, explanation):
   assert str(explained(jax.errors.JaxRuntimeError(message))) == f'the device failed: {explanation}'
+
+
+@pytest.mark.parametrize('log_every', [1, 2, NEVER])
+@pytest.mark.parametrize('step', [2, 3, 6])
+def test_a_signal_within_a_step_drops_that_step(log_every, step):
+  fakes = Fakes(in_step=at(step, terminate), valid_chunks=9)
+  outcome = fakes.run(log_every=log_every)
+  assert outcome.stopped_by == signal.SIGTERM and outcome.is_saved
+  assert fakes.saves == [(step - 1, None)] and fakes.steps == list(range(1, step))
+  assert fakes.tracker.records[-1][0] == step - 1, 'the last steps are not reported'
+  assert all(math.isfinite(figures['loss_nats']) for _, figures in fakes.tracker.records)
+
+
+def test_a_run_that_is_stopped_before_its_first_step_saves_nothing(caplog):
+  fakes = Fakes(in_step=at(1, terminate), valid_chunks=9)
+  outcome = fakes.run()
+  assert (outcome.stopped_by, outcome.is_saved, fakes.saves) == (signal.SIGTERM, False, [])
+  assert 'stopped before the first step was done: there is nothing to save' in caplog.messages
+
+
+def test_there_is_unsaved_work_from_the_first_step_to_the_last_save():
+  seen = {}
+  fakes = Fakes(in_step=lambda fakes, step: seen.setdefault(step, fakes.stopper.has_unsaved_work))
+  fakes.run(log_every=1)
+  assert seen == {1: False, 2: True, 3: True, 4: True, 5: True, 6: True}
+  assert not fakes.stopper.has_unsaved_work
+
+
+def test_what_may_end_a_run_at_once():
+  stopper = Stopper()
+  assert stopper._may_end(signal.SIGINT, 1) and stopper._may_end(signal.SIGTERM, 1)
+  stopper.has_unsaved_work = True
+  assert not stopper._may_end(signal.SIGINT, 1)
+  assert stopper._may_end(signal.SIGINT, 2)
+  assert not stopper._may_end(signal.SIGTERM, 2)
+
+
+@pytest.mark.parametrize(
+  ('loss', 'grad_norm', 'what'),
+  [
+    (math.nan, math.nan, 'the loss is'),
+    (5.5, math.inf, 'the gradient is'),
+    (5.5, 5.1, 'what the step makes of the parameters is'),
+  ],
+)
+def test_what_is_not_finite_is_named(loss, grad_norm, what):
+  fakes = Fakes()
+  fakes._update = lambda state, batch, stopped: (state, StepMetrics(loss, 10, grad_norm, False))
+  with pytest.raises(TrainingError) as caught:
+    fakes.run()
+  assert str(caught.value).startswith(f'step 1: {what} not finite (loss {loss:g}, gradient norm {grad_norm:g}); ')
+
+
+@pytest.mark.parametrize(('seconds', 'warnings'), [(29.0, 0), (31.0, 1)])
+def test_steps_that_outlast_a_schedulers_grace_are_said_once(monkeypatch, caplog, seconds, warnings):
+  clock = [0.0]
+  monkeypatch.setattr(loop.time, 'monotonic', lambda: clock[0])
+  fakes = Fakes(at_step=lambda fakes, step: clock.append(clock.pop() + seconds))
+  fakes.run(log_every=1, save_minutes=1e9)
+  assert sum('longer than the 30 s' in message for message in caplog.messages) == warnings

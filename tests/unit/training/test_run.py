@@ -11,6 +11,7 @@ from language_modeling_is_compression.checkpoint import Model, load_model
 from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.model.transformer import build_transformer
 from language_modeling_is_compression.training.run import _save_somewhere
+from language_modeling_is_compression.training.run_files import RunFiles
 
 
 @pytest.fixture(scope='module')
@@ -28,7 +29,7 @@ def temporary(tmp_path, monkeypatch):
 
 
 def test_a_model_that_can_be_written_needs_no_refuge(tmp_path, temporary, model):
-  _save_somewhere(tmp_path / 'a.npz', model)
+  _save_somewhere(RunFiles(tmp_path, 'a'), model)
   assert load_model(tmp_path / 'a.npz').provenance == {'steps': 1}
   assert list(temporary.iterdir()) == []
 
@@ -36,7 +37,7 @@ def test_a_model_that_can_be_written_needs_no_refuge(tmp_path, temporary, model)
 def test_the_refuge_is_in_the_temporary_folder_and_the_error_says_where(tmp_path, temporary, model):
   wanted = tmp_path / 'gone' / 'a.npz'
   with pytest.raises(CheckpointError) as caught:
-    _save_somewhere(wanted, model)
+    _save_somewhere(RunFiles(wanted.parent, 'a'), model)
   (refuge,) = temporary.glob('*/*')
   assert refuge.name == 'a.npz'
   message = str(caught.value)
@@ -48,12 +49,12 @@ def test_the_refuge_is_in_the_temporary_folder_and_the_error_says_where(tmp_path
 def test_two_refuges_do_not_meet(tmp_path, temporary, model):
   for _ in range(2):
     with pytest.raises(CheckpointError):
-      _save_somewhere(tmp_path / 'gone' / 'a.npz', model)
+      _save_somewhere(RunFiles(tmp_path / 'gone', 'a'), model)
   assert len(list(temporary.glob('*/a.npz'))) == 2
 
 
 def test_without_a_refuge_the_error_is_that_of_the_place_asked_for(tmp_path, temporary, model):
   temporary.rmdir()
   with pytest.raises(CheckpointError, match=r'free space or name another folder$') as caught:
-    _save_somewhere(tmp_path / 'gone' / 'a.npz', model)
+    _save_somewhere(RunFiles(tmp_path / 'gone', 'a'), model)
   assert str(caught.value).startswith(f'{tmp_path}/gone/a.npz: ')

@@ -1,0 +1,127 @@
+"""The files of a training run, and those of earlier runs of the same name, of which none is lost."""
+
+import contextlib
+import itertools
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from language_modeling_is_compression.config import RunConfig
+from language_modeling_is_compression.errors import CheckpointError, ConfigError
+from language_modeling_is_compression.files import locked
+
+_logger = logging.getLogger(__name__)
+
+_MODEL, _METRICS, _LOG = 'model', 'metrics', 'log'
+
+
+class RunFiles:
+  """NAME.npz, NAME_metrics.jsonl and NAME_training.log in a folder.
+
+  Files of an earlier run stay as they are until this one has a model to put in their place, and are then kept under a
+  number: NAME.1.npz, NAME_metrics.1.jsonl, NAME_training.1.log. Until then this run's metrics and log are called
+  NAME_metrics.unsaved.jsonl and NAME_training.unsaved.log; so they stay if it ends without a model. Where there are no
+  earlier files they have their names from the beginning.
+  """
+
+  def __init__(self, folder: Path, name: str):
+    self._folder, self._name = folder, name
+    self.model = self._path(_MODEL)
+    self._names_taken = any(self._path(kind).exists() for kind in (_MODEL, _METRICS, _LOG))
+    self._renames: dict[str, Callable[[Path], object]] = {}
+
+  @property
+  def metrics(self) -> Path:
+    """Where metrics are written now."""
+    return self._path(_METRICS, 'unsaved' if self._names_taken else '')
+
+  @property
+  def log(self) -> Path:
+    """Where the log is written now."""
+    return self._path(_LOG, 'unsaved' if self._names_taken else '')
+
+  def when_renamed(
+    self, *, metrics: Callable[[Path], object] | None = None, log: Callable[[Path], object] | None = None
+  ):
+    """What gives an open file its new name; it may raise OSError."""
+    given: Mapping[str, Callable[[Path], object] | None] = {_METRICS: metrics, _LOG: log}
+    self._renames |= {kind: rename for kind, rename in given.items() if rename}
+
+  def save(self, write: Callable[[Path], object]) -> None:
+    """Writes the model by `write`, which replaces what is there whole or not at all. At every moment there is a model.
+
+    The first time the files of an earlier run are kept under a number. Raises what `write` does; then all is as it was.
+    """
+    if not self._names_taken:
+      write(self.model)
+      return
+    number = next(str(n) for n in itertools.count(1) if not any(self._path(kind, str(n)).exists() for kind in _KINDS))
+    kept = self._path(_MODEL, number) if self.model.exists() else None
+    if kept:
+      _keep(self.model, kept)
+    try:
+      write(self.model)
+    except BaseException:
+      if kept:
+        kept.unlink(missing_ok=True)
+      raise
+    self._names_taken = False
+    _logger.info('files of an earlier run are kept as %s', self._path(_MODEL, number).with_suffix('.*'))
+    for kind in (_METRICS, _LOG):
+      self._take_name(kind, number)
+
+  def _take_name(self, kind: str, number: str) -> None:
+    final = self._path(kind)
+    try:
+      if final.exists():
+        os.replace(final, self._path(kind, number))
+      if kind in self._renames:
+        self._renames[kind](final)
+    except OSError as error:
+      _logger.warning('%s: cannot take its name: %s', final, error.strerror)
+
+  def _path(self, kind: str, mark: str = '') -> Path:
+    mark = mark and f'.{mark}'
+    return self._folder / f'{self._name}{_KINDS[kind].format(mark=mark)}'
+
+
+_KINDS = {_MODEL: '{mark}.npz', _METRICS: '_metrics{mark}.jsonl', _LOG: '_training{mark}.log'}
+
+
+def _keep(path: Path, kept: Path) -> None:
+  """Gives a file a second name, or copies it where the file system has one name for each. Raises CheckpointError."""
+  try:
+    try:
+      os.link(path, kept)
+    except OSError:
+      shutil.copy2(path, kept)
+  except OSError as error:
+    with contextlib.suppress(OSError):
+      kept.unlink()
+    raise CheckpointError(f'{path} cannot be kept as {kept.name}: {error.strerror}') from error
+
+
+@contextlib.contextmanager
+def claimed_files(config: RunConfig) -> Iterator[RunFiles]:
+  """Makes the output folder and holds a run's files against a second run.
+
+  Raises ConfigError if the folder cannot be written, or if another run is writing the same files.
+  """
+  folder = Path(config.output_dir)
+  lock_path = folder / f'.{config.model_name}.lock'
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = open(lock_path, 'a')  # noqa: SIM115 (it stays open as long as the run)
+  except OSError as error:
+    raise ConfigError(f'output_dir: {folder} cannot be written: {error.strerror}') from error
+  with lock:
+    files = RunFiles(folder, config.model_name)
+    if not locked(lock):
+      raise ConfigError(f'model_name: another run is writing {files.model}; wait for it or choose another name')
+    try:
+      yield files
+    finally:
+      with contextlib.suppress(OSError):
+        lock_path.unlink()
