@@ -627,7 +627,7 @@ class TestInfo:
       'compressed_bytes': size,
       'original_bytes': 4044,
       'chunks': 3,
-      'fallback_chunks': 0,
+      'fallback_chunks': 2,
       'samples': 'int16',
       'channels': 2,
       'sample_rate_hz': 8000,
@@ -652,7 +652,7 @@ class TestInfo:
     model = exact_network(lmic_cases.tiny_model(use_16bit=True)).identity().hex()[:8]
     size = packed.stat().st_size
     assert first.split() == [
-      *('3', '0', f'{size:,}', '4,044', f'{size / 4044:.1%}', f'{size / 250:.3f}'),
+      *('3', '2', f'{size:,}', '4,044', f'{size / 4044:.1%}', f'{size / 250:.3f}'),
       *('8000', 'Hz', 'int16x2', '0.1', 's', '1', 'bytes', model, str(packed)),
     ]
     assert second.split()[-5:] == ['bytes', '1', 'none', 'none', f'{tmp_path}/words.lmic']
