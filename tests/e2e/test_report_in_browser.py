@@ -97,7 +97,7 @@ def test_everything_has_its_place(tmp_path, page, width):
   assert len(found['figures']) == 10
   for figure in found['figures']:
     left, top, right, bottom = figure['box']
-    assert right - left > 500 and bottom - top > 150, figure['name']
+    assert right - left > (400 if figure['name'].startswith('extremes') else 500) and bottom - top > 150, figure['name']
     texts = [text for text in figure['texts'] if text[0]]
     assert len(texts) > 5
     for text, *box in texts:
@@ -108,6 +108,21 @@ def test_everything_has_its_place(tmp_path, page, width):
     for index, (text, *box) in enumerate(texts):
       for other_text, *other_box in texts[index + 1 :]:
         assert not overlap(box, other_box), (figure['name'], text, other_text)
+
+
+def test_a_phone_shows_the_files_without_scrolling(tmp_path, page):
+  """On a page of 390 pixels, in a window that cannot be so narrow."""
+  phone = page.replace('</head>', '<style>html { width: 390px; }</style></head>')
+  found = probe(tmp_path, phone, '--window-size=500,6000')
+  shown = {figure['name']: figure for figure in found['figures'] if figure['name'].startswith('extremes')}
+  assert shown.keys() == {'extremes-whole', 'extremes-chunked'}
+  for name, figure in shown.items():
+    left, _, right, _ = figure['box']
+    assert left >= 0 and right <= 390 and right - left > 330, name
+    for text, *box in figure['texts']:
+      assert not text or (left - 4 < box[0] and box[2] < right + 4 and box[3] - box[1] > 9), (name, text)
+  # Others keep their text as large, and scroll in their own boxes.
+  assert all(figure['box'][2] > 500 for figure in found['figures'] if figure['name'] not in shown)
 
 
 def test_no_script_of_the_page_runs(tmp_path, page):

@@ -12,7 +12,7 @@ from wav_builder import build_wav
 
 from language_modeling_is_compression import cli, compilation
 from language_modeling_is_compression.checkpoint import save_model
-from language_modeling_is_compression.container import Container
+from language_modeling_is_compression.container import MODEL, Container
 from language_modeling_is_compression.errors import ModelMismatchError
 from language_modeling_is_compression.inference import loading
 
@@ -204,3 +204,60 @@ def test_without_a_compiler_it_says_so(song, monkeypatch, capsys):
   for command in ('compress', 'decompress', 'test'):
     assert cli.main([command, str(song)]) == 2
     assert capsys.readouterr().err.startswith('lmic: error: NUMBA_DISABLE_JIT is set')
+
+
+@pytest.fixture
+def mixed(tmp_path) -> Path:
+  """Two segments of level 1: waves, which suit the model, and a noise that repeats, which suits LZMA."""
+  half, rng = 1 << 16, np.random.default_rng(0)
+  waves = np.round(128 + 90 * np.sin(0.002 * np.arange(half)) + rng.normal(0, 3, half)).astype(np.uint8)
+  noise = np.tile(rng.integers(0, 256, 1 << 10).astype(np.uint8), half >> 10)
+  samples = np.concatenate([waves, noise])
+  (tmp_path / 'mixed.wav').write_bytes(build_wav(samples.tobytes(), bits=8, trailer=b'no sound'))
+  return tmp_path / 'mixed.wav'
+
+
+def test_chunks_that_fell_back_are_said(asked, mixed, capsys):
+  assert cli.main(['compress', '--level', '1', str(mixed)]) == 0
+  said = capsys.readouterr().err
+  packed = mixed.with_name('mixed.wav.lmic')
+  with open(packed, 'rb') as file:
+    container = Container(file, packed.stat().st_size)
+    methods = [container.chunk(index).method for index in range(container.header.num_chunks)]
+  # Waves, noise, and what follows the sound.
+  assert [method == MODEL for method in methods] == [True, False, False]
+  assert ', 1 of 2 chunks fell back (smaller without the model), verified' in said
+  assert cli.main(['info', '--json', str(packed)]) == 0
+  assert json.loads(capsys.readouterr().out)[0]['fallback_chunks'] == 1
+  assert cli.main(['info', str(packed)]) == 0
+  head, line = capsys.readouterr().out.splitlines()
+  assert head.split()[:3] == ['chunks', 'fell', 'back'] and line.split()[:2] == ['3', '1']
+  assert cli.main(['decompress', '-f', str(packed)]) == 0
+  assert 'fell back' not in capsys.readouterr().err
+
+
+def test_nothing_is_said_where_no_chunk_fell_back(asked, tmp_path, capsys):
+  half, rng = 1 << 15, np.random.default_rng(0)
+  waves = np.round(128 + 90 * np.sin(0.002 * np.arange(half)) + rng.normal(0, 3, half)).astype(np.uint8)
+  (tmp_path / 'waves.wav').write_bytes(build_wav(waves.tobytes(), bits=8))
+  assert cli.main(['compress', str(tmp_path / 'waves.wav')]) == 0
+  assert 'fell back' not in capsys.readouterr().err
+  assert cli.main(['info', '--json', str(tmp_path / 'waves.wav.lmic')]) == 0
+  assert json.loads(capsys.readouterr().out)[0]['fallback_chunks'] == 0
+
+
+def test_nothing_falls_back_without_a_model(asked, tmp_path, capsys):
+  (tmp_path / 'words').write_bytes(b'words ' * 99)
+  assert cli.main(['compress', str(tmp_path / 'words')]) == 0
+  assert 'fell back' not in capsys.readouterr().err
+  assert cli.main(['info', '--json', str(tmp_path / 'words.lmic')]) == 0
+  assert json.loads(capsys.readouterr().out)[0]['fallback_chunks'] is None
+
+
+def test_chunks_of_a_damaged_file_that_are_not_found_do_not_count(asked, mixed, capsys):
+  """Cut off in the record of its first chunk."""
+  assert cli.main(['compress', '-q', '--level', '1', str(mixed)]) == 0
+  packed = mixed.with_name('mixed.wav.lmic')
+  packed.write_bytes(packed.read_bytes()[:110])
+  assert cli.main(['info', '--json', str(packed)]) == 1
+  assert json.loads(capsys.readouterr().out)[0]['fallback_chunks'] == 0
