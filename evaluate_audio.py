@@ -1,94 +1,15 @@
 """Measures compression rates on a folder of WAV files: python evaluate_audio.py --audio_dir DIR [flags]."""
 
-import argparse
-import logging
-import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
 
 import data_paths
-from language_modeling_is_compression.audio.wav import read_wav_info
-from language_modeling_is_compression.compilation import require_compiler
-from language_modeling_is_compression.config import EvaluationConfig
-from language_modeling_is_compression.errors import AudioFormatError, ConfigError, LmicError
-from language_modeling_is_compression.evaluation.material import Recording
-from language_modeling_is_compression.interrupts import ended_soon
-from language_modeling_is_compression.settings import add_flags, read_settings
-
-_logger = logging.getLogger('evaluate_audio')
-
-_INTERRUPTED = 'evaluate_audio.py: interrupted; --resume goes on with what is measured'
-# What they say of work that takes long is for people who wait.
-_HEARD = ('language_modeling_is_compression.compilation', 'language_modeling_is_compression.progress')
-
-
-class _Parser(argparse.ArgumentParser):
-  """Reports wrong usage in one line, like every other error."""
-
-  def error(self, message: str) -> NoReturn:
-    self.exit(2, f'{self.prog}: error: {message}; see --help\n')
+from language_modeling_is_compression.commands import evaluate
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Returns 0 when done, 1 if something could not be measured, 2 for wrong usage, 130 if interrupted."""
-  parser = _Parser(prog='evaluate_audio.py', description='Measures compression rates on a folder of WAV files.')
-  add_flags(parser, [EvaluationConfig])
-  arguments = parser.parse_args(argv)
-  logging.basicConfig(format='%(message)s', level=logging.WARNING, force=True)
-  for name in _HEARD:
-    logging.getLogger(name).setLevel(logging.INFO)
-  with ended_soon(_INTERRUPTED):
-    try:
-      settings = read_settings(vars(arguments), [EvaluationConfig])[EvaluationConfig]
-      return _evaluate(settings, ['evaluate_audio.py', *(sys.argv[1:] if argv is None else argv)])
-    except LmicError as error:
-      print(f'evaluate_audio.py: error: {error}', file=sys.stderr)
-      return 2 if isinstance(error, ConfigError) else 1
-    except KeyboardInterrupt:
-      print(_INTERRUPTED, file=sys.stderr)
-      return 130
-
-
-def _evaluate(settings: EvaluationConfig, command: Sequence[str]) -> int:
-  if settings.model_path:
-    require_compiler()
-  recordings, unreadable = _recordings(settings)
-  # What it needs takes seconds to import, and wrong flags are told at once.
-  from language_modeling_is_compression.evaluation.run import evaluate
-
-  text, complete = evaluate(settings, recordings, unreadable, shlex.join(command))
-  print(text)
-  return 0 if complete else 1
-
-
-def _recordings(settings: EvaluationConfig) -> tuple[list[Recording], dict[str, str]]:
-  """The files of a split, and why some cannot be read, by name. Raises ConfigError if there is none."""
-  folder = Path(settings.audio_dir)
-  if settings.split == 'all':
-    paths = data_paths.get_all_paths(folder)
-  elif settings.split == 'test':
-    paths = data_paths.get_test_paths(folder)
-  else:
-    paths = getattr(data_paths.partition_paths(folder, settings.valid_fraction), settings.split)
-  recordings, unreadable = [], {}
-  for path in paths:
-    name = path.relative_to(folder).as_posix()
-    try:
-      info = read_wav_info(path)
-      if not info.num_frames:
-        raise AudioFormatError(f'{path}: expected samples, got none')
-    except AudioFormatError as error:
-      _logger.warning('skipped: %s', error)
-      unreadable[name] = str(error)
-    else:
-      domain = data_paths.domain_of(name) or folder.resolve().name
-      recordings.append(Recording(name=name, domain=domain, info=info, bit_depth=None))
-  if not recordings:
-    side = '' if settings.split == 'all' else f' for --split {settings.split}'
-    raise ConfigError(f'audio_dir: {folder}: expected WAV files with samples{side}, found none')
-  return recordings, unreadable
+  """As `evaluate.main`, with folders as data_paths.py reads them."""
+  return evaluate.main(argv, paths=data_paths, prog='evaluate_audio.py')
 
 
 if __name__ == '__main__':

@@ -41,7 +41,7 @@ _MAX_HEADER_BYTES = 10 + 0xFFFF  # Of a .npy file of that version: magic, length
 _NPY_HEADER = re.compile(rb"\{'descr': '(<f4|<U\d{1,6})', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Model:
   """A trained model.
 
@@ -53,6 +53,14 @@ class Model:
   model_config: ModelConfig
   data_config: DataConfig
   provenance: Mapping[str, Any]
+
+  def __repr__(self) -> str:
+    config = self.model_config
+    steps = self.provenance.get('steps', '?')
+    return (
+      f'<Model: {config.model}, {config.embedding_dim} x {config.num_layers} layers, '
+      f'{self.num_parameters:,} parameters, {steps} steps>'
+    )
 
   @property
   def num_parameters(self) -> int:

@@ -60,13 +60,21 @@ def add_flags(parser: argparse.ArgumentParser, kinds: Sequence[type[Settings]]) 
     for field in dataclasses.fields(kind):
       options: dict[str, Any] = {'default': argparse.SUPPRESS, 'help': _help(field)}
       if field.type is bool:
-        options['action'] = 'store_true'
+        options |= {'nargs': '?', 'const': True, 'type': _boolean, 'metavar': 'true|false'}
       elif _is_list(field):
         options['action'] = 'append'
       else:
         options['type'] = _scalar_type(field)
         options['metavar'] = '{' + ','.join(field.metadata['choices']) + '}' if field.metadata['choices'] else None
       group.add_argument(f'--{field.name}', **options)
+
+
+def _boolean(text: str) -> bool:
+  """What a sweep, or a user who takes back what a file says, writes behind a flag that needs no value."""
+  values = {'true': True, '1': True, 'yes': True, 'on': True, 'false': False, '0': False, 'no': False, 'off': False}
+  if text.lower() not in values:
+    raise argparse.ArgumentTypeError(f'expected true or false, got {text!r}')
+  return values[text.lower()]
 
 
 def read_settings(flags: Mapping[str, Any], kinds: Sequence[type[Settings]]) -> dict[type[Settings], Any]:

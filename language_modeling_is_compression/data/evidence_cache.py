@@ -10,19 +10,20 @@ import contextlib
 import hashlib
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from language_modeling_is_compression.audio.wav import WavInfo, read_frames
 from language_modeling_is_compression.cores import usable_cores
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, TrainingError
 from language_modeling_is_compression.experts.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
 from language_modeling_is_compression.files import replacing
+from language_modeling_is_compression.progress import progress_bar
 
 _logger = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ RECORD = np.dtype(
   ]
 )
 
+_RESERVE_BYTES = 64 << 20  # Of the free space, for the model and its logs, which may lie there as well.
+_TRIED_FRAMES = 1 << 13
 _ABANDONED_SECONDS = 24 * 3600  # A temporary file that is older than that belongs to a run that was killed.
 
 
@@ -82,60 +85,135 @@ def read_records(span: EvidenceSpan, start: int, stop: int) -> np.ndarray:
   return records
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Segment:
+  """Frames first:last of one of the sounds."""
+
+  index: int
+  sound: Sound
+  first: int
+  last: int
+
+  @property
+  def num_samples(self) -> int:
+    return (self.last - self.first) * self.sound.info.num_channels
+
+  def samples(self) -> np.ndarray:
+    """int32 [N, C]. Raises AudioFormatError."""
+    return read_frames(self.sound.info, self.first, self.last) >> (self.sound.info.resolution_bits - self.sound.bits)
+
+
 def cached_evidence(
   sounds: Sequence[Sound], experts: Experts, *, folder: Path, segment_frames: int, show_progress: bool
 ) -> list[list[EvidenceSpan]]:
   """The segments of each sound, computed where the folder does not have them, on all cores.
 
-  What cannot be read is left out with a warning. A signal ends it when the segments that are being computed are done.
-  Raises ConfigError if the folder cannot be used, TrainingError if it cannot be written.
+  Before that it is said how much there is to compute, how long that takes and how much room it needs. What cannot be
+  read is left out with a warning. A signal ends it when the segments that are being computed are done.
+  Raises ConfigError if the folder cannot be used, TrainingError if it has no room for what is missing, or is full.
   """
-  _open_folder(folder)
+  made_folders = _open_folder(folder)
   segments = [
-    (index, first, min(first + segment_frames, sound.info.num_frames))
+    _Segment(index=index, sound=sound, first=first, last=min(first + segment_frames, sound.info.num_frames))
     for index, sound in enumerate(sounds)
     for first in range(0, sound.info.num_frames, segment_frames)
   ]
-  started, made = time.monotonic(), 0
-  found: dict[int, EvidenceSpan] = {}
-  executor = concurrent.futures.ThreadPoolExecutor(usable_cores())
-  total = sum((last - first) * sounds[index].info.num_channels for index, first, last in segments)
-  bar = tqdm(
-    total=total, unit='sample', unit_scale=True, desc='evidence', disable=not show_progress, dynamic_ncols=True
+  found = _on_all_cores(
+    segments, lambda segment: _find(segment, experts, folder), 'looking for evidence', show_progress
   )
+  # Of segments that are the same one is enough.
+  missing = list({span.path: segment for segment, span in found.items() if not _is_whole(span)}.values())
+  if missing:
+    try:
+      _check_room(missing, len(found), experts, folder)
+    except TrainingError:
+      for made in made_folders:
+        made.rmdir()
+      raise
+  started = time.monotonic()
   try:
-    futures = {
-      executor.submit(_segment, sounds[index], first, last, experts, folder): number
-      for number, (index, first, last) in enumerate(segments)
-    }
-    for future in concurrent.futures.as_completed(futures):
-      index, first, last = segments[futures[future]]
-      try:
-        found[futures[future]], is_new = future.result()
-        made += is_new
-      except AudioFormatError as error:
-        _logger.warning('frames %d to %d are left out: %s', first, last, error)
-      bar.update((last - first) * sounds[index].info.num_channels)
+    _on_all_cores(missing, lambda segment: _compute(segment, experts, found[segment].path), 'evidence', show_progress)
   except OSError as error:
+    kept = sum(_is_whole(found[segment]) for segment in missing)
     raise TrainingError(
-      f'{folder}: cannot be written: {error.strerror or error}: free space or name another --cache_dir'
+      f'{folder}: cannot be written: {error.strerror or error}: free space or name another --cache_dir; '
+      f'{kept} of {len(missing)} segments are computed and stay there for the next run'
     ) from error
-  finally:
-    executor.shutdown(cancel_futures=True)
-    bar.close()
   num_bytes = sum(span.num_samples for span in found.values()) * RECORD.itemsize
   _logger.info(
     'evidence of %d segments, %.2f GB: %d computed in %.0f s, the others were in %s',
-    *(len(found), num_bytes / 1e9, made, time.monotonic() - started, folder),
+    *(len(found), num_bytes / 1e9, len(missing), time.monotonic() - started, folder),
   )
   spans: list[list[EvidenceSpan]] = [[] for _ in sounds]
-  for number in sorted(found):
-    spans[segments[number][0]].append(found[number])
+  for segment in segments:
+    if segment in found:
+      spans[segment.index].append(found[segment])
   return spans
 
 
-def _open_folder(folder: Path) -> None:
-  """Makes the folder if it is missing, and removes what runs that were killed have left in it."""
+def _on_all_cores(
+  segments: Sequence[_Segment], work: Callable[[_Segment], EvidenceSpan], what: str, show_progress: bool
+) -> dict[_Segment, EvidenceSpan]:
+  """What work makes of each segment that can be read. Raises OSError."""
+  done: dict[_Segment, EvidenceSpan] = {}
+  executor = concurrent.futures.ThreadPoolExecutor(usable_cores())
+  total = sum(segment.num_samples for segment in segments)
+  bar = progress_bar(total=total, unit='sample', description=what, shown=show_progress)
+  try:
+    futures = {executor.submit(work, segment): segment for segment in segments}
+    for future in concurrent.futures.as_completed(futures):
+      segment = futures[future]
+      try:
+        done[segment] = future.result()
+      except AudioFormatError as error:
+        _logger.warning('frames %d to %d are left out: %s', segment.first, segment.last, error)
+      bar.update(segment.num_samples)
+  finally:
+    executor.shutdown(cancel_futures=True)
+    bar.close()
+  return done
+
+
+def _check_room(missing: Sequence[_Segment], num_segments: int, experts: Experts, folder: Path) -> None:
+  """Says what there is to do before it is begun. Raises TrainingError if the folder has no room for it."""
+  num_samples = sum(segment.num_samples for segment in missing)
+  needed, free = num_samples * RECORD.itemsize, shutil.disk_usage(folder).free
+  if needed > free - _RESERVE_BYTES:
+    raise TrainingError(
+      f'{folder}: the evidence of {num_samples:,} samples takes {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are '
+      'free: name another --cache_dir, train on less audio, or at fewer --bit_depths (native alone takes half of the '
+      "default's)"
+    )
+  cores = usable_cores()
+  seconds = num_samples * _seconds_per_sample(experts) / min(cores, len(missing))
+  _logger.info(
+    'evidence: %d of %d segments are to be computed: %.2f GB in %s, where %.2f GB are free, in about %s on %d core%s',
+    *(len(missing), num_segments, needed / 1e9, folder, free / 1e9),
+    *(_duration(seconds), cores, '' if cores == 1 else 's'),
+  )
+
+
+def _seconds_per_sample(experts: Experts) -> float:
+  """How long the experts take, from a try; the first call compiles them, and is not counted."""
+  noise = np.random.default_rng(0).integers(-1000, 1000, (_TRIED_FRAMES, 1)).astype(np.int32)
+  for _ in range(2):
+    started = time.monotonic()
+    experts.observe(noise, sample_bytes=2, sample_rate_hz=16_000, effort=experts.effort)
+  return (time.monotonic() - started) / len(noise)
+
+
+def _duration(seconds: float) -> str:
+  return (
+    f'{seconds / 3600:.1f} hours' if seconds > 3600 else f'{seconds / 60:.0f} minutes' if seconds > 90 else 'a minute'
+  )
+
+
+def _open_folder(folder: Path) -> list[Path]:
+  """Makes the folder if it is missing, and removes what runs that were killed have left in it.
+
+  Returns the folders that were made, the innermost first.
+  """
+  missing = [each for each in (folder, *folder.parents) if not each.exists()]
   try:
     folder.mkdir(parents=True, exist_ok=True)
     partial = list(folder.glob('.*.partial'))
@@ -145,15 +223,19 @@ def _open_folder(folder: Path) -> None:
     with contextlib.suppress(OSError):
       if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
         path.unlink()
+  return missing
 
 
-def _segment(sound: Sound, first: int, last: int, experts: Experts, folder: Path) -> tuple[EvidenceSpan, bool]:
-  """The evidence of frames first:last, and whether it had to be computed. Raises AudioFormatError and OSError."""
-  samples = read_frames(sound.info, first, last) >> (sound.info.resolution_bits - sound.bits)
-  path = folder / f'{_key(sound, samples, experts)}.evidence'
-  span = EvidenceSpan(path=path, first=0, last=samples.size)
-  if _is_whole(span):
-    return span, False
+def _find(segment: _Segment, experts: Experts, folder: Path) -> EvidenceSpan:
+  """Where the evidence of a segment is, or will be. Raises AudioFormatError."""
+  samples = segment.samples()
+  path = folder / f'{_key(segment.sound, samples, experts)}.evidence'
+  return EvidenceSpan(path=path, first=0, last=samples.size)
+
+
+def _compute(segment: _Segment, experts: Experts, path: Path) -> EvidenceSpan:
+  """Writes the evidence of a segment. Raises AudioFormatError and OSError."""
+  samples, sound = segment.samples(), segment.sound
   evidence = experts.observe(
     samples, sample_bytes=sound.bits // 8, sample_rate_hz=sound.info.sample_rate_hz, effort=experts.effort
   )
@@ -162,7 +244,7 @@ def _segment(sound: Sound, first: int, last: int, experts: Experts, folder: Path
     records[name] = getattr(evidence, name)
   with replacing(path) as file:
     file.write(records.view(np.uint8).data)
-  return span, True
+  return EvidenceSpan(path=path, first=0, last=samples.size)
 
 
 def _is_whole(span: EvidenceSpan) -> bool:

@@ -95,7 +95,7 @@ class ByteMaterial:
     }
 
   def shown(self, loss_nats: float) -> str:
-    return f'{rates(loss_nats, self.data_config).bits_per_byte:.4f} bits per byte'
+    return f'{rates(loss_nats, self.data_config).bits_per_byte:z.4f} bits per byte'
 
 
 class ByteValidation:
@@ -124,7 +124,7 @@ class ByteValidation:
       'compression_rate': measured.compression_rate,
     }
     text = (
-      f'{measured.bits_per_byte:.4f} bits per byte, {measured.bits_per_sample:.4f} bits per sample, '
-      f'compression rate {measured.compression_rate:.4f} ({self.num_rows} chunks, {self._num_tokens} tokens)'
+      f'{measured.bits_per_byte:z.4f} bits per byte, {measured.bits_per_sample:z.4f} bits per sample, '
+      f'compression rate {measured.compression_rate:z.4f} ({self.num_rows} chunks, {self._num_tokens} tokens)'
     )
     return Measured(figures, text, measured._asdict())

@@ -94,7 +94,7 @@ class HybridMaterial:
     return {'loss_nats': loss_nats, 'bits_per_sample': loss_nats / math.log(2)}
 
   def shown(self, loss_nats: float) -> str:
-    return f'{loss_nats / math.log(2):.4f} bits per sample'
+    return f'{loss_nats / math.log(2):z.4f} bits per sample'
 
 
 class _Sums:
@@ -151,10 +151,11 @@ class HybridValidation:
       for key, value in bits.items()
     }
     lines = [
-      f'{name} {bits["bits_per_sample"]:.4f} ({bits["experts_bits_per_sample"]:.4f})' for name, bits in domains.items()
+      f'{name} {bits["bits_per_sample"]:z.4f} ({bits["experts_bits_per_sample"]:z.4f})'
+      for name, bits in domains.items()
     ]
     lines += [
-      f'mean of domains{name and f" at {name}"} {bits["bits_per_sample"]:.4f} ({bits["experts_bits_per_sample"]:.4f})'
+      f'mean of domains{name and f" at {name}"} {bits["bits_per_sample"]:z.4f} ({bits["experts_bits_per_sample"]:z.4f})'
       for name, bits in means.items()
     ]
     text = 'bits per sample, and of the experts alone: ' + ', '.join(lines)

@@ -198,8 +198,8 @@ class Trainer:
     }
     self._tracker.log(step, figures)
     _logger.info(
-      'step %d of %d: %s, %.4f nats per %s, gradient norm %.3g, %.0f %ss/s',
-      *(step, self._config.training_steps, self._material.shown(meter.mean_loss), meter.mean_loss, unit),
+      'step %d of %d: %s, %s nats per %s, gradient norm %.3g, %.0f %ss/s',
+      *(step, self._config.training_steps, self._material.shown(meter.mean_loss), f'{meter.mean_loss:z.4f}', unit),
       *(meter.last_grad_norm, meter.tokens_per_second, unit),
     )
     meter.restart()

@@ -134,13 +134,6 @@ def test_an_output_folder_that_cannot_be_written(folder, capsys):
   assert 'output_dir: /proc cannot be written' in _refused(capsys, '--audio_dir', folder, '--output_dir', '/proc')
 
 
-def test_files_of_an_earlier_run_that_cannot_be_set_aside(folder, tmp_path, capsys):
-  (tmp_path / 'audio_model.npz').touch()
-  (tmp_path / 'audio_model.npz.previous').mkdir()
-  line = _refused(capsys, '--audio_dir', folder, '--output_dir', tmp_path)
-  assert f'{tmp_path}/audio_model.npz cannot become audio_model.npz.previous: Is a directory' in line
-
-
 @pytest.mark.parametrize(
   ('text', 'expected'),
   [

@@ -50,7 +50,7 @@ def _check_stopped(folder: Path, stderr: str, name: str) -> None:
   assert model.provenance['held_out'] is None
   # A fresh network's are zero.
   assert np.any(model.params['~']['output_weights'])
-  assert stderr.count(f'{name}: stopping after this step, then saving the model') == 1
+  assert stderr.count(f'{name}: stopping, then saving the model') == 1
   assert 'Traceback' not in stderr
 
 
@@ -67,7 +67,7 @@ def test_more_signals_change_nothing(audio, tmp_path, cached_env):
   with _endless(audio, tmp_path, cached_env, '--batch_size', '256') as run:
     for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
       run.process.send_signal(number)
-    run.wait_until('it heeds the signal', lambda: 'stopping after this step' in run.stderr)
+    run.wait_until('it heeds the signal', lambda: 'stopping, then saving' in run.stderr)
     with contextlib.suppress(ProcessLookupError):
       run.process.send_signal(signal.SIGINT)
     assert run.wait() in (130, 143)  # Of signals that wait at the same time the system delivers any one first.
@@ -82,7 +82,7 @@ def test_a_signal_before_training_begins_leaves_no_traceback(audio, tmp_path, ca
     run.process.send_signal(signal.SIGINT)
     assert run.wait() == 130
   assert 'Traceback' not in run.stderr
-  assert run.stderr.splitlines()[-1].startswith('train_audio.py: interrupted')
+  assert run.stderr.splitlines()[-1].startswith(('train_audio.py: interrupted', 'train_audio.py: ended at once'))
   assert _left(tmp_path)[0] != '.audio_model.lock'
 
 
@@ -100,7 +100,7 @@ def test_a_second_run_of_the_same_name_is_refused_and_the_first_goes_on(audio, t
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was_finite(audio, tmp_path, cached_env):
-  done = finish(_arguments(audio, tmp_path, '--training_steps', '50', '--learning_rate', '1e30'), cached_env)
+  done = finish(_arguments(audio, tmp_path, '--training_steps', '50', '--learning_rate', '1e12'), cached_env)
   assert (done.returncode, done.stdout) == (1, '')
   last = done.stderr.splitlines()[-1]
   assert last.startswith('train_audio.py: error: step ') and 'is not finite' in last and '--learning_rate' in last
@@ -123,9 +123,45 @@ def test_a_killed_run_leaves_a_model_and_does_not_hinder_the_next(audio, tmp_pat
       assert run.wait() == -signal.SIGKILL
     assert '.audio_model.lock' in _left(tmp_path)
     assert load_model(tmp_path / 'audio_model.npz').provenance['steps'] > 0
-    if attempt:
-      assert load_model(tmp_path / 'audio_model.npz.previous').provenance['steps'] > 0
+    for earlier in range(1, attempt + 1):
+      assert load_model(tmp_path / f'audio_model.{earlier}.npz').provenance['steps'] > 0
   done = finish(_arguments(audio, tmp_path, '--training_steps', '1'), cached_env)
   assert done.returncode == 0, done.stderr
   assert load_model(tmp_path / 'audio_model.npz').provenance['steps'] == 1
   assert '.audio_model.lock' not in _left(tmp_path)
+
+
+def test_a_finished_model_outlives_runs_that_are_stopped(audio, tmp_path, cached_env):
+  """The same command three times, the later ones stopped, and once with data that cannot be read."""
+  flags = ('--learning_rate', '3e-3')
+  done = finish(_arguments(audio, tmp_path, '--training_steps', '30', *flags), cached_env)
+  assert done.returncode == 0, done.stderr
+  finished = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+  (tmp_path / 'junk').mkdir()
+  for name in ('a.wav', 'b.wav'):
+    (tmp_path / 'junk' / name).write_bytes(b'RIFF, or so it says')
+  assert finish(_arguments(tmp_path / 'junk', tmp_path, *flags), cached_env).returncode == 1
+  for number in (signal.SIGINT, signal.SIGKILL):
+    with Running(_arguments(audio, tmp_path, *_ENDLESS, *flags), cached_env, tmp_path / 'stderr') as run:
+      run.wait_until('it compiles', lambda: 'compiling the training step' in run.stderr)
+      run.process.send_signal(number)
+      assert run.wait() in (130, -signal.SIGKILL)
+  assert {name: (tmp_path / name).read_bytes() for name in finished} == finished
+  with _endless(audio, tmp_path, cached_env, *flags) as run:
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 130
+  kept = {'audio_model.npz': 'audio_model.1.npz', 'audio_model_metrics.jsonl': 'audio_model_metrics.1.jsonl'}
+  for name, other in {**kept, 'audio_model_training.log': 'audio_model_training.1.log'}.items():
+    assert (tmp_path / other).read_bytes() == finished[name]
+    assert (tmp_path / name).read_bytes() != finished[name]
+  assert not [name for name in _left(tmp_path) if 'unsaved' in name]
+
+
+def test_a_run_that_does_not_heed_a_signal_ends_by_a_second_one(audio, tmp_path, cached_env):
+  # One micro-batch of so many rows takes far longer than anybody waits.
+  slow = ('--batch_size', 10**5, '--micro_batch_size', 10**5, '--chunk_size', 500, '--num_chunks', 10**5)
+  with Running(_arguments(audio, tmp_path, *_ENDLESS, *slow), cached_env, tmp_path / 'stderr') as run:
+    run.wait_until('it compiles', lambda: 'compiling the training step' in run.stderr)
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait() == 143, 'before the first step there is nothing to wait for'
+  assert 'ended at once' in run.stderr or 'interrupted' in run.stderr

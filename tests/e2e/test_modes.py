@@ -141,9 +141,9 @@ def _check_held_out(run: Run) -> None:
   bits_per_sample = bits / len(run.tokens) * mode.tokens_per_sample
   assert run.held_out == {
     'step': _STEPS,
-    'valid/bits_per_byte': pytest.approx(bits_per_sample * 8 / mode.sample_bits, rel=1e-5),
-    'valid/bits_per_sample': pytest.approx(bits_per_sample, rel=1e-5),
-    'valid/compression_rate': pytest.approx(bits_per_sample / mode.sample_bits, rel=1e-5),
+    'held_out/bits_per_byte': pytest.approx(bits_per_sample * 8 / mode.sample_bits, rel=1e-5),
+    'held_out/bits_per_sample': pytest.approx(bits_per_sample, rel=1e-5),
+    'held_out/compression_rate': pytest.approx(bits_per_sample / mode.sample_bits, rel=1e-5),
   }
   assert f'{len(run.tokens)} tokens)' in run.stderr
 
@@ -171,9 +171,9 @@ def test_it_learns(run):
 
 def test_a_single_file_is_split_in_time_and_that_is_said(single):
   assert 'too few files to hold some out whole: the last 0.125 of each is held out' in single.stderr
-  settings = load_model(single.model_path).provenance['settings']
-  assert (settings['num_train_files'], settings['num_valid_files']) == (1, 1)
-  assert (settings['num_train_chunks'], settings['num_valid_chunks']) == (42, 6)  # Of 2,625 and 375 samples.
+  facts = load_model(single.model_path).provenance['facts']
+  assert (facts['num_train_files'], facts['num_valid_files']) == (1, 1)
+  assert (facts['num_train_chunks'], facts['num_valid_chunks']) == (42, 6)  # Of 2,625 and 375 samples.
 
 
 def test_what_a_split_holds_out_is_the_end_of_the_file(single):

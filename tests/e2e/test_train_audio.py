@@ -1,6 +1,7 @@
 """Whole runs of the command: what it writes, says and leaves alone, and that it says the truth."""
 
 import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
@@ -79,18 +80,15 @@ def test_the_model_says_what_it_is_and_where_it_came_from(run):
   assert (model.model_config.embedding_dim, model.model_config.num_layers) == (8, 1)
   assert (model.data_config.chunk_size, model.data_config.use_16bit) == (64, False)
   assert (model.provenance['steps'], model.provenance['package_version']) == (_STEPS, __version__)
-  assert (
-    model.provenance['settings'].items()
-    >= {
-      'seed': 42,
-      'learning_rate': 3e-3,
-      'num_train_files': 2,
-      'num_valid_files': 1,
-      'num_train_chunks': 47 + 24,
-      'num_valid_chunks': 16,
-      'num_parameters': model.num_parameters,
-    }.items()
-  )
+  assert {**model.provenance['settings'], **model.provenance['facts']}.items() >= {
+    'seed': 42,
+    'learning_rate': 3e-3,
+    'num_train_files': 2,
+    'num_valid_files': 1,
+    'num_train_chunks': 47 + 24,
+    'num_valid_chunks': 16,
+    'num_parameters': model.num_parameters,
+  }.items()
 
 
 def test_metrics_hold_what_is_promised(run):
@@ -107,10 +105,11 @@ def test_metrics_hold_what_is_promised(run):
     assert record['grad_norm'] > 0 and record['tokens_per_second'] > 0
   validations = [record for record in records if 'loss_nats' not in record]
   assert [record['step'] for record in validations] == [30, _STEPS]
-  for record in validations:
-    assert list(record) == ['step', 'valid/bits_per_byte', 'valid/bits_per_sample', 'valid/compression_rate']
-    assert record['valid/bits_per_byte'] == record['valid/bits_per_sample']
-    assert record['valid/compression_rate'] == pytest.approx(record['valid/bits_per_byte'] / 8)
+  # The one in the end is of the model that is saved, and of all that is held out.
+  for record, side in zip(validations, ('valid', 'held_out'), strict=True):
+    assert list(record) == ['step', f'{side}/bits_per_byte', f'{side}/bits_per_sample', f'{side}/compression_rate']
+    assert record[f'{side}/bits_per_byte'] == record[f'{side}/bits_per_sample']
+    assert record[f'{side}/compression_rate'] == pytest.approx(record[f'{side}/bits_per_byte'] / 8)
 
 
 def test_the_log_says_the_same_as_the_metrics_and_the_terminal(run):
@@ -119,7 +118,8 @@ def test_the_log_says_the_same_as_the_metrics_and_the_terminal(run):
     if 'loss_nats' in record:
       assert f'step {record["step"]} of {_STEPS}: {record["bits_per_byte"]:.4f} bits per byte' in log
     else:
-      assert f'at step {record["step"]}: {record["valid/bits_per_byte"]:.4f} bits per byte' in log
+      bits = record.get('valid/bits_per_byte') or record['held_out/bits_per_byte']
+      assert f'at step {record["step"]}: {bits:.4f} bits per byte' in log
   # Each line of the log is a time, a level and what the terminal shows.
   lines = [re.fullmatch(r'[-\d]+ [:,\d]+ [A-Z]+ (.+)', line) for line in log.splitlines()]
   assert [line and line[1] for line in lines] == run.stderr.splitlines()
@@ -130,12 +130,12 @@ def test_the_held_out_figure_is_the_code_length_of_the_held_out_file(run):
   tokens = (run.held_out >> 8) + 128
   bits = held_out_bits(model, tokens, 64) / len(tokens)
   record = read_metrics(run.folder / 'speech_metrics.jsonl')[-1]
-  assert record['valid/bits_per_sample'] == pytest.approx(bits, rel=1e-5)
+  assert record['held_out/bits_per_sample'] == pytest.approx(bits, rel=1e-5)
   assert model.provenance['held_out'] == {
     'loss_nats': pytest.approx(bits * np.log(2), rel=1e-5),
-    'bits_per_byte': record['valid/bits_per_byte'],
-    'bits_per_sample': record['valid/bits_per_sample'],
-    'compression_rate': record['valid/compression_rate'],
+    'bits_per_byte': record['held_out/bits_per_byte'],
+    'bits_per_sample': record['held_out/bits_per_sample'],
+    'compression_rate': record['held_out/compression_rate'],
   }
   assert f'held-out at step {_STEPS}: {bits:.4f} bits per byte' in run.stderr
   assert '(16 chunks, 1000 tokens)' in run.stderr
@@ -145,7 +145,7 @@ def test_it_learns(run):
   records = [record for record in read_metrics(run.folder / 'speech_metrics.jsonl') if 'loss_nats' in record]
   assert records[0]['bits_per_byte'] > 6.5
   # The values alone, each by itself, have more than 5.5 bits.
-  assert read_metrics(run.folder / 'speech_metrics.jsonl')[-1]['valid/bits_per_byte'] < 4.5
+  assert read_metrics(run.folder / 'speech_metrics.jsonl')[-1]['held_out/bits_per_byte'] < 4.5
 
 
 def test_files_that_cannot_be_read_are_skipped_and_named(run, audio):
@@ -171,7 +171,7 @@ def test_another_seed_gives_other_parameters(run, other_seed):
 
 def test_files_of_an_earlier_run_are_kept(run, other_seed):
   for path in run.folder.iterdir():
-    kept = other_seed.folder / f'{path.name}.previous'
+    kept = other_seed.folder / f'{path.stem}.1{path.suffix}'
     assert kept.read_bytes() == path.read_bytes()
     assert (other_seed.folder / path.name).read_bytes() != path.read_bytes()
 
@@ -180,3 +180,36 @@ def test_short_stereo_blocks_are_warned_of(audio, tmp_path, cached_env, other_se
   assert 'stereo_blocking_n' not in other_seed.stderr
   short = _train(audio, tmp_path, cached_env, '--stereo_blocking_n', '31', '--training_steps', '1')
   assert 'stereo_blocking_n: two blocks of 31 samples are shorter than a chunk of 64' in short.stderr
+
+
+def test_its_settings_as_a_file_give_the_same_run(run, tmp_path, cached_env):
+  settings = load_model(run.model_path).provenance['settings']
+  (tmp_path / 'again.toml').write_text(''.join(f'{key} = {json.dumps(value)}\n' for key, value in settings.items()))
+  done = finish(command('--config', tmp_path / 'again.toml', '--output_dir', tmp_path), cached_env)
+  assert done.returncode == 0, done.stderr
+  again = load_model(tmp_path / 'speech.npz')
+  assert {**again.provenance['settings'], 'output_dir': settings['output_dir']} == settings
+  for module, arrays in load_model(run.model_path).params.items():
+    for name, array in arrays.items():
+      np.testing.assert_array_equal(again.params[module][name], array)
+
+
+def test_audio_that_is_no_wav_is_counted(tmp_path, cached_env):
+  for name in ('a.flac', 'b.flac', 'c.mp3'):
+    (tmp_path / name).touch()
+  flags = ('--audio_dir', tmp_path, '--output_dir', tmp_path / 'out', *TINY, '--training_steps', '1')
+  done = finish(command(*flags), cached_env)
+  assert (done.returncode, done.stderr.count('\n')) == (2, 1)
+  said = '3 audio files not used, since only WAV is read (2 .flac, 1 .mp3): convert them first'
+  assert f'expected WAV files to train on, found none; {said}' in done.stderr
+  write_folder(tmp_path)
+  done = finish(command(*flags), cached_env)
+  assert done.returncode == 0 and said in done.stderr
+
+
+@pytest.mark.parametrize('flags', [('--quantization', 'mu-law'), ('--use_16bit', '--tokenization', 'sample')])
+def test_models_that_cannot_code_files_are_said_to_be_so(tmp_path, cached_env, flags):
+  write_folder(tmp_path / 'audio')
+  arguments = ('--audio_dir', tmp_path / 'audio', '--output_dir', tmp_path, *TINY, '--training_steps', '1', *flags)
+  done = finish(command(*arguments), cached_env)
+  assert done.returncode == 0 and 'lmic cannot code files with them' in done.stderr

@@ -56,9 +56,9 @@ def handed_over(monkeypatch) -> list:
   """The material of each run, which then ends without having trained."""
   handed: list = []
 
-  def train_model(run, training, material, *, outputs, stopper):
+  def train_model(run, training, material, *, files, stopper):
     handed.append(material)
-    return Outcome(None, None, None)
+    return Outcome(None, None, None, is_saved=False)
 
   monkeypatch.setattr(training_run, 'train_model', train_model)
   return handed
@@ -76,7 +76,7 @@ def test_a_run_on_the_folder_above_several_domains(corpus, tmp_path, capsys):
   assert set(model.provenance['held_out']['domains']) == domains
   figures = json.loads(path.with_name('audio_model_metrics.jsonl').read_text().splitlines()[-1])
   assert {name for name in figures if name.endswith('/bits_per_sample')} >= {
-    f'valid/{domain}/bits_per_sample' for domain in domains
+    f'held_out/{domain}/bits_per_sample' for domain in domains
   }
   assert 'held-out at step 2: bits per sample, and of the experts alone: ' in stderr
   assert re.search(r'skipped: .*broken\.wav: ', stderr)

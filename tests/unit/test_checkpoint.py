@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import jax
+import lmic_cases
 import numpy as np
 import pytest
 from tiny_models import DATA, HYBRID, MODEL, hybrid_params, random_features, random_params, random_tokens
@@ -732,3 +733,9 @@ def test_an_encrypted_file(path, sound):
   spoilt[entry + 8] |= 1
   path.write_bytes(spoilt)
   assert_rejected(path, 'encrypted')
+
+
+def test_a_model_is_shown_in_one_line(tmp_path):
+  model = lmic_cases.tiny_model(use_16bit=True)
+  shown = repr(dataclasses.replace(model, provenance={'steps': 12}))
+  assert shown == f'<Model: bytes, 8 x 2 layers, {model.num_parameters:,} parameters, 12 steps>'

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import math
 import re
 
@@ -15,7 +16,14 @@ from language_modeling_is_compression.config import (
   TrainingConfig,
 )
 from language_modeling_is_compression.errors import ConfigError
-from language_modeling_is_compression.settings import Settings, add_flags, from_mapping, read_settings, setting
+from language_modeling_is_compression.settings import (
+  Settings,
+  add_flags,
+  from_mapping,
+  given_settings,
+  read_settings,
+  setting,
+)
 
 KINDS = (RunConfig, DataConfig, ModelConfig, HybridConfig, TrainingConfig)
 REQUIRED = {RunConfig: {'audio_dir': ('music',)}}
@@ -343,3 +351,54 @@ def test_help_may_contain_percent_signs():
     share: str = setting('5%(x)s', help='100% of %s')
 
   assert '100% of %s (default: 5%(x)s)' in help_text((Percentages,))
+
+
+@pytest.mark.parametrize(
+  ('flags', 'expected'),
+  [
+    ([], False),
+    (['--use_16bit'], True),
+    (['--use_16bit=True'], True),
+    (['--use_16bit=False'], False),
+    (['--use_16bit', 'false'], False),
+    (['--use_16bit', '--chunk_size', '4'], True),
+  ],
+)
+def test_flags_that_need_no_value_may_have_one(flags, expected):
+  parser = argparse.ArgumentParser()
+  add_flags(parser, [DataConfig])
+  assert read_settings(vars(parser.parse_args(flags)), [DataConfig])[DataConfig].use_16bit is expected
+
+
+def test_a_flag_takes_back_what_a_file_says(tmp_path):
+  (tmp_path / 'a.toml').write_text('use_16bit = true\n')
+  parser = argparse.ArgumentParser()
+  add_flags(parser, [DataConfig])
+  for flags, expected in (([], True), (['--use_16bit=False'], False)):
+    arguments = parser.parse_args(['--config', str(tmp_path / 'a.toml'), *flags])
+    assert read_settings(vars(arguments), [DataConfig])[DataConfig].use_16bit is expected
+
+
+@pytest.mark.parametrize('value', ['maybe', '', '2', 'None'])
+def test_other_values_are_wrong_usage(capsys, value):
+  parser = argparse.ArgumentParser()
+  add_flags(parser, [DataConfig])
+  with pytest.raises(SystemExit) as ended:
+    parser.parse_args([f'--use_16bit={value}'])
+  assert ended.value.code == 2 and f'expected true or false, got {value!r}' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('family', ['bytes', 'hybrid'])
+def test_given_settings_are_what_a_file_takes(tmp_path, family):
+  kinds = (DataConfig, ModelConfig, HybridConfig, TrainingConfig, RunConfig)
+  configs = (
+    DataConfig(),
+    ModelConfig(model=family, num_layers=2),
+    HybridConfig(),
+    TrainingConfig(seed=7),
+    RunConfig(audio_dir=('x', 'y')),
+  )
+  given = given_settings(configs, family=family)
+  assert ('chunk_size' in given, 'sequence_length' in given) == (family == 'bytes', family == 'hybrid')
+  (tmp_path / 'a.toml').write_text(''.join(f'{name} = {json.dumps(value)}\n' for name, value in given.items()))
+  assert tuple(read_settings({'config': str(tmp_path / 'a.toml')}, kinds).values()) == configs

@@ -1,14 +1,18 @@
 """Evidence is computed once, belongs to what it was made of, and survives kills, damage and company."""
 
 import dataclasses
+import logging
 import os
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from evidence_cases import VERSION, Counting, observe, write_sound
 
 from language_modeling_is_compression.audio.wav import read_frames
+from language_modeling_is_compression.cores import usable_cores
+from language_modeling_is_compression.data import evidence_cache
 from language_modeling_is_compression.data.evidence_cache import (
   RECORD,
   EvidenceSpan,
@@ -145,3 +149,52 @@ def test_records_that_are_gone(tmp_path, sounds):
     read_records(span, 90, 110)
   with pytest.raises(AudioFormatError, match='cannot be read: No such file'):
     read_records(EvidenceSpan(path=tmp_path / 'none', first=0, last=9), 0, 9)
+
+
+def test_what_there_is_to_do_is_said_before_it_is_done(tmp_path, sounds, caplog):
+  caplog.set_level(logging.INFO)
+  free = SimpleNamespace(free=10**9)
+
+  def watched(samples, **settings):
+    if samples.size != evidence_cache._TRIED_FRAMES:
+      assert any('are to be computed' in message for message in caplog.messages)
+    return observe(samples, **settings)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(evidence_cache.shutil, 'disk_usage', lambda _: free)
+    patch.setattr(evidence_cache, '_seconds_per_sample', lambda _: 10.0)
+    make(tmp_path, sounds, watched)
+  # 770 samples of 72 bytes.
+  (said,) = [message for message in caplog.messages if 'are to be computed' in message]
+  cores = usable_cores()
+  assert said == (
+    f'evidence: 7 of 7 segments are to be computed: 0.00 GB in {tmp_path}/cache, where 1.00 GB are free, in about '
+    f'{7700 / 3600 / min(cores, 7):.1f} hours on {cores} core{"" if cores == 1 else "s"}'
+  )
+  caplog.clear()
+  make(tmp_path, sounds)
+  assert not [message for message in caplog.messages if 'are to be computed' in message]
+
+
+@pytest.mark.parametrize(('free', 'fits'), [(770 * 72 + (64 << 20), True), (770 * 72 + (64 << 20) - 1, False)])
+def test_what_cannot_fit_is_not_begun_and_leaves_nothing(tmp_path, sounds, monkeypatch, free, fits):
+  monkeypatch.setattr(evidence_cache.shutil, 'disk_usage', lambda _: SimpleNamespace(free=free))
+  counting, folder = Counting(), tmp_path / 'new' / 'folder'
+  if fits:
+    make(folder, sounds, counting)
+    return
+  with pytest.raises(TrainingError, match=r'takes 0\.00 GB, and 0\.07 GB are free: name another --cache_dir'):
+    make(folder, sounds, counting)
+  assert counting.calls == [] and not (tmp_path / 'new').exists()
+
+
+def test_a_folder_that_was_there_stays(tmp_path, sounds, monkeypatch):
+  (tmp_path / 'cache').mkdir()
+  monkeypatch.setattr(evidence_cache.shutil, 'disk_usage', lambda _: SimpleNamespace(free=0))
+  with pytest.raises(TrainingError):
+    make(tmp_path, sounds)
+  assert (tmp_path / 'cache').is_dir()
+
+
+def test_the_same_sound_is_computed_once(tmp_path, sounds):
+  assert calls_of(tmp_path, [sounds[0], sounds[0]]) == [50, 100, 100]
