@@ -1,0 +1,38 @@
+"""What a file is by its first bytes."""
+
+import pytest
+from wav_builder import build_wav
+
+from language_modeling_is_compression.audio.kinds import AudioKind, audio_kind, audio_kind_of
+
+
+@pytest.mark.parametrize(
+  ('name', 'head', 'kind', 'is_compressed'),
+  [
+    ('song', b'RIFF\x24\0\0\0WAVEfmt ', 'WAV', False),
+    ('song', b'RF64\xff\xff\xff\xffWAVEds64', 'WAV', False),
+    ('song', b'BW64\xff\xff\xff\xffWAVEds64', 'WAV', False),
+    ('song', b'RIFX\0\0\0\x24WAVEfmt ', 'RIFX', False),
+    ('song', b'FORM\n\n\n\nAIFFCOMM', 'AIFF', False),
+    ('song', b'FORM\0\0\0\0AIFCFVER', 'AIFF', False),
+    ('song.mp3', b'fLaC\0', 'FLAC', True),
+    ('song.mp3', b'\xff\xfb\x90\x64', 'MP3', True),
+    ('song.mp3', b'ID3\4\0', 'MP3', True),
+    ('song', b'\0\0\0\x20ftypM4A ', 'MP4', True),
+  ],
+)
+def test_kinds(name, head, kind, is_compressed):
+  assert audio_kind(name, head) == AudioKind(name=kind, is_compressed=is_compressed)
+
+
+@pytest.mark.parametrize(
+  'head', [b'', b'RIFF', b'RIFF\x24\0\0\0AVI LIST', b'Dear reader', b'\xff\xfb\x90\x64', b' fLaC']
+)
+def test_what_is_none(head):
+  assert audio_kind('file.bin', head) is None
+
+
+def test_of_a_file(tmp_path):
+  (tmp_path / 'song').write_bytes(build_wav(bytes(100)))
+  kind = audio_kind_of(tmp_path / 'song')
+  assert kind and kind.name == 'WAV'
