@@ -466,12 +466,13 @@ def test_an_evaluation_that_heeds_no_signal_ends_all_the_same(tmp_path):
   """It waits for what never comes, in code that is not Python's, as a compiler would keep it waiting."""
   body = """
     import ctypes, sys, evaluate_audio
+    from language_modeling_is_compression.commands import evaluate
     def stuck(*_):
       lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(64)
       lock(mutex)
       print('stuck', flush=True)
       lock(mutex)
-    evaluate_audio._evaluate = stuck
+    evaluate._evaluate = stuck
     sys.exit(evaluate_audio.main(['--audio_dir', 'x']))
   """
   root = str(Path(evaluate_audio.__file__).parent)
