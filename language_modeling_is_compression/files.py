@@ -47,6 +47,18 @@ def scratch_folder() -> Iterator[Path]:
     _unfinished.discard(name)
 
 
+@contextlib.contextmanager
+def vanishing(path: Path) -> Iterator[None]:
+  """Removes a file when the block ends, or the process at once."""
+  _unfinished.add(str(path))
+  try:
+    yield
+  finally:
+    with contextlib.suppress(OSError):
+      path.unlink()
+    _unfinished.discard(str(path))
+
+
 def locked(file: IO) -> bool:
   """Whether an exclusive lock on an open file could be had; it goes with the process, however that ends.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from language_modeling_is_compression.config import RunConfig
 from language_modeling_is_compression.errors import CheckpointError, ConfigError
-from language_modeling_is_compression.files import locked
+from language_modeling_is_compression.files import locked, vanishing
 
 _logger = logging.getLogger(__name__)
 
@@ -120,8 +120,5 @@ def claimed_files(config: RunConfig) -> Iterator[RunFiles]:
     files = RunFiles(folder, config.model_name)
     if not locked(lock):
       raise ConfigError(f'model_name: another run is writing {files.model}; wait for it or choose another name')
-    try:
+    with vanishing(lock_path):
       yield files
-    finally:
-      with contextlib.suppress(OSError):
-        lock_path.unlink()

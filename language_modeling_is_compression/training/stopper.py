@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 from language_modeling_is_compression.interrupts import ended_soon
 
@@ -43,7 +45,7 @@ class Stopper:
   def installed(self) -> Iterator['Stopper']:
     before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-      with ended_soon(_ENDED, may_end=self._may_end):
+      with ended_soon(_ENDED, may_end=self._may_end), _swallowed_quietly():
         yield self
     finally:
       for number, handler in before.items():
@@ -57,5 +59,22 @@ class Stopper:
     if not self._begun:
       raise KeyboardInterrupt
     if first:
-      again = '; Ctrl-C again ends at once, without saving' if number == signal.SIGINT else ''
-      _logger.warning('%s: stopping, then saving the model%s', signal.Signals(number).name, again)
+      then = ', then saving the model' if self.has_unsaved_work else ''
+      again = '; Ctrl-C again ends at once, without saving' if then and number == signal.SIGINT else ''
+      _logger.warning('%s: stopping%s%s', signal.Signals(number).name, then, again)
+
+
+@contextlib.contextmanager
+def _swallowed_quietly() -> Iterator[None]:
+  """Says nothing of a KeyboardInterrupt that comes where it has to be swallowed, as in a callback of JAX's."""
+  before = sys.unraisablehook
+
+  def hook(unraisable: Any) -> None:
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+      before(unraisable)
+
+  sys.unraisablehook = hook
+  try:
+    yield
+  finally:
+    sys.unraisablehook = before

@@ -164,4 +164,6 @@ def test_a_run_that_does_not_heed_a_signal_ends_by_a_second_one(audio, tmp_path,
     run.wait_until('it compiles', lambda: 'compiling the training step' in run.stderr)
     run.process.send_signal(signal.SIGTERM)
     assert run.wait() == 143, 'before the first step there is nothing to wait for'
+  assert 'then saving' not in run.stderr
   assert 'ended at once' in run.stderr or 'interrupted' in run.stderr
+  assert '.audio_model.lock' not in _left(tmp_path)

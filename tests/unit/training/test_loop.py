@@ -3,6 +3,7 @@
 import logging
 import math
 import signal
+import sys
 
 import jax
 import numpy as np
@@ -154,6 +155,7 @@ def test_the_first_signal_is_the_request_and_later_ones_change_nothing(handlers,
   with stopper.installed() as entered:
     assert entered is stopper and stopper.signal is None
     stopper.begin()
+    stopper.has_unsaved_work = True
     signal.raise_signal(first)
     assert stopper.signal == first
     signal.raise_signal(later)
@@ -379,3 +381,14 @@ def test_steps_that_outlast_a_schedulers_grace_are_said_once(monkeypatch, caplog
   fakes = Fakes(at_step=lambda fakes, step: clock.append(clock.pop() + seconds))
   fakes.run(log_every=1, save_minutes=1e9)
   assert sum('longer than the 30 s' in message for message in caplog.messages) == warnings
+
+
+def test_an_interrupt_that_is_swallowed_makes_no_noise(handlers, capsys):
+  class Interrupted:
+    def __del__(self):
+      raise KeyboardInterrupt
+
+  before = sys.unraisablehook
+  with Stopper().installed():
+    Interrupted()  # Python ignores what is raised where nobody can catch it, and says so.
+  assert sys.unraisablehook is before and capsys.readouterr().err == ''
