@@ -531,3 +531,16 @@ def test_an_interrupted_evaluation_goes_on(audio, tmp_path, kind):
   assert done.returncode == 0, done.stderr
   assert (tmp_path / 'out/measurements.jsonl').read_text().startswith(kept)
   assert len(json.loads((tmp_path / 'out/results.json').read_text())['measurements']) == 6
+
+
+def test_audio_that_is_no_wav_is_counted(tmp_path, capsys):
+  for name in ('a.flac', 'sub/b.mp3'):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+  flags = ['--audio_dir', str(tmp_path), '--baselines', 'gzip', '--no_progress', '--protocol', 'whole', '--output_dir']
+  assert evaluate_audio.main([*flags, str(tmp_path / 'out')]) == 2
+  said = '2 audio files not used, since only WAV is read (1 .flac, 1 .mp3): convert them first'
+  assert f'expected WAV files with samples, found none; {said}' in capsys.readouterr().err
+  (tmp_path / 'c.wav').write_bytes(build_wav(bytes(2000)))
+  assert evaluate_audio.main([*flags, str(tmp_path / 'out')]) == 0
+  assert said in capsys.readouterr().err
