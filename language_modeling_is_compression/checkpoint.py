@@ -8,7 +8,6 @@ A model file may come from anywhere, so nothing in it is executed, and nothing i
 what the configuration asks for and no larger.
 """
 
-import dataclasses
 import errno
 import functools
 import json
@@ -28,10 +27,29 @@ from language_modeling_is_compression.errors import CheckpointError, ConfigError
 from language_modeling_is_compression.experts.evidence import NUM_FEATURES, NUM_OUTPUTS
 from language_modeling_is_compression.files import replacing
 from language_modeling_is_compression.model.parameters import parameter_shapes
-from language_modeling_is_compression.settings import from_mapping
+from language_modeling_is_compression.settings import from_mapping, to_mapping
 
 FORMAT_VERSION = 2
 _BYTES_ONLY_VERSION = 1
+
+# What format version 2 stores of the configurations: its names, which never change, and the fields that they are of. A
+# field that is new is stored by a new version of the format, unless it is as it is by default.
+_MODEL_NAMES = {
+  'model': 'model',
+  'embedding_dim': 'embedding_dim',
+  'num_layers': 'num_layers',
+  'num_heads': 'num_heads',
+  'widening_factor': 'widening_factor',
+  'attention_window': 'attention_window',
+}
+_DATA_NAMES = {
+  'use_16bit': 'use_16bit',
+  'tokenization': 'tokenization',
+  'quantization': 'quantization',
+  'channels': 'channels',
+  'stereo_blocking_n': 'stereo_blocking_n',
+  'chunk_size': 'chunk_size',
+}
 
 _METADATA_KEY = 'metadata'
 _MAX_METADATA_BYTES = 1 << 20
@@ -129,8 +147,8 @@ def save_model(path: Path, model: Model) -> None:
   """
   metadata = {
     'format_version': FORMAT_VERSION,
-    'model': dataclasses.asdict(model.model_config),
-    'data': dataclasses.asdict(model.data_config),
+    'model': to_mapping(model.model_config, _MODEL_NAMES),
+    'data': to_mapping(model.data_config, _DATA_NAMES),
     'provenance': dict(model.provenance),
   }
   arrays = {
@@ -156,8 +174,8 @@ def load_model(path: str | os.PathLike) -> Model:
     with zipfile.ZipFile(path) as archive:
       _check_stored(archive)
       metadata = _read_metadata(archive)
-      model_config = from_mapping(ModelConfig, _with_family(metadata))
-      data_config = from_mapping(DataConfig, metadata['data'])
+      model_config = from_mapping(ModelConfig, _with_family(metadata), _MODEL_NAMES)
+      data_config = from_mapping(DataConfig, metadata['data'], _DATA_NAMES)
       params = _read_params(archive, model_config, data_config, path.stat().st_size)
   except OSError as error:
     reason = error.strerror or str(error)

@@ -120,13 +120,22 @@ def _lists(fields: Sequence[dataclasses.Field], given: Mapping[str, Any]) -> dic
   }
 
 
-def from_mapping(kind: type[AnySettings], values: Any) -> AnySettings:
-  """A configuration from what a file stores of it: every field, no other, each of its type. Raises ConfigError."""
-  names = {field.name for field in dataclasses.fields(kind)}
-  if not isinstance(values, Mapping) or set(values) != names:
+def to_mapping(config: Settings, names: Mapping[str, str]) -> dict[str, Any]:
+  """What a file stores of a configuration. names: of its fields, by the names that the file's format has for them.
+
+  A field that the format has no name for must be as it is by default: a reader would take it to be.
+  """
+  for field in dataclasses.fields(config):
+    assert field.name in names.values() or getattr(config, field.name) == field.default, f'{field.name} would be lost'
+  return {stored: getattr(config, name) for stored, name in names.items()}
+
+
+def from_mapping(kind: type[AnySettings], values: Any, names: Mapping[str, str]) -> AnySettings:
+  """A configuration from what `to_mapping` stores: every name, no other, each value of its type. Raises ConfigError."""
+  if not isinstance(values, Mapping) or set(values) != set(names):
     got = sorted(map(str, values)) if isinstance(values, Mapping) else type(values).__name__
     raise ConfigError(f'{kind.__name__}: expected the keys {sorted(names)}, got {got}')
-  return kind(**values)
+  return kind(**{names[stored]: value for stored, value in values.items()})
 
 
 def _read_toml(path: Path, names: Sequence[str]) -> dict[str, Any]:

@@ -11,10 +11,9 @@ added up. (As float64, 53 bits: that is how accelerators compute it.)
 Shapes: E embedding_dim, H heads, W attention window, F feed-forward width, V vocabulary.
 """
 
-import dataclasses
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,20 +111,49 @@ class ExactNetwork:
 
   def identity(self) -> bytes:
     """SHA-256 of everything that the cdfs depend on: 32 bytes."""
-    return digest_of(self, _IDENTITY_VERSION)
+    identity = Identity(_IDENTITY_VERSION)
+    identity.add_number('.num_heads', self.num_heads)
+    identity.add_array('.embedding', self.embedding)
+    identity.add_layers('.layers', self.layers)
+    identity.add_matrix('.output', self.output)
+    identity.add_array('.output_bias', self.output_bias)
+    return identity.digest()
 
 
-def digest_of(network: object, version: bytes) -> bytes:
-  """SHA-256 of a version and of names, types, shapes and values of all leaves of a dataclass."""
-  digest = hashlib.sha256(version)
-  for name, value in _fields(network, ''):
-    if isinstance(value, np.ndarray):
-      little = value.astype(value.dtype.newbyteorder('<'))
-      digest.update(f'{name} {value.dtype.name} {list(value.shape)}\n'.encode())
-      digest.update(little.tobytes())
-    else:
-      digest.update(f'{name} {value}\n'.encode())
-  return digest.digest()
+class Identity:
+  """A network's identity (docs/FORMAT.md): SHA-256 of a version, then of named numbers and arrays in a fixed order.
+
+  The names are part of the format: an attribute may be called differently, and no name may change.
+  """
+
+  def __init__(self, version: bytes):
+    self._digest = hashlib.sha256(version)
+
+  def add_number(self, name: str, number: int) -> None:
+    self._digest.update(f'{name} {number}\n'.encode())
+
+  def add_array(self, name: str, array: np.ndarray) -> None:
+    self._digest.update(f'{name} {array.dtype.name} {list(array.shape)}\n'.encode())
+    self._digest.update(array.astype(array.dtype.newbyteorder('<')).tobytes())
+
+  def add_matrix(self, name: str, matrix: Matrix) -> None:
+    self.add_array(f'{name}.weights', matrix.weights)
+    self.add_number(f'{name}.shift', matrix.shift)
+
+  def add_layers(self, name: str, layers: Sequence[ExactLayer]) -> None:
+    for index, layer in enumerate(layers):
+      place = f'{name}.{index}'
+      self.add_matrix(f'{place}.queries', layer.queries)
+      self.add_matrix(f'{place}.keys', layer.keys)
+      self.add_matrix(f'{place}.values', layer.values)
+      self.add_matrix(f'{place}.attention_output', layer.attention_output)
+      self.add_matrix(f'{place}.feed_forward_in', layer.feed_forward_in)
+      self.add_matrix(f'{place}.feed_forward_out', layer.feed_forward_out)
+      self.add_array(f'{place}.lag_bias', layer.lag_bias)
+      self.add_number(f'{place}.score_shift', layer.score_shift)
+
+  def digest(self) -> bytes:
+    return self._digest.digest()
 
 
 def exact_network(model: Model) -> ExactNetwork:
@@ -237,15 +265,3 @@ def rounded(floats: np.ndarray, bits: int, limit: int) -> np.ndarray:
 def acting_floats(model: Model, module: str) -> dict[str, np.ndarray]:
   """A module's parameters as they act, in float64: a product with a power of two, so without rounding."""
   return {name: PARAMETER_SCALE * np.asarray(array, np.float64) for name, array in model.params[module].items()}
-
-
-def _fields(value: object, name: str) -> Iterator[tuple[str, object]]:
-  """Names and values of all leaves of nested dataclasses, in the order of their definition."""
-  if dataclasses.is_dataclass(value):
-    for field in dataclasses.fields(value):
-      yield from _fields(getattr(value, field.name), f'{name}.{field.name}')
-  elif isinstance(value, tuple):
-    for index, item in enumerate(value):
-      yield from _fields(item, f'{name}.{index}')
-  else:
-    yield name, value

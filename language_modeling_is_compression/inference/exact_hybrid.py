@@ -20,10 +20,10 @@ from language_modeling_is_compression.inference.exact import (
   NORM_BITS,
   STREAM_BITS,
   ExactLayer,
+  Identity,
   Matrix,
   acting_floats,
   bounded_weights,
-  digest_of,
   exact_layer,
   query_limit_of,
   require_exact_size,
@@ -58,7 +58,14 @@ class ExactHybridNetwork:
 
   def identity(self) -> bytes:
     """SHA-256 of everything that the cdfs depend on beside the samples: 32 bytes."""
-    return digest_of(self, _IDENTITY_VERSION)
+    identity = Identity(_IDENTITY_VERSION)
+    identity.add_number('.num_heads', self.num_heads)
+    identity.add_matrix('.input', self.input)
+    identity.add_array('.input_bias', self.input_bias)
+    identity.add_layers('.layers', self.layers)
+    identity.add_matrix('.output', self.output)
+    identity.add_array('.output_bias', self.output_bias)
+    return identity.digest()
 
 
 def exact_hybrid_network(model: Model) -> ExactHybridNetwork:

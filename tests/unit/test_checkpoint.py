@@ -18,12 +18,18 @@ import numpy as np
 import pytest
 from tiny_models import DATA, HYBRID, MODEL, hybrid_params, random_features, random_params, random_tokens
 
+from language_modeling_is_compression import checkpoint
 from language_modeling_is_compression.checkpoint import FORMAT_VERSION, Model, load_model, save_model
 from language_modeling_is_compression.config import DataConfig, ModelConfig
 from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.experts.evidence import NUM_FEATURES, NUM_OUTPUTS
+from language_modeling_is_compression.inference.exact import exact_network
+from language_modeling_is_compression.inference.exact_hybrid import exact_hybrid_network
 from language_modeling_is_compression.model.hybrid import build_hybrid
 from language_modeling_is_compression.model.transformer import build_transformer, log_probabilities
+from language_modeling_is_compression.settings import setting
+
+MODELS = Path(checkpoint.__file__).parent / 'models'
 
 PROVENANCE = {
   'steps': 7,
@@ -739,3 +745,34 @@ def test_a_model_is_shown_in_one_line(tmp_path):
   model = lmic_cases.tiny_model(use_16bit=True)
   shown = repr(dataclasses.replace(model, provenance={'steps': 12}))
   assert shown == f'<Model: bytes, 8 x 2 layers, {model.num_parameters:,} parameters, 12 steps>'
+
+
+@pytest.mark.parametrize('name', ['bytes', 'default', 'tiny'])
+def test_a_field_that_is_added_orphans_no_model(name, monkeypatch):
+  """Packaged models go on being read, and stand for the same integers, which files name them by."""
+
+  @dataclasses.dataclass(frozen=True, kw_only=True)
+  class More(ModelConfig):
+    dropout: float = setting(0.0, help='new')
+
+  path = MODELS / f'{name}.npz'
+  before = load_model(path)
+  monkeypatch.setattr(checkpoint, 'ModelConfig', More)
+  after = load_model(path)
+  assert isinstance(after.model_config, More)
+  exact = exact_hybrid_network if before.model_config.model == 'hybrid' else exact_network
+  assert exact(after).identity() == exact(before).identity()
+
+
+def test_the_names_of_format_version_2(tmp_path):
+  """Those that are on the disk, whatever fields are called."""
+  save_model(tmp_path / 'a.npz', lmic_cases.tiny_model(use_16bit=True))
+  with np.load(tmp_path / 'a.npz') as arrays:
+    metadata = json.loads(str(arrays['metadata']))
+  assert set(metadata) == {'format_version', 'model', 'data', 'provenance'} and metadata['format_version'] == 2
+  assert set(metadata['model']) == {
+    *('model', 'embedding_dim', 'num_layers', 'num_heads', 'widening_factor', 'attention_window')
+  }
+  assert set(metadata['data']) == {
+    *('use_16bit', 'tokenization', 'quantization', 'channels', 'stereo_blocking_n', 'chunk_size')
+  }

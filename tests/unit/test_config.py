@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import re
+from dataclasses import dataclass
 
 import pytest
 
@@ -23,6 +24,7 @@ from language_modeling_is_compression.settings import (
   given_settings,
   read_settings,
   setting,
+  to_mapping,
 )
 
 KINDS = (RunConfig, DataConfig, ModelConfig, HybridConfig, TrainingConfig)
@@ -309,13 +311,38 @@ def test_toml_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize('kind', [DataConfig, ModelConfig])
 def test_from_mapping(kind):
   values = dataclasses.asdict(kind())
-  assert from_mapping(kind, values) == kind()
+  names = {name: name for name in values}
+  assert from_mapping(kind, values, names) == kind()
   name = next(iter(values))
   for wrong in ({}, {**values, 'more': 1}, {key: values[key] for key in values if key != name}, None, [], 'text'):
     with pytest.raises(ConfigError, match=f'^{kind.__name__}: expected the keys '):
-      from_mapping(kind, wrong)
+      from_mapping(kind, wrong, names)
   with pytest.raises(ConfigError, match=f'^{name}: expected '):
-    from_mapping(kind, {**values, name: []})
+    from_mapping(kind, {**values, name: []}, names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later(Settings):
+  """What a configuration may become: `width` was `embedding_dim` when files were written, and `dropout` is new."""
+
+  width: int = setting(64, help='of the residual stream')
+  num_layers: int = setting(4, help='layers')
+  dropout: float = setting(0.0, help='share of activations left out in training')
+
+
+LATER_NAMES = {'embedding_dim': 'width', 'num_layers': 'num_layers'}
+
+
+def test_a_field_may_be_renamed_and_another_added():
+  written = {'embedding_dim': 32, 'num_layers': 2}
+  config = from_mapping(Later, written, LATER_NAMES)
+  assert config == Later(width=32, num_layers=2)
+  assert to_mapping(config, LATER_NAMES) == written
+
+
+def test_nothing_that_a_file_has_no_name_for_is_lost_without_a_word():
+  with pytest.raises(AssertionError, match='dropout would be lost'):
+    to_mapping(Later(dropout=0.1), LATER_NAMES)
 
 
 # Help.
