@@ -47,8 +47,7 @@ def find_predictor(identity: bytes, names: Sequence[str], device: str) -> Predic
 
 def codes_files(model: Model) -> bool:
   """Whether `load_predictor` takes a model, by what it predicts."""
-  data = model.data_config
-  return model.model_config.model == 'hybrid' or (data.vocab_size == 256 and data.quantization == 'linear')
+  return model.model_config.model == 'hybrid' or model.data_config.codes_files
 
 
 def token_kind(model: Model) -> str:
