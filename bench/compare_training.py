@@ -55,14 +55,14 @@ def main() -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, float]:
-  import data_paths
   from language_modeling_is_compression.audio.wav import read_wav_info
   from language_modeling_is_compression.config import DataConfig
   from language_modeling_is_compression.data.batches import training_batch, validation_batches
   from language_modeling_is_compression.data.chunks import Chunks, whole_stream
+  from language_modeling_is_compression.data.paths import partition_paths
 
   data = DataConfig(chunk_size=arguments.chunk_size)
-  partition = data_paths.partition_paths(arguments.audio_dir)
+  partition = partition_paths(arguments.audio_dir)
   train, valid = (
     Chunks([whole_stream(read_wav_info(path), data) for path in paths], data)
     for paths in (partition.train, partition.valid)

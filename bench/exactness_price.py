@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-import data_paths
 from language_modeling_is_compression import load_model
 from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.data.chunks import Chunks, whole_stream
+from language_modeling_is_compression.data.paths import get_valid_paths
 from language_modeling_is_compression.inference.loading import load_predictor, model_path
 from language_modeling_is_compression.inference.predictor import SegmentPredictor
 
@@ -27,7 +27,7 @@ def main() -> int:
   arguments = parser.parse_args()
   with model_path(arguments.model) as path:
     model = load_model(path)
-  infos = [read_wav_info(path) for path in data_paths.get_valid_paths(arguments.audio_dir)]
+  infos = [read_wav_info(path) for path in get_valid_paths(arguments.audio_dir)]
   chunks = Chunks([whole_stream(info, model.data_config) for info in infos], model.data_config)
   chunks = chunks.limited(arguments.chunks)
   predictor = load_predictor(arguments.model, 'cpu')

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import data_paths
-import train_audio
 from language_modeling_is_compression import cli
 from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.commands import train
+from language_modeling_is_compression.data.paths import get_valid_paths
 from language_modeling_is_compression.evaluation.compressors import Compressor, Missing, find_compressors
 from language_modeling_is_compression.evaluation.models import ModelCompressor
 from language_modeling_is_compression.inference.loading import DEFAULT
@@ -33,10 +33,10 @@ def main() -> int:
     '--output_dir',
     str(output_dir),
   ]
-  code = train_audio.main(flags)
+  code = train.main(flags, prog='demo')
   if code not in (0, 130):
     return code
-  files = data_paths.get_valid_paths(_AUDIO)
+  files = get_valid_paths(_AUDIO)
   _print_table(output_dir / 'demo.npz', files)
   return _round_trip(files[0], output_dir) or code
 

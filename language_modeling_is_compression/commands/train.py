@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None, *, paths: ModuleType = default_paths
   add_flags(parser, _KINDS)
   arguments = parser.parse_args(argv)
   _log_to_stderr()
-  stopper = Stopper()
+  stopper = Stopper(prog)
   try:
     with stopper.installed():
       return _train(stopper, read_settings(vars(arguments), _KINDS), paths)

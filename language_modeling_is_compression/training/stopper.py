@@ -11,8 +11,6 @@ from language_modeling_is_compression.interrupts import ended_soon
 
 _logger = logging.getLogger(__name__)
 
-_ENDED = 'train_audio.py: ended at once; a model that is saved already stays'
-
 
 class Stopper:
   """What SIGINT and SIGTERM do while it is installed.
@@ -24,10 +22,12 @@ class Stopper:
   doing. After that a second Ctrl-C ends it at once and the work since the last save is lost; other signals that come
   later change nothing.
 
-  signal: the number of the first signal that came. has_unsaved_work: whether steps were done that no file has.
+  command: its name, for messages. signal: the number of the first signal that came. has_unsaved_work: whether steps were
+  done that no file has.
   """
 
-  def __init__(self) -> None:
+  def __init__(self, command: str = 'train-audio') -> None:
+    self._command = command
     self.signal: int | None = None
     self.has_unsaved_work = False
     self._begun = False
@@ -45,7 +45,10 @@ class Stopper:
   def installed(self) -> Iterator['Stopper']:
     before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-      with ended_soon(_ENDED, may_end=self._may_end), _swallowed_quietly():
+      with (
+        ended_soon(f'{self._command}: ended at once; a model that is saved already stays', may_end=self._may_end),
+        _swallowed_quietly(),
+      ):
         yield self
     finally:
       for number, handler in before.items():
