@@ -198,3 +198,11 @@ def test_a_folder_that_was_there_stays(tmp_path, sounds, monkeypatch):
 
 def test_the_same_sound_is_computed_once(tmp_path, sounds):
   assert calls_of(tmp_path, [sounds[0], sounds[0]]) == [50, 100, 100]
+
+
+@pytest.mark.parametrize(
+  ('seconds', 'text'),
+  [(4.2, '4 seconds'), (90, '90 seconds'), (91, '2 minutes'), (3600, '60 minutes'), (5400, '1.5 hours')],
+)
+def test_durations(seconds, text):
+  assert evidence_cache._duration(seconds) == text
