@@ -203,9 +203,9 @@ def _seconds_per_sample(experts: Experts) -> float:
 
 
 def _duration(seconds: float) -> str:
-  return (
-    f'{seconds / 3600:.1f} hours' if seconds > 3600 else f'{seconds / 60:.0f} minutes' if seconds > 90 else 'a minute'
-  )
+  if seconds > 3600:
+    return f'{seconds / 3600:.1f} hours'
+  return f'{seconds / 60:.0f} minutes' if seconds > 90 else f'{seconds:.0f} seconds'
 
 
 def _open_folder(folder: Path) -> list[Path]:

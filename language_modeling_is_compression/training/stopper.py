@@ -22,8 +22,8 @@ class Stopper:
   doing. After that a second Ctrl-C ends it at once and the work since the last save is lost; other signals that come
   later change nothing.
 
-  command: its name, for messages. signal: the number of the first signal that came. has_unsaved_work: whether steps were
-  done that no file has.
+  command: its name, for messages. signal: the number of the first signal that came. has_unsaved_work: whether steps
+  were done that no file has.
   """
 
   def __init__(self, command: str = 'train-audio') -> None:
