@@ -55,10 +55,10 @@ def _watch(reading: socket.socket, over: threading.Event, message: str, may_end:
       continue
     if over.wait(GRACE_SECONDS):
       return
+    _drop_pending(reading)
     count += 1
     if may_end(numbers[0], count):
       _end(128 + numbers[0], message)
-    _drop_pending(reading)
 
 
 def _drop_pending(reading: socket.socket) -> None:
