@@ -1,8 +1,11 @@
 """A process that does not end by itself after a signal is ended, and leaves nothing unfinished."""
 
+import contextlib
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,9 +31,17 @@ print('ended in order')
 """
 
 
-def start(folder: Path, refusals: int, tenths: int = 10**6) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def start(folder: Path, refusals: int, tenths: int = 10**6) -> Iterator[subprocess.Popen[str]]:
   command = [sys.executable, '-c', _BUSY, str(folder), str(refusals), str(tenths)]
-  return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+  with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    watch = threading.Timer(60, process.kill)  # Or else a test that fails would wait for ever.
+    watch.start()
+    try:
+      yield process
+    finally:
+      process.kill()
+      watch.cancel()
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
