@@ -126,23 +126,29 @@ def cached_evidence(
   if missing:
     try:
       _check_room(missing, len(found), experts, folder)
-    except TrainingError:
-      for made in made_folders:
-        made.rmdir()
+    except BaseException:  # Ctrl-C during the try counts as well.
+      with contextlib.suppress(OSError):  # Another run may have put something there meanwhile.
+        for made in made_folders:
+          made.rmdir()
       raise
   started = time.monotonic()
   try:
-    _on_all_cores(missing, lambda segment: _compute(segment, experts, found[segment].path), 'evidence', show_progress)
+    computed = _on_all_cores(
+      missing, lambda segment: _compute(segment, experts, found[segment].path), 'evidence', show_progress
+    )
   except OSError as error:
     kept = sum(_is_whole(found[segment]) for segment in missing)
     raise TrainingError(
       f'{folder}: cannot be written: {error.strerror or error}: free space or name another --cache_dir; '
       f'{kept} of {len(missing)} segments are computed and stay there for the next run'
     ) from error
+  # What could be read when it was looked for need not be so any more.
+  lost = {found[segment].path for segment in missing if segment not in computed}
+  found = {segment: span for segment, span in found.items() if span.path not in lost}
   num_bytes = sum(span.num_samples for span in found.values()) * RECORD.itemsize
   _logger.info(
     'evidence of %d segments, %.2f GB: %d computed in %.0f s, the others were in %s',
-    *(len(found), num_bytes / 1e9, len(missing), time.monotonic() - started, folder),
+    *(len(found), num_bytes / 1e9, len(computed), time.monotonic() - started, folder),
   )
   spans: list[list[EvidenceSpan]] = [[] for _ in sounds]
   for segment in segments:
@@ -177,12 +183,17 @@ def _on_all_cores(
 def _check_room(missing: Sequence[_Segment], num_segments: int, experts: Experts, folder: Path) -> None:
   """Says what there is to do before it is begun. Raises TrainingError if the folder has no room for it."""
   num_samples = sum(segment.num_samples for segment in missing)
-  needed, free = num_samples * RECORD.itemsize, shutil.disk_usage(folder).free
+  try:
+    needed, free = num_samples * RECORD.itemsize, shutil.disk_usage(folder).free
+  except OSError as error:
+    raise TrainingError(
+      f'{folder}: its free space cannot be told: {error.strerror}: name another --cache_dir'
+    ) from error
   if needed > free - _RESERVE_BYTES:
     raise TrainingError(
-      f'{folder}: the evidence of {num_samples:,} samples takes {needed / 1e9:.2f} GB, and {free / 1e9:.2f} GB are '
-      'free: name another --cache_dir, train on less audio, or at fewer --bit_depths (native alone takes half of the '
-      "default's)"
+      f'{folder}: the evidence of {num_samples:,} samples takes {needed:,} bytes, and {free:,} are free, of which '
+      f'{_RESERVE_BYTES:,} stay so for the model and its logs: name another --cache_dir, train on less audio, or at '
+      "fewer --bit_depths (native alone takes half of the default's)"
     )
   cores = usable_cores()
   seconds = num_samples * _seconds_per_sample(experts) / min(cores, len(missing))
@@ -229,13 +240,14 @@ def _open_folder(folder: Path) -> list[Path]:
 def _find(segment: _Segment, experts: Experts, folder: Path) -> EvidenceSpan:
   """Where the evidence of a segment is, or will be. Raises AudioFormatError."""
   samples = segment.samples()
-  path = folder / f'{_key(segment.sound, samples, experts)}.evidence'
-  return EvidenceSpan(path=path, first=0, last=samples.size)
+  return EvidenceSpan(path=folder / _name(segment.sound, samples, experts), first=0, last=samples.size)
 
 
 def _compute(segment: _Segment, experts: Experts, path: Path) -> EvidenceSpan:
   """Writes the evidence of a segment. Raises AudioFormatError and OSError."""
   samples, sound = segment.samples(), segment.sound
+  if _name(sound, samples, experts) != path.name:  # Evidence under the name of other samples would stay for good.
+    raise AudioFormatError(f'{sound.info.path}: it changed while it was in use: start again once nothing writes to it')
   evidence = experts.observe(
     samples, sample_bytes=sound.bits // 8, sample_rate_hz=sound.info.sample_rate_hz, effort=experts.effort
   )
@@ -258,8 +270,8 @@ def _is_whole(span: EvidenceSpan) -> bool:
   return False
 
 
-def _key(sound: Sound, samples: np.ndarray, experts: Experts) -> str:
-  """What evidence depends on, in 32 hexadecimal digits."""
+def _name(sound: Sound, samples: np.ndarray, experts: Experts) -> str:
+  """A file's name: what evidence depends on, in 32 hexadecimal digits."""
   about = {
     'record': RECORD.descr,
     'experts': experts.version,
@@ -270,4 +282,4 @@ def _key(sound: Sound, samples: np.ndarray, experts: Experts) -> str:
   }
   digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16)
   digest.update(np.ascontiguousarray(samples, '<i4').data)
-  return digest.hexdigest()
+  return f'{digest.hexdigest()}.evidence'

@@ -745,6 +745,7 @@ def test_a_model_is_shown_in_one_line(tmp_path):
   model = lmic_cases.tiny_model(use_16bit=True)
   shown = repr(dataclasses.replace(model, provenance={'steps': 12}))
   assert shown == f'<Model: bytes, 8 x 2 layers, {model.num_parameters:,} parameters, 12 steps>'
+  assert repr(dataclasses.replace(model, provenance={})).endswith(' parameters, ? steps>')
 
 
 @pytest.mark.parametrize('name', ['bytes', 'default', 'tiny'])

@@ -385,8 +385,8 @@ def test_help_may_contain_percent_signs():
   [
     ([], False),
     (['--use_16bit'], True),
-    (['--use_16bit=True'], True),
-    (['--use_16bit=False'], False),
+    *(([f'--use_16bit={text}'], True) for text in ('true', 'True', '1', 'yes', 'on')),
+    *(([f'--use_16bit={text}'], False) for text in ('false', 'False', '0', 'no', 'off')),
     (['--use_16bit', 'false'], False),
     (['--use_16bit', '--chunk_size', '4'], True),
   ],

@@ -183,7 +183,7 @@ def test_what_cannot_fit_is_not_begun_and_leaves_nothing(tmp_path, sounds, monke
   if fits:
     make(folder, sounds, counting)
     return
-  with pytest.raises(TrainingError, match=r'takes 0\.00 GB, and 0\.07 GB are free: name another --cache_dir'):
+  with pytest.raises(TrainingError, match=rf'takes 55,440 bytes, and {free:,} are free, of which 67,108,864 stay'):
     make(folder, sounds, counting)
   assert counting.calls == [] and not (tmp_path / 'new').exists()
 
@@ -206,3 +206,85 @@ def test_the_same_sound_is_computed_once(tmp_path, sounds):
 )
 def test_durations(seconds, text):
   assert evidence_cache._duration(seconds) == text
+
+
+def test_a_new_folder_that_another_run_uses_stays(tmp_path, sounds, monkeypatch):
+  def full(folder):
+    (folder / 'of_another_run.evidence').touch()
+    return SimpleNamespace(free=0)
+
+  monkeypatch.setattr(evidence_cache.shutil, 'disk_usage', full)
+  with pytest.raises(TrainingError, match='are free'):
+    make(tmp_path, sounds)
+  assert (tmp_path / 'cache/of_another_run.evidence').exists()
+
+
+def test_a_disk_that_fills_up_keeps_what_is_done(tmp_path, sounds, monkeypatch):
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {0})
+  left = [2]
+
+  def fills_up(_):
+    left[0] -= 1
+    if left[0] < 0:
+      raise OSError(28, os.strerror(28))
+
+  monkeypatch.setattr(os, 'fsync', fills_up)
+  with pytest.raises(TrainingError, match='2 of 7 segments are computed and stay there for the next run'):
+    make(tmp_path, sounds)
+  assert [path.suffix for path in (tmp_path / 'cache').iterdir()] == ['.evidence', '.evidence']
+  monkeypatch.setattr(os, 'fsync', lambda _: None)
+  assert len(calls_of(tmp_path, sounds)) == 5
+
+
+def changing(path, change):
+  """Experts in whose first call a file changes: when its segments were found and are not computed yet."""
+  calls = []
+
+  def changed(samples, **settings):
+    if not calls:
+      path.write_bytes(change(path.read_bytes()))
+    calls.append(samples.size)
+    return observe(samples, **settings)
+
+  return changed
+
+
+@pytest.mark.parametrize(
+  ('change', 'kept'),
+  [
+    (lambda contents: contents[:-150], [100]),  # The last 75 frames.
+    (lambda contents: contents[:-1] + bytes([contents[-1] ^ 1]), [100, 100]),
+  ],
+)
+def test_files_that_change_between_the_search_and_the_work(tmp_path, sounds, caplog, change, kept):
+  path = sounds[0].info.path
+  (spans,) = make(tmp_path, sounds[:1], changing(path, change))
+  assert [span.num_samples for span in spans] == kept
+  assert len(list((tmp_path / 'cache').iterdir())) == len(kept)
+  assert [message for message in caplog.messages if 'are left out' in message and str(path) in message]
+
+
+def test_the_time_that_is_said_is_that_of_the_second_try(monkeypatch):
+  clock, takes = [0.0], iter((100.0, 8.192))
+  monkeypatch.setattr(evidence_cache.time, 'monotonic', lambda: clock[0])
+
+  def slow(samples, **settings):
+    clock[0] += next(takes)
+    return observe(samples, **settings)
+
+  experts = Experts(observe=slow, version=VERSION, effort=1)
+  assert evidence_cache._seconds_per_sample(experts) == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+  ('error', 'expected'),
+  [(KeyboardInterrupt(), KeyboardInterrupt), (OSError(5, 'Input/output error'), TrainingError)],
+)
+def test_what_ends_before_anything_is_computed_leaves_nothing(tmp_path, sounds, monkeypatch, error, expected):
+  def fail(_):
+    raise error
+
+  monkeypatch.setattr(evidence_cache.shutil, 'disk_usage', fail)
+  with pytest.raises(expected):
+    make(tmp_path / 'new', sounds)
+  assert not (tmp_path / 'new').exists()

@@ -151,3 +151,14 @@ def test_nothing_to_train_on(sides):
 def test_nothing_held_out(sides):
   validation = material_of(sides[0], {}).validation(periodic=False)
   assert validation.num_rows == 0 and validation.measured() is None
+
+
+def test_what_costs_nothing_has_no_sign(sides):
+  """Rounding leaves a few nats less than none where every sample is sure, as in silence."""
+  material = material_of(*sides)
+  assert material.shown(-1e-9) == '0.0000 bits per sample'
+  validation = material.validation(periodic=False)
+  for batch in validation.batches(10):
+    validation.add(batch._replace(experts_log2=np.full_like(batch.experts_log2, 1e-12)), -1e-9)
+  text = validation.measured().text
+  assert text.count('0.0000 (0.0000)') == 6 and '-0.0' not in text, text

@@ -392,3 +392,13 @@ def test_an_interrupt_that_is_swallowed_makes_no_noise(handlers, capsys):
   with Stopper().installed():
     Interrupted()  # Python ignores what is raised where nobody can catch it, and says so.
   assert sys.unraisablehook is before and capsys.readouterr().err == ''
+
+
+def test_what_costs_nothing_has_no_sign_in_the_log(caplog):
+  caplog.set_level(logging.INFO)
+  fakes = Fakes()
+  sound = fakes._update
+  fakes._update = lambda *given: (lambda state, metrics: (state, metrics._replace(loss_nats=-1e-9)))(*sound(*given))
+  fakes.run(log_every=6)
+  (line,) = [message for message in caplog.messages if message.startswith('step 6 of 6')]
+  assert ' 0.0000 nats per token' in line and '-0.0000' not in line
