@@ -40,7 +40,7 @@ lint: $(READY) ## Check format, style, types and the direction of imports
 
 # Or else every process of the tests would compile the same code.
 warm-up: $(READY)
-	@$(RUN) tests/warm_up.py
+	@$(RUN) tests/support/warm_up.py
 
 format: $(READY) ## Format the code
 	$(VENV)/bin/ruff format .

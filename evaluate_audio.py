@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 import data_paths
-from language_modeling_is_compression.commands import evaluate
+from language_modeling_is_compression.cli import evaluate
 
 
 def main(argv: Sequence[str] | None = None) -> int:

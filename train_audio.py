@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 import data_paths
-from language_modeling_is_compression.commands import train
+from language_modeling_is_compression.cli import train
 
 
 def main(argv: Sequence[str] | None = None) -> int:

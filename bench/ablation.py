@@ -56,7 +56,7 @@ def _change(change: str) -> None:
 def _measure(arguments: argparse.Namespace) -> None:
   from held_out import files_by_domain
 
-  from language_modeling_is_compression.cores import usable_cores
+  from language_modeling_is_compression.system.cores import usable_cores
 
   print(f'{"":20} {"samples":>10} {"experts":>9} {"all":>9} {"":>7}')
   rates = []
@@ -75,9 +75,10 @@ def _bits(path: Path, arguments: argparse.Namespace) -> tuple[int, float, float]
   import numpy as np
 
   from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
-  from language_modeling_is_compression.experts.observation import observe
-  from language_modeling_is_compression.inference.loading import load_predictor
-  from language_modeling_is_compression.inference.predictor import SegmentPredictor, SegmentShape
+  from language_modeling_is_compression.format.segment import SegmentShape
+  from language_modeling_is_compression.prediction.extraction import observe
+  from language_modeling_is_compression.quantized.loading import load_predictor
+  from language_modeling_is_compression.quantized.predictor import SegmentPredictor
 
   info = read_wav_info(path)
   predictor = load_predictor(arguments.model, 'cpu')

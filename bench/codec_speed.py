@@ -60,9 +60,9 @@ def _median(runs: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _coding(arguments: argparse.Namespace) -> dict[str, float]:
-  from language_modeling_is_compression.chunk_coder import ChunkCoder, Payload, PayloadShape
-  from language_modeling_is_compression.inference.loading import load_predictor
-  from language_modeling_is_compression.inference.predictor import SegmentPredictor
+  from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Payload, PayloadShape
+  from language_modeling_is_compression.quantized.loading import load_predictor
+  from language_modeling_is_compression.quantized.predictor import SegmentPredictor
 
   lanes = arguments.lanes[0]
   predictor = load_predictor(arguments.model, 'cpu')
@@ -90,13 +90,13 @@ def _float(arguments: argparse.Namespace) -> dict[str, float]:
   """The training program's own evaluation: code lengths in float32, on all cores."""
   import jax
 
-  from language_modeling_is_compression.cores import usable_cores
+  from language_modeling_is_compression.system.cores import usable_cores
 
   jax.config.update('jax_num_cpu_devices', usable_cores())
   from language_modeling_is_compression import load_model
   from language_modeling_is_compression.data.batches import Batch
-  from language_modeling_is_compression.inference.loading import model_path
-  from language_modeling_is_compression.model.transformer import build_transformer
+  from language_modeling_is_compression.network.transformer import build_transformer
+  from language_modeling_is_compression.quantized.loading import model_path
   from language_modeling_is_compression.training.objectives import byte_objective
   from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
   from language_modeling_is_compression.training.state import make_code_length
@@ -119,8 +119,8 @@ def _float(arguments: argparse.Namespace) -> dict[str, float]:
 
 def _samples(arguments: argparse.Namespace, lanes: int, places: int) -> np.ndarray:
   """Chunks of FILE's first channel, cut at even distances: tokens [lanes, samples, places]."""
-  from language_modeling_is_compression.audio.tokens import bytes_from_samples, reduce_depth
   from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+  from language_modeling_is_compression.data.tokens import bytes_from_samples, reduce_depth
 
   info = read_wav_info(arguments.file)
   starts = np.linspace(0, info.num_frames - arguments.samples, lanes).astype(int)

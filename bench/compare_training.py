@@ -56,7 +56,7 @@ def main() -> int:
 
 def _measure(arguments: argparse.Namespace) -> dict[str, float]:
   from language_modeling_is_compression.audio.wav import read_wav_info
-  from language_modeling_is_compression.config import DataConfig
+  from language_modeling_is_compression.config.options import DataConfig
   from language_modeling_is_compression.data.batches import training_batch, validation_batches
   from language_modeling_is_compression.data.chunks import Chunks, whole_stream
   from language_modeling_is_compression.data.paths import partition_paths
@@ -90,9 +90,9 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
 def _ours(arguments: argparse.Namespace) -> Any:
   import jax
 
-  from language_modeling_is_compression.config import DataConfig, ModelConfig, TrainingConfig
-  from language_modeling_is_compression.cores import usable_cores
-  from language_modeling_is_compression.model.transformer import build_transformer
+  from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
+  from language_modeling_is_compression.network.transformer import build_transformer
+  from language_modeling_is_compression.system.cores import usable_cores
   from language_modeling_is_compression.training.objectives import byte_objective
   from language_modeling_is_compression.training.optimizer import make_optimizer
   from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches

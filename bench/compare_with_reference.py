@@ -78,7 +78,7 @@ def _chunks(folder: Path) -> Iterator[bytes]:
 
 
 def _ours(chunks: list[bytes]) -> dict[str, Any]:
-  from language_modeling_is_compression.evaluation.compressors import Missing, Pcm, find_compressors
+  from language_modeling_is_compression.evaluation.compressors.compressor import Missing, Pcm, find_compressors
 
   pcm = Pcm(chunks=chunks, sample_bytes=1, sample_rate_hz=16_000)
   results: dict[str, Any] = {'num_chunks': len(chunks)}

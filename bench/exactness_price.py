@@ -12,11 +12,11 @@ import numpy as np
 
 from language_modeling_is_compression import load_model
 from language_modeling_is_compression.audio.wav import read_wav_info
-from language_modeling_is_compression.coding.rans import PRECISION_BITS
 from language_modeling_is_compression.data.chunks import Chunks, whole_stream
 from language_modeling_is_compression.data.paths import get_valid_paths
-from language_modeling_is_compression.inference.loading import load_predictor, model_path
-from language_modeling_is_compression.inference.predictor import SegmentPredictor
+from language_modeling_is_compression.entropy.rans import PRECISION_BITS
+from language_modeling_is_compression.quantized.loading import load_predictor, model_path
+from language_modeling_is_compression.quantized.predictor import SegmentPredictor
 
 
 def main() -> int:

@@ -12,12 +12,11 @@ from collections.abc import Callable
 import numba
 import numpy as np
 
-from language_modeling_is_compression.compilation import compiled
-from language_modeling_is_compression.inference import compiled as tokens_code
-from language_modeling_is_compression.inference import layers
-from language_modeling_is_compression.inference.compiled import CompiledPredictor
-from language_modeling_is_compression.inference.hybrid import HybridPredictor
-from language_modeling_is_compression.inference.loading import load_predictor
+from language_modeling_is_compression.kernels.compilation import compiled
+from language_modeling_is_compression.quantized import cpu, layers
+from language_modeling_is_compression.quantized.cpu import CompiledPredictor
+from language_modeling_is_compression.quantized.loading import load_predictor
+from language_modeling_is_compression.quantized.segments import HybridPredictor
 
 _REPEATS = 2000
 
@@ -55,7 +54,7 @@ def main() -> int:
   ]
   if isinstance(predictor, CompiledPredictor):
     logits, cdf = np.zeros(num_outputs, np.int32), np.zeros(num_outputs + 1, np.uint32)
-    rows.append(('cdf', 1, tokens_code._cdf, (logits, net.output_bias, body.exp2, cdf)))
+    rows.append(('cdf', 1, cpu._cdf, (logits, net.output_bias, body.exp2, cdf)))
   print(f'{"":18} {"µs":>7} {"per token":>10} {"µs per token":>13} {"10^9 multiply-adds/s":>22}')
   for name, count, function, inputs in rows:
     each = _microseconds(function, inputs, arguments.rounds)

@@ -20,12 +20,12 @@ def main() -> None:
   arguments = parser.parse_args()
   import jax
 
-  from language_modeling_is_compression.cores import usable_cores
+  from language_modeling_is_compression.system.cores import usable_cores
 
   jax.config.update('jax_num_cpu_devices', usable_cores())  # As train_audio.py does.
-  from language_modeling_is_compression.config import DataConfig, ModelConfig, TrainingConfig
+  from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
   from language_modeling_is_compression.data.batches import Batch
-  from language_modeling_is_compression.model.transformer import build_transformer
+  from language_modeling_is_compression.network.transformer import build_transformer
   from language_modeling_is_compression.training.objectives import byte_objective
   from language_modeling_is_compression.training.optimizer import make_optimizer
   from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches

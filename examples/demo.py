@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from language_modeling_is_compression import cli
 from language_modeling_is_compression.audio.wav import read_wav_info
-from language_modeling_is_compression.commands import train
+from language_modeling_is_compression.cli import main as lmic_main
+from language_modeling_is_compression.cli import train
 from language_modeling_is_compression.data.paths import get_valid_paths
-from language_modeling_is_compression.evaluation.compressors import Compressor, Missing, find_compressors
-from language_modeling_is_compression.evaluation.models import ModelCompressor
-from language_modeling_is_compression.inference.loading import DEFAULT
+from language_modeling_is_compression.evaluation.compressors.compressor import Compressor, Missing, find_compressors
+from language_modeling_is_compression.evaluation.compressors.models import ModelCompressor
+from language_modeling_is_compression.quantized.loading import DEFAULT
 
 _ROOT = Path(__file__).resolve().parents[1]
 _AUDIO = _ROOT / 'examples' / 'audio'
@@ -78,7 +78,7 @@ def _round_trip(path: Path, output_dir: Path) -> int:
   for command in (['compress', str(path), '-o', str(packed)], ['decompress', str(packed), '-o', str(unpacked)]):
     shown = [Path(word).name if '/' in word else word for word in command]
     print(f'$ lmic {" ".join(shown)}', flush=True)
-    if code := cli.main([*command, '-f']):
+    if code := lmic_main.main([*command, '-f']):
       return code
   same = unpacked.read_bytes() == path.read_bytes()
   print(f'$ cmp {path.name} {unpacked.name}: {"the same, bit for bit" if same else "NOT THE SAME"}')

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from language_modeling_is_compression.audio import tokens
 from language_modeling_is_compression.audio.wav import WavInfo, read_frames
-from language_modeling_is_compression.config import DataConfig
+from language_modeling_is_compression.config.options import DataConfig
+from language_modeling_is_compression.data import tokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

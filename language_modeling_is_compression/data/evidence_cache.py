@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from language_modeling_is_compression.audio.wav import WavInfo, read_frames
-from language_modeling_is_compression.cores import usable_cores
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, TrainingError
-from language_modeling_is_compression.experts.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
-from language_modeling_is_compression.files import replacing
-from language_modeling_is_compression.progress import progress_bar
+from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
+from language_modeling_is_compression.system.cores import usable_cores
+from language_modeling_is_compression.system.files import replacing
+from language_modeling_is_compression.system.progress import progress_bar
 
 _logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from language_modeling_is_compression.audio.wav import WavInfo
-from language_modeling_is_compression.config import NATIVE_DEPTH, HybridConfig
+from language_modeling_is_compression.config.options import NATIVE_DEPTH, HybridConfig
 from language_modeling_is_compression.data.evidence_cache import EvidenceSpan, Experts, Sound, cached_evidence
 from language_modeling_is_compression.errors import AudioFormatError
 

@@ -15,28 +15,28 @@ import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from language_modeling_is_compression import __version__
-from language_modeling_is_compression.checkpoint import load_model
-from language_modeling_is_compression.config import EvaluationConfig
-from language_modeling_is_compression.cores import usable_cores
+from language_modeling_is_compression.config.options import EvaluationConfig
 from language_modeling_is_compression.errors import (
   CheckpointError,
   ConfigError,
   LmicError,
   ModelMismatchError,
 )
-from language_modeling_is_compression.evaluation import results as outputs
-from language_modeling_is_compression.evaluation.code_lengths import TokenModel
-from language_modeling_is_compression.evaluation.compressors import Compressor, Missing, find_compressors
-from language_modeling_is_compression.evaluation.material import Recording, chunk_bytes_of, samples_of
-from language_modeling_is_compression.evaluation.measurements import CHUNKED, WHOLE, Measurement, Trace
-from language_modeling_is_compression.evaluation.models import ModelCompressor
-from language_modeling_is_compression.evaluation.runner import Plan, Task, measure_all, open_journal, tasks
-from language_modeling_is_compression.evaluation.summary import compare, summarize
-from language_modeling_is_compression.evaluation.tables import table
-from language_modeling_is_compression.evaluation.text import printable
-from language_modeling_is_compression.files import replacing
-from language_modeling_is_compression.inference.loading import PACKAGED, codes_files, model_path
-from language_modeling_is_compression.progress import progress_bar
+from language_modeling_is_compression.evaluation.compressors.code_lengths import TokenModel
+from language_modeling_is_compression.evaluation.compressors.compressor import Compressor, Missing, find_compressors
+from language_modeling_is_compression.evaluation.compressors.models import ModelCompressor
+from language_modeling_is_compression.evaluation.measure import Plan, Task, measure_all, open_journal, tasks
+from language_modeling_is_compression.evaluation.recordings import Recording, chunk_bytes_of, samples_of
+from language_modeling_is_compression.evaluation.report import results
+from language_modeling_is_compression.evaluation.report.tables import table
+from language_modeling_is_compression.evaluation.report.text import printable
+from language_modeling_is_compression.evaluation.statistics.measurements import CHUNKED, WHOLE, Measurement, Trace
+from language_modeling_is_compression.evaluation.statistics.summary import compare, summarize
+from language_modeling_is_compression.network.checkpoint import load_model
+from language_modeling_is_compression.quantized.loading import PACKAGED, codes_files, model_path
+from language_modeling_is_compression.system.cores import usable_cores
+from language_modeling_is_compression.system.files import replacing
+from language_modeling_is_compression.system.progress import progress_bar
 
 _logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def evaluate(
     with _progress(work, settings) as advance:
       measurements = measure_all(work, plan, journal, advance)
     infos = [compressor.info for compressor in compressors]
-    results = outputs.Results(
+    measured = results.Results(
       command_line=command_line,
       created=datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
       platform={'system': platform.platform(), 'processor': _processor(), 'cores': usable_cores()},
@@ -96,26 +96,26 @@ def evaluate(
       measurements=measurements,
       traces=_traces(recordings, measurements, [each for each in compressors if isinstance(each, ModelCompressor)]),
     )
-    _write(settings, results)
+    _write(settings, measured)
   failed = [each for each in measurements if each.error]
-  return _text(results, len(failed)), not (missing or unreadable or failed)
+  return _text(measured, len(failed)), not (missing or unreadable or failed)
 
 
-def _write(settings: EvaluationConfig, results: outputs.Results) -> None:
+def _write(settings: EvaluationConfig, measured: results.Results) -> None:
   """Everything that people look at, and wandb."""
   # Drawing takes a second to import.
-  from language_modeling_is_compression.evaluation.pictures import pictures
-  from language_modeling_is_compression.evaluation.report import report_html
-  from language_modeling_is_compression.evaluation.style import svg
+  from language_modeling_is_compression.evaluation.report.page import report_html
+  from language_modeling_is_compression.evaluation.report.pictures import pictures
+  from language_modeling_is_compression.evaluation.report.style import svg
 
-  reference = next((info.name for info in results.compressors if 'flac' in info.name.lower()), None)
-  found = pictures(results, reference=reference, count_headers=settings.count_headers)
-  page = report_html(results, found, title=f'Compression rates: {settings.audio_dir}')
+  reference = next((info.name for info in measured.compressors if 'flac' in info.name.lower()), None)
+  found = pictures(measured, reference=reference, count_headers=settings.count_headers)
+  page = report_html(measured, found, title=f'Compression rates: {settings.audio_dir}')
   folder = Path(settings.output_dir)
   try:
-    outputs.write_results(folder / 'results.json', results)
-    outputs.write_measurements_csv(folder / 'measurements.csv', results.measurements)
-    outputs.write_summaries_csv(folder / 'summary.csv', results.summaries)
+    results.write_results(folder / 'results.json', measured)
+    results.write_measurements_csv(folder / 'measurements.csv', measured.measurements)
+    results.write_summaries_csv(folder / 'summary.csv', measured.summaries)
     with replacing(folder / 'report.html') as file:
       file.write(page.encode('utf-8'))
     (folder / 'figures').mkdir(exist_ok=True)
@@ -127,12 +127,12 @@ def _write(settings: EvaluationConfig, results: outputs.Results) -> None:
       f'{folder}: results cannot be written: {error.strerror}: free space and go on with --resume'
     ) from error
   if settings.wandb_project:
-    from language_modeling_is_compression.evaluation.wandb_log import log_to_wandb
+    from language_modeling_is_compression.evaluation.report.wandb_log import log_to_wandb
 
-    log_to_wandb(settings, results, found)
+    log_to_wandb(settings, measured, found)
 
 
-def _text(results: outputs.Results, num_failed: int) -> str:
+def _text(results: results.Results, num_failed: int) -> str:
   parts = [table(results.summaries, results.comparisons, results.missing)]
   if results.unreadable:
     names = [f'  {printable(reason)}' for reason in results.unreadable.values()]

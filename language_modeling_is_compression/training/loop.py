@@ -11,15 +11,15 @@ import haiku as hk
 import jax
 import numpy as np
 
-from language_modeling_is_compression.config import TrainingConfig
+from language_modeling_is_compression.config.options import TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
-from language_modeling_is_compression.progress import progress_bar
-from language_modeling_is_compression.tracking import Tracker
-from language_modeling_is_compression.training.material import Material, Measured
+from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.training.objectives import Rows
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
 from language_modeling_is_compression.training.stopper import Stopper
+from language_modeling_is_compression.training.task import Material, Measured
+from language_modeling_is_compression.training.tracking import Tracker
 
 _logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ Shapes: B rows, T tokens, E embedding_dim, V vocabulary.
 import jax
 import jax.numpy as jnp
 
-from language_modeling_is_compression.model.transformer import Hidden
+from language_modeling_is_compression.network.transformer import Hidden
 
 _MAX_LOGITS = 1 << 23  # Numbers, 32 MiB in float32; the backward pass holds a few times that.
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from language_modeling_is_compression.data.evidence_batches import EvidenceBatch
-from language_modeling_is_compression.experts.evidence import (
+from language_modeling_is_compression.prediction.evidence import (
   COMPONENT_CENTRES,
   LOG2_SCALES,
   LOGITS,

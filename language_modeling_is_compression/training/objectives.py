@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from language_modeling_is_compression.data.evidence_batches import EvidenceBatch
-from language_modeling_is_compression.experts.evidence import NUM_FEATURES
+from language_modeling_is_compression.prediction.evidence import NUM_FEATURES
 from language_modeling_is_compression.training.loss import code_length
 from language_modeling_is_compression.training.mixture_loss import mixture_code_length
 

@@ -2,7 +2,7 @@
 
 import optax
 
-from language_modeling_is_compression.config import TrainingConfig
+from language_modeling_is_compression.config.options import TrainingConfig
 
 _WARM_UP_FRACTION = 0.05
 _FINAL_FRACTION = 0.02

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from language_modeling_is_compression.config import DataConfig, ModelConfig
-from language_modeling_is_compression.experts.evidence import NUM_COMPONENTS, NUM_FEATURES
+from language_modeling_is_compression.config.options import DataConfig, ModelConfig
+from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS, NUM_FEATURES
 from language_modeling_is_compression.training.objectives import Rows
 
 DEVICE_AXIS = 'devices'

@@ -13,13 +13,11 @@ import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from language_modeling_is_compression import __version__
-from language_modeling_is_compression.checkpoint import Model, save_model
-from language_modeling_is_compression.config import RunConfig, TrainingConfig
+from language_modeling_is_compression.config.options import RunConfig, TrainingConfig
+from language_modeling_is_compression.config.settings import given_settings
 from language_modeling_is_compression.errors import CheckpointError
-from language_modeling_is_compression.settings import given_settings
-from language_modeling_is_compression.tracking import TRAINING_MINIMA, Tracker, default_wandb_name, start_wandb
+from language_modeling_is_compression.network.checkpoint import Model, save_model
 from language_modeling_is_compression.training.loop import Outcome, Trainer, explained
-from language_modeling_is_compression.training.material import Material, Measured
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 from language_modeling_is_compression.training.origin import source_commit
 from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
@@ -31,6 +29,8 @@ from language_modeling_is_compression.training.state import (
   make_update,
 )
 from language_modeling_is_compression.training.stopper import Stopper
+from language_modeling_is_compression.training.task import Material, Measured
+from language_modeling_is_compression.training.tracking import TRAINING_MINIMA, Tracker, default_wandb_name, start_wandb
 
 _logger = logging.getLogger(__name__)
 

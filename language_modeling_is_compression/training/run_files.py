@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from language_modeling_is_compression.config import RunConfig
+from language_modeling_is_compression.config.options import RunConfig
 from language_modeling_is_compression.errors import CheckpointError, ConfigError
-from language_modeling_is_compression.files import locked, vanishing
+from language_modeling_is_compression.system.files import locked, vanishing
 
 _logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from language_modeling_is_compression.interrupts import ended_soon
+from language_modeling_is_compression.system.interrupts import ended_soon
 
 _logger = logging.getLogger(__name__)
 

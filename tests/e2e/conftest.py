@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from training_runs import environment
+from support.training_runs import environment
 
 
 @pytest.fixture(scope='session')

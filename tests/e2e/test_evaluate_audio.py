@@ -15,19 +15,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lmic_cases
 import numpy as np
 import pytest
-import tiny_models
-from wav_builder import build_wav, pcm_bytes
+from support import lmic_cases, tiny_models
+from support.wav_builder import build_wav, pcm_bytes
 
 import evaluate_audio
-from language_modeling_is_compression import codec, compilation, progress
-from language_modeling_is_compression.checkpoint import Model, save_model
-from language_modeling_is_compression.config import DataConfig
+from language_modeling_is_compression.codec import file_codec
+from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.errors import FormatError
-from language_modeling_is_compression.evaluation import pictures
-from language_modeling_is_compression.model.transformer import build_transformer
+from language_modeling_is_compression.evaluation.report import pictures
+from language_modeling_is_compression.kernels import compilation
+from language_modeling_is_compression.network.checkpoint import Model, save_model
+from language_modeling_is_compression.network.transformer import build_transformer
+from language_modeling_is_compression.system import progress
 
 _FRAMES = 6000
 
@@ -333,7 +334,7 @@ class TestOneLineAndTheRestKept:
     def broken(*_):
       raise FormatError('every chunk is sound')
 
-    monkeypatch.setattr(codec, 'decompress', broken)
+    monkeypatch.setattr(file_codec, 'decompress', broken)
     exit_code, results, _, _ = run('--model_path', models / 'eight.npz', '--baselines', 'gzip', '--protocol', 'whole')
     assert exit_code == 1
     errors = {(row['compressor'], row['error']) for row in results['measurements']}
@@ -466,7 +467,7 @@ def test_an_evaluation_that_heeds_no_signal_ends_all_the_same(tmp_path):
   """It waits for what never comes, in code that is not Python's, as a compiler would keep it waiting."""
   body = """
     import ctypes, sys, evaluate_audio
-    from language_modeling_is_compression.commands import evaluate
+    from language_modeling_is_compression.cli import evaluate
     def stuck(*_):
       lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(64)
       lock(mutex)

@@ -11,21 +11,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import independent_decoder
 import numpy as np
 import pytest
-from tiny_models import random_params
-from training_runs import REPOSITORY, environment, finish
-from wav_builder import build_wav
+from reference_decoder import container as independent_decoder
+from support.tiny_models import random_params
+from support.training_runs import REPOSITORY, environment, finish
+from support.wav_builder import build_wav
 
-from language_modeling_is_compression import cli
-from language_modeling_is_compression.checkpoint import Model, save_model
-from language_modeling_is_compression.config import DataConfig, ModelConfig
-from language_modeling_is_compression.model.parameters import PARAMETER_SCALE
-from language_modeling_is_compression.model.transformer import build_transformer
+from language_modeling_is_compression.cli import main as lmic_main
+from language_modeling_is_compression.config.options import DataConfig, ModelConfig
+from language_modeling_is_compression.network.checkpoint import Model, save_model
+from language_modeling_is_compression.network.parameters import PARAMETER_SCALE
+from language_modeling_is_compression.network.transformer import build_transformer
 
 _SPEECH = sorted((REPOSITORY / 'examples/audio/valid').glob('*.wav'))[0]
-_PROBE = REPOSITORY / 'tests/exactness_probe.py'
+_PROBE = REPOSITORY / 'tests/support/exactness_probe.py'
 _NARROW = ModelConfig(embedding_dim=8, num_layers=2, num_heads=2, widening_factor=2, attention_window=5)
 # Heads of a width whose root is irrational, and a window that one block of the XLA programs does not fill.
 _WIDE = ModelConfig(embedding_dim=24, num_layers=2, num_heads=4, widening_factor=3, attention_window=290)
@@ -91,7 +91,7 @@ def _compress(folder: Path) -> None:
     model = folder / f'{path.stem.split("_")[0]}.npz'
     flags = ['-m', str(model)] if model.stat().st_size else ['-m', 'bytes']
     target = path.with_suffix('.lmic')
-    assert cli.main(['compress', '-q', '-f', '--no-verify', *flags, '-o', str(target), str(path)]) == 0
+    assert lmic_main.main(['compress', '-q', '-f', '--no-verify', *flags, '-o', str(target), str(path)]) == 0
 
 
 @pytest.fixture(scope='module')

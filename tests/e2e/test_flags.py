@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from training_runs import command, environment, finish, write_tone
+from support.training_runs import command, environment, finish, write_tone
 
 import train_audio
-from language_modeling_is_compression.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
+from language_modeling_is_compression.config.options import DataConfig, ModelConfig, RunConfig, TrainingConfig
 
 
 @pytest.fixture

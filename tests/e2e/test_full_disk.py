@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from training_runs import TINY, Running, command, environment, finish, write_folder
+from support.training_runs import TINY, Running, command, environment, finish, write_folder
 
 from language_modeling_is_compression import load_model
 

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from training_runs import REPOSITORY, environment, finish
+from support.training_runs import REPOSITORY, environment, finish
 
 _GOLDEN = REPOSITORY / 'tests/golden/test_golden_v2.py'
 

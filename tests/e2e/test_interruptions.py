@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from training_runs import TINY, Running, command, finish, read_metrics, write_folder
+from support.training_runs import TINY, Running, command, finish, read_metrics, write_folder
 
 from language_modeling_is_compression import load_model
 

@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import lmic_cases
 import numpy as np
 import pytest
-from training_runs import REPOSITORY, Running, environment, finish, tone, write_tone
-from wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
+from support import lmic_cases
+from support.training_runs import REPOSITORY, Running, environment, finish, tone, write_tone
+from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
-from language_modeling_is_compression import cli, codec
 from language_modeling_is_compression.audio.wav import wav_header
-from language_modeling_is_compression.checkpoint import save_model
-from language_modeling_is_compression.inference.exact import exact_network
+from language_modeling_is_compression.cli import main as lmic_main
+from language_modeling_is_compression.codec import file_codec
+from language_modeling_is_compression.network.checkpoint import save_model
+from language_modeling_is_compression.quantized.quantize import exact_network
 
 SPEECH = sorted((REPOSITORY / 'examples/audio/valid').glob('*.wav'))[0]
 _HYBRID = REPOSITORY / 'tests/golden/v2/model.npz'
@@ -69,7 +70,7 @@ def lmic(models, capsysbinary, monkeypatch):
     with_model = ['-m', str(model)] if model and command != 'info' else []
     monkeypatch.setattr(sys, 'stdin', io.TextIOWrapper(io.BytesIO(stdin)))
     try:
-      code = cli.main([command, *with_model, *map(str, arguments)])
+      code = lmic_main.main([command, *with_model, *map(str, arguments)])
     except SystemExit as end:
       code = end.code
     captured = capsysbinary.readouterr()
@@ -99,7 +100,7 @@ def long_compressed(models, tmp_path_factory) -> tuple[bytes, bytes]:
   """A file of several chunks of samples, and its samples."""
   path = tmp_path_factory.mktemp('long') / 'long.wav'
   samples = write_tone(path, 33_768, 3)
-  assert cli.main(['compress', '-q', '--no-verify', '-m', str(models[0]), str(path)]) == 0
+  assert lmic_main.main(['compress', '-q', '--no-verify', '-m', str(models[0]), str(path)]) == 0
   return path.with_name('long.wav.lmic').read_bytes(), pcm_bytes(samples, 16)
 
 
@@ -196,11 +197,11 @@ class TestWhatItWrites:
       write_tone(tmp_path / name, frames, 1)
     originals = {name: (tmp_path / name).read_bytes() for name in ('a.wav', 'b.wav')}
     for function in ('compress', 'decompress', 'find_damage'):
-      together, plain = threading.Barrier(2, timeout=60), getattr(codec, function)
-      monkeypatch.setattr(codec, function, _after(together, plain))
+      together, plain = threading.Barrier(2, timeout=60), getattr(file_codec, function)
+      monkeypatch.setattr(file_codec, function, _after(together, plain))
       command = 'test' if function == 'find_damage' else function
       assert lmic(command, '--no-verify' if command == 'compress' else '-q', '-r', tmp_path).code == 0
-      monkeypatch.setattr(codec, function, plain)
+      monkeypatch.setattr(file_codec, function, plain)
       if command == 'compress':
         for name in originals:
           (tmp_path / name).unlink()
@@ -293,7 +294,7 @@ class TestVerifying:
   @pytest.fixture
   def damaged_writing(self, monkeypatch):
     """What is written is not what is found on the disk afterwards."""
-    compress = codec.compress
+    compress = file_codec.compress
 
     def and_damage(path, target, *rest):
       compressed = compress(path, target, *rest)
@@ -303,7 +304,7 @@ class TestVerifying:
       target.write(bytes([byte ^ 1]))
       return compressed
 
-    monkeypatch.setattr(codec, 'compress', and_damage)
+    monkeypatch.setattr(file_codec, 'compress', and_damage)
 
   def test_a_file_that_does_not_decode_is_removed(self, lmic, song, tmp_path, damaged_writing):
     done = lmic('compress', song, '--rm')
@@ -441,14 +442,14 @@ class TestRefusals:
     assert all((folder / 'x.wav').exists() for folder in folders[:2])
 
   def test_to_remove_what_has_changed(self, lmic, song, monkeypatch):
-    decompress = codec.decompress
+    decompress = file_codec.decompress
 
     def and_grow(*arguments):
       decompress(*arguments)
       with open(song, 'ab') as file:
         file.write(b'precious')
 
-    monkeypatch.setattr(codec, 'decompress', and_grow)
+    monkeypatch.setattr(file_codec, 'decompress', and_grow)
     done = lmic('compress', song, '--rm')
     assert done.code == 1 and 'it changed after it was read, so it was not removed' in done.stderr
     assert song.read_bytes().endswith(b'precious')
@@ -873,7 +874,7 @@ class TestProcesses:
       # What is to be decoded has to be coded first: a shorter one, in one lane.
       elsewhere = tmp_path_factory.mktemp('long') / 'long.wav'
       write_tone(elsewhere, 1_000_000, 1)
-      assert cli.main(['compress', '-q', '-m', str(models[0]), '--no-verify', str(elsewhere)]) == 0
+      assert lmic_main.main(['compress', '-q', '-m', str(models[0]), '--no-verify', str(elsewhere)]) == 0
       return Path(shutil.move(f'{elsewhere}.lmic', tmp_path))
 
     return make

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_runs import TINY, command, environment, write_tone
-from wav_builder import build_wav, pcm_bytes
+from support.training_runs import TINY, command, environment, write_tone
+from support.wav_builder import build_wav, pcm_bytes
 
-from language_modeling_is_compression.levels import LEVELS
+from language_modeling_is_compression.codec.levels import LEVELS
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training_runs import TINY, command, finish, held_out_bits, read_metrics, write_folder, write_tone
+from support.training_runs import TINY, command, finish, held_out_bits, read_metrics, write_folder, write_tone
 
 from language_modeling_is_compression import load_model
 

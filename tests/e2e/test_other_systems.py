@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from training_runs import REPOSITORY, TINY, finish, write_folder
+from support.training_runs import REPOSITORY, TINY, finish, write_folder
 
 # What Windows, macOS or both lack.
 _WITHOUT = """

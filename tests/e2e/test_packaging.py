@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from training_runs import REPOSITORY, TINY, environment, write_folder
+from support.training_runs import REPOSITORY, TINY, environment, write_folder
 
 pytestmark = pytest.mark.slow
 

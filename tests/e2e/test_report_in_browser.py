@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import report_cases
 from matplotlib import image
-from report_cases import FLAC
+from support import report_cases
+from support.report_cases import FLAC
 
-from language_modeling_is_compression.evaluation.pictures import pictures
-from language_modeling_is_compression.evaluation.report import report_html
-from language_modeling_is_compression.evaluation.summary import ONCE
+from language_modeling_is_compression.evaluation.report.page import report_html
+from language_modeling_is_compression.evaluation.report.pictures import pictures
+from language_modeling_is_compression.evaluation.statistics.summary import ONCE
 
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from training_runs import REPOSITORY, environment
+from support.training_runs import REPOSITORY, environment
 
 SCRIPTS = sorted([*REPOSITORY.glob('bench/*.py'), *REPOSITORY.glob('examples/*.py'), *REPOSITORY.glob('*_audio.py')])
 # Of a script what stands below its main guard is left out.

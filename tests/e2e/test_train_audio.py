@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_runs import TINY, command, environment, finish, held_out_bits, read_metrics, write_folder
+from support.training_runs import TINY, command, environment, finish, held_out_bits, read_metrics, write_folder
 
 from language_modeling_is_compression import __version__, load_model
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evidence_cases import VERSION, observe, write_sound
-from wav_builder import IEEE_FLOAT, build_wav
+from support.evidence_cases import VERSION, observe, write_sound
+from support.wav_builder import IEEE_FLOAT, build_wav
 
 import train_audio
 from language_modeling_is_compression import load_model
 from language_modeling_is_compression.training import run as training_run
 from language_modeling_is_compression.training.loop import Outcome
 
-_OBSERVATION = 'language_modeling_is_compression.experts.observation'
+_OBSERVATION = 'language_modeling_is_compression.prediction.extraction'
 _TINY = (
   '--no_progress',
   *('--embedding_dim', '8', '--num_layers', '1', '--num_heads', '2', '--attention_window', '8'),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from training_runs import REPOSITORY, TINY, command, finish, read_metrics, write_folder
+from support.training_runs import REPOSITORY, TINY, command, finish, read_metrics, write_folder
 
 from language_modeling_is_compression import load_model
 

@@ -24,14 +24,14 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
-from wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
+from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
-from language_modeling_is_compression import codec, layout
-from language_modeling_is_compression.chunk_coder import ChunkCoder
-from language_modeling_is_compression.container import Container
+from language_modeling_is_compression.codec import file_codec, layout
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.codec.levels import Level
 from language_modeling_is_compression.errors import LmicError
-from language_modeling_is_compression.inference.loading import load_predictor
-from language_modeling_is_compression.levels import Level
+from language_modeling_is_compression.format.container import Container
+from language_modeling_is_compression.quantized.loading import load_predictor
 
 _SPEECH = Path(__file__).parents[2] / 'examples/audio/valid'
 _HEADER_BYTES = 100
@@ -236,7 +236,7 @@ def _outcome(data: bytes, case: Case) -> str:
     if container.problems:
       # To decompress is to refuse it, whatever its chunks are.
       with contextlib.suppress(LmicError):
-        codec.decompress(container, io.BytesIO(), case.coder)
+        file_codec.decompress(container, io.BytesIO(), case.coder)
         return 'silently wrong'
       return 'container'
     for index in range(container.header.num_chunks):
@@ -247,7 +247,7 @@ def _outcome(data: bytes, case: Case) -> str:
     return 'not our error'
   target = io.BytesIO()
   try:
-    codec.decompress(container, target, case.coder)
+    file_codec.decompress(container, target, case.coder)
   except LmicError:
     return 'decoding'
   except Exception:
@@ -345,7 +345,7 @@ def _case(name: str, original: bytes, coder: ChunkCoder) -> Case:
   with tempfile.NamedTemporaryFile() as source:
     source.write(original)
     source.flush()
-    codec.compress(Path(source.name), target, coder, level=_SHORT_SEGMENTS)
+    file_codec.compress(Path(source.name), target, coder, level=_SHORT_SEGMENTS)
   data = target.getvalue()
   chunks = [_HEADER_BYTES]
   while not data.startswith(_FOOTER_MAGIC, chunks[-1]):

@@ -13,14 +13,11 @@ import atheris
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 # Numba cannot compile what atheris has instrumented.
-from language_modeling_is_compression.coding import adaptive, rans  # noqa: F401
-from language_modeling_is_compression.inference import compiled  # noqa: F401
 
 with atheris.instrument_imports(include=['language_modeling_is_compression']):
-  from language_modeling_is_compression import chunk_coder, codec, container  # noqa: F401
   from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
 
-import lmic_cases
+from support import lmic_cases
 
 from language_modeling_is_compression.errors import AudioFormatError
 

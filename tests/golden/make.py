@@ -6,14 +6,14 @@ It overwrites nothing. Files of a released version stay as they are for ever; an
 import sys
 from pathlib import Path
 
-import lmic_cases
 import numpy as np
-from wav_builder import build_wav
+from support import lmic_cases
+from support.wav_builder import build_wav
 
-from language_modeling_is_compression.checkpoint import Model, save_model
-from language_modeling_is_compression.chunk_coder import ChunkCoder
-from language_modeling_is_compression.inference.compiled import CompiledPredictor
-from language_modeling_is_compression.inference.exact import exact_network
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.network.checkpoint import Model, save_model
+from language_modeling_is_compression.quantized.cpu import CompiledPredictor
+from language_modeling_is_compression.quantized.quantize import exact_network
 
 FOLDER = Path(__file__).parent / 'v1'
 NUM_FRAMES = 150

@@ -6,12 +6,11 @@ It overwrites nothing. Files of a released version stay as they are for ever; an
 import sys
 from pathlib import Path
 
-import hybrid_golden
-import lmic_cases
+from support import hybrid_golden, lmic_cases
 
-from language_modeling_is_compression.checkpoint import save_model
-from language_modeling_is_compression.chunk_coder import ChunkCoder
-from language_modeling_is_compression.inference.loading import load_predictor
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.network.checkpoint import save_model
+from language_modeling_is_compression.quantized.loading import load_predictor
 
 FOLDER = Path(__file__).parent / 'v2'
 

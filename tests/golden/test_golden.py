@@ -3,14 +3,13 @@
 import io
 from pathlib import Path
 
-import golden_cases
-import independent_decoder
-import lmic_cases
 import pytest
+from reference_decoder import container as independent_decoder
+from support import golden_cases, lmic_cases
 
-from language_modeling_is_compression.checkpoint import load_model
-from language_modeling_is_compression.chunk_coder import ChunkCoder
-from language_modeling_is_compression.container import LZMA, MODEL, STORED, Container
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.format.container import LZMA, MODEL, STORED, Container
+from language_modeling_is_compression.network.checkpoint import load_model
 
 FOLDER = Path(__file__).parent / 'v1'
 MODELS = {

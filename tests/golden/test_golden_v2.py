@@ -3,15 +3,12 @@
 import io
 from pathlib import Path
 
-import golden_cases
-import hybrid_golden
-import lmic_cases
 import numpy as np
 import pytest
-import segment_bodies
+from support import golden_cases, hybrid_golden, lmic_cases, segment_bodies
 
-from language_modeling_is_compression.chunk_coder import ChunkCoder
-from language_modeling_is_compression.container import MODEL, Container
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.format.container import MODEL, Container
 
 FOLDER = Path(__file__).parent / 'v2'
 IDENTITY = 'bc5667322a285968bc79208af777aa5dfc0b2f504d6c27ea1739d87dc10a88b6'

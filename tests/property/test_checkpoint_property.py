@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from tiny_models import DATA, MODEL, random_params
+from support.tiny_models import DATA, MODEL, random_params
 
-from language_modeling_is_compression.checkpoint import Model, load_model, save_model
 from language_modeling_is_compression.errors import CheckpointError
-from language_modeling_is_compression.model.transformer import build_transformer
+from language_modeling_is_compression.network.checkpoint import Model, load_model, save_model
+from language_modeling_is_compression.network.transformer import build_transformer
 
 PROVENANCE = {'steps': 7}
 # The path is one per test, and every example writes the whole file anew.

@@ -2,15 +2,13 @@
 
 import io
 
-import lmic_cases
 import pytest
-import segment_bodies
-import segment_stand_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wav_builder import EXTENSIBLE, IEEE_FLOAT, PCM, UNKNOWN_SIZE, build_wav
+from support import lmic_cases, segment_bodies, segment_stand_in
+from support.wav_builder import EXTENSIBLE, IEEE_FLOAT, PCM, UNKNOWN_SIZE, build_wav
 
-from language_modeling_is_compression.container import MODEL, Container
+from language_modeling_is_compression.format.container import MODEL, Container
 
 SIZES = st.none() | st.sampled_from([0, 1, 7, 2**31, UNKNOWN_SIZE]) | st.integers(0, 2**32 - 1)
 CHUNKS = st.lists(

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from language_modeling_is_compression.coding import rans
+from language_modeling_is_compression.entropy import rans
 
 TOTAL = 1 << rans.PRECISION_BITS
 PLACES = st.sampled_from([0, 1, 2, TOTAL // 2, TOTAL - 2, TOTAL - 1]) | st.integers(0, TOTAL - 1)

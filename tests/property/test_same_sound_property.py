@@ -4,13 +4,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import wav_builder
 from hypothesis import given
 from hypothesis import strategies as st
+from support import wav_builder
 
 from language_modeling_is_compression.audio.wav import read_wav_info
-from language_modeling_is_compression.evaluation import coders
-from language_modeling_is_compression.evaluation.coders import same_sound
+from language_modeling_is_compression.evaluation.compressors import coders
+from language_modeling_is_compression.evaluation.compressors.coders import same_sound
 
 BITS = st.sampled_from([8, 16, 24, 32])
 

@@ -5,18 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from language_modeling_is_compression.audio.tokens import (
+from language_modeling_is_compression.audio.planes import planes_from_frames, planes_from_samples, samples_from_planes
+from language_modeling_is_compression.data.tokens import (
   bytes_from_samples,
   interleave_blocks,
   interleaved_span,
   mix_down,
   mu_law,
   mu_law_decode,
-  planes_from_frames,
-  planes_from_samples,
   reduce_depth,
   samples_from_bytes,
-  samples_from_planes,
 )
 
 FRAMES = hnp.arrays(np.int32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from wav_builder import EXTENSIBLE, UNKNOWN_SIZE, build_wav, pcm_bytes, random_samples
+from support.wav_builder import EXTENSIBLE, UNKNOWN_SIZE, build_wav, pcm_bytes, random_samples
 
 from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
 from language_modeling_is_compression.errors import AudioFormatError

@@ -1,7 +1,7 @@
 """What a file is by its first bytes."""
 
 import pytest
-from wav_builder import build_wav
+from support.wav_builder import build_wav
 
 from language_modeling_is_compression.audio.kinds import AudioKind, audio_kind, audio_kind_of
 

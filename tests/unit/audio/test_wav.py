@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.io import wavfile
-from wav_builder import EXTENSIBLE, IEEE_FLOAT, UNKNOWN_SIZE, build_wav, chunk, pcm_bytes, random_samples
+from support.wav_builder import EXTENSIBLE, IEEE_FLOAT, UNKNOWN_SIZE, build_wav, chunk, pcm_bytes, random_samples
 
 from language_modeling_is_compression.audio import wav
 from language_modeling_is_compression.audio.wav import WavInfo, read_frames, read_wav_info

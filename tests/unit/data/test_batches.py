@@ -4,10 +4,10 @@ import logging
 
 import numpy as np
 import pytest
-from wav_builder import build_wav, pcm_bytes
+from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression.audio.wav import read_wav_info
-from language_modeling_is_compression.config import DataConfig
+from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.data import batches
 from language_modeling_is_compression.data.batches import training_batch, validation_batches
 from language_modeling_is_compression.data.chunks import Chunks, whole_stream

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from wav_builder import build_wav, pcm_bytes, random_samples
+from support.wav_builder import build_wav, pcm_bytes, random_samples
 
-from language_modeling_is_compression.audio.tokens import (
+from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.config.options import DataConfig
+from language_modeling_is_compression.data.chunks import Chunks, Stream, read_tokens, split_stream, whole_stream
+from language_modeling_is_compression.data.tokens import (
   bytes_from_samples,
   interleave_blocks,
   mix_down,
   mu_law,
   reduce_depth,
 )
-from language_modeling_is_compression.audio.wav import read_wav_info
-from language_modeling_is_compression.config import DataConfig
-from language_modeling_is_compression.data.chunks import Chunks, Stream, read_tokens, split_stream, whole_stream
 from language_modeling_is_compression.errors import AudioFormatError
 
 KINDS = [

@@ -8,10 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from evidence_cases import VERSION, Counting, observe, write_sound
+from support.evidence_cases import VERSION, Counting, observe, write_sound
 
 from language_modeling_is_compression.audio.wav import read_frames
-from language_modeling_is_compression.cores import usable_cores
 from language_modeling_is_compression.data import evidence_cache
 from language_modeling_is_compression.data.evidence_cache import (
   RECORD,
@@ -22,6 +21,7 @@ from language_modeling_is_compression.data.evidence_cache import (
   read_records,
 )
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, TrainingError
+from language_modeling_is_compression.system.cores import usable_cores
 
 SEGMENT = 100
 

@@ -3,9 +3,9 @@
 import dataclasses
 
 import pytest
-from evidence_cases import VERSION, observe, write_sound
+from support.evidence_cases import VERSION, observe, write_sound
 
-from language_modeling_is_compression.config import HybridConfig
+from language_modeling_is_compression.config.options import HybridConfig
 from language_modeling_is_compression.data.evidence_cache import Experts
 from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, check_samples, evidence_of
 from language_modeling_is_compression.errors import AudioFormatError

@@ -3,13 +3,12 @@
 import os
 from typing import Any
 
-import evaluation_cases
 import pytest
-import report_cases
+from support import evaluation_cases, report_cases
 
-from language_modeling_is_compression.config import EvaluationConfig
+from language_modeling_is_compression.config.options import EvaluationConfig
 from language_modeling_is_compression.errors import ConfigError
-from language_modeling_is_compression.evaluation import wandb_log
+from language_modeling_is_compression.evaluation.report import wandb_log
 from language_modeling_is_compression.evaluation.run import model_names
 
 

@@ -9,15 +9,15 @@ import jax
 import numpy as np
 import pytest
 
-from language_modeling_is_compression.config import DataConfig, ModelConfig, TrainingConfig
+from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
 from language_modeling_is_compression.training import loop
-from language_modeling_is_compression.training.byte_material import ByteMaterial, rates
+from language_modeling_is_compression.training.byte_task import ByteMaterial, rates
 from language_modeling_is_compression.training.loop import Trainer, explained
-from language_modeling_is_compression.training.material import Measured
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
 from language_modeling_is_compression.training.stopper import Stopper
+from language_modeling_is_compression.training.task import Measured
 
 DATA = DataConfig(chunk_size=2)
 NEVER = 1000

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from language_modeling_is_compression.model.transformer import Hidden, log_probabilities
+from language_modeling_is_compression.network.transformer import Hidden, log_probabilities
 from language_modeling_is_compression.training import loss
 from language_modeling_is_compression.training.loss import code_length
 

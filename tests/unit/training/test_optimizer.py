@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from language_modeling_is_compression.config import TrainingConfig
+from language_modeling_is_compression.config.options import TrainingConfig
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 
 

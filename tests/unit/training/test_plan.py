@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny_models import DATA, MODEL
+from support.tiny_models import DATA, MODEL
 
-from language_modeling_is_compression.config import DataConfig, ModelConfig
+from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.data.batches import Batch
 from language_modeling_is_compression.training import plan as plan_module
 from language_modeling_is_compression.training.plan import MicroBatches, device_mesh, plan_micro_batches

@@ -5,11 +5,11 @@ import tempfile
 import jax
 import numpy as np
 import pytest
-from tiny_models import DATA, MODEL, random_params
+from support.tiny_models import DATA, MODEL, random_params
 
-from language_modeling_is_compression.checkpoint import Model, load_model
 from language_modeling_is_compression.errors import CheckpointError
-from language_modeling_is_compression.model.transformer import build_transformer
+from language_modeling_is_compression.network.checkpoint import Model, load_model
+from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.training.run import _save_somewhere
 from language_modeling_is_compression.training.run_files import RunFiles
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from language_modeling_is_compression.config import RunConfig
+from language_modeling_is_compression.config.options import RunConfig
 from language_modeling_is_compression.errors import CheckpointError, ConfigError
-from language_modeling_is_compression.files import GrowingFile, replacing
+from language_modeling_is_compression.system.files import GrowingFile, replacing
 from language_modeling_is_compression.training.run_files import RunFiles, claimed_files
 
 NAMES = ('a.npz', 'a_metrics.jsonl', 'a_training.log')

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_models import random_params, random_tokens
+from support.tiny_models import random_params, random_tokens
 
-from language_modeling_is_compression.config import TrainingConfig
+from language_modeling_is_compression.config.options import TrainingConfig
 from language_modeling_is_compression.data.batches import Batch
-from language_modeling_is_compression.model.transformer import Hidden, log_probabilities
+from language_modeling_is_compression.network.transformer import Hidden, log_probabilities
 from language_modeling_is_compression.training.objectives import byte_objective
 from language_modeling_is_compression.training.optimizer import make_optimizer
 from language_modeling_is_compression.training.plan import DEVICE_AXIS, MicroBatches, device_mesh

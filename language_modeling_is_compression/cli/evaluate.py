@@ -1,0 +1,98 @@
+"""Measures compression rates on a folder of WAV files: evaluate-audio --audio_dir DIR [flags]."""
+
+import argparse
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.config.options import EvaluationConfig
+from language_modeling_is_compression.config.settings import add_flags, read_settings
+from language_modeling_is_compression.data import paths as default_paths
+from language_modeling_is_compression.errors import AudioFormatError, ConfigError, LmicError
+from language_modeling_is_compression.evaluation.recordings import Recording
+from language_modeling_is_compression.kernels.compilation import require_compiler
+from language_modeling_is_compression.system.interrupts import ended_soon
+
+_logger = logging.getLogger(__name__)
+
+# What they say of work that takes long is for people who wait.
+_HEARD = ('language_modeling_is_compression.kernels.compilation', 'language_modeling_is_compression.system.progress')
+
+
+class _Parser(argparse.ArgumentParser):
+  """Reports wrong usage in one line, like every other error."""
+
+  def error(self, message: str) -> NoReturn:
+    self.exit(2, f'{self.prog}: error: {message}; see --help\n')
+
+
+def main(argv: Sequence[str] | None = None, *, paths: ModuleType = default_paths, prog: str = 'evaluate-audio') -> int:
+  """Returns 0 when done, 1 if something could not be measured, 2 for wrong usage, 130 if interrupted.
+
+  paths: says which files there are and on which side they stand, as data/paths.py does. prog: the command's name.
+  """
+  interrupted = f'{prog}: interrupted; --resume goes on with what is measured'
+  parser = _Parser(prog=prog, description='Measures compression rates on a folder of WAV files.')
+  add_flags(parser, [EvaluationConfig])
+  arguments = parser.parse_args(argv)
+  logging.basicConfig(format='%(message)s', level=logging.WARNING, force=True)
+  for name in _HEARD:
+    logging.getLogger(name).setLevel(logging.INFO)
+  with ended_soon(interrupted):
+    try:
+      settings = read_settings(vars(arguments), [EvaluationConfig])[EvaluationConfig]
+      return _evaluate(settings, [prog, *(sys.argv[1:] if argv is None else argv)], paths)
+    except LmicError as error:
+      print(f'{prog}: error: {error}', file=sys.stderr)
+      return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+      print(interrupted, file=sys.stderr)
+      return 130
+
+
+def _evaluate(settings: EvaluationConfig, command: Sequence[str], paths: ModuleType) -> int:
+  if settings.model_path:
+    require_compiler()
+  recordings, unreadable = _recordings(settings, paths)
+  # What it needs takes seconds to import, and wrong flags are told at once.
+  from language_modeling_is_compression.evaluation.run import evaluate
+
+  text, complete = evaluate(settings, recordings, unreadable, shlex.join(command))
+  print(text)
+  return 0 if complete else 1
+
+
+def _recordings(settings: EvaluationConfig, paths: ModuleType) -> tuple[list[Recording], dict[str, str]]:
+  """The files of a split, and why some cannot be read, by name. Raises ConfigError if there is none."""
+  folder = Path(settings.audio_dir)
+  if settings.split == 'all':
+    files = paths.get_all_paths(folder)
+  elif settings.split == 'test':
+    files = paths.get_test_paths(folder)
+  else:
+    files = getattr(paths.partition_paths(folder, settings.valid_fraction), settings.split)
+  recordings, unreadable = [], {}
+  for path in files:
+    name = path.relative_to(folder).as_posix()
+    try:
+      info = read_wav_info(path)
+      if not info.num_frames:
+        raise AudioFormatError(f'{path}: expected samples, got none')
+    except AudioFormatError as error:
+      _logger.warning('skipped: %s', error)
+      unreadable[name] = str(error)
+    else:
+      domain = paths.domain_of(name) or folder.resolve().name
+      recordings.append(Recording(name=name, domain=domain, info=info, bit_depth=None))
+  other = paths.describe_other_audio(paths.get_other_audio_paths(folder))
+  if not recordings:
+    side = '' if settings.split == 'all' else f' for --split {settings.split}'
+    raise ConfigError(f'audio_dir: {folder}: expected WAV files with samples{side}, found none{other and f"; {other}"}')
+  if other:
+    _logger.warning('%s', other)
+  return recordings, unreadable

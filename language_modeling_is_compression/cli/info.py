@@ -1,0 +1,94 @@
+"""What `lmic info` says of files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from language_modeling_is_compression.cli.jobs import printable
+from language_modeling_is_compression.codec.layout import count_fallbacks
+from language_modeling_is_compression.format.container import Container
+from language_modeling_is_compression.format.header import INTEGER, NO_SAMPLES, Header
+
+
+def facts_of(container: Container) -> dict[str, Any]:
+  """What a file says of itself, without decoding it, as plain JSON values."""
+  header = container.header
+  samples = header.num_frames * header.num_channels
+  kinds = {NO_SAMPLES: 'bytes', INTEGER: 'int'}
+  has_rate = header.effort is not None and header.sample_rate_hz
+  return {
+    'format_version': header.format_version,
+    'compressed_bytes': container.file_bytes,
+    'original_bytes': header.original_bytes,
+    'chunks': header.num_chunks,
+    'fallback_chunks': _fallback_chunks(container),
+    'samples': f'{kinds.get(header.sample_kind, "float")}{8 * header.sample_bytes or ""}',
+    'channels': header.num_channels,
+    'sample_rate_hz': header.sample_rate_hz,
+    'frames': header.num_frames,
+    'seconds': header.num_frames / header.sample_rate_hz if header.sample_rate_hz else None,
+    'bits_per_sample': 8 * container.file_bytes / samples if samples else None,
+    'segment_seconds': header.chunk_frames / header.sample_rate_hz if has_rate else None,
+    'effort': header.effort,
+    'model_kind': _model_kind(header),
+    'model': header.model_id.hex() if any(header.model_id) else None,
+    'sha256': container.sha256.hex() if container.sha256 else None,
+    'problems': container.problems,
+  }
+
+
+def _fallback_chunks(container: Container) -> int | None:
+  """Chunks of sound that are coded without the file's model; None if it has none."""
+  if not any(container.header.model_id):
+    return None
+  return count_fallbacks(container.header, map(container.method, range(container.num_found)))
+
+
+def _model_kind(header: Header) -> str | None:
+  if not any(header.model_id):
+    return None
+  return 'bytes' if header.effort is None else 'hybrid'
+
+
+def print_table(listed: Sequence[dict[str, Any]]) -> None:
+  """A line for each file, and one for all if there are several; listed: `facts_of`, and 'file', its name."""
+  print(
+    f'{"chunks":>7} {"fell back":>9} {"compressed":>14} {"original":>14} {"rate":>7} {"bits/sample":>11} '
+    f'{"format":>17} {"length":>10} {"version":>7} {"segment":>9} {"effort":>6} {"kind":<6} {"model":<8}  file'
+  )
+  for facts in listed:
+    shape = f'{facts["sample_rate_hz"]} Hz {facts["samples"]}x{facts["channels"]}' if facts['channels'] else 'bytes'
+    length, segment = ('' if facts[name] is None else f'{facts[name]:.1f} s' for name in ('seconds', 'segment_seconds'))
+    effort = '' if facts['effort'] is None else facts['effort']
+    print(
+      f'{_sizes(facts)} {shape:>17} {length:>10} {facts["format_version"]:>7} {segment:>9} {effort:>6} '
+      f'{facts["model_kind"] or "none":<6} {(facts["model"] or "none")[:8]:<8}  {printable(facts["file"])}'
+    )
+    for problem in facts['problems']:
+      print(f'        {printable(problem)}')
+  if len(listed) > 1:
+    print(f'{_sizes(_totals(listed))} {f"{len(listed):,} files":>17}')
+
+
+def _totals(listed: Sequence[dict[str, Any]]) -> dict[str, Any]:
+  """Sums over files; None where one has no such figure, since the others' would be taken for all."""
+  names = ('chunks', 'fallback_chunks', 'compressed_bytes', 'original_bytes')
+  samples = [facts['frames'] * facts['channels'] for facts in listed]
+  totals: dict[str, Any] = {name: _sum([facts[name] for facts in listed]) for name in names}
+  totals['bits_per_sample'] = 8 * totals['compressed_bytes'] / sum(samples) if all(samples) else None
+  return totals
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+  known = [value for value in values if value is not None]
+  return sum(known) if len(known) == len(values) else None
+
+
+def _sizes(facts: dict[str, Any]) -> str:
+  """The columns that have a total."""
+  fallbacks = '' if facts['fallback_chunks'] is None else f'{facts["fallback_chunks"]:,}'
+  rate = f'{facts["compressed_bytes"] / facts["original_bytes"]:.1%}' if facts['original_bytes'] else ''
+  bits = '' if facts['bits_per_sample'] is None else f'{facts["bits_per_sample"]:.3f}'
+  return (
+    f'{facts["chunks"]:>7,} {fallbacks:>9} {facts["compressed_bytes"]:>14,} {facts["original_bytes"]:>14,} '
+    f'{rate:>7} {bits:>11}'
+  )

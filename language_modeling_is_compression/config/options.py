@@ -1,0 +1,294 @@
+"""Every setting: its name, default, meaning and check, once. settings.py makes flags and all else of them."""
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from language_modeling_is_compression.config.settings import Settings, setting
+from language_modeling_is_compression.errors import ConfigError
+
+_MAX_COUNT = 2**31 - 1  # Counts become sizes and loop bounds of 32 bits in compiled code.
+_MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
+MAX_EFFORT = 2  # The last of experts/state.py's EFFORTS, which stands above this module.
+EQUAL_WEIGHTS = 'equal'
+NATIVE_DEPTH = 'native'
+_BIT_DEPTHS = (NATIVE_DEPTH, '8', '16', '24')
+
+
+def _positive(name: str, value: int) -> None:
+  if not 1 <= value <= _MAX_COUNT:
+    raise ConfigError(f'{name}: expected a positive integer up to {_MAX_COUNT}, got {value}')
+
+
+def _non_negative(name: str, value: float) -> None:
+  if not 0 <= value < math.inf:
+    raise ConfigError(f'{name}: expected 0 or more, got {value}')
+
+
+def _positive_finite(name: str, value: float) -> None:
+  if not 0 < value <= sys.float_info.max:  # An integer may be finite and still too large for a float.
+    raise ConfigError(f'{name}: expected a positive finite number, got {value}')
+
+
+def _positive_float32(name: str, value: float) -> None:
+  _positive_finite(name, value)
+  if value > _MAX_FLOAT32:
+    raise ConfigError(f'{name}: expected a number up to {_MAX_FLOAT32:.4g}, got {value}')
+
+
+def _fraction(name: str, value: float) -> None:
+  if not 0 < value < 1:
+    raise ConfigError(f'{name}: expected a fraction between 0 and 1, got {value}')
+
+
+def _named(name: str, value: str) -> None:
+  if not value:
+    raise ConfigError(f'{name}: expected a name, got none')
+
+
+def _all_named(name: str, values: Sequence[str]) -> None:
+  if not values or not all(values):
+    raise ConfigError(f'{name}: expected a name, got none')
+
+
+def _weights(name: str, value: str) -> None:
+  if value == EQUAL_WEIGHTS:
+    return
+  try:
+    numbers = [float(text) for text in value.split(',')]
+  except ValueError:
+    numbers = []
+  if not numbers or not all(0 < number < math.inf for number in numbers):
+    raise ConfigError(f"{name}: expected 'equal' or positive numbers separated by commas, got {value!r}")
+
+
+def _effort(name: str, value: int) -> None:
+  if not 0 <= value <= MAX_EFFORT:
+    raise ConfigError(f'{name}: expected 0 to {MAX_EFFORT}, got {value}')
+
+
+def _bit_depths(name: str, value: str) -> None:
+  texts = value.split(',')
+  if not set(texts) <= set(_BIT_DEPTHS) or len(set(texts)) < len(texts):
+    raise ConfigError(f'{name}: expected some of {", ".join(_BIT_DEPTHS)}, separated by commas, got {value!r}')
+
+
+def _file_stem(name: str, value: str) -> None:
+  if not value or value in ('.', '..') or any(character in value for character in '/\\\0\n\r'):
+    raise ConfigError(f'{name}: expected a plain file name without a folder, got {value!r}')
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(Settings):
+  """How files become the tokens of a byte model.
+
+  A model file stores it, since a model is of use only for tokens made the same way. Hybrid models read samples as they
+  are, and have it as it is by default.
+  """
+
+  use_16bit: bool = setting(False, help='16-bit samples; without it the top 8 bits of each', model='bytes')
+  tokenization: str = setting(
+    'byte',
+    choices=('byte', 'sample'),
+    help='one token per byte, high byte first, or one per sample (65,536 tokens at 16 bits)',
+    model='bytes',
+  )
+  quantization: str = setting(
+    'linear',
+    choices=('linear', 'mu-law'),
+    help='how 8-bit samples are made: the top byte, or G.711 mu-law',
+    model='bytes',
+  )
+  channels: str = setting(
+    'mono',
+    choices=('mono', 'stereo'),
+    help='mix down to mono, or lay the channels out in alternating blocks',
+    model='bytes',
+  )
+  stereo_blocking_n: int = setting(1024, check=_positive, help='samples in a block of one channel', model='bytes')
+  chunk_size: int = setting(
+    2048, check=_positive, help='samples that the model reads from a fresh context', model='bytes'
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.use_16bit and self.chunk_size % 2:
+      raise ConfigError(f'chunk_size: expected an even number of samples with use_16bit, got {self.chunk_size}')
+    if self.use_16bit and self.quantization != 'linear':
+      raise ConfigError(f'quantization: {self.quantization} makes 8-bit samples, so it does not go with use_16bit')
+
+  @property
+  def codes_files(self) -> bool:
+    """Whether a model of these tokens can code files: their bytes as they are, 256 kinds of token."""
+    return self.vocab_size == 256 and self.quantization == 'linear'
+
+  @property
+  def sample_bits(self) -> int:
+    """Bits of a raw sample, which compression rates are relative to."""
+    return 16 if self.use_16bit else 8
+
+  @property
+  def tokens_per_sample(self) -> int:
+    return self.sample_bits // 8 if self.tokenization == 'byte' else 1
+
+  @property
+  def vocab_size(self) -> int:
+    return 256 if self.tokenization == 'byte' else 1 << self.sample_bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Settings):
+  """The network's family and size."""
+
+  model: str = setting(
+    'bytes',
+    choices=('bytes', 'hybrid'),
+    help='predict bytes from bytes, or samples from what adaptive experts say of them',
+  )
+  embedding_dim: int = setting(64, check=_positive, help='width of the residual stream')
+  num_layers: int = setting(4, check=_positive, help='transformer layers')
+  num_heads: int = setting(8, check=_positive, help='attention heads per layer')
+  widening_factor: int = setting(4, check=_positive, help='hidden width of the feed-forward layers / embedding_dim')
+  attention_window: int = setting(
+    128,
+    check=_positive,
+    help='tokens (hybrid: samples) that one layer sees, itself included; 4 layers see 4 times that',
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.embedding_dim % self.num_heads:
+      raise ConfigError(f'embedding_dim: expected a multiple of num_heads ({self.num_heads}), got {self.embedding_dim}')
+
+
+@dataclass(frozen=True, kw_only=True)
+class HybridConfig(Settings):
+  """What a hybrid model is trained on."""
+
+  sequence_length: int = setting(512, check=_positive, help='samples in a row of a batch', model='hybrid')
+  bit_depths: str = setting(
+    'native,8',
+    check=_bit_depths,
+    help="depths of samples, separated by commas: each file's own, and top bits of those that have more",
+    model='hybrid',
+  )
+  effort: int = setting(1, check=_effort, help='how much work the experts do for a sample, 0 to 2', model='hybrid')
+  segment_frames: int = setting(
+    3 << 18, check=_positive, help='frames after which the experts begin anew, as in a compressed file', model='hybrid'
+  )
+  cache_dir: str | None = setting(
+    None,
+    check=_named,
+    help="folder that keeps the experts' work for later runs, 72 bytes a sample; default: evidence_cache in output_dir",
+    model='hybrid',
+  )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Settings):
+  """How a model is trained and how much data it may use."""
+
+  training_steps: int = setting(1000, check=_positive, help='optimizer steps')
+  batch_size: int = setting(128, check=_positive, help='chunks (hybrid: sequences) in a step')
+  micro_batch_size: int | None = setting(
+    None, check=_positive, help='of these, what one device holds at a time; default: as many as memory allows'
+  )
+  learning_rate: float = setting(1e-4, check=_positive_float32, help="Adam's step size, the largest one if it varies")
+  learning_rate_schedule: str = setting(
+    'constant', choices=('constant', 'cosine'), help='or warm up for 5% of the steps and decay to 2%'
+  )
+  gradient_clip_norm: float | None = setting(
+    None, check=_positive_float32, help='scale gradients down to this norm where they are larger; default: never'
+  )
+  seed: int = setting(42, check=_non_negative, help='of the first parameters and of the order of chunks')
+  num_chunks: int = setting(
+    488281, check=_positive, help='train on at most so many chunks, spread over all files', model='bytes'
+  )
+  valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out for validation')
+  log_every: int = setting(100, check=_positive, help='steps between two lines in the log and the metrics')
+  validate_every: int = setting(
+    0,
+    check=_non_negative,
+    help='steps between two validations, on at most 1024 held-out chunks; 0: only at the end, on all (hybrid: 64, and '
+    'at the end 1024, sequences of each domain and depth)',
+  )
+  save_minutes: float = setting(
+    10.0, check=_positive_finite, help='minutes between two saves of the model, so that a killed run leaves one'
+  )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Settings):
+  """Where a run reads and writes."""
+
+  audio_dir: tuple[str, ...] = setting(
+    check=_all_named, help='folder of WAV files, searched with its subfolders; may be given several times'
+  )
+  audio_weights: str = setting(
+    EQUAL_WEIGHTS,
+    check=_weights,
+    help="how often a row comes from each audio_dir: numbers separated by commas, or 'equal'; of a single folder all "
+    'domains, the folders below it that hold files or train and valid, are equal',
+    model='hybrid',
+  )
+  output_dir: str = setting('./', check=_named, help='folder for the model and its logs, created if missing')
+  model_name: str = setting('audio_model', check=_file_stem, help='base name of what is written: NAME.npz and others')
+  wandb_project: str | None = setting(None, help='log to this Weights & Biases project')
+  wandb_run_name: str | None = setting(
+    None,
+    help='name of the run there; default: WANDB_NAME, or from the flags: NAME_16bit_64x4_lr0.0001_steps1000_seed42',
+  )
+  no_progress: bool = setting(False, help='no progress bar')
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(Settings):
+  """What is evaluated, and with what."""
+
+  audio_dir: str = setting(check=_named, help='folder of WAV files, searched with its subfolders')
+  model_path: tuple[str, ...] = setting(
+    (), help="a model file, or 'default' for the one in the package; may be given several times"
+  )
+  split: str = setting(
+    'all',
+    choices=('all', 'train', 'valid', 'test'),
+    help='which files: those of one side, as train_audio.py parts them',
+  )
+  use_16bit: bool = setting(False, help='the same as --bit_depth 16')
+  bit_depth: str | None = setting(
+    None,
+    choices=('8', '16', '24', 'native'),
+    help="top bits of samples that are compressed, or each file's own; default: what the first model predicts, or 8",
+  )
+  protocol: str = setting(
+    'both', choices=('chunked', 'whole', 'both'), help='independent chunks of bytes, whole files, or both'
+  )
+  chunk_size: int = setting(2048, check=_positive, help='bytes of a chunk')
+  num_chunks: int = setting(488281, check=_positive, help='at most so many chunks, evenly spread over all files')
+  count_headers: str = setting(
+    'once',
+    choices=('once', 'every'),
+    help='of chunks: count what a compressor writes for nothing once, as published, or every time',
+  )
+  baselines: str = setting(
+    'gzip,bz2,lzma,zstd,flac,wavpack', help="classical compressors, separated by commas; 'all' or 'none'"
+  )
+  custom_baseline: tuple[str, ...] = setting(
+    (), help="'NAME=COMMAND' with {in} and {out}, or 'NAME=COMMAND :: DECODER'; may be given several times"
+  )
+  time_limit_seconds: float = setting(600.0, check=_positive_finite, help='for one run of a program')
+  lanes: int = setting(16, check=_positive, help='chunks that a model works on at a time')
+  device: str = setting('cpu', choices=('cpu', 'gpu'), help='where models are computed')
+  output_dir: str = setting('evaluation', check=_named, help='folder for results, created if missing')
+  resume: bool = setting(False, help='go on with what is in output_dir')
+  seed: int = setting(42, check=_non_negative, help='of the bootstrap')
+  valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out, where folders do not say it')
+  wandb_project: str | None = setting(None, help='log to this Weights & Biases project')
+  wandb_run_name: str | None = setting(None, help='name of the run there')
+  no_progress: bool = setting(False, help='no progress bar')
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.use_16bit and self.bit_depth not in (None, '16'):
+      raise ConfigError(f'bit_depth: expected 16 with use_16bit, got {self.bit_depth}')

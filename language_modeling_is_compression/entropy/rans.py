@@ -1,0 +1,110 @@
+"""Entropy coding with integers: range asymmetric numeral systems (Duda, arXiv 1311.2540), a word at a time.
+
+The state is an integer of 64 bits, at least 2**32. Coding a symbol whose interval is [start, start + size) of
+2**PRECISION_BITS takes the state x to (x // size) * 2**PRECISION_BITS + x % size + start, and moves its low 32 bits out
+first where the result would not fit. Decoding does the same backwards, so the encoder begins with the last symbol, and
+the decoder must end with the state that the encoder began with: damage rarely leaves it so, but it may, so checksums
+stand around the code.
+
+Shapes: N symbols, L lanes, V vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from language_modeling_is_compression.kernels.compilation import compiled
+
+PRECISION_BITS = 24  # Of the intervals: they lie in [0, 1 << PRECISION_BITS).
+
+_FIRST_STATE = 1 << 32
+_STATE_BYTES = 8
+
+
+def encode(intervals: np.ndarray) -> bytes:
+  """intervals: uint32 [N, 2], start and size of each symbol's; sizes at least 1 and below 1 << PRECISION_BITS.
+
+  Returns the final state and then the words that left it, the last one first, little-endian: 8 + 4 * n bytes.
+  """
+  words = np.empty(len(intervals) + 1, np.uint32)
+  state, count = _encode(intervals, words)
+  return int(state).to_bytes(_STATE_BYTES, 'little') + words[:count][::-1].astype('<u4').tobytes()
+
+
+class Decoder:
+  """Decodes lanes in step, each from its own bytes, as `encode` wrote them. Damage never stops it; see `sound`."""
+
+  def __init__(self, lanes: Sequence[bytes]):
+    self._well_formed = np.array([len(body) >= _STATE_BYTES and len(body) % 4 == 0 for body in lanes], bool)
+    bodies = [body if fine else bytes(_STATE_BYTES) for body, fine in zip(lanes, self._well_formed, strict=True)]
+    states = np.array([int.from_bytes(body[:_STATE_BYTES], 'little') for body in bodies], np.uint64)
+    self._well_formed &= states >= _FIRST_STATE
+    self._states = np.maximum(states, np.uint64(_FIRST_STATE))
+    self._words = np.frombuffer(b''.join(body[_STATE_BYTES:] for body in bodies), '<u4').astype(np.uint32)
+    self._ends = np.cumsum([(len(body) - _STATE_BYTES) // 4 for body in bodies], dtype=np.int64)
+    self._next = np.concatenate([[0], self._ends[:-1]]).astype(np.int64)
+
+  @property
+  def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `decode_symbols` takes before cdfs, for loops that are compiled themselves."""
+    return self._states, self._words, self._next, self._ends
+
+  def decode(self, cdfs: np.ndarray, symbols: np.ndarray) -> None:
+    """Writes the next symbol of each of the first lanes to symbols, int64 [L]; cdfs: uint32 [L, V + 1]."""
+    decode_symbols(*self.arrays, cdfs, symbols)
+
+  def sound(self) -> np.ndarray:
+    """Whether each lane has come to the end of its code, and to the state that the encoder began with: bool [L]."""
+    return self._well_formed & (self._states == _FIRST_STATE) & (self._next == self._ends)
+
+
+@compiled
+def _encode(intervals, words):
+  state, count = np.uint64(_FIRST_STATE), 0
+  for index in range(len(intervals) - 1, -1, -1):
+    start, size = np.uint64(intervals[index, 0]), np.uint64(intervals[index, 1])
+    if state >> np.uint64(64 - PRECISION_BITS) >= size:
+      words[count] = state & np.uint64(0xFFFFFFFF)
+      count += 1
+      state >>= np.uint64(32)
+    state = ((state // size) << np.uint64(PRECISION_BITS)) + state % size + start
+  return state, count
+
+
+@compiled
+def decode_symbols(states, words, following, ends, cdfs, symbols):
+  """`Decoder.decode` on its arrays."""
+  for lane in range(len(symbols)):
+    here = slot(states, lane)
+    low, high = 0, cdfs.shape[1] - 1
+    while high - low > 1:
+      middle = (low + high) >> 1
+      if np.int64(cdfs[lane, middle]) <= here:
+        low = middle
+      else:
+        high = middle
+    start = np.int64(cdfs[lane, low])
+    pop(states, words, following, ends, lane, start, np.int64(cdfs[lane, low + 1]) - start)
+    symbols[lane] = low
+
+
+@compiled
+def slot(states, lane):
+  """Where the next symbol's interval is: a number in it, of 1 << PRECISION_BITS."""
+  return np.int64(states[lane] & np.uint64((1 << PRECISION_BITS) - 1))
+
+
+@compiled
+def pop(states, words, following, ends, lane, start, size):
+  """Takes the symbol out whose interval holds the slot."""
+  state = states[lane]
+  inside = (state & np.uint64((1 << PRECISION_BITS) - 1)) - np.uint64(start)
+  state = np.uint64(size) * (state >> np.uint64(PRECISION_BITS)) + inside
+  if state < np.uint64(_FIRST_STATE):
+    # Past the end of a damaged lane come zeros, and `sound` says so.
+    word = np.uint64(0)
+    if following[lane] < ends[lane]:
+      word = np.uint64(words[following[lane]])
+    following[lane] += 1
+    state = (state << np.uint64(32)) | word
+  states[lane] = state

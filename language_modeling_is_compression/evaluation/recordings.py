@@ -1,0 +1,126 @@
+"""Recordings as an evaluation takes them: at a bit depth, as a whole file or as chunks of one channel's bytes.
+
+Shapes: N frames, C channels.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from language_modeling_is_compression.audio.wav import WavInfo, read_frames, wav_header
+from language_modeling_is_compression.data.tokens import mix_down
+from language_modeling_is_compression.errors import AudioFormatError
+from language_modeling_is_compression.system.files import scratch_folder
+
+_FRAMES_AT_ONCE = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+  """name: relative to the folder evaluated, with forward slashes. domain: what it is summed up with.
+
+  bit_depth: of the samples that compressors get, 8, 16 or 24: the top bits of the file's own; None: the file as it is.
+  """
+
+  name: str
+  domain: str
+  info: WavInfo
+  bit_depth: int | None
+
+  @property
+  def sample_bytes(self) -> int:
+    """Of the samples that are counted; of floats as they are, whole files count their own width, chunks 24 bits."""
+    return self.bit_depth // 8 if self.bit_depth else self.info.sample_bytes
+
+  @property
+  def num_samples(self) -> int:
+    return self.info.num_frames * self.info.num_channels
+
+  def num_chunks(self, chunk_bytes: int) -> int:
+    return -(-self.info.num_frames // self.chunk_frames(chunk_bytes))
+
+  def chunk_frames(self, chunk_bytes: int) -> int:
+    """Samples of one channel that fit a chunk, 1 at least."""
+    return max(1, chunk_bytes // self.chunk_sample_bytes)
+
+  @property
+  def chunk_sample_bytes(self) -> int:
+    return (self.bit_depth or self.info.resolution_bits) // 8
+
+
+def check_depth(recording: Recording) -> None:
+  """Raises AudioFormatError if a file has fewer bits than asked for."""
+  bits = recording.info.resolution_bits
+  if recording.bit_depth and recording.bit_depth > bits:
+    raise AudioFormatError(f'{recording.name}: expected samples of {recording.bit_depth} bits or more, got {bits}')
+
+
+@contextlib.contextmanager
+def whole_file(recording: Recording) -> Iterator[Path]:
+  """The file itself, or a temporary one with all its channels at the depth asked for. Raises AudioFormatError."""
+  info = recording.info
+  if recording.bit_depth is None or (info.encoding == 'int' and recording.bit_depth == info.resolution_bits):
+    yield info.path
+    return
+  with scratch_folder() as folder:
+    path = folder / 'reduced.wav'
+    with open(path, 'wb') as file:
+      header = wav_header(
+        encoding='int',
+        sample_bytes=recording.sample_bytes,
+        num_channels=info.num_channels,
+        sample_rate_hz=info.sample_rate_hz,
+        num_frames=info.num_frames,
+      )
+      file.write(header)
+      for start in range(0, info.num_frames, _FRAMES_AT_ONCE):
+        frames = read_frames(info, start, min(start + _FRAMES_AT_ONCE, info.num_frames))
+        file.write(_pcm(frames.reshape(-1), info.resolution_bits, recording.bit_depth))
+      if info.num_frames * info.num_channels * recording.sample_bytes % 2:
+        file.write(b'\0')  # Chunks of a RIFF file begin at even places.
+    yield path
+
+
+def chunk_bytes_of(recording: Recording, index: int, chunk_bytes: int) -> bytes:
+  """Chunk `index` of a recording mixed down to one channel, as a WAV of it would hold it. Raises AudioFormatError."""
+  samples = chunk_samples(recording, index, chunk_bytes)
+  return _pcm(samples, recording.info.resolution_bits, 8 * recording.chunk_sample_bytes)
+
+
+def chunk_samples(recording: Recording, index: int, chunk_bytes: int) -> np.ndarray:
+  """The samples that `chunk_bytes_of` takes the top bits of: signed, of the file's own resolution, int32 [N]."""
+  frames = recording.chunk_frames(chunk_bytes)
+  first = index * frames
+  return mix_down(read_frames(recording.info, first, min(first + frames, recording.info.num_frames)))
+
+
+def samples_of(chunk: bytes, sample_bytes: int) -> np.ndarray:
+  """The samples of a chunk, of full scale 1: float64 [N]."""
+  raw = np.frombuffer(chunk, np.uint8).reshape(-1, sample_bytes)
+  wide = np.zeros((len(raw), 4), np.uint8)
+  wide[:, 4 - sample_bytes :] = raw ^ 0x80 if sample_bytes == 1 else raw
+  return wide.view('<i4')[:, 0] / 2.0**31
+
+
+def spread_chunks(counts: Sequence[int], limit: int) -> list[range | list[int]]:
+  """Which chunks of each file are taken, of so many: all, or as many as the limit says, evenly spread over all."""
+  total = sum(counts)
+  if total <= limit:
+    return [range(count) for count in counts]
+  chosen = np.arange(limit) * total // limit
+  ends = np.cumsum(counts)
+  return [
+    (chosen[(chosen >= end - count) & (chosen < end)] - (end - count)).tolist()
+    for count, end in zip(counts, ends.tolist(), strict=True)
+  ]
+
+
+def _pcm(samples: np.ndarray, from_bits: int, to_bits: int) -> bytes:
+  """The top bits of signed samples, little-endian; 8 bits unsigned, wider ones signed."""
+  shifted = samples >> (from_bits - to_bits)
+  if to_bits == 8:
+    return (shifted + 128).astype(np.uint8).tobytes()
+  return shifted.astype('<i4').view(np.uint8).reshape(-1, 4)[:, : to_bits // 8].tobytes()

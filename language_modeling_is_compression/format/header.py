@@ -1,0 +1,249 @@
+"""What the header of a .lmic file says, which is all that is needed to know what its chunks hold.
+
+docs/FORMAT.md has every byte. A header may come from anywhere: nothing is allocated by what it claims.
+"""
+
+import hashlib
+import struct
+from dataclasses import dataclass
+
+from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
+from language_modeling_is_compression.config.options import MAX_EFFORT
+from language_modeling_is_compression.errors import FormatError
+
+# In version 1 a chunk of samples holds one channel of a span, in version 2 all of them: a segment.
+_CHANNELS, _SEGMENTS = FORMAT_VERSIONS = (1, 2)
+
+# Sample kinds.
+NO_SAMPLES, INTEGER, FLOAT = range(3)
+
+# Limits of what a small file can make a decoder do. Those of a span's bytes count all channels.
+MAX_CHUNK_FRAMES = 1 << 16
+MAX_SPAN_BYTES = 1 << 22
+MAX_SEGMENT_FRAMES = 1 << 22
+MAX_SEGMENT_BYTES = 1 << 25
+MAX_PIECE_BYTES = 1 << 20
+
+MAGIC = b'\x8bLMIC\r\n\x1a'
+CHECK_BYTES = 8  # Of every checksum in the file.
+_HEADER = struct.Struct('<8sHBBHBBIIIQQQ32s8s')
+_PLAIN_HEAD = 1  # The one flag.
+HEADER_BYTES = _HEADER.size + CHECK_BYTES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+  """What the original file is made of: head_bytes, then frames of samples, then tail_bytes.
+
+  sample_kind: NO_SAMPLES (then the fields about samples are 0 and all of the file is its head), INTEGER (8-bit
+  unsigned, wider signed) or FLOAT, little-endian.
+  chunk_frames: frames of a span; a chunk holds one channel of it, of a segment all. piece_bytes: of head or tail in a
+  chunk.
+  model_id: identity of the network that chunks may be coded with, or zeros.
+  source_id: says which file this is, so that a chunk of another one is not taken for its own.
+  effort: how hard the model of segments works, or None if spans are not segments (format version 1).
+  plain_head: whether the head is what `plain_header` makes of these fields, and so takes no chunks; in segments only.
+  """
+
+  sample_kind: int
+  sample_bytes: int
+  num_channels: int
+  sample_rate_hz: int
+  chunk_frames: int
+  piece_bytes: int
+  head_bytes: int
+  num_frames: int
+  tail_bytes: int
+  model_id: bytes
+  source_id: bytes
+  effort: int | None = None
+  plain_head: bool = False
+
+  @property
+  def format_version(self) -> int:
+    return _CHANNELS if self.effort is None else _SEGMENTS
+
+  @property
+  def chunks_per_span(self) -> int:
+    return self.num_channels if self.effort is None else 1
+
+  @property
+  def num_audio_chunks(self) -> int:
+    return self.num_spans * self.chunks_per_span
+
+  @property
+  def frame_bytes(self) -> int:
+    return self.sample_bytes * self.num_channels
+
+  @property
+  def original_bytes(self) -> int:
+    return self.head_bytes + self.num_frames * self.frame_bytes + self.tail_bytes
+
+  @property
+  def num_head_chunks(self) -> int:
+    return 0 if self.plain_head else -(-self.head_bytes // self.piece_bytes)
+
+  @property
+  def num_spans(self) -> int:
+    return -(-self.num_frames // self.chunk_frames) if self.num_frames else 0
+
+  @property
+  def num_tail_chunks(self) -> int:
+    return -(-self.tail_bytes // self.piece_bytes)
+
+  @property
+  def num_chunks(self) -> int:
+    return self.num_head_chunks + self.num_audio_chunks + self.num_tail_chunks
+
+  def span_frames(self, span: int) -> int:
+    """Frames of a span: chunk_frames, fewer for the last one."""
+    return min(self.chunk_frames, self.num_frames - span * self.chunk_frames)
+
+  def span_of(self, index: int) -> int | None:
+    """The span that a chunk belongs to; None if it holds no samples."""
+    audio = index - self.num_head_chunks
+    return audio // self.chunks_per_span if 0 <= audio < self.num_audio_chunks else None
+
+  def payload_bytes(self, index: int) -> int:
+    """Bytes that a chunk decodes to."""
+    if (span := self.span_of(index)) is not None:
+      return self.span_frames(span) * self.frame_bytes // self.chunks_per_span
+    if index < self.num_head_chunks:
+      return min(self.piece_bytes, self.head_bytes - index * self.piece_bytes)
+    piece = index - self.num_head_chunks - self.num_audio_chunks
+    return min(self.piece_bytes, self.tail_bytes - piece * self.piece_bytes)
+
+  def describe(self, index: int) -> str:
+    """Where a chunk is, for people: 'chunk 7 (samples of channel 1, 3.1 to 4.2 seconds)'."""
+    if (span := self.span_of(index)) is None:
+      return f'chunk {index} (bytes {"before" if index < self.num_head_chunks else "after"} the samples)'
+    channel = (index - self.num_head_chunks) % self.chunks_per_span
+    which = f'channel {channel}' if self.effort is None else 'all channels'
+    first = span * self.chunk_frames
+    last = first + self.span_frames(span)
+    if not self.sample_rate_hz:
+      return f'chunk {index} ({which}, frames {first} to {last})'
+    seconds = f'{first / self.sample_rate_hz:.2f} to {last / self.sample_rate_hz:.2f} s'
+    return f'chunk {index} ({which}, {seconds})'
+
+
+def plain_header(header: Header, num_frames: int) -> bytes:
+  """The header of a WAV of so many of the frames. Raises FormatError if they are wider than a WAV's can be."""
+  if header.frame_bytes > MAX_FRAME_BYTES:
+    raise FormatError(f'its frames have {header.frame_bytes} bytes, those of a WAV {MAX_FRAME_BYTES} at most')
+  return wav_header(
+    encoding='int' if header.sample_kind == INTEGER else 'float',
+    sample_bytes=header.sample_bytes,
+    num_channels=header.num_channels,
+    sample_rate_hz=header.sample_rate_hz,
+    num_frames=num_frames,
+  )
+
+
+def serialize_header(header: Header) -> bytes:
+  fields = _HEADER.pack(
+    MAGIC,
+    header.format_version,
+    header.sample_kind,
+    header.sample_bytes,
+    header.num_channels,
+    header.effort or 0,
+    _PLAIN_HEAD if header.plain_head else 0,
+    header.sample_rate_hz,
+    header.chunk_frames,
+    header.piece_bytes,
+    header.head_bytes,
+    header.num_frames,
+    header.tail_bytes,
+    header.model_id,
+    header.source_id,
+  )
+  return fields + checksum(b'', fields)
+
+
+def parse_header(data: bytes) -> Header:
+  """The fields of a header whose checksum is right. Raises FormatError if they contradict each other."""
+  (
+    _,
+    version,
+    kind,
+    sample_bytes,
+    channels,
+    effort,
+    flags,
+    rate,
+    chunk_frames,
+    piece_bytes,
+    head,
+    frames,
+    tail,
+    model,
+    source,
+  ) = _HEADER.unpack(data[: _HEADER.size])
+  if version not in FORMAT_VERSIONS:
+    known = ' and '.join(map(str, FORMAT_VERSIONS))
+    raise FormatError(f'it is of format version {version}, this program reads versions {known}: update it')
+  header = Header(
+    sample_kind=kind,
+    sample_bytes=sample_bytes,
+    num_channels=channels,
+    sample_rate_hz=rate,
+    chunk_frames=chunk_frames,
+    piece_bytes=piece_bytes,
+    head_bytes=head,
+    num_frames=frames,
+    tail_bytes=tail,
+    model_id=model,
+    source_id=source,
+    effort=effort if version == _SEGMENTS else None,
+    plain_head=flags == _PLAIN_HEAD,
+  )
+  reserved = effort | flags if version == _CHANNELS else flags & ~_PLAIN_HEAD
+  if reserved or not _holds_together(header):
+    raise FormatError('its header contradicts itself: no program of this version wrote it')
+  return header
+
+
+def _holds_together(header: Header) -> bool:
+  kind, channels, chunk_frames = header.sample_kind, header.num_channels, header.chunk_frames
+  widths = {NO_SAMPLES: (0,), INTEGER: (1, 2, 3, 4), FLOAT: (4, 8)}
+  has_samples = kind != NO_SAMPLES
+  segmented = header.effort is not None
+  return (
+    header.sample_bytes in widths.get(kind, ())
+    and (channels > 0) == has_samples
+    and (chunk_frames > 0) == has_samples
+    and (has_samples or (header.num_frames, header.sample_rate_hz, header.tail_bytes) == (0, 0, 0))
+    and chunk_frames <= (MAX_SEGMENT_FRAMES if segmented else MAX_CHUNK_FRAMES)
+    and chunk_frames * header.frame_bytes <= (MAX_SEGMENT_BYTES if segmented else MAX_SPAN_BYTES)
+    and 0 < header.piece_bytes <= MAX_PIECE_BYTES
+    and (header.effort is None or (kind == INTEGER and any(header.model_id) and header.effort <= MAX_EFFORT))
+    and (not header.plain_head or _is_plain(header))
+  )
+
+
+def _is_plain(header: Header) -> bool:
+  """Whether a head of its length can be plain."""
+  try:
+    return header.head_bytes == len(plain_header(header, header.num_frames))
+  except FormatError:
+    return False
+
+
+def is_sound_header(data: bytes) -> bool:
+  """Whether it is a header whose checksum is right, of whatever version."""
+  return (
+    len(data) == HEADER_BYTES and data.startswith(MAGIC) and data[_HEADER.size :] == checksum(b'', data[: _HEADER.size])
+  )
+
+
+def file_key(header: bytes) -> bytes:
+  """What ties a file's checksums to its header."""
+  return header[_HEADER.size :]
+
+
+def checksum(key: bytes, *parts: bytes) -> bytes:
+  digest = hashlib.blake2b(digest_size=CHECK_BYTES, key=key)
+  for part in parts:
+    digest.update(part)
+  return digest.digest()

@@ -1,0 +1,136 @@
+"""Where the encoder finds that sound repeats itself: for each block the lags at which it was most like it is.
+
+Nothing here is part of the format, since lags are written into the segment. Candidates come from transforms in single
+precision; what a lag is worth is then a sum of integers.
+
+Shapes: N frames, B blocks.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from language_modeling_is_compression.kernels.compilation import compiled
+from language_modeling_is_compression.prediction import least_squares
+from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES, MIN_LAG, NUM_LAGS, num_blocks
+from language_modeling_is_compression.prediction.value_map import log2
+
+_ORDER = 32  # Of the linear prediction whose residuals are compared.
+_RIDGE = 1e-9  # Of its power.
+_LARGEST = 1 << 16  # Residuals are cut off there, so that sums stay exact.
+_TRANSFORM = 1 << 15
+_HOP = _TRANSFORM - BLOCK_FRAMES
+_ROUNDING = 2.0**-12
+_APART = 8  # Frames that two lags of a block differ by more than: least squares see some around each.
+_LEAST_GAIN_BITS = 128.0  # That a lag must promise: more than the best of a million does by chance, and than it costs.
+
+
+def find_lags(indices: np.ndarray, stopped: Callable[[], bool] = lambda: False) -> np.ndarray:
+  """indices: int64 [N, C]. Returns lags, int64 [B, NUM_LAGS], those that help most first; 0 where nothing repeats.
+
+  If it is stopped, what it returns is of no use.
+  """
+  num_frames, num_channels = indices.shape
+  lags = np.zeros((num_blocks(num_frames), NUM_LAGS), np.int64)
+  if len(lags) < 2:
+    return lags
+  # Of many channels, those in turn are added up: two parts tell as much.
+  residuals = np.zeros((min(num_channels, 2), num_frames), np.int64)
+  for channel in range(num_channels):
+    residuals[channel % 2] += _residuals(indices[:, channel])
+  if not residuals.any():
+    return lags
+  history = _History(residuals)
+  for block in range(1, len(lags)):
+    if stopped():
+      break
+    start, stop = block * BLOCK_FRAMES, min((block + 1) * BLOCK_FRAMES, num_frames)
+    here = residuals[:, start:stop]
+    if not here.any():
+      continue  # Silence is like all else, and nothing could be saved.
+    num_starts = start - MIN_LAG + 1
+    for k in range(NUM_LAGS):
+      before = history.most_like(here, num_starts, [start - lag for lag in lags[block, :k].tolist()])
+      there = residuals[:, before : before + stop - start]
+      likeness, power = int((here * there).sum()), max(int((there * there).sum()), 1)
+      present = max(int((here * here).sum()), 1)
+      left = max(present - likeness * likeness / power, 1.0)
+      if 0.5 * log2(present / left) * here.shape[1] * num_channels < _LEAST_GAIN_BITS:
+        break
+      lags[block, k] = start - before
+      here = here - np.rint(there * (likeness / power)).astype(np.int64)
+  return lags
+
+
+class _History:
+  """Where a block is most like what was before it. residuals: int64 [P, N], P parts of the signal."""
+
+  def __init__(self, residuals: np.ndarray):
+    self._signal = residuals.astype(np.float32)
+    energies = np.cumsum(np.pad((residuals**2).sum(axis=0), (1, BLOCK_FRAMES)))
+    powers = np.maximum(energies[BLOCK_FRAMES:] - energies[:-BLOCK_FRAMES], 1)
+    self._inverse_powers = (1.0 / powers).astype(np.float32)
+    num_pieces = -(-residuals.shape[1] // _HOP)
+    self._spectra = np.zeros((len(residuals), num_pieces, _TRANSFORM // 2 + 1), np.complex64)
+    self._num_spectra = 0
+
+  def most_like(self, here: np.ndarray, num_starts: int, others: list[int]) -> int:
+    """The start below num_starts, not near others, of what explains most of here, int64 [P, BLOCK_FRAMES or fewer]."""
+    while self._num_spectra * _HOP < num_starts:
+      piece = self._signal[:, self._num_spectra * _HOP :][:, :_TRANSFORM]
+      self._spectra[:, self._num_spectra] = np.fft.rfft(piece, _TRANSFORM)
+      self._num_spectra += 1
+    own = np.conj(np.fft.rfft(here.astype(np.float32), _TRANSFORM))
+    # The likeness of the whole is the sum of that of its parts.
+    products = self._spectra[0, : self._num_spectra] * own[0]
+    for part in range(1, len(own)):
+      products += self._spectra[part, : self._num_spectra] * own[part]
+    likeness = np.fft.irfft(products, _TRANSFORM)[:, :_HOP].reshape(-1)[:num_starts]
+    gains = likeness * likeness * self._inverse_powers[:num_starts]
+    for other in others:
+      gains[max(0, other - _APART) : other + _APART + 1] = 0
+    # Of those that are as good but for rounding, the latest.
+    return int(np.flatnonzero(gains >= gains.max() * (1.0 - _ROUNDING))[-1])
+
+
+def _residuals(indices: np.ndarray) -> np.ndarray:
+  """What one linear prediction for all of it leaves over, int64 [N]."""
+  if (indices == indices[0]).all():
+    return np.zeros(len(indices), np.int64)
+  signal = indices - int(indices.mean())
+  signal = (signal >> max(0, int(abs(signal).max()).bit_length() - 16)).astype(np.float64)
+  autocorrelation = np.zeros(_ORDER + 1)
+  _correlate(signal, autocorrelation)
+  covariance = np.zeros((_ORDER, _ORDER))
+  for row in range(_ORDER):
+    covariance[row] = autocorrelation[abs(np.arange(_ORDER) - row)]
+  coefficients = np.zeros(_ORDER)
+  least_squares.solve(
+    covariance,
+    autocorrelation[1:].copy(),
+    _RIDGE * autocorrelation[0] + 1.0,
+    0.0,
+    least_squares.new_work(_ORDER),
+    coefficients,
+  )
+  residuals = np.zeros(len(signal))
+  _filter(signal, coefficients, residuals)
+  return np.rint(residuals.clip(-_LARGEST, _LARGEST)).astype(np.int64)
+
+
+@compiled
+def _correlate(signal, autocorrelation):
+  for lag in range(len(autocorrelation)):
+    total = 0.0
+    for t in range(lag, len(signal)):
+      total += signal[t] * signal[t - lag]
+    autocorrelation[lag] = total
+
+
+@compiled
+def _filter(signal, coefficients, residuals):
+  for t in range(len(signal)):
+    expected = 0.0
+    for i in range(min(t, len(coefficients))):
+      expected += coefficients[i] * signal[t - 1 - i]
+    residuals[t] = signal[t] - expected

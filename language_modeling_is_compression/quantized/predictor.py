@@ -1,0 +1,108 @@
+"""What the codec asks of a model, all of it in integers.
+
+A `Predictor` gives distributions of tokens, given the tokens before, and others code with them. A `SegmentPredictor`
+codes samples itself, all channels of a segment together.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from language_modeling_is_compression.entropy import byte_counts, rans
+from language_modeling_is_compression.format.segment import SegmentShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+  """Lanes of samples that are being decoded; N, the longest lane's samples; S, bytes of one.
+
+  decoder: their codes. counts: of the bytes of a sample that the model does not know, [L, S - P, 256].
+  tokens: uint8 [L, N, S], to be written. lengths: int64 [L], samples in each lane, not rising.
+  """
+
+  decoder: rans.Decoder
+  counts: byte_counts.ByteCounts
+  tokens: np.ndarray
+  lengths: np.ndarray
+
+
+class Lanes(Protocol):
+  """Several streams of tokens in step, each from its own beginning."""
+
+  def cdfs(self, num_lanes: int) -> np.ndarray:
+    """Distributions of the next token in the first num_lanes lanes, which must not become more from call to call.
+
+    Returns uint32 [num_lanes, V + 1], from 0 to 1 << PRECISION_BITS, each symbol at least 1; valid until the next call.
+    """
+
+  def push(self, tokens: np.ndarray) -> None:
+    """tokens: int64 [L], what came in the lanes that the last call of `cdfs` was about."""
+
+  def decode(self, work: Decoding, begin: int, end: int) -> None:
+    """Decodes samples begin to end of lanes whose samples up to begin it has decoded; end <= lengths[0]."""
+
+
+class Predictor(Protocol):
+  """A model as the codec sees it. Every figure is a pure function of the model's integers and the tokens before it.
+
+  identity: 32 bytes that stand for the model's integers. vocab_size: V. places: tokens per sample that it knows.
+  rows_together: whether `intervals` is faster with many rows at a time than with one.
+  """
+
+  identity: bytes
+  vocab_size: int
+  places: int
+  rows_together: bool
+
+  def intervals(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Intervals of known tokens: what `Lanes.cdfs` would say of them.
+
+    tokens: uint8 [L, T], T a multiple of places. lengths: int64 [L]; tokens from there on are padding, and so are their
+    intervals.
+    Returns uint32 [L, T, 2]: start and size.
+    """
+
+  def lanes(self, num_lanes: int) -> Lanes: ...
+
+
+@runtime_checkable
+class SegmentPredictor(Protocol):
+  """A model that codes segments, each by itself; any number of threads may do so at a time.
+
+  identity: 32 bytes that stand for all that its figures depend on beside the samples and their shape.
+  Samples are int32 [N, C], signed: 8-bit ones minus 128. `stopped` says that nobody wants the result any more; then it
+  comes within a moment, whatever it is.
+  """
+
+  identity: bytes
+
+  def encode(self, samples: np.ndarray, shape: SegmentShape, stopped: Callable[[], bool]) -> tuple[bytes, np.ndarray]:
+    """The body of a chunk, and the intervals that it consists of: uint32 [N * C, S, 2], start and size, in the order in
+    which samples are coded; S symbols of a sample, as many as the model likes.
+    """
+
+  def decode(self, body: bytes, shape: SegmentShape, stopped: Callable[[], bool]) -> np.ndarray | None:
+    """The samples, or None if the body cannot be what an encoder wrote. Raises nothing, whatever the body is."""
+
+
+def decode_stepwise(lanes: Lanes, places: int, work: Decoding, begin: int, end: int) -> None:
+  """`Lanes.decode` for a model of so many places, by `cdfs` and `push`."""
+  tokens = work.tokens
+  num_lanes, _, sample_bytes = tokens.shape
+  symbols, silence = np.zeros(num_lanes, np.int64), np.zeros(num_lanes, np.int64)
+  for sample in range(begin, end):
+    active = int((work.lengths > sample).sum())
+    for place in range(places):
+      cdfs = lanes.cdfs(active)
+      if place < sample_bytes:
+        work.decoder.decode(cdfs, symbols[:active])
+        tokens[:active, sample, place] = symbols[:active]
+        lanes.push(symbols[:active])
+      else:
+        lanes.push(silence[:active])
+    for place in range(places, sample_bytes):
+      work.decoder.decode(work.counts.cdfs(place - places, active), symbols[:active])
+      tokens[:active, sample, place] = symbols[:active]
+      work.counts.push(place - places, symbols[:active])

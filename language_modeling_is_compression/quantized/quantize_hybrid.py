@@ -1,0 +1,90 @@
+"""The network of a hybrid model as integers: features of a sample in, a mixture of logistic distributions out.
+
+The layers are those of exact.py. Before them stands a product with the features, after them one with the outputs, which
+mean logits and scales as logarithms to base 2, and offsets, all in LOG_BITS.
+
+Shapes: F features, E embedding_dim, O outputs (evidence.py).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from language_modeling_is_compression.network.checkpoint import Model
+from language_modeling_is_compression.network.parameters import TOP, layer_name
+from language_modeling_is_compression.prediction.evidence import FEATURE_BITS, LOGITS
+from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION
+from language_modeling_is_compression.quantized.quantize import (
+  LOG_BITS,
+  MAX_LOG,
+  MAX_STREAM,
+  NORM_BITS,
+  STREAM_BITS,
+  ExactLayer,
+  Identity,
+  Matrix,
+  acting_floats,
+  bounded_weights,
+  exact_layer,
+  query_limit_of,
+  require_exact_size,
+  rounded,
+  shift_of,
+)
+
+_LOG2_E = 1.4426950408889634
+_IDENTITY_VERSION = b'lmic exact hybrid network %d\n' % EXPERTS_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactHybridNetwork:
+  """A hybrid model of integers alone.
+
+  input: from features to the stream, STREAM_BITS, where input_bias, int32 [E], is added.
+  output: to the outputs; output_bias: int32 [O].
+  """
+
+  num_heads: int
+  input: Matrix
+  input_bias: np.ndarray
+  layers: tuple[ExactLayer, ...]
+  output: Matrix
+  output_bias: np.ndarray
+
+  @property
+  def query_limit(self) -> int:
+    """The largest magnitude of a query or key."""
+    return query_limit_of(len(self.input_bias) // self.num_heads)
+
+  def identity(self) -> bytes:
+    """SHA-256 of everything that the cdfs depend on beside the samples: 32 bytes."""
+    identity = Identity(_IDENTITY_VERSION)
+    identity.add_number('.num_heads', self.num_heads)
+    identity.add_matrix('.input', self.input)
+    identity.add_array('.input_bias', self.input_bias)
+    identity.add_layers('.layers', self.layers)
+    identity.add_matrix('.output', self.output)
+    identity.add_array('.output_bias', self.output_bias)
+    return identity.digest()
+
+
+def exact_hybrid_network(model: Model) -> ExactHybridNetwork:
+  """The integers that a hybrid model stands for. Raises CheckpointError if it is too large for exact sums."""
+  require_exact_size(model)
+  config = model.model_config
+  top = acting_floats(model, TOP)
+  entry, entry_bits = bounded_weights(top['input_weights'])
+  # Logits become logarithms to base 2; what the loss makes of scales and offsets is in these units already.
+  gains = np.ones(len(top['output_bias']))
+  gains[LOGITS] = _LOG2_E
+  output, output_bits = bounded_weights(top['output_norm'][:, None] * top['output_weights'] * gains)
+  return ExactHybridNetwork(
+    num_heads=config.num_heads,
+    input=Matrix(weights=entry, shift=shift_of(FEATURE_BITS + entry_bits - STREAM_BITS)),
+    input_bias=rounded(top['input_bias'], STREAM_BITS, MAX_STREAM),
+    layers=tuple(
+      exact_layer(acting_floats(model, layer_name(index)), config.num_heads) for index in range(config.num_layers)
+    ),
+    output=Matrix(weights=output, shift=shift_of(NORM_BITS + output_bits - LOG_BITS)),
+    output_bias=rounded(top['output_bias'] * gains, LOG_BITS, MAX_LOG),
+  )

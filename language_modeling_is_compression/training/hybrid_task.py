@@ -1,0 +1,162 @@
+"""Evidence of several domains as the material of hybrid models."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from language_modeling_is_compression.config.options import (
+  NATIVE_DEPTH,
+  DataConfig,
+  HybridConfig,
+  ModelConfig,
+  TrainingConfig,
+)
+from language_modeling_is_compression.config.settings import Settings
+from language_modeling_is_compression.data.evidence_batches import (
+  EvidenceBatch,
+  EvidenceRows,
+  Row,
+  in_batches,
+  read_batch,
+)
+from language_modeling_is_compression.data.evidence_cache import EvidenceSpan
+from language_modeling_is_compression.data.evidence_sources import Group
+from language_modeling_is_compression.errors import AudioFormatError
+from language_modeling_is_compression.network.hybrid import build_hybrid
+from language_modeling_is_compression.training.objectives import Objective, hybrid_objective
+from language_modeling_is_compression.training.task import Measured
+
+# Held-out sequences of each domain and depth.
+_PERIODIC_SEQUENCES = 64
+_FINAL_SEQUENCES = 1024
+
+Spans = Mapping[Group, Sequence[EvidenceSpan]]
+
+
+class HybridMaterial:
+  """Evidence to train on and to hold out. Raises AudioFormatError if there is nothing to train on.
+
+  weights: how often a row comes from each domain, in any unit.
+  """
+
+  unit, label = 'sample', 'hybrid'
+  data_config = DataConfig()  # It says nothing of models that read samples as they are.
+
+  def __init__(
+    self,
+    model: ModelConfig,
+    config: HybridConfig,
+    training: TrainingConfig,
+    *,
+    train: Spans,
+    valid: Spans,
+    weights: Mapping[str, float],
+    experts_version: int,
+  ):
+    self.model_config = model
+    self.row_length = config.sequence_length
+    self._training = training
+    self._train = EvidenceRows(train, config.sequence_length)
+    self._valid = EvidenceRows(valid, config.sequence_length)
+    self._weights = {domain: weights[domain] for domain in self._train.domains}
+    if not self._weights:
+      raise AudioFormatError('the files to train on hold no samples that a hybrid model can be trained on')
+    self.settings: Sequence[Settings] = (config,)
+    self.provenance: Mapping[str, Any] = {
+      'experts_version': experts_version,
+      'effort': config.effort,
+      'domains': self._weights,
+    }
+    self.facts: Mapping[str, int] = {
+      f'{side}_samples/{group.name}': rows.num_samples(group)
+      for side, rows in (('train', self._train), ('valid', self._valid))
+      for group in rows.groups
+    }
+
+  def objective(self, *, recompute_layers: bool) -> Objective:
+    return hybrid_objective(build_hybrid(self.model_config, recompute_layers=recompute_layers))
+
+  def training_batch(self, step: int) -> EvidenceBatch:
+    count = self._training.batch_size
+    rows = self._train.draw(self._weights, count=count, seed=self._training.seed, step=step)
+    return read_batch(rows, num_rows=count, length=self.row_length)
+
+  def validation(self, *, periodic: bool) -> 'HybridValidation':
+    """Every sequence stands behind as many samples as the layers can look back on."""
+    limit = _PERIODIC_SEQUENCES if periodic else _FINAL_SEQUENCES
+    context = self.model_config.num_layers * (self.model_config.attention_window - 1)
+    rows = {group: self._valid.spread(group, limit, context) for group in self._valid.groups}
+    return HybridValidation(rows, self.row_length + context)
+
+  def rates(self, loss_nats: float) -> dict[str, float]:
+    return {'loss_nats': loss_nats, 'bits_per_sample': loss_nats / math.log(2)}
+
+  def shown(self, loss_nats: float) -> str:
+    return f'{loss_nats / math.log(2):z.4f} bits per sample'
+
+
+class _Sums:
+  """Of one domain at one depth."""
+
+  def __init__(self) -> None:
+    self.nats, self.experts_log2, self.num_samples = 0.0, 0.0, 0
+
+  def bits(self) -> dict[str, float]:
+    """Per sample: the model's and those of the experts alone."""
+    return {
+      'bits_per_sample': self.nats / math.log(2) / self.num_samples,
+      'experts_bits_per_sample': -self.experts_log2 / self.num_samples,
+    }
+
+
+class HybridValidation:
+  """Sums over held-out sequences, by domain and depth."""
+
+  def __init__(self, rows: Mapping[Group, Sequence[Row]], row_length: int):
+    self.num_rows = sum(len(each) for each in rows.values())
+    self._rows = rows
+    self._row_length = row_length
+    self._sums = {group: _Sums() for group in rows}
+    self._current: Group | None = None
+
+  def batches(self, batch_size: int) -> Iterator[EvidenceBatch]:
+    for group, rows in self._rows.items():
+      self._current = group
+      yield from in_batches(rows, num_rows=batch_size, length=self._row_length)
+
+  def add(self, batch: EvidenceBatch, nats: float) -> None:
+    assert self._current is not None
+    sums = self._sums[self._current]
+    sums.nats += nats
+    sums.experts_log2 += float(np.sum(batch.experts_log2[batch.counted], dtype=np.float64))
+    sums.num_samples += int(batch.num_counted)
+
+  def measured(self) -> Measured | None:
+    """Bits per sample of each domain, and their mean over domains, by depth."""
+    by_group = {group: sums.bits() for group, sums in self._sums.items() if sums.num_samples}
+    if not by_group:
+      return None
+    means = {}
+    for depth in sorted({group.depth for group in by_group}):
+      name = '' if depth == NATIVE_DEPTH else f'{depth}bit'
+      each = [bits for group, bits in by_group.items() if group.depth == depth]
+      means[name] = {key: float(np.mean([bits[key] for bits in each])) for key in each[0]}
+    domains = {group.name: bits for group, bits in by_group.items()}
+    figures = {
+      '/'.join(filter(None, (name, key))): value
+      for named in (domains, means)
+      for name, bits in named.items()
+      for key, value in bits.items()
+    }
+    lines = [
+      f'{name} {bits["bits_per_sample"]:z.4f} ({bits["experts_bits_per_sample"]:z.4f})'
+      for name, bits in domains.items()
+    ]
+    lines += [
+      f'mean of domains{name and f" at {name}"} {bits["bits_per_sample"]:z.4f} ({bits["experts_bits_per_sample"]:z.4f})'
+      for name, bits in means.items()
+    ]
+    text = 'bits per sample, and of the experts alone: ' + ', '.join(lines)
+    return Measured(figures, text, {'domains': domains, 'means': means})

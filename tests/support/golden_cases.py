@@ -1,0 +1,51 @@
+"""What is asked of the golden files of every version of the format."""
+
+import functools
+import io
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from language_modeling_is_compression.codec import file_codec
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.errors import DamageError, FormatError
+from language_modeling_is_compression.format.container import Container
+from language_modeling_is_compression.quantized.loading import load_predictor
+from support import lmic_cases
+
+
+@functools.cache
+def coder(model: Path) -> ChunkCoder:
+  return ChunkCoder(load_predictor(str(model), 'cpu'))
+
+
+def check_names(
+  folder: Path, *, models: Iterable[str], originals: Iterable[str], written: Iterable[str], broken: Iterable[str]
+) -> None:
+  """That a folder has these files and no others. written: what tells the .lmic files of one original apart."""
+  files = {f'{model}.npz' for model in models} | {f'{name}.original' for name in originals}
+  files |= {f'{name}.{each}.lmic' for name, each in itertools.product(originals, written)}
+  files |= {f'broken_{name}.lmic' for name in broken}
+  assert {path.name for path in folder.iterdir()} == files
+
+
+def check_broken(data: bytes, by: ChunkCoder, said: str) -> None:
+  """That a file is refused with these words."""
+  with pytest.raises(FormatError) as caught:
+    lmic_cases.decompressed(data, by)
+  assert str(caught.value) == said
+  assert isinstance(caught.value, DamageError) == said.startswith('chunk')
+
+
+def salvaged(data: bytes, by: ChunkCoder, said: str) -> bytes | None:
+  """What is salvaged of a broken file, of which the same is said first; None if nothing can be."""
+  target = io.BytesIO()
+  try:
+    container = Container(io.BytesIO(data), len(data))
+  except FormatError as error:
+    assert str(error) == said
+    return None
+  assert file_codec.salvage(container, target, by)[0] == said
+  return target.getvalue()

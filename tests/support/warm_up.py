@@ -1,0 +1,24 @@
+"""Compiles what most tests call; otherwise each of their processes would, at the same time."""
+
+import numpy as np
+
+from language_modeling_is_compression.format.segment import SegmentShape
+from language_modeling_is_compression.prediction.extraction import observe
+from language_modeling_is_compression.quantized.loading import load_predictor
+from language_modeling_is_compression.quantized.predictor import SegmentPredictor
+
+
+def main() -> None:
+  shape = SegmentShape(num_frames=64, num_channels=1, sample_bytes=2, sample_rate_hz=8000, effort=1)
+  samples = np.arange(shape.num_frames, dtype=np.int32)[:, np.newaxis]
+  observe(samples, sample_bytes=shape.sample_bytes, sample_rate_hz=shape.sample_rate_hz, effort=shape.effort)
+  hybrid = load_predictor('default', 'cpu')
+  assert isinstance(hybrid, SegmentPredictor)
+  hybrid.encode(samples, shape, lambda: False)
+  tokens = load_predictor('bytes', 'cpu')
+  assert not isinstance(tokens, SegmentPredictor)
+  tokens.intervals(np.zeros((1, 2), np.uint8), np.array([2]))
+
+
+if __name__ == '__main__':
+  main()

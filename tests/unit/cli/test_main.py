@@ -1,0 +1,264 @@
+"""Levels on the command line, and which model a file is read with; stand-ins take the place of packaged models."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import lmic_cases
+from support.segment_stand_in import StandIn
+from support.wav_builder import build_wav
+
+from language_modeling_is_compression.cli import main as lmic_main
+from language_modeling_is_compression.errors import ModelMismatchError
+from language_modeling_is_compression.format.container import MODEL, Container
+from language_modeling_is_compression.kernels import compilation
+from language_modeling_is_compression.network.checkpoint import save_model
+from language_modeling_is_compression.quantized import loading
+
+NUM_FRAMES = (1 << 16) + 1000
+SEEDS = {'default': 1, 'tiny': 2}
+
+
+class Asked:
+  """What the command asked of inference/loading.py: names of models, and of those that may have written a file."""
+
+  def __init__(self):
+    self.loaded: list[str] = []
+    self.tried: list[list[str]] = []
+
+  def load(self, path: str, device: str) -> StandIn:
+    self.loaded.append(path)
+    return StandIn(SEEDS[path])
+
+  def find(self, identity: bytes, names: list[str], device: str) -> StandIn:
+    self.tried.append(list(dict.fromkeys(names)))
+    for name in names:
+      if (found := StandIn(SEEDS[name])).identity == identity:
+        return found
+    raise ModelMismatchError('not packaged')
+
+
+@pytest.fixture
+def asked(monkeypatch) -> Asked:
+  models = Asked()
+  monkeypatch.setattr(loading, 'load_predictor', models.load)
+  monkeypatch.setattr(loading, 'find_predictor', models.find)
+  return models
+
+
+@pytest.fixture
+def song(tmp_path) -> Path:
+  """Slow waves of 8 bits, longer than a segment of level 1."""
+  waves = np.round(128 + 90 * np.sin(0.002 * np.arange(NUM_FRAMES))).astype(np.uint8)
+  (tmp_path / 'song.wav').write_bytes(build_wav(waves.tobytes(), bits=8, rate_hz=44_100))
+  return tmp_path / 'song.wav'
+
+
+def short(folder: Path, name: str) -> Path:
+  (folder / name).write_bytes(build_wav(bytes(range(100, 150)) * 4, bits=8))
+  return folder / name
+
+
+def header_of(path: Path):
+  with open(path, 'rb') as file:
+    return Container(file, path.stat().st_size).header
+
+
+@pytest.mark.parametrize(
+  ('flags', 'network', 'chunk_frames', 'effort'),
+  [
+    ([], 'default', NUM_FRAMES, 1),
+    (['--level', '1'], 'tiny', NUM_FRAMES // 2, 0),
+    (['--level', '4'], 'default', NUM_FRAMES, 1),
+    (['--level', '9'], 'default', NUM_FRAMES, 2),
+    (['--level', '9', '-m', 'tiny'], 'tiny', NUM_FRAMES, 2),
+  ],
+)
+def test_a_level_says_network_segments_and_effort(asked, song, flags, network, chunk_frames, effort):
+  assert lmic_main.main(['compress', '-q', '--no-verify', *flags, str(song)]) == 0
+  header = header_of(song.with_name('song.wav.lmic'))
+  assert asked.loaded == [network]
+  assert (header.chunk_frames, header.effort) == (chunk_frames, effort)
+  assert header.model_id == StandIn(SEEDS[network]).identity
+
+
+@pytest.mark.parametrize(('level', 'order'), [('2', ['tiny', 'default']), ('9', ['default', 'tiny'])])
+def test_a_file_finds_the_model_that_wrote_it(asked, tmp_path, level, order):
+  song = short(tmp_path, 'a.wav')
+  original = song.read_bytes()
+  assert lmic_main.main(['compress', '-q', '--rm', '--level', level, str(song)]) == 0
+  asked.loaded.clear()
+  assert lmic_main.main(['test', '-q', f'{song}.lmic']) == 0
+  assert lmic_main.main(['decompress', '-q', f'{song}.lmic']) == 0
+  assert song.read_bytes() == original
+  assert (asked.loaded, asked.tried) == ([], [order, order])
+
+
+def test_each_model_is_built_once(asked, tmp_path):
+  packed = []
+  for index, level in enumerate(('1', '6', '2', '7')):
+    song = short(tmp_path, f'{index}.wav')
+    assert lmic_main.main(['compress', '-q', '--level', level, str(song)]) == 0
+    packed.append(f'{song}.lmic')
+  assert lmic_main.main(['test', '-q', *packed]) == 0
+  assert len(asked.tried) == 2
+  asked.loaded.clear()
+  assert lmic_main.main(['test', '-q', '-m', 'tiny', packed[0], packed[2]]) == 0
+  assert asked.loaded == ['tiny'] and len(asked.tried) == 2
+
+
+def test_a_model_that_is_missing_is_said_of_its_file_alone(asked, tmp_path, capsys):
+  for name, level in (('a.wav', '1'), ('b.wav', '6')):
+    assert lmic_main.main(['compress', '-q', '--level', level, str(short(tmp_path, name))]) == 0
+  data = bytearray((tmp_path / 'a.wav.lmic').read_bytes())
+  data[52:84] = bytes(range(50, 82))
+  (tmp_path / 'a.wav.lmic').write_bytes(lmic_cases.sealed(bytes(data)))
+  assert lmic_main.main(['test', str(tmp_path / 'a.wav.lmic'), str(tmp_path / 'b.wav.lmic')]) == 1
+  assert capsys.readouterr().err.splitlines() == [
+    f'lmic: {tmp_path}/a.wav.lmic: not packaged',
+    f'{tmp_path}/b.wav.lmic: ok',
+  ]
+
+
+def test_a_byte_model_has_no_levels(tmp_path, capsys):
+  song, model = short(tmp_path, 'a.wav'), tmp_path / 'model.npz'
+  save_model(model, lmic_cases.tiny_model(use_16bit=False))
+  assert lmic_main.main(['compress', '-m', str(model), '--level', '6', str(song)]) == 2
+  reason = f'{model} is a byte model, which has no levels: name a hybrid one with -m, or no level'
+  assert capsys.readouterr().err == f'lmic: error: --level: {reason}\n'
+  assert sorted(tmp_path.iterdir()) == [song, model]
+
+
+@pytest.mark.parametrize('level', ['0', '10', 'best'])
+def test_levels_that_are_not_there(capsys, level):
+  with pytest.raises(SystemExit) as end:
+    lmic_main.main(['compress', 'x', '--level', level])
+  assert end.value.code == 2
+  assert 'error: argument --level: invalid ' in capsys.readouterr().err
+
+
+def test_only_compress_has_levels(capsys):
+  with pytest.raises(SystemExit):
+    lmic_main.main(['decompress', 'x', '--level', '6'])
+  assert 'unrecognized arguments: --level 6' in capsys.readouterr().err
+
+
+def test_help_says_the_default_level(capsys):
+  with pytest.raises(SystemExit):
+    lmic_main.main(['compress', '--help'])
+  said = ' '.join(capsys.readouterr().out.split())
+  assert '--level {1,2,3,4,5,6,7,8,9} from 1, short segments' in said and '(default: 6)' in said
+
+
+def test_info(asked, song, capsys):
+  assert lmic_main.main(['compress', '-q', '--no-verify', '--level', '1', str(song)]) == 0
+  packed = song.with_name('song.wav.lmic')
+  assert lmic_main.main(['info', '--json', str(packed)]) == 0
+  [facts] = json.loads(capsys.readouterr().out)
+  expected = {'format_version': 2, 'effort': 0, 'model_kind': 'hybrid', 'segment_seconds': NUM_FRAMES / 2 / 44_100}
+  assert {name: facts[name] for name in expected} == expected
+  assert lmic_main.main(['info', str(packed)]) == 0
+  _, line = capsys.readouterr().out.splitlines()
+  identity = StandIn(SEEDS['tiny']).identity.hex()[:8]
+  assert line.split()[-9:] == ['1.5', 's', '2', '0.8', 's', '0', 'hybrid', identity, str(packed)]
+
+
+def test_info_without_a_rate(asked, tmp_path, capsys):
+  (tmp_path / 'a.wav').write_bytes(build_wav(bytes(100), bits=8, rate_hz=0))
+  assert lmic_main.main(['compress', '-q', str(tmp_path / 'a.wav')]) == 0
+  assert lmic_main.main(['info', '--json', str(tmp_path / 'a.wav.lmic')]) == 0
+  [facts] = json.loads(capsys.readouterr().out)
+  assert (facts['segment_seconds'], facts['effort']) == (None, 1)
+
+
+@pytest.mark.parametrize('command', ['compress', 'decompress', 'test', 'info'])
+@pytest.mark.parametrize('flag', ['-0', '-0.5', '-x', '--levels', '-9.wav'])
+def test_what_begins_with_a_dash_is_no_file(asked, song, capsys, command, flag):
+  with pytest.raises(SystemExit) as ended:
+    lmic_main.main([command, flag, str(song)])
+  said = capsys.readouterr().err
+  assert (ended.value.code, said.count('\n')) == (2, 1) and said.startswith('lmic') and ': error: ' in said
+  assert asked.loaded == [] and not Path(f'{song}.lmic').exists()
+
+
+def test_a_level_for_short(asked, song):
+  assert lmic_main.main(['compress', '-1', str(song), '-o', os.devnull]) == 0
+  assert asked.loaded == ['tiny']
+
+
+def test_names_behind_two_dashes_are_those_of_files(asked, song, monkeypatch):
+  monkeypatch.chdir(song.parent)
+  song.rename('-5')
+  assert lmic_main.main(['compress', '--', '-5']) == 0
+  assert Path('-5.lmic').exists()
+
+
+def test_alone_it_says_how_it_is_used(capsys):
+  assert lmic_main.main([]) == 2
+  assert 'compress' in capsys.readouterr().out
+
+
+def test_without_a_compiler_it_says_so(song, monkeypatch, capsys):
+  monkeypatch.setattr(compilation._config, 'DISABLE_JIT', 1)
+  for command in ('compress', 'decompress', 'test'):
+    assert lmic_main.main([command, str(song)]) == 2
+    assert capsys.readouterr().err.startswith('lmic: error: NUMBA_DISABLE_JIT is set')
+
+
+@pytest.fixture
+def mixed(tmp_path) -> Path:
+  """Two segments of level 1: waves, which suit the model, and a noise that repeats, which suits LZMA."""
+  half, rng = 1 << 16, np.random.default_rng(0)
+  waves = np.round(128 + 90 * np.sin(0.002 * np.arange(half)) + rng.normal(0, 3, half)).astype(np.uint8)
+  noise = np.tile(rng.integers(0, 256, 1 << 10).astype(np.uint8), half >> 10)
+  samples = np.concatenate([waves, noise])
+  (tmp_path / 'mixed.wav').write_bytes(build_wav(samples.tobytes(), bits=8, trailer=b'no sound'))
+  return tmp_path / 'mixed.wav'
+
+
+def test_chunks_that_fell_back_are_said(asked, mixed, capsys):
+  assert lmic_main.main(['compress', '--level', '1', str(mixed)]) == 0
+  said = capsys.readouterr().err
+  packed = mixed.with_name('mixed.wav.lmic')
+  with open(packed, 'rb') as file:
+    container = Container(file, packed.stat().st_size)
+    methods = [container.chunk(index).method for index in range(container.header.num_chunks)]
+  # Waves, noise, and what follows the sound.
+  assert [method == MODEL for method in methods] == [True, False, False]
+  assert ', 1 of 2 chunks fell back (smaller without the model), verified' in said
+  assert lmic_main.main(['info', '--json', str(packed)]) == 0
+  assert json.loads(capsys.readouterr().out)[0]['fallback_chunks'] == 1
+  assert lmic_main.main(['info', str(packed)]) == 0
+  head, line = capsys.readouterr().out.splitlines()
+  assert head.split()[:3] == ['chunks', 'fell', 'back'] and line.split()[:2] == ['3', '1']
+  assert lmic_main.main(['decompress', '-f', str(packed)]) == 0
+  assert 'fell back' not in capsys.readouterr().err
+
+
+def test_nothing_is_said_where_no_chunk_fell_back(asked, tmp_path, capsys):
+  half, rng = 1 << 15, np.random.default_rng(0)
+  waves = np.round(128 + 90 * np.sin(0.002 * np.arange(half)) + rng.normal(0, 3, half)).astype(np.uint8)
+  (tmp_path / 'waves.wav').write_bytes(build_wav(waves.tobytes(), bits=8))
+  assert lmic_main.main(['compress', str(tmp_path / 'waves.wav')]) == 0
+  assert 'fell back' not in capsys.readouterr().err
+  assert lmic_main.main(['info', '--json', str(tmp_path / 'waves.wav.lmic')]) == 0
+  assert json.loads(capsys.readouterr().out)[0]['fallback_chunks'] == 0
+
+
+def test_nothing_falls_back_without_a_model(asked, tmp_path, capsys):
+  (tmp_path / 'words').write_bytes(b'words ' * 99)
+  assert lmic_main.main(['compress', str(tmp_path / 'words')]) == 0
+  assert 'fell back' not in capsys.readouterr().err
+  assert lmic_main.main(['info', '--json', str(tmp_path / 'words.lmic')]) == 0
+  assert json.loads(capsys.readouterr().out)[0]['fallback_chunks'] is None
+
+
+def test_chunks_of_a_damaged_file_that_are_not_found_do_not_count(asked, mixed, capsys):
+  """Cut off in the record of its first chunk."""
+  assert lmic_main.main(['compress', '-q', '--level', '1', str(mixed)]) == 0
+  packed = mixed.with_name('mixed.wav.lmic')
+  packed.write_bytes(packed.read_bytes()[:110])
+  assert lmic_main.main(['info', '--json', str(packed)]) == 1
+  assert json.loads(capsys.readouterr().out)[0]['fallback_chunks'] == 0

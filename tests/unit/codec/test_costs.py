@@ -1,0 +1,191 @@
+"""What files cost: hardly more than they are, whatever is in them, and next to nothing where nothing is new.
+
+Shapes: N frames, C channels.
+"""
+
+import functools
+import io
+import itertools
+
+import numpy as np
+import pytest
+from support import hybrid_cases, lmic_cases
+from support.hybrid_cases import shape_of
+from support.training_runs import REPOSITORY
+from support.wav_builder import build_wav, pcm_bytes
+
+from language_modeling_is_compression.audio.wav import read_frames, read_wav_info, wav_header
+from language_modeling_is_compression.codec import layout
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.codec.levels import LEVELS, Level
+from language_modeling_is_compression.entropy.rans import PRECISION_BITS
+from language_modeling_is_compression.format.container import MODEL, STORED, Container
+from language_modeling_is_compression.quantized.loading import load_predictor
+from language_modeling_is_compression.quantized.segments import HybridPredictor
+
+# docs/FORMAT.md: header and footer; a chunk's record and its line in the footer.
+FILE_BYTES = 100 + 164
+CHUNK_BYTES = 21 + 4
+SHORT_SEGMENTS = Level(segment_frames=800, network='default', effort=0)
+SPEECH = sorted((REPOSITORY / 'examples/audio/valid').glob('*.wav'))[0]
+# Of a packaged network and the effort of levels that take it.
+PACKAGED = [('tiny', 0), ('default', 1)]
+
+
+@functools.cache
+def coder() -> ChunkCoder:
+  return ChunkCoder(HybridPredictor(hybrid_cases.random_network()))
+
+
+@functools.cache
+def packaged(name: str) -> HybridPredictor:
+  found = load_predictor(name, 'cpu')
+  assert isinstance(found, HybridPredictor)
+  return found
+
+
+def speech(num_frames: int, start: int = 20_000) -> np.ndarray:
+  """16 bits, 16 kHz: int32 [N, 1]."""
+  return read_frames(read_wav_info(SPEECH), start, start + num_frames)
+
+
+def hostile(num_frames: int, channels: int, bits: int) -> dict[str, np.ndarray]:
+  """Sounds that no model can expect, or that let it expect something and then do something else: int64 [N, C]."""
+  rng = np.random.default_rng(0)
+  top = (1 << (bits - 1)) - 1
+  time, shape = np.arange(num_frames)[:, None], (num_frames, channels)
+  noise = rng.integers(-top - 1, top + 1, shape)
+  bit = rng.integers(-1, 2, shape)
+  sine = np.round(0.9 * top * np.sin(0.11 * time + np.arange(channels))).astype(np.int64)
+  return {
+    'noise at full scale': noise,
+    'even values alone': noise & ~1,
+    'extremes at random': np.where(noise < 0, -top - 1, top),
+    'a square': np.where((time + 3 * np.arange(channels)) // 25 % 2, top, -top - 1),
+    'silence and noise in turn': np.where(time // 150 % 2, noise, 0),
+    'the least bit': bit,
+    'the least bit, seldom': np.where(time % 600 == 599, bit, 0),
+    'sudden gain': np.where(time < num_frames // 2, bit, noise),
+    'a sine, then its negative': np.where(time < num_frames // 3, sine, -sine),
+    'a sine that turns over and over': np.where(time // 64 % 2, sine, -sine),
+    'a sine and noise in turn': np.where(time // 200 % 2, noise, sine),
+  }
+
+
+def plain_head(num_frames: int, channels: int, bits: int) -> bytes:
+  return wav_header(
+    encoding='int', sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000, num_frames=num_frames
+  )
+
+
+# Nothing explodes.
+
+
+@pytest.mark.parametrize('bits', [8, 16, 24])
+@pytest.mark.parametrize(('num_frames', 'channels'), [(1, 1), (2, 2), (1700, 1), (900, 2), (100, 9)])
+def test_no_chunk_is_larger_than_what_it_holds(num_frames, channels, bits):
+  """It would be if segments were not stored where the model makes them larger, as it does with noise."""
+  around = np.random.default_rng(1).bytes(301)
+  methods = set()
+  for index, (name, samples) in enumerate(hostile(num_frames, channels, bits).items()):
+    payload, plain = pcm_bytes(samples, bits), index % 2 == 0
+    if plain:
+      original = plain_head(num_frames, channels, bits) + payload + around
+    else:
+      original = build_wav(payload, channels=channels, bits=bits, before=[(b'odd ', around)], trailer=around)
+    data = lmic_cases.compressed(original, coder(), SHORT_SEGMENTS)
+    container = Container(io.BytesIO(data), len(data))
+    header = container.header
+    assert header.format_version == 2 and header.plain_head == plain
+    left_out = header.head_bytes if plain else 0
+    assert len(data) <= len(original) - left_out + FILE_BYTES + header.num_chunks * CHUNK_BYTES, name
+    assert lmic_cases.decompressed(data, coder()) == original, name
+    methods |= {container.chunk(header.num_head_chunks + span).method for span in range(header.num_spans)}
+  assert methods >= ({STORED, MODEL} if num_frames >= 100 else {STORED})
+
+
+@pytest.mark.parametrize('level', LEVELS)
+def test_the_chunks_of_a_level_cost_less_than_a_thousandth(tmp_path, level):
+  """Beside those that every file has: so, with the test above, no file costs more than 0.1% and some fixed bytes.
+
+  A level of segments a quarter as long as the shortest ones would cost more.
+  """
+  frames, predictor = LEVELS[level].segment_frames, coder().predictor
+  lengths = [count * frames + more for count, more in itertools.product(range(5), (-1, 0, 1))]
+  for num_frames, channels in [*((length, 1) for length in lengths if length > 0), (20_000, 3000)]:
+    header_bytes = build_wav(b'', bits=8, channels=channels, data_size=num_frames * channels)
+    with open(tmp_path / 'a.wav', 'w+b') as file:
+      file.write(header_bytes)
+      file.truncate(len(header_bytes) + num_frames * channels)
+      file.seek(0)
+      header = layout.describe(tmp_path / 'a.wav', file, predictor, LEVELS[level])
+    assert header.num_frames == num_frames and header.num_head_chunks == 1
+    assert (header.num_spans - 1) * CHUNK_BYTES < 0.001 * num_frames * channels
+
+
+# Silence.
+
+
+@pytest.mark.parametrize(('bits', 'channels'), [(8, 1), (16, 2), (24, 9)])
+def test_a_segment_of_silence_costs_a_few_bytes(bits, channels):
+  """However long it is: numbers for each channel, no lags and an empty code for each group of them."""
+  samples = np.zeros((100_000, channels), np.int32)
+  body, _ = packaged('default').encode(samples, shape_of(samples, bits // 8), lambda: False)
+  assert len(body) <= 5 * channels + 10 * -(-channels // 8)
+
+
+def bits_of(name: str, effort: int, samples: np.ndarray) -> np.ndarray:
+  """Code length of each sample: float64 [N, C]."""
+  _, intervals = packaged(name).encode(samples, shape_of(samples, 2, effort), lambda: False)
+  return -np.log2(intervals[..., 1] / (1 << PRECISION_BITS)).sum(axis=1).reshape(samples.shape)
+
+
+@pytest.mark.parametrize(('name', 'effort'), PACKAGED)
+@pytest.mark.parametrize('sound', [speech(2000), hybrid_cases.tone(2000)], ids=['speech', 'tone'])
+def test_silence_within_a_sound_soon_costs_nothing(name, effort, sound):
+  """And the sound after it no more than the same one elsewhere: what was learnt is not lost."""
+  silence = np.zeros((4000, 1), np.int32)
+  bits = bits_of(name, effort, np.concatenate([silence, sound[:1000], silence, sound[1000:]]))
+  assert bits[:4000].sum() < 30
+  assert bits[5000:5050].sum() < 250
+  assert bits[5050:9000].sum() < 1
+  assert bits[9000:].sum() < 1.15 * bits_of(name, effort, sound)[1000:].sum()
+
+
+@pytest.mark.parametrize(('name', 'effort'), PACKAGED)
+def test_a_channel_that_falls_silent_soon_costs_nothing(name, effort):
+  """Though the other one goes on, whose sudden sounds the experts still take for a sign."""
+  samples = np.concatenate([speech(8000), speech(8000, 60_000)], axis=1)
+  samples[1500:, 1] = 0
+  assert bits_of(name, effort, samples)[1550:, 1].sum() < 4
+
+
+# Values that are not used.
+
+
+@pytest.mark.parametrize(('name', 'effort'), PACKAGED)
+def test_values_at_equal_distances_cost_nothing(name, effort):
+  """8 bits in samples of 16 and 24, 16 in 24, sound made three times as loud, away from 0."""
+  sound = speech(3000).clip(-10_900, 10_900)
+  few = sound >> 8
+
+  def cost(samples: np.ndarray, sample_bytes: int) -> int:
+    return len(packaged(name).encode(samples, shape_of(samples, sample_bytes, effort), lambda: False)[0])
+
+  for plain, spread in (
+    ((few, 1), [(few << 8, 2), (few << 16, 3), ((few << 8) + 77, 2)]),
+    ((sound, 2), [(sound << 8, 3), (sound * 3, 2), (sound * 3 + 1, 2)]),
+  ):
+    for samples, sample_bytes in spread:
+      assert cost(samples, sample_bytes) < 1.005 * cost(*plain) + 4
+
+
+@pytest.mark.parametrize('factor', [1.9968, 2.7])
+def test_values_at_unequal_distances_cost_little(factor):
+  """Sound made louder by a factor that is not whole; the shorter it is, the fewer of its values have been seen."""
+  quiet = speech(24_000) >> 3
+  louder = np.round(quiet * factor).astype(np.int32)
+  plain, spread = (
+    len(packaged('tiny').encode(samples, shape_of(samples), lambda: False)[0]) for samples in (quiet, louder)
+  )
+  assert spread < 1.03 * plain

@@ -1,0 +1,365 @@
+"""Whole files to .lmic and back, parts of them, and what is saved of damaged ones."""
+
+import dataclasses
+import functools
+import io
+import os
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import lmic_cases
+from support.wav_builder import IEEE_FLOAT, UNKNOWN_SIZE, build_wav, pcm_bytes, random_samples
+
+from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+from language_modeling_is_compression.codec import file_codec, layout
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.errors import AudioFormatError, ConfigError, FormatError, ModelMismatchError
+from language_modeling_is_compression.format.container import MODEL, Container
+from language_modeling_is_compression.format.header import FLOAT, INTEGER, NO_SAMPLES
+from language_modeling_is_compression.quantized.cpu import CompiledPredictor
+from language_modeling_is_compression.quantized.quantize import exact_network
+
+SAMPLES = random_samples(60, 2, 16)
+PAYLOAD = pcm_bytes(SAMPLES, 16)
+WITHOUT_MODEL = ChunkCoder(None)
+
+WAVS = {
+  **{
+    f'{bits} bits, {channels} channels': build_wav(
+      pcm_bytes(random_samples(23, channels, bits), bits), channels=channels, bits=bits, extensible=extensible
+    )
+    for bits, channels, extensible in [(8, 1, False), (8, 3, True), (16, 5, True), (24, 1, False), (32, 2, True)]
+  },
+  '255 channels': build_wav(pcm_bytes(random_samples(2, 255, 16), 16), channels=255),
+  'float 32': build_wav(np.array([0, 1, np.nan, -np.inf], '<f4').tobytes(), bits=32, tag=IEEE_FLOAT),
+  'float 64': build_wav(np.array([0, 1, np.nan, -np.inf], '<f8').tobytes(), bits=64, tag=IEEE_FLOAT, channels=2),
+  '20 bits in 24': build_wav(pcm_bytes(random_samples(9, 1, 24), 24), bits=20),
+  'chunks around': build_wav(PAYLOAD, channels=2, before=[(b'LIST', b'abc')], after=[(b'id3 ', b'xyz')]),
+  'no pad byte': build_wav(PAYLOAD[:41], bits=8, after=[(b'LIST', b'abc')], pad=b''),
+  'a pad byte that is not 0': build_wav(PAYLOAD[:41], bits=8, before=[(b'LIST', b'abc')], pad=b'X'),
+  'a partial frame': build_wav(PAYLOAD[:-1], channels=2),
+  'no samples': build_wav(b''),
+  'less than a frame': build_wav(b'x', channels=2),
+  'one sample': build_wav(b'\x01\x80'),
+  'data size too large': build_wav(PAYLOAD, channels=2, data_size=10_000_000),
+  'data size unknown': build_wav(PAYLOAD, channels=2, data_size=UNKNOWN_SIZE, riff_size=UNKNOWN_SIZE),
+  'data size 0, never finished': build_wav(PAYLOAD, channels=2, data_size=0, riff_size=0),
+  'data size too small': build_wav(PAYLOAD, channels=2, data_size=100),
+  'data before fmt': build_wav(PAYLOAD, channels=2, data_first=True),
+  'RF64': build_wav(PAYLOAD, channels=2, form=b'RF64'),
+  'RF64 with wrong sizes': build_wav(PAYLOAD, channels=2, form=b'RF64', ds64=(1, 2**63)),
+  'rate 0': build_wav(PAYLOAD, channels=2, rate_hz=0),
+  'rate of 2**32 - 1': build_wav(PAYLOAD, channels=2, rate_hz=2**32 - 1, fmt_extra=b'odd'),
+  'bytes after the end': build_wav(PAYLOAD, channels=2, trailer=b'trailer'),
+  'big-endian': build_wav(PAYLOAD, channels=2, form=b'RIFX'),
+  'MP3 in WAV': build_wav(PAYLOAD, tag=85),
+  'no fmt': b'RIFF\x14\0\0\0WAVEdata\x08\0\0\0abcdefgh',
+  'RIFF alone': b'RIFF',
+  'no WAV': b'text ' * 30,
+  'one byte': b'\0',
+  'empty': b'',
+}
+
+
+@functools.cache
+def coder(use_16bit: bool, lanes: int = 4) -> ChunkCoder:
+  return lmic_cases.tiny_coder(use_16bit=use_16bit, lanes=lanes)
+
+
+def opened(data: bytes) -> Container:
+  return Container(io.BytesIO(data), len(data))
+
+
+@pytest.fixture
+def short_spans(monkeypatch):
+  """Spans and pieces so short that small files have many."""
+  monkeypatch.setattr(layout, '_CHUNK_FRAMES', 25)
+  monkeypatch.setattr(layout, 'MAX_PIECE_BYTES', 32)
+
+
+@pytest.mark.parametrize('use_16bit', [False, True])
+@pytest.mark.parametrize('name', WAVS)
+def test_every_file_comes_back(name, use_16bit):
+  by = coder(use_16bit)
+  assert lmic_cases.decompressed(lmic_cases.compressed(WAVS[name], by), by) == WAVS[name]
+
+
+@pytest.mark.parametrize('name', ['24 bits, 1 channels', 'chunks around', '8 bits, 3 channels', 'no WAV', 'float 64'])
+def test_files_of_many_chunks_come_back(short_spans, name):
+  data = lmic_cases.compressed(WAVS[name], coder(True))
+  header = opened(data).header
+  assert header.num_chunks > max(2, header.num_channels)
+  # How many chunks are in work at a time is of no account, neither in coding nor in decoding.
+  assert lmic_cases.compressed(WAVS[name], coder(True, lanes=1)) == data
+  for lanes in (1, 3, 40):
+    assert lmic_cases.decompressed(data, coder(True, lanes=lanes)) == WAVS[name]
+
+
+@pytest.mark.parametrize(
+  ('name', 'expected'),
+  [
+    ('chunks around', (INTEGER, 2, 2, 60)),
+    ('8 bits, 3 channels', (INTEGER, 1, 3, 23)),
+    ('data size too large', (INTEGER, 2, 2, 60)),
+    ('float 64', (FLOAT, 8, 2, 2)),
+    ('no samples', (NO_SAMPLES, 0, 0, 0)),
+    ('MP3 in WAV', (NO_SAMPLES, 0, 0, 0)),
+  ],
+)
+def test_header_says_what_the_file_is(name, expected):
+  header = opened(lmic_cases.compressed(WAVS[name], coder(False))).header
+  assert (header.sample_kind, header.sample_bytes, header.num_channels, header.num_frames) == expected
+  assert header.original_bytes == len(WAVS[name])
+  assert any(header.model_id) == (expected[0] == INTEGER)
+
+
+def test_the_model_codes_what_it_likes():
+  """A WAV drawn at random is stored; silence, which the model thinks likely, is not the model's alone to code."""
+  model = lmic_cases.tiny_model(use_16bit=False)
+  bias = np.where(np.abs(np.arange(256) - 128) < 8, 1.0, 0.0).astype(np.float32)
+  model = dataclasses.replace(model, params={**model.params, '~': {**model.params['~'], 'output_bias': bias}})
+  by = ChunkCoder(CompiledPredictor(exact_network(model)))
+  quiet = build_wav(np.random.default_rng(0).integers(121, 136, 2000).astype(np.uint8).tobytes(), bits=8)
+  data = lmic_cases.compressed(quiet, by)
+  assert opened(data).chunk(1).method == MODEL
+  assert len(data) < 1500
+  assert lmic_cases.decompressed(data, by) == quiet
+
+
+# Parts.
+
+
+@pytest.mark.parametrize(
+  ('start', 'end', 'frames'),
+  [
+    (0, 60, slice(0, 60)),
+    (0, 1e9, slice(0, 60)),
+    (10, 11, slice(10, 11)),
+    (24, 26, slice(24, 26)),
+    (50, 60, slice(50, 60)),
+    (24.5, 25.5, slice(24, 26)),
+    (30, float('inf'), slice(30, 60)),
+  ],
+)
+@pytest.mark.parametrize('bits', [8, 16, 24])
+def test_span(short_spans, tmp_path, bits, start, end, frames):
+  samples = random_samples(60, 3, bits)
+  original = build_wav(pcm_bytes(samples, bits), channels=3, bits=bits, rate_hz=1, before=[(b'LIST', bytes(99))])
+  container = opened(lmic_cases.compressed(original, coder(True)))
+  with open(tmp_path / 'part.wav', 'wb') as target:
+    file_codec.decompress_span(container, target, coder(True), start, end)
+  info = read_wav_info(tmp_path / 'part.wav')
+  assert (info.num_channels, info.sample_rate_hz, info.sample_bytes) == (3, 1, bits // 8)
+  assert info.data_offset + info.data_bytes == info.file_bytes
+  np.testing.assert_array_equal(read_frames(info, 0, info.num_frames), samples[frames])
+
+
+def test_span_needs_its_own_chunks_only(short_spans):
+  data = bytearray(lmic_cases.compressed(build_wav(PAYLOAD, channels=2, rate_hz=1), coder(True)))
+  data[-200 - len(PAYLOAD) // 60 * 5] ^= 1
+  container, target = opened(bytes(data)), io.BytesIO()
+  assert file_codec.find_damage(container, coder(True))
+  file_codec.decompress_span(container, target, coder(True), 0, 20)
+  assert target.getvalue().endswith(PAYLOAD[:80])
+
+
+@pytest.mark.parametrize(('start', 'end'), [(-1, 5), (5, 5), (6, 5), (60, 61), (1e300, 1e301)])
+def test_no_such_span(start, end):
+  container = opened(lmic_cases.compressed(build_wav(PAYLOAD, channels=2, rate_hz=1), WITHOUT_MODEL))
+  with pytest.raises(ConfigError, match='expected a span within 60 seconds, got'):
+    file_codec.decompress_span(container, io.BytesIO(), WITHOUT_MODEL, start, end)
+
+
+@pytest.mark.parametrize('start', [float('nan'), float('inf'), float('-inf')])
+def test_no_such_number_of_seconds(start):
+  container = opened(lmic_cases.compressed(build_wav(PAYLOAD, channels=2, rate_hz=1), WITHOUT_MODEL))
+  with pytest.raises(ConfigError, match='expected a span'):
+    file_codec.decompress_span(container, io.BytesIO(), WITHOUT_MODEL, start, 5)
+  with pytest.raises(ConfigError, match='expected a span'):
+    file_codec.decompress_span(container, io.BytesIO(), WITHOUT_MODEL, 0, float('nan'))
+
+
+@pytest.mark.parametrize('name', ['no WAV', 'rate 0'])
+def test_no_spans_without_samples_or_rate(name):
+  container = opened(lmic_cases.compressed(WAVS[name], WITHOUT_MODEL))
+  with pytest.raises(ConfigError, match='has no samples, or no sample rate'):
+    file_codec.decompress_span(container, io.BytesIO(), WITHOUT_MODEL, 0, 1)
+
+
+# Damage.
+
+
+def damaged_in(data: bytes, *chunks: int) -> bytes:
+  """The same file with the last byte of these chunks' bodies changed."""
+  changed, container, position = bytearray(data), opened(data), 100
+  for index in range(container.header.num_chunks):
+    position += 21 + len(container.chunk(index).body)
+    if index in chunks:
+      changed[position - 1] ^= 1
+  return bytes(changed)
+
+
+def salvaged(data: bytes, by: ChunkCoder = WITHOUT_MODEL) -> tuple[bytes, list[str]]:
+  target = io.BytesIO()
+  wrong = file_codec.salvage(opened(data), target, by)
+  assert file_codec.find_damage(opened(data), by) == wrong
+  return target.getvalue(), wrong
+
+
+def test_salvage_of_a_sound_file():
+  for case in (*lmic_cases.cases(), *lmic_cases.segment_cases()):
+    assert salvaged(case.data, case.by) == (case.original, [])
+
+
+@pytest.mark.parametrize('bits', [8, 16, 24])
+def test_silence_stands_for_what_is_lost(short_spans, tmp_path, bits):
+  samples = random_samples(60, 2, bits)
+  original = build_wav(pcm_bytes(samples, bits), channels=2, bits=bits, rate_hz=1, trailer=b'trailer')
+  data = lmic_cases.compressed(original, coder(True))
+  index = opened(data).header.num_head_chunks + 2 + 1
+  found, wrong = salvaged(damaged_in(data, index), coder(True))
+  assert len(wrong) == 1 and f'chunk {index} (channel 1, 25.00 to 50.00 s) is damaged' in wrong[0]
+  samples[25:50, 1] = 0
+  assert len(found) == len(original) and found.endswith(b'trailer')
+  (tmp_path / 'a.wav').write_bytes(found)
+  np.testing.assert_array_equal(read_frames(read_wav_info(tmp_path / 'a.wav'), 0, 60), samples)
+
+
+def test_a_plain_header_stands_for_a_lost_one(short_spans, tmp_path):
+  original = build_wav(PAYLOAD, channels=2, rate_hz=44_100, before=[(b'LIST', bytes(100))], trailer=b'trailer')
+  data = lmic_cases.compressed(original, WITHOUT_MODEL)
+  found, wrong = salvaged(damaged_in(data, 0))
+  assert len(wrong) == 1 and 'chunk 0 (bytes before the samples) is damaged' in wrong[0]
+  (tmp_path / 'a.wav').write_bytes(found)
+  info = read_wav_info(tmp_path / 'a.wav')
+  assert (info.num_channels, info.sample_rate_hz, info.num_frames) == (2, 44_100, 60)
+  np.testing.assert_array_equal(read_frames(info, 0, 60), SAMPLES)
+
+
+def test_salvage_of_a_cut_file_ends_where_the_file_does(short_spans):
+  original = build_wav(PAYLOAD, channels=2, trailer=b'trailer')
+  data = lmic_cases.compressed(original, WITHOUT_MODEL)
+  head = original.index(PAYLOAD)
+  for length in range(100, len(data), 7):
+    try:
+      container = opened(data[:length])
+    except FormatError:
+      continue
+    found, wrong = salvaged(data[:length])
+    assert wrong and len(found) <= len(original)
+    # At most a span of which only one channel is there is made up, or the piece in which the cut is.
+    assert len(found) <= len(original[: (container.num_found + 1) * 100])
+    sound = max(0, (container.num_found - container.header.num_head_chunks - 2) // 2) * 25 * 4
+    assert found[head : head + sound] == original[head : head + sound]
+
+
+def test_damaged_files_are_not_decompressed():
+  data = lmic_cases.compressed(WAVS['chunks around'], WITHOUT_MODEL)
+  for damaged in (damaged_in(data, 1), data + b'x', data[:-1], data[:40] + b'x' + data[41:]):
+    with pytest.raises(FormatError):
+      lmic_cases.decompressed(damaged, WITHOUT_MODEL)
+
+
+def test_wrong_whole_of_sound_chunks_is_found():
+  data = bytearray(lmic_cases.compressed(WAVS['chunks around'], WITHOUT_MODEL))
+  data[-30] ^= 1  # In the SHA-256.
+  changed = lmic_cases.sealed(bytes(data))
+  with pytest.raises(FormatError, match='together they are not the file that was compressed'):
+    lmic_cases.decompressed(changed, WITHOUT_MODEL)
+  assert salvaged(changed) == (WAVS['chunks around'], [file_codec._NOT_THE_WHOLE])
+
+
+def test_another_model_is_named():
+  data = lmic_cases.compressed(WAVS['chunks around'], coder(True))
+  written, got = (coder(use_16bit).predictor.identity.hex()[:16] for use_16bit in (True, False))
+  with pytest.raises(ModelMismatchError, match=f'written with model {written}, this is model {got}: name the model'):
+    lmic_cases.decompressed(data, coder(False))
+  for read in (
+    file_codec.salvage,
+    file_codec.decompress,
+    functools.partial(file_codec.decompress_span, start_seconds=0, end_seconds=1),
+  ):
+    with pytest.raises(ModelMismatchError, match=f'written with model {written}, no model was given'):
+      read(opened(data), io.BytesIO(), WITHOUT_MODEL)
+
+
+def test_what_needs_no_model_is_read_with_any():
+  data = lmic_cases.compressed(WAVS['no WAV'], WITHOUT_MODEL)
+  assert lmic_cases.decompressed(data, coder(True)) == WAVS['no WAV']
+
+
+# Files that change, and large ones.
+
+
+def append_to(path: Path) -> None:
+  with open(path, 'ab') as file:
+    file.write(b'more')
+
+
+@pytest.mark.parametrize('change', [lambda path: os.truncate(path, 150), append_to])
+def test_a_file_that_changes_while_it_is_read(short_spans, monkeypatch, tmp_path, change):
+  path = tmp_path / 'a.wav'
+  path.write_bytes(build_wav(PAYLOAD * 400, channels=2))
+  describe = file_codec.describe
+
+  def describe_and_change(*arguments):
+    header = describe(*arguments)
+    change(path)
+    return header
+
+  monkeypatch.setattr(file_codec, 'describe', describe_and_change)
+  monkeypatch.setattr(layout, '_CHUNK_FRAMES', 1 << 15)
+  with pytest.raises(AudioFormatError, match=r'a\.wav: changed while it was read'):
+    file_codec.compress(path, io.BytesIO(), WITHOUT_MODEL)
+
+
+def test_a_missing_file_is_an_os_error(tmp_path):
+  with pytest.raises(FileNotFoundError):
+    file_codec.compress(tmp_path / 'none', io.BytesIO(), WITHOUT_MODEL)
+
+
+def peak_bytes(folder: Path, num_bytes: int) -> int:
+  """Memory that zeros take in both directions, in pieces of 1 MiB."""
+  path, packed, by = folder / 'zeros', folder / 'zeros.lmic', ChunkCoder(None, 1)
+  with open(path, 'wb') as file:
+    file.truncate(num_bytes)
+  tracemalloc.start()
+  try:
+    with open(packed, 'wb') as target:
+      header, size, _ = file_codec.compress(path, target, by)
+    with open(packed, 'rb') as file, open(os.devnull, 'wb') as nowhere:
+      file_codec.decompress(Container(file, size), nowhere, by)
+    peak = tracemalloc.get_traced_memory()[1]
+  finally:
+    tracemalloc.stop()
+  assert header.original_bytes == num_bytes and size == packed.stat().st_size
+  return peak
+
+
+def test_large_files_take_no_more_memory_than_small_ones(tmp_path):
+  """LZMA's encoder takes most of it."""
+  assert peak_bytes(tmp_path, 40 << 20) < peak_bytes(tmp_path, 4 << 20) + (2 << 20)
+
+
+def test_progress_adds_up():
+  done = []
+  for case in (*lmic_cases.cases(), *lmic_cases.segment_cases()):
+    file_codec.decompress(opened(case.data), io.BytesIO(), case.by, done.append)
+    assert sum(done) == len(case.original)
+    done.clear()
+
+
+@pytest.mark.parametrize(
+  ('channels', 'frames', 'coded'),
+  [(16, 1, True), (17, 1, False), (1000, 64, False), (40, 100, False), (40, 6000, True)],
+)
+def test_channels_that_hold_next_to_nothing_are_bytes(channels, frames, coded):
+  """A chunk of each channel would take more than there is to save; no file costs more than a little."""
+  samples = np.random.default_rng(0).normal(0, 0.1, (frames, channels)).astype('<f4')
+  original = build_wav(samples.tobytes(), bits=32, tag=IEEE_FLOAT, channels=channels)
+  data = lmic_cases.compressed(original, ChunkCoder(None))
+  assert (Container(io.BytesIO(data), len(data)).header.num_channels > 0) == coded
+  assert len(data) < 1.001 * len(original) + 400 + 16 * 25
+  assert lmic_cases.decompressed(data, ChunkCoder(None)) == original

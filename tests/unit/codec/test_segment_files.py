@@ -1,0 +1,637 @@
+"""Files in segments: whole, in part, damaged and stopped, with a model that stands in for the real ones."""
+
+import dataclasses
+import io
+import lzma
+import os
+import signal
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+from support import lmic_cases, segment_stand_in
+from support.segment_stand_in import StandIn
+from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes, random_samples
+
+from language_modeling_is_compression.audio.planes import planes_from_frames
+from language_modeling_is_compression.audio.wav import read_frames, read_wav_info, wav_header
+from language_modeling_is_compression.codec import chunk_coder, file_codec, layout
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Payload, PayloadShape
+from language_modeling_is_compression.errors import AudioFormatError, DamageError, FormatError, ModelMismatchError
+from language_modeling_is_compression.format.container import LZMA, MODEL, STORED, Chunk, Container, ContainerWriter
+from language_modeling_is_compression.format.header import INTEGER, Header, serialize_header
+from language_modeling_is_compression.format.segment import SegmentShape
+
+LEVEL = segment_stand_in.level(100)
+
+
+def waves(num_frames: int, channels: int, bits: int) -> np.ndarray:
+  """Loud sines in a little noise: [num_frames, channels], both extremes in it."""
+  top = (1 << (bits - 1)) - 1
+  found = 0.9 * np.sin(0.01 * np.arange(num_frames)[:, None] * (1 + np.arange(channels)))
+  found += np.random.default_rng(0).normal(0, 0.001, found.shape)
+  samples = np.clip(np.round(found * top), -top - 1, top).astype(np.int64)
+  samples.reshape(-1)[:2] = [-top - 1, top][: samples.size]
+  return samples
+
+
+def wav(num_frames: int = 330, channels: int = 2, bits: int = 16, **oddities) -> bytes:
+  return build_wav(pcm_bytes(waves(num_frames, channels, bits), bits), channels=channels, bits=bits, **oddities)
+
+
+def opened(data: bytes) -> Container:
+  return Container(io.BytesIO(data), len(data))
+
+
+def damaged_in(data: bytes, *chunks: int) -> bytes:
+  """The same file with the last byte of these chunks' bodies changed."""
+  changed, container, position = bytearray(data), opened(data), 100
+  for index in range(container.header.num_chunks):
+    position += 21 + len(container.chunk(index).body)
+    if index in chunks:
+      changed[position - 1] ^= 1
+  return bytes(changed)
+
+
+# Whole files.
+
+
+@pytest.mark.parametrize('channels', [1, 2, 3, 6])
+@pytest.mark.parametrize('bits', [8, 16, 24, 32])
+def test_every_width_and_number_of_channels_comes_back(bits, channels):
+  original = wav(330, channels, bits, rate_hz=22_050, before=[(b'LIST', b'abc')], trailer=b'odd')
+  by = segment_stand_in.coder()
+  data = lmic_cases.compressed(original, by, LEVEL)
+  header = opened(data).header
+  assert (header.format_version, header.effort, header.model_id) == (2, 1, by.predictor.identity)
+  assert (header.num_spans, header.chunk_frames, header.num_chunks) == (4, 83, 6)
+  assert [opened(data).chunk(index).method for index in (1, 2, 3, 4)] == [MODEL] * 4
+  for lanes in (1, 40):
+    other = segment_stand_in.coder(lanes)
+    assert lmic_cases.compressed(original, other, LEVEL) == data
+    assert lmic_cases.decompressed(data, other) == original
+  shape = {'num_channels': channels, 'sample_bytes': bits // 8, 'sample_rate_hz': 22_050, 'effort': 1}
+  expected = [SegmentShape(num_frames=frames, **shape) for frames in (83, 83, 83, 81)]
+  assert sorted(by.predictor.encoded, key=lambda shape: -shape.num_frames) == expected
+
+
+@pytest.mark.parametrize(
+  'original',
+  [
+    wav()[:-1],
+    wav(1, 1),
+    wav(99, 1, data_size=0, riff_size=0),
+    wav(data_first=True),
+    build_wav(pcm_bytes(random_samples(9, 1, 24), 24), bits=20),
+    build_wav(pcm_bytes(random_samples(2, 16, 16), 16), channels=16),
+    build_wav(pcm_bytes(random_samples(20, 20, 16), 16), channels=20),
+    wav(rate_hz=0),
+    wav(rate_hz=2**32 - 1),
+    wav(form=b'RF64'),
+  ],
+  ids=[
+    'part of a frame',
+    'one frame',
+    'unfinished',
+    'data first',
+    '20 bits',
+    '16 channels',
+    '20 channels',
+    '0 Hz',
+    'GHz',
+    'RF64',
+  ],
+)
+def test_odd_files_come_back(original):
+  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  assert opened(data).header.format_version == 2
+  assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
+  lmic_cases.check_reading(data, original, may_differ=False, by=segment_stand_in.coder())
+
+
+@pytest.mark.parametrize(
+  'original',
+  [
+    b'no audio',
+    b'',
+    build_wav(b''),
+    build_wav(np.linspace(-1, 1, 300, dtype='<f4').tobytes(), bits=32, tag=IEEE_FLOAT, channels=2),
+    build_wav(pcm_bytes(random_samples(254, 255, 16), 16), channels=255),
+  ],
+  ids=['no WAV', 'empty', 'no samples', 'floats', 'more channels than frames'],
+)
+def test_what_no_model_codes_is_of_version_1(original):
+  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  header = opened(data).header
+  assert (header.format_version, header.effort, any(header.model_id)) == (1, None, False)
+  assert data == lmic_cases.compressed(original, ChunkCoder(None))
+  assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
+
+
+@pytest.mark.parametrize(
+  ('num_frames', 'segment_frames', 'chunk_frames', 'num_spans'),
+  [(1000, 1000, 1000, 1), (1001, 1000, 501, 2), (999, 1000, 999, 1), (1000, 400, 250, 4), (7, 2, 2, 4)],
+)
+def test_segments_are_of_equal_length_and_even_in_number(num_frames, segment_frames, chunk_frames, num_spans):
+  level = segment_stand_in.level(segment_frames, effort=2)
+  header = opened(lmic_cases.compressed(wav(num_frames, 1, 8), segment_stand_in.coder(), level)).header
+  assert (header.chunk_frames, header.num_spans, header.effort) == (chunk_frames, num_spans, 2)
+
+
+@pytest.mark.parametrize(
+  ('limits', 'chunk_frames'), [({'MAX_SEGMENT_FRAMES': 90}, 83), ({'MAX_SEGMENT_BYTES': 4 * 50}, 42)]
+)
+def test_segments_keep_the_limits_of_the_format(monkeypatch, limits, chunk_frames):
+  for name, limit in limits.items():
+    monkeypatch.setattr(layout, name, limit)
+  data = lmic_cases.compressed(wav(), segment_stand_in.coder(), segment_stand_in.level(1 << 30))
+  assert opened(data).header.chunk_frames == chunk_frames
+
+
+def test_progress_adds_up_segment_by_segment(tmp_path):
+  original = wav(trailer=b'odd')
+  (tmp_path / 'a.wav').write_bytes(original)
+  done, target = [], io.BytesIO()
+  file_codec.compress(tmp_path / 'a.wav', target, segment_stand_in.coder(), done.append, LEVEL)
+  assert sum(done) == len(original) and len(done) == 6
+  for data, count in ((target.getvalue(), 6), (damaged_in(target.getvalue(), 2), 5)):
+    done.clear()
+    file_codec.salvage(opened(data), io.BytesIO(), segment_stand_in.coder(), done.append)
+    assert sum(done) == len(original) and len([each for each in done if each]) >= count
+
+
+# Parts and damage.
+
+
+def test_a_part_needs_its_own_segments_only(tmp_path):
+  data = damaged_in(lmic_cases.compressed(wav(rate_hz=1), segment_stand_in.coder(), LEVEL), 0)
+  by = segment_stand_in.coder()
+  with open(tmp_path / 'part.wav', 'wb') as target:
+    file_codec.decompress_span(opened(data), target, by, 90, 200)
+  info = read_wav_info(tmp_path / 'part.wav')
+  np.testing.assert_array_equal(read_frames(info, 0, info.num_frames), waves(330, 2, 16)[90:200])
+  assert [shape.num_frames for shape in by.predictor.decoded] == [83, 83]
+  with pytest.raises(DamageError, match=r'chunk 0 \(all channels, 0.00 to 83.00 s\) is damaged: its checksum'):
+    file_codec.decompress_span(opened(data), io.BytesIO(), by, 80, 90)
+
+
+@pytest.mark.parametrize('bits', [8, 16, 24, 32])
+def test_silence_stands_for_a_damaged_segment_alone(tmp_path, bits):
+  original = wav(bits=bits, channels=3, trailer=b'trailer')
+  data = damaged_in(lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL), 2)
+  target = io.BytesIO()
+  [wrong] = file_codec.salvage(opened(data), target, segment_stand_in.coder())
+  assert wrong.startswith('chunk 2 (all channels, 0.01 to 0.02 s) is damaged')
+  assert len(target.getvalue()) == len(original) and target.getvalue().endswith(b'trailer')
+  (tmp_path / 'a.wav').write_bytes(target.getvalue())
+  expected = waves(330, 3, bits)
+  expected[83:166] = 0
+  np.testing.assert_array_equal(read_frames(read_wav_info(tmp_path / 'a.wav'), 0, 330), expected)
+  with pytest.raises(DamageError, match='chunk 2'):
+    lmic_cases.decompressed(data, segment_stand_in.coder())
+
+
+def test_a_body_that_decodes_to_something_else_is_damaged():
+  """Its check put right, so that only the model and the payload's own sum can tell."""
+  data = lmic_cases.compressed(wav(), segment_stand_in.coder(), LEVEL)
+  for position in (-1, 0):  # The model notices; it does not.
+    by = segment_stand_in.coder()
+    changed = lmic_cases.sealed(damaged_in(data, 2))
+    if position == 0:
+      decode = by.predictor.decode
+      by.predictor.decode = lambda *told, decode=decode: (
+        np.zeros((83, 2), np.int32) if (found := decode(*told)) is None else found
+      )
+    with pytest.raises(DamageError, match=r'chunk 2 \(.*\) is damaged: what it decodes to is not what was encoded'):
+      lmic_cases.decompressed(changed, by)
+
+
+def test_a_cut_file_ends_with_its_last_segment():
+  original = wav(trailer=b'trailer')
+  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  end = data.index(opened(data).chunk(1).body) + len(opened(data).chunk(1).body)
+  target = io.BytesIO()
+  wrong = file_codec.salvage(opened(data[:end]), target, segment_stand_in.coder())
+  assert len(wrong) == 1 and 'chunk 2 (all channels, 0.02 to 0.03 s) is the first that is not there' in wrong[0]
+  assert target.getvalue() == original[: 44 + 2 * 83 * 4]
+
+
+def test_a_model_of_another_kind_is_not_the_files():
+  tokens = lmic_cases.tiny_coder()
+  for writer, reader in ((tokens, segment_stand_in.coder()), (segment_stand_in.coder(), tokens)):
+    data = lmic_cases.compressed(wav(), writer, LEVEL)
+    with pytest.raises(ModelMismatchError, match='name the model file that wrote it with -m'):
+      lmic_cases.decompressed(data, reader)
+
+
+def test_no_model_and_a_file_of_segments():
+  data = lmic_cases.compressed(wav(), segment_stand_in.coder(), LEVEL)
+  with pytest.raises(ModelMismatchError, match='no model was given'):
+    lmic_cases.decompressed(data, ChunkCoder(None))
+
+
+def test_the_copy_of_the_header_tells_the_version_too():
+  original = wav()
+  data = bytearray(lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL))
+  data[14] ^= 1  # The effort.
+  container, target = opened(bytes(data)), io.BytesIO()
+  assert container.header.effort == 1 and serialize_header(container.header) != bytes(data[:100])
+  assert file_codec.salvage(container, target, segment_stand_in.coder()) == container.problems
+  assert target.getvalue() == original
+  with pytest.raises(FormatError, match='its header is damaged'):
+    lmic_cases.decompressed(bytes(data), segment_stand_in.coder())
+
+
+# Plain heads.
+
+
+def plain_wav(channels: int, bits: int, num_frames: int = 330) -> bytes:
+  head = wav_header(
+    encoding='int', sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000, num_frames=num_frames
+  )
+  return head + pcm_bytes(waves(num_frames, channels, bits), bits)
+
+
+@pytest.mark.parametrize('trailer', [b'', b'odd'])
+@pytest.mark.parametrize('channels', [1, 2, 3, 16])
+@pytest.mark.parametrize('bits', [8, 16, 24, 32])
+def test_a_plain_head_takes_no_chunk(monkeypatch, bits, channels, trailer):
+  original = plain_wav(channels, bits, 50) + trailer
+  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  header = opened(data).header
+  assert header.plain_head and header.head_bytes == len(original) - 50 * channels * bits // 8 - len(trailer)
+  assert (header.num_head_chunks, header.num_chunks) == (0, 1 + bool(trailer))
+  assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
+  lmic_cases.check_reading(data, original, may_differ=False, by=segment_stand_in.coder())
+  monkeypatch.setattr(layout, '_has_plain_head', lambda source, header: False)
+  longer = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  # What is left out: the record, the body, the entry in the table.
+  assert len(data) == len(longer) - 21 - len(opened(longer).chunk(0).body) - 4
+  assert lmic_cases.decompressed(longer, segment_stand_in.coder()) == original
+
+
+@pytest.mark.parametrize(
+  'original',
+  [
+    wav(extensible=True),
+    wav(channels=3),
+    wav(bits=24),
+    wav(bits=24, extensible=True),  # Whose speakers are others.
+    wav(before=[(b'LIST', b'abcd')]),
+    wav(after=[(b'LIST', b'abcd')]),
+    wav(fmt_extra=b'\0\0'),
+    wav(data_first=True),
+    wav(form=b'RF64'),
+    wav(riff_size=0),
+    wav(data_size=0, riff_size=0),
+    wav(data_size=10_000_000),
+    wav()[:-1],
+    build_wav(pcm_bytes(waves(33, 1, 8), 8), bits=8),  # An odd size counts the pad byte.
+    build_wav(pcm_bytes(waves(33, 1, 24), 24), bits=20),
+    wav()[:28] + bytes(4) + wav()[32:],
+  ],
+)
+def test_other_heads_are_kept(original):
+  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  header = opened(data).header
+  assert (header.format_version, header.plain_head, header.num_head_chunks) == (2, False, 1)
+  assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
+
+
+def test_a_file_that_becomes_a_plain_one_while_it_is_described():
+  """Its sizes are from before: a head of another length is not plain, whatever it begins with."""
+  original = plain_wav(2, 16)
+  header = opened(lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)).header
+  for head_bytes in (44, 45):
+    source = io.BytesIO(original)
+    described = dataclasses.replace(header, head_bytes=head_bytes, plain_head=False)
+    assert layout._has_plain_head(source, described) == (head_bytes == 44)
+    assert source.tell() == 0
+
+
+def test_version_1_keeps_its_head():
+  data = lmic_cases.compressed(plain_wav(2, 16), lmic_cases.tiny_coder())
+  header = opened(data).header
+  assert (header.format_version, header.plain_head, header.num_head_chunks) == (1, False, 1)
+
+
+@pytest.mark.parametrize('position', [4, 24, 40])
+def test_a_head_that_changes_while_it_is_read(monkeypatch, tmp_path, position):
+  path, describe = tmp_path / 'a.wav', file_codec.describe
+  path.write_bytes(plain_wav(1, 16))
+
+  def describe_and_change(*arguments):
+    header, source = describe(*arguments), arguments[1]
+    with open(path, 'r+b') as file:
+      file.seek(position)
+      file.write(b'x')
+    # Not from the buffer.
+    source.seek(0, os.SEEK_END)
+    source.seek(0)
+    return header
+
+  monkeypatch.setattr(file_codec, 'describe', describe_and_change)
+  with pytest.raises(AudioFormatError, match=r'a\.wav: changed while it was read'):
+    file_codec.compress(path, io.BytesIO(), segment_stand_in.coder(), level=LEVEL)
+
+
+@pytest.mark.parametrize(('channels', 'bits'), [(1, 8), (2, 16), (3, 16), (1, 24)])
+def test_a_plain_head_is_never_lost(tmp_path, channels, bits):
+  """Whatever becomes of the segments, and of the header if its copy is there."""
+  original, by = plain_wav(channels, bits), segment_stand_in.coder()
+  data = lmic_cases.compressed(original, by, LEVEL)
+  for lost in ([], [0], [3], [0, 1, 2, 3]):
+    changed = bytearray(damaged_in(data, *lost))
+    changed[40] ^= 1
+    with open(tmp_path / 'a.wav', 'wb') as target:
+      assert len(file_codec.salvage(opened(bytes(changed)), target, by)) == 1 + len(lost)
+    expected = waves(330, channels, bits)
+    for segment in lost:
+      expected[83 * segment : 83 * (segment + 1)] = 0
+    assert (tmp_path / 'a.wav').read_bytes() == original[: -expected.size * bits // 8] + pcm_bytes(expected, bits)
+    np.testing.assert_array_equal(read_frames(read_wav_info(tmp_path / 'a.wav'), 0, 330), expected)
+
+
+def test_a_plain_head_of_a_file_that_has_nothing_else_any_more():
+  original, target = plain_wav(2, 16), io.BytesIO()
+  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  [wrong] = file_codec.salvage(opened(data[:100]), target, segment_stand_in.coder())
+  assert 'chunk 0 (all channels, 0.00 to 0.01 s) is the first that is not there' in wrong
+  assert target.getvalue() == original[:44]
+
+
+def test_a_flag_that_is_not_true():
+  """Set where a head of the right length is not plain: its chunk is one too many, or the whole is another."""
+  by, original = segment_stand_in.coder(), wav(riff_size=0)
+  data = bytearray(lmic_cases.compressed(original, by, LEVEL))
+  assert not opened(bytes(data)).header.plain_head
+  data[15] = 1
+  changed = lmic_cases.sealed(bytes(data))
+  assert opened(changed).header.plain_head and opened(changed).problems
+  lmic_cases.check_reading(changed, original, may_differ=True, by=by)
+  target, sound = io.BytesIO(), opened(lmic_cases.compressed(original, by, LEVEL))
+  writer = ContainerWriter(target, dataclasses.replace(sound.header, plain_head=True))
+  for index in range(1, sound.header.num_chunks):
+    writer.add(sound.chunk(index))
+  writer.finish(sound.sha256)
+  with pytest.raises(FormatError, match='every chunk is sound, but together they are not the file'):
+    lmic_cases.decompressed(target.getvalue(), by)
+
+
+def test_frames_that_no_wav_can_have():
+  """Nothing but our error leaves where a header of them is asked for."""
+  by = segment_stand_in.coder()
+  header = Header(
+    sample_kind=INTEGER,
+    sample_bytes=2,
+    num_channels=65_535,
+    sample_rate_hz=1,
+    chunk_frames=1,
+    piece_bytes=44,
+    head_bytes=44,
+    num_frames=1,
+    tail_bytes=0,
+    model_id=by.predictor.identity,
+    source_id=bytes(8),
+    effort=0,
+  )
+  target = io.BytesIO()
+  writer = ContainerWriter(target, header)
+  for index in range(2):
+    writer.add(Chunk(method=STORED, crc32=0, body=bytes(header.payload_bytes(index))))
+  writer.finish(bytes(32))
+  for read in (lambda *told: file_codec.decompress_span(*told, 0, 1), file_codec.salvage):
+    with pytest.raises(FormatError, match='its frames have 131070 bytes, those of a WAV 65535 at most'):
+      read(opened(target.getvalue()), io.BytesIO(), by)
+
+
+# One chunk.
+
+
+def payload(samples: np.ndarray, bits: int) -> Payload:
+  sample_bytes = bits // 8
+  raw = np.frombuffer(pcm_bytes(samples, bits), np.uint8).reshape(*samples.shape, sample_bytes)
+  planes = planes_from_frames(raw, signed=bits > 8)
+  shape = SegmentShape(
+    num_frames=len(samples),
+    num_channels=samples.shape[1],
+    sample_bytes=sample_bytes,
+    sample_rate_hz=8000,
+    effort=0,
+  )
+  return Payload(data=planes.tobytes(), segment=shape)
+
+
+NOISE = random_samples(500, 2, 16)
+
+
+@pytest.mark.parametrize(
+  ('samples', 'method'),
+  [(waves(500, 2, 16), MODEL), (NOISE, STORED), (np.tile(NOISE, (4, 1)), LZMA), (NOISE * 0, LZMA)],
+  ids=['sound', 'noise', 'repeats', 'silence'],
+)
+def test_the_smallest_chunk_of_all_methods(samples, method):
+  one = payload(samples, 16)
+  with segment_stand_in.coder() as coder:
+    [chunk] = coder.encode([one])
+    [decoded] = coder.decode([chunk], [PayloadShape(num_bytes=len(one.data), segment=one.segment)])
+    body, _ = coder.predictor.encode(one.samples(one.segment), one.segment, lambda: False)
+  packed = lzma.compress(one.data, lzma.FORMAT_RAW, filters=chunk_coder._LZMA_FILTERS)
+  assert len(chunk.body) == min(len(one.data), len(body), len(packed))
+  assert (chunk.method, decoded) == (method, one.data)
+
+
+def test_lzma_gives_up_early():
+  """What it is fed is all that it costs."""
+  fed = []
+  noise = np.random.default_rng(0).bytes(1 << 20)
+
+  def looks() -> bool:
+    fed.append(1)
+    return False
+
+  assert chunk_coder._lzma_below(noise, 200_000, looks) is None
+  assert len(fed) <= 6
+  zeros = bytes(1 << 20)
+  packed = chunk_coder._lzma_below(zeros, 1000, looks)
+  assert lzma.decompress(packed, lzma.FORMAT_RAW, filters=chunk_coder._LZMA_FILTERS) == zeros
+  assert chunk_coder._lzma_below(zeros, len(packed), looks) is None
+  assert chunk_coder._lzma_below(zeros, 1000, lambda: True) is None
+
+
+@pytest.mark.parametrize(
+  ('samples', 'method'),
+  [(waves(500, 2, 16), MODEL), (NOISE, STORED), (np.tile(NOISE[:5], (100, 1)), LZMA)],
+)
+def test_an_observer_is_told_of_the_model_and_of_what_is_kept(samples, method):
+  one, seen = payload(samples, 16), []
+  with ChunkCoder(StandIn(), observe=seen.append) as coder:
+    [chunk, _] = coder.encode([one, Payload(data=b'bytes alone')])
+    body, intervals = coder.predictor.encode(one.samples(one.segment), one.segment, lambda: False)
+  [modelled] = seen
+  assert (modelled.raw_bytes, modelled.model_bytes) == (2000, len(body))
+  assert (modelled.method, modelled.kept_bytes) == (method, len(chunk.body)) and chunk.method == method
+  assert modelled.sample_bits.shape == (1000,)
+  assert modelled.sample_bits.sum() == pytest.approx((24 - np.log2(intervals[..., 1])).sum())
+
+
+@pytest.mark.parametrize('samples', [waves(500, 2, 16), NOISE, np.tile(NOISE[:5], (100, 1))])
+@pytest.mark.parametrize('observe', [None, lambda one: None])
+def test_the_model_alone(samples, observe):
+  """Its body may be longer than the samples; bytes that are no sound go as they always do."""
+  one, words = payload(samples, 16), Payload(data=b'words ' * 99)
+  shapes = [PayloadShape(num_bytes=len(one.data), segment=one.segment), PayloadShape(num_bytes=len(words.data))]
+  with ChunkCoder(StandIn(), model_only=True, observe=observe) as coder:
+    chunks = coder.encode([one, words])
+    assert coder.decode(chunks, shapes) == [one.data, words.data]
+    body, _ = coder.predictor.encode(one.samples(one.segment), one.segment, lambda: False)
+  assert (chunks[0].method, chunks[0].body, chunks[1].method) == (MODEL, body, LZMA)
+
+
+def test_nothing_is_computed_for_an_observer_that_is_not_there(monkeypatch):
+  def called(*_):
+    raise AssertionError
+
+  monkeypatch.setattr(chunk_coder, '_sample_bits', called)
+  with ChunkCoder(StandIn()) as coder:
+    coder.encode([payload(NOISE, 16)])
+  monkeypatch.setattr(chunk_coder, '_lzma_below', called)
+  with ChunkCoder(StandIn(), model_only=True) as coder:
+    coder.encode([payload(NOISE, 16)])
+
+
+def test_a_hostile_header_that_names_a_model_of_the_other_kind():
+  """Version 1 with the identity of a model of segments, version 2 with that of one of tokens."""
+  chunk, segment = Chunk(method=MODEL, crc32=0, body=bytes(99)), payload(NOISE, 16).segment
+  with segment_stand_in.coder() as coder:
+    assert coder.decode([chunk], [PayloadShape(num_bytes=2000, sample_bytes=2)]) == [None]
+  with lmic_cases.tiny_coder() as coder:
+    assert coder.decode([chunk], [PayloadShape(num_bytes=2000, segment=segment)]) == [None]
+
+
+def test_segments_of_other_sums_are_damaged():
+  one = payload(waves(500, 2, 16), 16)
+  shape = PayloadShape(num_bytes=len(one.data), segment=one.segment)
+  with segment_stand_in.coder() as coder:
+    [chunk] = coder.encode([one])
+    wrong = Chunk(method=MODEL, crc32=chunk.crc32 ^ 1, body=chunk.body)
+    by_model = Chunk(method=MODEL, crc32=chunk.crc32, body=b'')
+    plain = PayloadShape(num_bytes=len(one.data))
+    assert coder.decode([wrong, chunk, by_model, chunk], [shape, shape, shape, plain]) == [None, one.data, None, None]
+
+
+# Time and memory.
+
+
+class Endless(StandIn):
+  """Works until it is told to stop; when it begins, somebody presses Ctrl-C."""
+
+  def __init__(self):
+    super().__init__()
+    self.heeded = threading.Event()
+
+  def _work(self, stopped) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(6000):
+      if stopped():
+        self.heeded.set()
+        return
+      threading.Event().wait(0.01)
+
+  def encode(self, samples, shape, stopped):
+    self._work(stopped)
+    return super().encode(samples, shape, stopped)
+
+  def decode(self, body, shape, stopped):
+    self._work(stopped)
+    return None
+
+
+@pytest.mark.parametrize('direction', ['encode', 'decode'])
+def test_work_is_stopped_in_the_middle_of_a_segment(direction):
+  one = payload(waves(50, 1, 16), 16)
+  chunk, shape = Chunk(method=MODEL, crc32=0, body=b''), PayloadShape(num_bytes=len(one.data), segment=one.segment)
+  arguments = {'encode': [[one]], 'decode': [[chunk], [shape]]}
+  predictor = Endless()
+  with pytest.raises(KeyboardInterrupt), ChunkCoder(predictor, 1) as coder:
+    getattr(coder, direction)(*arguments[direction])
+  assert predictor.heeded.wait(30)
+
+
+@pytest.mark.parametrize(
+  ('lanes', 'segment_bytes', 'expected'), [(16, 1 << 21, 16), (16, 1 << 22, 8), (16, 1 << 25, 2), (1, 1, 1)]
+)
+def test_long_segments_are_fewer_at_a_time(monkeypatch, lanes, segment_bytes, expected):
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda process: {0, 1})
+  assert segment_stand_in.coder(lanes).segments_at_a_time(segment_bytes) == expected
+
+
+class Silent(StandIn):
+  """Takes no time and little memory of its own; all sound is silence."""
+
+  def encode(self, samples, shape, stopped):
+    return b'', np.zeros((0, 1, 2), np.uint32)
+
+  def decode(self, body, shape, stopped):
+    return np.zeros((shape.num_frames, shape.num_channels), np.int32)
+
+
+def test_long_files_take_no_more_memory_than_short_ones(tmp_path):
+  def peak_bytes(num_frames: int) -> int:
+    path, target, by = tmp_path / 'a.wav', io.BytesIO(), ChunkCoder(Silent(), 1)
+    path.write_bytes(build_wav(bytes(2 * num_frames)))
+    tracemalloc.start()
+    try:
+      _, size, _ = file_codec.compress(path, target, by, level=segment_stand_in.level(1 << 15))
+      with open(os.devnull, 'wb') as nowhere:
+        file_codec.decompress(Container(target, size), nowhere, by)
+      return tracemalloc.get_traced_memory()[1]
+    finally:
+      tracemalloc.stop()
+
+  assert peak_bytes(1 << 21) < peak_bytes(1 << 17) + (1 << 20)
+
+
+@pytest.mark.parametrize('power', [0, 12, 13, 18, 21])
+def test_lzma_makes_more_of_zeros_than_where_it_is_not_tried(power):
+  packed = lzma.compress(bytes(1 << power), lzma.FORMAT_RAW, filters=chunk_coder._LZMA_FILTERS)
+  assert len(packed) > (1 << power) // chunk_coder._MOST_LZMA_RATIO
+
+
+class Counting(Silent):
+  """Counts what it is asked to do."""
+
+  def __init__(self):
+    super().__init__()
+    self.calls: list[str] = []
+
+  def encode(self, samples, shape, stopped):
+    self.calls.append('encode')
+    return super().encode(samples, shape, stopped)
+
+  def decode(self, body, shape, stopped):
+    self.calls.append('decode')
+    return super().decode(body, shape, stopped)
+
+
+def test_of_hours_of_silence_one_segment_is_worked_on(tmp_path):
+  path, target, predictor = tmp_path / 'a.wav', io.BytesIO(), Counting()
+  path.write_bytes(build_wav(bytes(2 * 1000 * 64)))
+  with ChunkCoder(predictor, 1) as by:
+    _, size, _ = file_codec.compress(path, target, by, level=segment_stand_in.level(1000))
+    restored = io.BytesIO()
+    file_codec.decompress(Container(target, size), restored, by)
+  assert restored.getvalue() == path.read_bytes()
+  assert predictor.calls == ['encode', 'decode']
+
+
+def test_another_length_of_silence_is_another_segment():
+  predictor = Counting()
+  with ChunkCoder(predictor, 1) as by:
+    for num_frames in (10, 20, 10):
+      shape = SegmentShape(num_frames=num_frames, num_channels=1, sample_bytes=2, sample_rate_hz=8000, effort=0)
+      data = planes_from_frames(np.zeros((num_frames, 1, 2), np.uint8), signed=True).tobytes()
+      chunks = by.encode([Payload(data=data, segment=shape)])
+      assert by.decode(chunks, [PayloadShape(num_bytes=len(data), segment=shape)]) == [data]
+  assert predictor.calls == 3 * ['encode', 'decode']

@@ -1,0 +1,431 @@
+"""Every field's check, where values come from and which of them wins, and what `--help` says."""
+
+import argparse
+import dataclasses
+import json
+import math
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from language_modeling_is_compression.config.options import (
+  DataConfig,
+  HybridConfig,
+  ModelConfig,
+  RunConfig,
+  TrainingConfig,
+)
+from language_modeling_is_compression.config.settings import (
+  Settings,
+  add_flags,
+  from_mapping,
+  given_settings,
+  read_settings,
+  setting,
+  to_mapping,
+)
+from language_modeling_is_compression.errors import ConfigError
+
+KINDS = (RunConfig, DataConfig, ModelConfig, HybridConfig, TrainingConfig)
+REQUIRED = {RunConfig: {'audio_dir': ('music',)}}
+
+COUNTS = [
+  (DataConfig, 'stereo_blocking_n'),
+  (DataConfig, 'chunk_size'),
+  (ModelConfig, 'embedding_dim'),
+  (ModelConfig, 'num_layers'),
+  (ModelConfig, 'num_heads'),
+  (ModelConfig, 'widening_factor'),
+  (ModelConfig, 'attention_window'),
+  (HybridConfig, 'sequence_length'),
+  (HybridConfig, 'segment_frames'),
+  (TrainingConfig, 'training_steps'),
+  (TrainingConfig, 'batch_size'),
+  (TrainingConfig, 'micro_batch_size'),
+  (TrainingConfig, 'num_chunks'),
+  (TrainingConfig, 'log_every'),
+]
+COUNTS_OR_ZERO = [(TrainingConfig, 'seed'), (TrainingConfig, 'validate_every')]
+POSITIVE_NUMBERS = [(TrainingConfig, 'learning_rate'), (TrainingConfig, 'save_minutes')]
+OPTIONAL_NUMBERS = [(TrainingConfig, 'gradient_clip_norm')]
+EFFORTS = [(HybridConfig, 'effort')]
+FRACTIONS = [(TrainingConfig, 'valid_fraction')]
+SWITCHES = [(DataConfig, 'use_16bit'), (RunConfig, 'no_progress')]
+CHOICES = [
+  (ModelConfig, 'model'),
+  (DataConfig, 'tokenization'),
+  (DataConfig, 'quantization'),
+  (DataConfig, 'channels'),
+  (TrainingConfig, 'learning_rate_schedule'),
+]
+TEXTS = [(RunConfig, 'output_dir')]
+FOLDERS = [(RunConfig, 'audio_dir')]
+OPTIONAL_TEXTS = [(RunConfig, 'wandb_project'), (RunConfig, 'wandb_run_name'), (HybridConfig, 'cache_dir')]
+WEIGHTS = [(RunConfig, 'audio_weights')]
+DEPTHS = [(HybridConfig, 'bit_depths')]
+FILE_NAMES = [(RunConfig, 'model_name')]
+
+
+def with_values(groups: list) -> list:
+  """(kind, name, value) of every field and value of each group (fields, values)."""
+  return [(kind, name, value) for fields, values in groups for kind, name in fields for value in values]
+
+
+def build(kind, **values):
+  return kind(**{**REQUIRED.get(kind, {}), **values})
+
+
+def parse(argv: list[str]) -> dict:
+  parser = argparse.ArgumentParser()
+  add_flags(parser, KINDS)
+  return read_settings(vars(parser.parse_args(argv)), KINDS)
+
+
+def test_every_field_is_checked_below():
+  listed = COUNTS + COUNTS_OR_ZERO + POSITIVE_NUMBERS + FRACTIONS
+  listed += OPTIONAL_NUMBERS + EFFORTS + SWITCHES + CHOICES + TEXTS + FOLDERS + OPTIONAL_TEXTS + FILE_NAMES
+  listed += WEIGHTS + DEPTHS
+  fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
+  assert sorted(listed, key=str) == sorted(fields, key=str)
+
+
+BAD_VALUES = with_values(
+  [
+    (COUNTS, [0, -1, 2**31, 1.5, 2.0, '1', True]),
+    (COUNTS_OR_ZERO, [-1, 0.5, '0', None, False, math.inf]),
+    ([(TrainingConfig, 'learning_rate')], [3.5e38, 1e39, 10**39]),  # Steps are taken in float32.
+    (OPTIONAL_NUMBERS, [0, -1.0, math.nan, math.inf, 1e39, '1', True]),
+    (EFFORTS, [-1, 3, 1.0, None, True]),
+    (FOLDERS, ['music', (), ('',), ('a', ''), (1,), None, ['music']]),
+    (WEIGHTS, ['', 'even', '1,', '1,0', '-1', 'nan', 'inf', '1;2', None, 1, (1, 2)]),
+    (DEPTHS, ['', 'all', '8,', '12', 'native,native', '8,native,8', None, 8]),
+    (POSITIVE_NUMBERS, [0, -1.0, math.nan, math.inf, -math.inf, 10**400, '1e-4', None, True]),
+    (FRACTIONS, [0, 1, 0.0, 1.0, -0.1, 1.1, math.nan, '0.1', None, False]),
+    (SWITCHES, [0, 1, 'true', None]),
+    (CHOICES, ['', 'Mono', 'linear ', 1, None, True]),
+    (TEXTS, ['', None, 1, True, b'music', ['music']]),
+    (OPTIONAL_TEXTS, [1, False]),
+    (FILE_NAMES, ['', '.', '..', 'a/b', '/a', 'a\\b', 'a\0', 'a\nb', 'a\r', None, 1]),
+  ]
+)
+
+
+@pytest.mark.parametrize(('kind', 'name', 'value'), BAD_VALUES)
+def test_bad_value(kind, name, value):
+  with pytest.raises(ConfigError, match=f'^{name}: expected ') as caught:
+    build(kind, **{name: value})
+  assert '\n' not in str(caught.value)
+
+
+GOOD_VALUES = with_values(
+  [
+    (COUNTS, [8, 2**31 - 8]),
+    (COUNTS_OR_ZERO, [0, 1, 2**70]),
+    (POSITIVE_NUMBERS, [1, 5e-324, 3.4e38]),
+    ([(TrainingConfig, 'save_minutes')], [1.7e308]),
+    (FRACTIONS, [1e-9, 0.5, 0.999]),
+    (OPTIONAL_NUMBERS, [None, 1, 1e-3]),
+    (EFFORTS, [0, 1, 2]),
+    (FOLDERS, [('a',), ('a', 'b c')]),
+    (WEIGHTS, ['equal', '1', '0.5,2,1e3']),
+    (DEPTHS, ['native', '8', 'native,8', '8,16,24']),
+    (SWITCHES, [True, False]),
+    (TEXTS, ['.', 'a b/c']),
+    (OPTIONAL_TEXTS, [None, 'x']),
+    (FILE_NAMES, ['a', '...', 'a.npz', 'ä b']),
+  ]
+)
+
+
+@pytest.mark.parametrize(('kind', 'name', 'value'), GOOD_VALUES)
+def test_good_value(kind, name, value):
+  others = {'embedding_dim': 2**31 - 8, 'num_heads': 8} if kind is ModelConfig else {}
+  if name == 'num_heads':
+    others['embedding_dim'] = value
+  assert getattr(build(kind, **{**others, name: value}), name) == value
+
+
+def test_the_user_may_leave_the_micro_batch_size_to_the_program():
+  assert TrainingConfig(micro_batch_size=None) == TrainingConfig()
+
+
+def test_combinations():
+  with pytest.raises(ConfigError, match=r'^chunk_size: expected an even number .*, got 7$'):
+    DataConfig(use_16bit=True, chunk_size=7)
+  assert DataConfig(chunk_size=7).chunk_size == 7
+  with pytest.raises(ConfigError, match=r'^quantization: mu-law makes 8-bit samples'):
+    DataConfig(use_16bit=True, quantization='mu-law')
+  with pytest.raises(ConfigError, match=r'^embedding_dim: expected a multiple of num_heads \(8\), got 60$'):
+    ModelConfig(embedding_dim=60)
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    ModelConfig().num_layers = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_defaults_of_the_front_end():
+  settings = parse(['--audio_dir', 'music'])
+  assert settings[RunConfig] == RunConfig(
+    audio_dir=('music',), output_dir='./', model_name='audio_model', wandb_project=None, no_progress=False
+  )
+  assert settings[DataConfig] == DataConfig(
+    use_16bit=False,
+    tokenization='byte',
+    quantization='linear',
+    channels='mono',
+    stereo_blocking_n=1024,
+    chunk_size=2048,
+  )
+  model, training = settings[ModelConfig], settings[TrainingConfig]
+  assert (model.embedding_dim, model.num_layers, model.num_heads, model.widening_factor) == (64, 4, 8, 4)
+  assert (training.training_steps, training.batch_size, training.log_every, training.seed) == (1000, 128, 100, 42)
+  assert (training.learning_rate, training.num_chunks, training.valid_fraction) == (1e-4, 488281, 0.1)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'sample_bits', 'tokens_per_sample', 'vocab_size'),
+  [
+    ({}, 8, 1, 256),
+    ({'tokenization': 'sample'}, 8, 1, 256),
+    ({'quantization': 'mu-law'}, 8, 1, 256),
+    ({'use_16bit': True}, 16, 2, 256),
+    ({'use_16bit': True, 'tokenization': 'sample'}, 16, 1, 65_536),
+  ],
+)
+def test_derived_properties(settings, sample_bits, tokens_per_sample, vocab_size):
+  config = DataConfig(**settings)
+  assert (config.sample_bits, config.tokens_per_sample, config.vocab_size) == (
+    sample_bits,
+    tokens_per_sample,
+    vocab_size,
+  )
+
+
+# TOML and flags.
+
+
+@pytest.fixture
+def toml(tmp_path):
+  def write(text: str | bytes) -> str:
+    path = tmp_path / 'settings.toml'
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return str(path)
+
+  return write
+
+
+def test_flags_go_over_toml_and_toml_over_defaults(toml):
+  path = toml('audio_dir = "a"\nbatch_size = 3\nuse_16bit = true\nlearning_rate = 1\nseed = 7\n')
+  settings = parse(['--config', path, '--batch_size', '5', '--seed', '0'])
+  assert settings[TrainingConfig] == TrainingConfig(batch_size=5, learning_rate=1, seed=0)
+  assert settings[DataConfig] == DataConfig(use_16bit=True)
+  assert settings[RunConfig] == RunConfig(audio_dir=('a',))
+  assert settings[ModelConfig] == ModelConfig()
+  assert parse(['--config', path, '--audio_dir', 'b'])[RunConfig].audio_dir == ('b',)
+
+
+@pytest.mark.parametrize(('text', 'folders'), [('"a b"', ('a b',)), ('["a", "b"]', ('a', 'b'))])
+def test_a_list_in_toml_may_be_one_text(toml, text, folders):
+  assert parse(['--config', toml(f'audio_dir = {text}')])[RunConfig].audio_dir == folders
+
+
+def test_a_folder_may_be_given_several_times():
+  assert parse(['--audio_dir', 'a', '--audio_dir', 'b'])[RunConfig].audio_dir == ('a', 'b')
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (
+      ['--sequence_length', '512'],
+      'sequence_length: means something only with --model hybrid, got bytes; leave it out',
+    ),
+    (['--audio_weights', 'equal', '--model', 'bytes'], 'audio_weights: means something only with --model hybrid'),
+    (['--model', 'hybrid', '--use_16bit'], 'use_16bit: means something only with --model bytes, got hybrid'),
+    (['--model', 'hybrid', '--num_chunks', '5'], 'num_chunks: means something only with --model bytes, got hybrid'),
+    (['--model', 'both', '--num_chunks', '5'], "model: expected one of bytes, hybrid, got 'both'"),
+  ],
+)
+def test_what_means_nothing_for_the_model_chosen_is_refused(flags, message):
+  with pytest.raises(ConfigError, match=f'^{re.escape(message)}'):
+    parse(['--audio_dir', 'a', *flags])
+
+
+def test_what_means_nothing_for_the_model_chosen_is_refused_in_toml_too(toml):
+  with pytest.raises(ConfigError, match=r'^chunk_size: means something only with --model bytes'):
+    parse(['--audio_dir', 'a', '--config', toml('model = "hybrid"\nchunk_size = 64')])
+  assert parse(['--audio_dir', 'a', '--config', toml('model = "hybrid"\neffort = 2')])[HybridConfig].effort == 2
+
+
+def test_a_required_setting_may_come_from_toml_alone(toml):
+  with pytest.raises(ConfigError, match=r'^--audio_dir is required$'):
+    parse([])
+  with pytest.raises(ConfigError, match=r'^--audio_dir is required$'):
+    parse(['--config', toml('')])
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('bach_size = 1', r'unknown setting bach_size; did you mean batch_size\?$'),
+    ('zzz = 1', 'unknown setting zzz$'),
+    ('[data]\nchunk_size = 1', 'unknown setting data'),
+    ('batch_size = ', 'not a TOML file: '),
+    (b'seed = 1 # \xff', 'not a TOML file: '),
+    ('seed = ' + '1' * 5000, 'not a TOML file: '),
+    ('seed = ' + '[' * 100_000, 'not a TOML file: '),
+  ],
+)
+def test_unusable_toml(toml, text, message):
+  path = toml(text)
+  with pytest.raises(ConfigError, match=f'^{re.escape(path)}: {message}') as caught:
+    parse(['--audio_dir', 'a', '--config', path])
+  assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('batch_size = "3"', "^batch_size: expected int, got '3'$"),
+    ('batch_size = true', '^batch_size: expected int, got True$'),
+    ('batch_size = 3.0', '^batch_size: expected int, got 3.0$'),
+    ('use_16bit = 1', '^use_16bit: expected bool, got 1$'),
+    ('channels = "quadro"', "^channels: expected one of mono, stereo, got 'quadro'$"),
+    ('model_name = 1979-05-27', '^model_name: expected str, got '),
+    ('seed = {a = 1}', '^seed: expected int, got '),
+  ],
+)
+def test_wrong_values_in_toml(toml, text, message):
+  with pytest.raises(ConfigError, match=message):
+    parse(['--audio_dir', 'a', '--config', toml(text)])
+
+
+def test_toml_that_cannot_be_read(tmp_path):
+  for path in (tmp_path / 'none.toml', tmp_path):
+    with pytest.raises(ConfigError, match=f'^{re.escape(str(path))}: cannot be read: '):
+      parse(['--audio_dir', 'a', '--config', str(path)])
+
+
+# What files store.
+
+
+@pytest.mark.parametrize('kind', [DataConfig, ModelConfig])
+def test_from_mapping(kind):
+  values = dataclasses.asdict(kind())
+  names = {name: name for name in values}
+  assert from_mapping(kind, values, names) == kind()
+  name = next(iter(values))
+  for wrong in ({}, {**values, 'more': 1}, {key: values[key] for key in values if key != name}, None, [], 'text'):
+    with pytest.raises(ConfigError, match=f'^{kind.__name__}: expected the keys '):
+      from_mapping(kind, wrong, names)
+  with pytest.raises(ConfigError, match=f'^{name}: expected '):
+    from_mapping(kind, {**values, name: []}, names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later(Settings):
+  """What a configuration may become: `width` was `embedding_dim` when files were written, and `dropout` is new."""
+
+  width: int = setting(64, help='of the residual stream')
+  num_layers: int = setting(4, help='layers')
+  dropout: float = setting(0.0, help='share of activations left out in training')
+
+
+LATER_NAMES = {'embedding_dim': 'width', 'num_layers': 'num_layers'}
+
+
+def test_a_field_may_be_renamed_and_another_added():
+  written = {'embedding_dim': 32, 'num_layers': 2}
+  config = from_mapping(Later, written, LATER_NAMES)
+  assert config == Later(width=32, num_layers=2)
+  assert to_mapping(config, LATER_NAMES) == written
+
+
+def test_nothing_that_a_file_has_no_name_for_is_lost_without_a_word():
+  with pytest.raises(AssertionError, match='dropout would be lost'):
+    to_mapping(Later(dropout=0.1), LATER_NAMES)
+
+
+# Help.
+
+
+def help_text(kinds) -> str:
+  parser = argparse.ArgumentParser(formatter_class=lambda prog: argparse.HelpFormatter(prog, width=1000))
+  add_flags(parser, kinds)
+  return parser.format_help()
+
+
+def test_help_shows_every_flag_with_its_default():
+  lines = help_text(KINDS).splitlines()
+  for field in (field for kind in KINDS for field in dataclasses.fields(kind)):
+    start = next(
+      index for index, line in enumerate(lines) if line.startswith(f'  --{field.name} ') or line == f'  --{field.name}'
+    )
+    shown = ' '.join(lines[start : start + 2])
+    assert field.metadata['help'] in shown
+    if field.default is dataclasses.MISSING:
+      assert '(required)' in shown
+    elif field.default is not None and field.default is not False:
+      assert f'(default: {field.default})' in shown
+    for choice in field.metadata['choices']:
+      assert choice in shown
+
+
+def test_help_may_contain_percent_signs():
+  @dataclasses.dataclass(frozen=True, kw_only=True)
+  class Percentages(Settings):
+    """Odd ones."""
+
+    share: str = setting('5%(x)s', help='100% of %s')
+
+  assert '100% of %s (default: 5%(x)s)' in help_text((Percentages,))
+
+
+@pytest.mark.parametrize(
+  ('flags', 'expected'),
+  [
+    ([], False),
+    (['--use_16bit'], True),
+    *(([f'--use_16bit={text}'], True) for text in ('true', 'True', '1', 'yes', 'on')),
+    *(([f'--use_16bit={text}'], False) for text in ('false', 'False', '0', 'no', 'off')),
+    (['--use_16bit', 'false'], False),
+    (['--use_16bit', '--chunk_size', '4'], True),
+  ],
+)
+def test_flags_that_need_no_value_may_have_one(flags, expected):
+  parser = argparse.ArgumentParser()
+  add_flags(parser, [DataConfig])
+  assert read_settings(vars(parser.parse_args(flags)), [DataConfig])[DataConfig].use_16bit is expected
+
+
+def test_a_flag_takes_back_what_a_file_says(tmp_path):
+  (tmp_path / 'a.toml').write_text('use_16bit = true\n')
+  parser = argparse.ArgumentParser()
+  add_flags(parser, [DataConfig])
+  for flags, expected in (([], True), (['--use_16bit=False'], False)):
+    arguments = parser.parse_args(['--config', str(tmp_path / 'a.toml'), *flags])
+    assert read_settings(vars(arguments), [DataConfig])[DataConfig].use_16bit is expected
+
+
+@pytest.mark.parametrize('value', ['maybe', '', '2', 'None'])
+def test_other_values_are_wrong_usage(capsys, value):
+  parser = argparse.ArgumentParser()
+  add_flags(parser, [DataConfig])
+  with pytest.raises(SystemExit) as ended:
+    parser.parse_args([f'--use_16bit={value}'])
+  assert ended.value.code == 2 and f'expected true or false, got {value!r}' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('family', ['bytes', 'hybrid'])
+def test_given_settings_are_what_a_file_takes(tmp_path, family):
+  kinds = (DataConfig, ModelConfig, HybridConfig, TrainingConfig, RunConfig)
+  configs = (
+    DataConfig(),
+    ModelConfig(model=family, num_layers=2),
+    HybridConfig(),
+    TrainingConfig(seed=7),
+    RunConfig(audio_dir=('x', 'y')),
+  )
+  given = given_settings(configs, family=family)
+  assert ('chunk_size' in given, 'sequence_length' in given) == (family == 'bytes', family == 'hybrid')
+  (tmp_path / 'a.toml').write_text(''.join(f'{name} = {json.dumps(value)}\n' for name, value in given.items()))
+  assert tuple(read_settings({'config': str(tmp_path / 'a.toml')}, kinds).values()) == configs

@@ -1,0 +1,150 @@
+"""docs/FORMAT.md suffices for hybrid models: a decoder written in its order gives back what the package coded."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from reference_decoder import container as independent_decoder
+from reference_decoder import segments as independent_hybrid
+from support import hybrid_cases, lmic_cases
+from support.wav_builder import build_wav, pcm_bytes
+
+from language_modeling_is_compression.audio.wav import wav_header
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.codec.levels import Level
+from language_modeling_is_compression.quantized import quantize
+from language_modeling_is_compression.quantized.quantize_hybrid import ExactHybridNetwork
+from language_modeling_is_compression.quantized.segments import HybridPredictor
+
+MODERATE = hybrid_cases.random_network()
+# So loud that outputs are at their limits, and a window longer than some segments, of heads whose root is irrational.
+EXTREME = hybrid_cases.random_network(1, width=12, num_heads=4, num_layers=1, window=100, gain=700)
+SOUNDS = hybrid_cases.sounds(30)
+
+
+def plain(network: ExactHybridNetwork) -> independent_hybrid.Network:
+  """The same integers as lists."""
+
+  def matrix(one: quantize.Matrix) -> independent_hybrid.Matrix:
+    return independent_hybrid.Matrix(one.weights.tolist(), one.shift)
+
+  def layer(one: quantize.ExactLayer) -> independent_hybrid.Layer:
+    names = ('queries', 'keys', 'values', 'attention_output', 'feed_forward_in', 'feed_forward_out')
+    matrices = [matrix(getattr(one, name)) for name in names]
+    return independent_hybrid.Layer(*matrices, lag_bias=one.lag_bias.tolist(), score_shift=one.score_shift)
+
+  return independent_hybrid.Network(
+    num_heads=network.num_heads,
+    input=matrix(network.input),
+    input_bias=network.input_bias.tolist(),
+    layers=[layer(one) for one in network.layers],
+    output=matrix(network.output),
+    output_bias=network.output_bias.tolist(),
+  )
+
+
+def encoded(network: ExactHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
+  return HybridPredictor(network).encode(samples, hybrid_cases.shape_of(samples, **shape), lambda: False)[0]
+
+
+def check(network: ExactHybridNetwork, samples: np.ndarray, **shape: int) -> None:
+  body = encoded(network, samples, **shape)
+  segment = independent_hybrid.Segment(**dataclasses.asdict(hybrid_cases.shape_of(samples, **shape)))
+  assert independent_hybrid.decode(body, plain(network), segment) == samples.tolist()
+
+
+@pytest.mark.parametrize(
+  ('network', 'effort', 'num_frames', 'channels'),
+  [
+    pytest.param(MODERATE, 0, 300, 1, id='mono'),
+    pytest.param(MODERATE, 0, 150, 2, id='stereo'),
+    pytest.param(MODERATE, 1, 60, 2, id='effort 1'),
+    pytest.param(MODERATE, 2, 30, 2, id='effort 2'),
+    pytest.param(EXTREME, 0, 120, 1, id='extreme outputs'),
+  ],
+)
+def test_decodes_a_tone(network, effort, num_frames, channels):
+  check(network, hybrid_cases.tone(num_frames, channels=channels), effort=effort, sample_rate_hz=96_000)
+
+
+@pytest.mark.parametrize('name', SOUNDS)
+def test_decodes_every_sound(name):
+  samples, sample_bytes = SOUNDS[name]
+  check(MODERATE, samples, sample_bytes=sample_bytes, sample_rate_hz=44_100)
+
+
+def test_decodes_a_map():
+  """Longer than the other sounds, since a map pays from some hundred samples on."""
+  rng = np.random.default_rng(0)
+  samples = np.round(1.9968 * rng.laplace(0, 30, (600, 1)).round()).astype(np.int32)
+  samples[300] = 9000
+  body = encoded(MODERATE, samples)
+  values, zone, _ = independent_hybrid._read_values(independent_hybrid._number(body)[1], 2)
+  assert 2 < zone < values.num_indices
+  check(MODERATE, samples)
+
+
+def test_refuses_damage():
+  samples = hybrid_cases.tone(20)
+  body, network = encoded(MODERATE, samples), plain(MODERATE)
+  segment = independent_hybrid.Segment(num_frames=20, num_channels=1, sample_bytes=2, sample_rate_hz=16_000, effort=0)
+  assert independent_hybrid.decode(body, network, segment) == samples.tolist()
+  for damaged in (b'', body[:3], body[:-1], body[:-4], body + b'x', b'\x80' * 20, body[:1] + b'\0' + body[2:]):
+    with pytest.raises(ValueError, match=r'\w'):
+      independent_hybrid.decode(damaged, network, segment)
+
+
+# Whole files.
+
+
+def compressed(original: bytes) -> bytes:
+  level = Level(segment_frames=100, network='default', effort=1)
+  with ChunkCoder(HybridPredictor(MODERATE)) as coder:
+    return lmic_cases.compressed(original, coder, level)
+
+
+def plain_wav(channels: int, bits: int) -> bytes:
+  head = wav_header(encoding='int', sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000, num_frames=120)
+  return head + tone_bytes(channels, bits)
+
+
+def tone_bytes(channels: int, bits: int) -> bytes:
+  return pcm_bytes(hybrid_cases.tone(120, channels=channels).astype(np.int64) << bits >> 16, bits)
+
+
+@pytest.mark.parametrize(('channels', 'bits'), [(1, 8), (2, 16), (1, 24), (3, 24)])
+def test_decodes_files_with_plain_heads(channels, bits):
+  original = plain_wav(channels, bits) + b'end'
+  data = compressed(original)
+  file = independent_decoder.parse(data)
+  assert file.header.has_plain_head
+  assert [chunk.method for chunk in file.chunks[:-1]] == [independent_decoder.MODEL] * 2
+  assert independent_decoder.decode(data, None, plain(MODERATE)) == original
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+def test_decodes_files_with_other_heads(bits):
+  original = build_wav(tone_bytes(2, bits), channels=2, bits=bits, before=[(b'LIST', b'abc')])
+  data = compressed(original)
+  assert not independent_decoder.parse(data).header.has_plain_head
+  assert independent_decoder.decode(data, None, plain(MODERATE)) == original
+
+
+def test_decodes_segments_without_the_network():
+  noise = np.random.default_rng(0).bytes(40) + bytes(200)
+  original = build_wav(noise, bits=8)
+  data = compressed(original)
+  methods = {chunk.method for chunk in independent_decoder.parse(data).chunks}
+  assert methods <= {independent_decoder.STORED, independent_decoder.LZMA}
+  assert independent_decoder.decode(data, None) == original
+
+
+def test_refuses_every_damaged_byte_of_a_file():
+  data = compressed(plain_wav(1, 16))
+  assert independent_decoder.parse(data)
+  damaged = [data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :] for at in range(len(data))]
+  flags = [lmic_cases.sealed(data[:15] + bytes([value]) + data[16:]) for value in (0, 2, 3)]
+  lengths = [lmic_cases.sealed(data[:28] + bytes([value]) + data[29:]) for value in (43, 68)]
+  for each in [*damaged, *flags, *lengths, data[:-1], data + b'x', b'']:
+    with pytest.raises(ValueError, match=r'\w'):
+      independent_decoder.decode(each, None, plain(MODERATE))
