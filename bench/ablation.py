@@ -75,14 +75,15 @@ def _bits(path: Path, arguments: argparse.Namespace) -> tuple[int, float, float]
   import numpy as np
 
   from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
-  from language_modeling_is_compression.format.segment import SegmentShape
+  from language_modeling_is_compression.format.payloads import Segment, SegmentShape
   from language_modeling_is_compression.prediction.extraction import observe
-  from language_modeling_is_compression.quantized.loading import load_predictor
-  from language_modeling_is_compression.quantized.predictor import SegmentPredictor
+  from language_modeling_is_compression.quantized.loading import load_coder
+  from language_modeling_is_compression.quantized.segments import HybridCoder
+  from language_modeling_is_compression.system.cancellation import Cancellation
 
   info = read_wav_info(path)
-  predictor = load_predictor(arguments.model, 'cpu')
-  if not isinstance(predictor, SegmentPredictor):
+  coder = load_coder(arguments.model, 'cpu')
+  if not isinstance(coder, HybridCoder):
     sys.exit(f'{arguments.model} is not a hybrid model')
   sample_bytes = 1 if arguments.bits else info.sample_bytes
   samples, experts, coded = 0, 0.0, 0.0
@@ -96,10 +97,11 @@ def _bits(path: Path, arguments: argparse.Namespace) -> tuple[int, float, float]
       sample_rate_hz=info.sample_rate_hz,
       effort=arguments.effort,
     )
-    body, _ = predictor.encode(frames, shape, lambda: False)
+    [encoded] = coder.encode([Segment(samples=frames, shape=shape)], Cancellation())
+    assert encoded is not None
     evidence = observe(frames, sample_bytes=sample_bytes, sample_rate_hz=info.sample_rate_hz, effort=arguments.effort)
     samples += frames.size
-    coded += 8 * len(body)
+    coded += 8 * len(encoded.body)
     experts -= float(evidence.experts_log2.sum(dtype=np.float64))
   return samples, experts, coded
 

@@ -60,25 +60,26 @@ def _median(runs: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _coding(arguments: argparse.Namespace) -> dict[str, float]:
-  from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Payload, PayloadShape
-  from language_modeling_is_compression.quantized.loading import load_predictor
-  from language_modeling_is_compression.quantized.predictor import SegmentPredictor
+  from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+  from language_modeling_is_compression.format.payloads import Channel
+  from language_modeling_is_compression.quantized.byte_coder import ByteCoder
+  from language_modeling_is_compression.quantized.loading import load_coder
 
   lanes = arguments.lanes[0]
-  predictor = load_predictor(arguments.model, 'cpu')
-  assert not isinstance(predictor, SegmentPredictor), 'the model is not a byte model'
-  with ChunkCoder(predictor, lanes) as coder:
-    rows = _samples(arguments, lanes, predictor.places)
-    payloads = [Payload(data=row.T.tobytes(), sample_bytes=row.shape[1]) for row in rows]
-    shapes = [PayloadShape(num_bytes=row.size, sample_bytes=row.shape[1]) for row in rows]
-    short = Payload(data=rows[0][:8].T.tobytes(), sample_bytes=rows.shape[2])
-    coder.decode(coder.encode([short]), [PayloadShape(num_bytes=rows[0][:8].size, sample_bytes=rows.shape[2])])
+  model = load_coder(arguments.model, 'cpu')
+  assert isinstance(model, ByteCoder), 'the model is not a byte model'
+  with ChunkCoder(model, lanes) as coder:
+    rows = _samples(arguments, lanes, model.predictor.places)
+    payloads = [Channel(tokens=row) for row in rows]
+    shapes = [payload.shape for payload in payloads]
+    short = Channel(tokens=rows[0][:8])
+    coder.decode(coder.encode([short]), [short.shape])
     started = time.perf_counter()
     chunks = coder.encode(payloads)
     encoded = time.perf_counter()
     decoded = coder.decode(chunks, shapes)
     finished = time.perf_counter()
-  assert decoded == [payload.data for payload in payloads]
+  assert [payload and payload.to_bytes() for payload in decoded] == [payload.to_bytes() for payload in payloads]
   return {
     'encode_tokens_per_second': rows.size / (encoded - started),
     'decode_tokens_per_second': rows.size / (finished - encoded),

@@ -15,8 +15,8 @@ from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.data.chunks import Chunks, whole_stream
 from language_modeling_is_compression.data.paths import get_valid_paths
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
-from language_modeling_is_compression.quantized.loading import load_predictor, model_path
-from language_modeling_is_compression.quantized.predictor import SegmentPredictor
+from language_modeling_is_compression.quantized.byte_coder import ByteCoder
+from language_modeling_is_compression.quantized.loading import load_coder, model_path
 
 
 def main() -> int:
@@ -30,8 +30,8 @@ def main() -> int:
   infos = [read_wav_info(path) for path in get_valid_paths(arguments.audio_dir)]
   chunks = Chunks([whole_stream(info, model.data_config) for info in infos], model.data_config)
   chunks = chunks.limited(arguments.chunks)
-  predictor = load_predictor(arguments.model, 'cpu')
-  if isinstance(predictor, SegmentPredictor):
+  coder = load_coder(arguments.model, 'cpu')
+  if not isinstance(coder, ByteCoder):
     parser.error('the model is not a byte model')
   float_bits = exact_bits = num_tokens = 0.0
   for index in range(len(chunks)):
@@ -41,7 +41,7 @@ def main() -> int:
     float_bits -= float(np.take_along_axis(log_probs, tokens[:, None].astype(int), axis=1).sum(dtype=float)) / math.log(
       2
     )
-    sizes = predictor.intervals(padded, np.array([len(tokens)]))[0, : len(tokens), 1]
+    sizes = coder.predictor.intervals(padded, np.array([len(tokens)]))[0, : len(tokens), 1]
     exact_bits += float((PRECISION_BITS - np.log2(sizes.astype(float))).sum())
     num_tokens += len(tokens)
   print(

@@ -14,9 +14,10 @@ import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.quantized import cpu, layers
+from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CompiledPredictor
-from language_modeling_is_compression.quantized.loading import load_predictor
-from language_modeling_is_compression.quantized.segments import HybridPredictor
+from language_modeling_is_compression.quantized.loading import load_coder
+from language_modeling_is_compression.quantized.segments import HybridCoder
 
 _REPEATS = 2000
 
@@ -26,8 +27,9 @@ def main() -> int:
   parser.add_argument('-m', dest='model', default='default')
   parser.add_argument('--rounds', type=int, default=7)
   arguments = parser.parse_args()
-  predictor = load_predictor(arguments.model, 'cpu')
-  assert isinstance(predictor, CompiledPredictor | HybridPredictor), 'all models that code files are one of these'
+  coder = load_coder(arguments.model, 'cpu')
+  predictor = coder.predictor if isinstance(coder, ByteCoder) else coder
+  assert isinstance(predictor, CompiledPredictor | HybridCoder), 'all models that code files are one of these'
   net = predictor._network
   body, num_outputs = net.layers, len(net.output_bias)
   num_layers, width, window = len(body.scales), body.width, body.slot_bias.shape[2] // 2

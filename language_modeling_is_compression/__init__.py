@@ -1,18 +1,99 @@
-"""A lossless audio compressor built on language models."""
+"""A lossless audio compressor built on language models.
 
+    import language_modeling_is_compression as lmic
+
+    blob = lmic.compress(samples, sample_rate_hz)
+    samples, sample_rate_hz = lmic.decompress(blob)
+
+docs/API.md documents every function. Importing the package imports nothing else: functions import what they need when
+they are first used, and only models' float networks (`load_model(...).log_probs`) need JAX.
+"""
+
+import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-  from language_modeling_is_compression.network.checkpoint import Model, load_model
+from language_modeling_is_compression.errors import (
+  AudioFormatError,
+  CancelledError,
+  CheckpointError,
+  ConfigError,
+  DamageError,
+  FormatError,
+  InputError,
+  LmicError,
+  ModelMismatchError,
+  OutputExistsError,
+)
+from language_modeling_is_compression.version import __version__
 
-__all__ = ['Model', '__version__', 'load_model']
-__version__ = '0.1.0'
+if TYPE_CHECKING:
+  from language_modeling_is_compression.api.engine import Compressor, Decompressor
+  from language_modeling_is_compression.api.functions import (
+    CompressedFile,
+    code_length,
+    compress,
+    compress_file,
+    decompress,
+    decompress_file,
+  )
+  from language_modeling_is_compression.api.functions import open_sound as open
+  from language_modeling_is_compression.api.sound import Sound
+  from language_modeling_is_compression.network.checkpoint import Model, load_model
+  from language_modeling_is_compression.system.cancellation import Cancellation
+
+__all__ = [
+  'AudioFormatError',
+  'Cancellation',
+  'CancelledError',
+  'CheckpointError',
+  'CompressedFile',
+  'Compressor',
+  'ConfigError',
+  'DamageError',
+  'Decompressor',
+  'FormatError',
+  'InputError',
+  'LmicError',
+  'Model',
+  'ModelMismatchError',
+  'OutputExistsError',
+  'Sound',
+  '__version__',
+  'code_length',
+  'compress',
+  'compress_file',
+  'decompress',
+  'decompress_file',
+  'load_model',
+  'open',
+]
+
+# Where names are, so that whoever only compresses does not wait for what trains.
+_HOMES = {
+  'Cancellation': 'system.cancellation',
+  'CompressedFile': 'api.functions',
+  'Compressor': 'api.engine',
+  'Decompressor': 'api.engine',
+  'Model': 'network.checkpoint',
+  'Sound': 'api.sound',
+  'code_length': 'api.functions',
+  'compress': 'api.functions',
+  'compress_file': 'api.functions',
+  'decompress': 'api.functions',
+  'decompress_file': 'api.functions',
+  'load_model': 'network.checkpoint',
+  'open': 'api.functions',
+}
 
 
 def __getattr__(name: str) -> Any:
-  # Models need JAX, which takes seconds to import; what reads audio does not wait for it.
-  if name in ('Model', 'load_model'):
-    from language_modeling_is_compression.network import checkpoint
+  if name not in _HOMES:
+    raise AttributeError(f'module {__name__} has no attribute {name}')
+  home = importlib.import_module(f'{__name__}.{_HOMES[name]}')
+  found = getattr(home, 'open_sound' if name == 'open' else name)
+  globals()[name] = found
+  return found
 
-    return getattr(checkpoint, name)
-  raise AttributeError(f'module {__name__} has no attribute {name}')
+
+def __dir__() -> list[str]:
+  return __all__

@@ -43,3 +43,15 @@ class BaselineError(LmicError):
 
 class ResultsError(LmicError):
   """Results of an evaluation cannot be read, or do not belong together."""
+
+
+class CancelledError(LmicError):
+  """Work was told to stop; what it was at is of no use."""
+
+
+class InputError(LmicError, ValueError):
+  """An argument of a function cannot be used."""
+
+
+class OutputExistsError(ConfigError):
+  """A file that would be written exists, and was not to be overwritten."""

@@ -53,6 +53,37 @@ def planes_from_samples(samples: np.ndarray, sample_bytes: int) -> np.ndarray:
   return planes
 
 
+def samples_from_raw(raw: np.ndarray) -> np.ndarray:
+  """Signed samples, int32 [N, C], of PCM integers as they stand in a file; 8-bit samples u become u - 128.
+
+  raw: uint8 [N, C, S], little-endian, contiguous. S is 1 to 4, else ValueError.
+  """
+  num_frames, num_channels, sample_bytes = raw.shape
+  _check_sample_bytes(sample_bytes)
+  if sample_bytes == 1:
+    return raw[:, :, 0].astype(np.int32) - 128
+  if sample_bytes == 3:
+    # The three bytes go on top of an empty one, and the shift down extends the sign.
+    wide = np.zeros((num_frames, num_channels, 4), np.uint8)
+    wide[:, :, 1:] = raw
+    return wide.view('<i4')[:, :, 0].astype(np.int32, copy=False) >> 8
+  return raw.view(f'<i{sample_bytes}')[:, :, 0].astype(np.int32)
+
+
+def raw_from_samples(samples: np.ndarray, sample_bytes: int) -> np.ndarray:
+  """Inverse of `samples_from_raw`: uint8 [N, C, S] from int32 [N, C], of which the low 8 * S bits count.
+
+  Raises ValueError if sample_bytes is not 1 to 4.
+  """
+  _check_sample_bytes(sample_bytes)
+  if sample_bytes == 1:
+    return (samples + 128).astype(np.uint8)[:, :, None]
+  if sample_bytes == 2:
+    return samples.astype('<i2')[:, :, None].view(np.uint8)
+  wide = samples.astype('<i4', copy=False)[:, :, None].view(np.uint8)
+  return np.ascontiguousarray(wide[:, :, :sample_bytes])
+
+
 def _check_sample_bytes(sample_bytes: int) -> None:
   if not 1 <= sample_bytes <= 4:
     raise ValueError(f'sample_bytes is {sample_bytes}, not 1 to 4')

@@ -12,11 +12,13 @@ import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import FileIO
+from io import RawIOBase
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from language_modeling_is_compression.audio.planes import samples_from_raw
 from language_modeling_is_compression.errors import AudioFormatError
 
 _WINDOW_BYTES = 4096
@@ -113,9 +115,17 @@ def read_wav_info(path: Path) -> WavInfo:
       kind = 'a directory' if stat.S_ISDIR(status.st_mode) else 'a device, pipe or socket'
       raise AudioFormatError(f'{_shown(path)}: expected a regular WAV file, got {kind}: name a file.')
     with open(path, 'rb', buffering=0) as file:
-      return _parse(path, _Riff(file, status.st_size))
+      return parse_wav_info(file, status.st_size, path)
   except OSError as error:
     raise _unreadable(path, error) from error
+
+
+def parse_wav_info(file: RawIOBase | BinaryIO, file_bytes: int, path: Path) -> WavInfo:
+  """As `read_wav_info`, from an open file that can be seeked.
+
+  file_bytes: no byte at or after it is looked at. path: what errors name.
+  """
+  return _parse(path, _Riff(file, file_bytes))
 
 
 def read_frames(info: WavInfo, start: int, stop: int) -> np.ndarray:
@@ -141,8 +151,9 @@ def read_frames(info: WavInfo, start: int, stop: int) -> np.ndarray:
       f'{_shown(info.path)}: expected {num_bytes} bytes at offset {offset}, got {raw.size}: '
       'the file became shorter while it was in use; start again once nothing writes to it.'
     )
-  samples = _from_floats(raw, info.sample_bytes) if info.encoding == 'float' else _from_ints(raw, info.sample_bytes)
-  return samples.reshape(-1, info.num_channels)
+  if info.encoding == 'float':
+    return _from_floats(raw, info.sample_bytes).reshape(-1, info.num_channels)
+  return samples_from_raw(raw.reshape(-1, info.num_channels, info.sample_bytes))
 
 
 # Which speakers one and two channels are for: some programs refuse a file that does not say it.
@@ -178,11 +189,11 @@ def wav_header(*, encoding: str, sample_bytes: int, num_channels: int, sample_ra
 class _Riff:
   """An open RIFF file, read through a window of a few KiB: most headers cost one system call.
 
-  file: unbuffered, since the window is the buffer.
+  file: best unbuffered, since the window is the buffer.
   file_bytes: no byte at or after it is looked at.
   """
 
-  def __init__(self, file: FileIO, file_bytes: int):
+  def __init__(self, file: RawIOBase | BinaryIO, file_bytes: int):
     self.file_bytes = file_bytes
     self._file = file
     self._window = b''
@@ -199,7 +210,7 @@ class _Riff:
     begin = offset - self._window_start
     if begin < 0 or begin + count > len(self._window):
       self._file.seek(offset)
-      self._window, self._window_start, begin = self._file.read(_WINDOW_BYTES), offset, 0
+      self._window, self._window_start, begin = self._file.read(_WINDOW_BYTES) or b'', offset, 0
     return self._window[begin : begin + count]
 
   def chunks(self) -> Iterator[tuple[bytes, int, int]]:
@@ -347,18 +358,6 @@ def _sub_format(path: Path, fields: bytes) -> int:
   if guid[2:] != _SUB_FORMAT_TAIL:
     raise AudioFormatError(f'{_shown(path)}: expected the sub-format PCM or float, got GUID {guid.hex()}: {_CONVERT}.')
   return int.from_bytes(guid[:2], 'little')
-
-
-def _from_ints(raw: np.ndarray, sample_bytes: int) -> np.ndarray:
-  """Signed int32 [N] of uint8 [N * sample_bytes] as they stand in the file."""
-  if sample_bytes == 1:
-    return raw.astype(np.int32) - 128
-  if sample_bytes == 3:
-    # The three bytes go on top of an empty one, and the shift down extends the sign.
-    wide = np.zeros((raw.size // 3, 4), np.uint8)
-    wide[:, 1:] = raw.reshape(-1, 3)
-    return wide.reshape(-1).view('<i4').astype(np.int32, copy=False) >> 8
-  return raw.view(f'<i{sample_bytes}').astype(np.int32, copy=False)
 
 
 def _from_floats(raw: np.ndarray, sample_bytes: int) -> np.ndarray:

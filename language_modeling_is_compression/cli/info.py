@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from language_modeling_is_compression.cli.jobs import printable
-from language_modeling_is_compression.codec.layout import count_fallbacks
+from language_modeling_is_compression.codec.plan import count_fallbacks
 from language_modeling_is_compression.format.container import Container
-from language_modeling_is_compression.format.header import INTEGER, NO_SAMPLES, Header
+from language_modeling_is_compression.format.header import Header
+from language_modeling_is_compression.format.layout import INTEGER, NO_SAMPLES, SegmentLayout
 
 
 def facts_of(container: Container) -> dict[str, Any]:
@@ -14,7 +15,7 @@ def facts_of(container: Container) -> dict[str, Any]:
   header = container.header
   samples = header.num_frames * header.num_channels
   kinds = {NO_SAMPLES: 'bytes', INTEGER: 'int'}
-  has_rate = header.effort is not None and header.sample_rate_hz
+  segmented = isinstance(header.layout, SegmentLayout)
   return {
     'format_version': header.format_version,
     'compressed_bytes': container.file_bytes,
@@ -27,8 +28,8 @@ def facts_of(container: Container) -> dict[str, Any]:
     'frames': header.num_frames,
     'seconds': header.num_frames / header.sample_rate_hz if header.sample_rate_hz else None,
     'bits_per_sample': 8 * container.file_bytes / samples if samples else None,
-    'segment_seconds': header.chunk_frames / header.sample_rate_hz if has_rate else None,
-    'effort': header.effort,
+    'segment_seconds': header.chunk_frames / header.sample_rate_hz if segmented and header.sample_rate_hz else None,
+    'effort': header.layout.effort if segmented else None,
     'model_kind': _model_kind(header),
     'model': header.model_id.hex() if any(header.model_id) else None,
     'sha256': container.sha256.hex() if container.sha256 else None,
@@ -46,7 +47,7 @@ def _fallback_chunks(container: Container) -> int | None:
 def _model_kind(header: Header) -> str | None:
   if not any(header.model_id):
     return None
-  return 'bytes' if header.effort is None else 'hybrid'
+  return 'hybrid' if isinstance(header.layout, SegmentLayout) else 'bytes'
 
 
 def print_table(listed: Sequence[dict[str, Any]]) -> None:

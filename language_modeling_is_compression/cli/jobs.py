@@ -1,4 +1,4 @@
-"""Work on many files: one after the other or several at a time; one that fails is told, others have their turn."""
+"""Work on many files: one after the other or several at a time; failures are reported, the others go on."""
 
 import sys
 import threading
@@ -7,18 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tqdm import tqdm
 
-from language_modeling_is_compression.errors import LmicError
+from language_modeling_is_compression.errors import CancelledError, LmicError, OutputExistsError
+from language_modeling_is_compression.system.cancellation import Cancellation
 
 _held_back = threading.local()  # `lines` of the file that a thread is at, until it is that file's turn.
 
 
 def printable(text: str) -> str:
-  """What a terminal shows as one line, and every encoding has: names of files may hold anything."""
+  """One line of text that every terminal and encoding can show: names of files may hold anything."""
   return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
 
 
 def say(line: str) -> None:
-  """Between progress bars, if there are any; in the order of the files, though they may end in another."""
+  """Prints a line to standard error, between progress bars; lines come in the order of the files."""
   line = printable(line)
   if (lines := getattr(_held_back, 'lines', None)) is not None:
     lines.append(line)
@@ -27,16 +28,16 @@ def say(line: str) -> None:
 
 
 def each_file(sources: Sequence[str], work: Callable[[str], object]) -> int:
-  """One after the other; the exit code is 1 if any failed."""
+  """Runs a job per file, one after the other; reports failures and continues. Returns 1 if any failed, else 0."""
   return max([_reported(source, work) for source in sources], default=0)
 
 
 def several_files(
-  sources: Sequence[str], work: Callable[[str], object], stop: Callable[[], object], at_a_time: int
+  sources: Sequence[str], work: Callable[[str], object], cancellation: Cancellation, at_a_time: int
 ) -> int:
   """As `each_file`, but so many at a time.
 
-  stop: makes all work end within a moment with an exception that is none of ours, for when a signal comes.
+  cancellation: of all work, for when a signal comes; then it ends within a moment, with CancelledError.
   """
 
   def hold_back(source: str) -> tuple[int, list[str]]:
@@ -56,17 +57,19 @@ def several_files(
       try:
         threads.shutdown(wait=False, cancel_futures=True)
       finally:
-        stop()
+        cancellation.cancel()
       raise
 
 
 def _reported(source: str, work: Callable[[str], object]) -> int:
-  """Works on a file; 1 if that failed, which is told."""
+  """Runs the job of a file. Returns 1 if it failed, which is reported, else 0."""
   try:
     work(source)
     return 0
-  except BrokenPipeError:
+  except (BrokenPipeError, CancelledError):
     raise
+  except OutputExistsError as error:
+    reason = f'{error}; use -f to overwrite it'
   except LmicError as error:
     reason = str(error).removeprefix(f'{source}: ')
   except OSError as error:

@@ -1,17 +1,46 @@
-"""The command line of `lmic`: commands, flags and their help."""
+"""Command line of `lmic`: commands, flags and their help. Its namespace ends here, in options.py's classes."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from language_modeling_is_compression import __version__
+from language_modeling_is_compression.cli import options
+from language_modeling_is_compression.cli.completion import SHELLS
 from language_modeling_is_compression.cli.selection import SUFFIX
 from language_modeling_is_compression.codec.chunk_coder import DEFAULT_LANES
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
-from language_modeling_is_compression.format.header import FORMAT_VERSIONS
+from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.format.layout import FORMAT_VERSIONS
 from language_modeling_is_compression.system.files import STANDARD
+from language_modeling_is_compression.version import __version__
 
-_MOST_LANES = 1 << 16
+_MAX_LANES = 1 << 16
+_MAX_THREADS = 1 << 10
+
+COMMANDS = {
+  'compress': 'compress files to FILE.lmic; every file comes back bit for bit, WAV or not',
+  'decompress': 'restore FILE from FILE.lmic',
+  'test': 'decode files and report what is wrong with them; write nothing',
+  'info': 'list what files hold, without decoding them',
+}
+# Flags that stand for a command, as zstd and gzip have them.
+COMMAND_FLAGS = {
+  '-z': 'compress',
+  '--compress': 'compress',
+  '-d': 'decompress',
+  '--decompress': 'decompress',
+  '-t': 'test',
+  '--test': 'test',
+  '-l': 'info',
+  '--list': 'info',
+}
+_EPILOG = (
+  'Without COMMAND files are compressed; -d, -t and -l stand for decompress, test and info, so `lmic -d FILE.lmic` '
+  'restores FILE. `lmic COMMAND --help` lists the flags of a command.'
+)
+_CLUSTER = re.compile(r'-[A-Za-z0-9]{2,}')
+_LETTERS_WITH_VALUE = 'moTr'
 
 
 class _Parser(argparse.ArgumentParser):
@@ -21,67 +50,41 @@ class _Parser(argparse.ArgumentParser):
     self.exit(2, f'{self.prog}: error: {message}; see --help\n')
 
 
-def parse(argv: Sequence[str]) -> argparse.Namespace:
-  """The arguments of a command line; `command` is None if it names no command, and the help was printed.
+def parse(argv: Sequence[str]) -> options.Options | None:
+  """Options of a command line; None if there is nothing on it, and the help was printed.
 
-  Names behind `--` are those of files, whatever they begin with. Exits with code 2 for wrong usage.
+  Names behind `--` are those of files, whatever they begin with. Exits with code 2 for wrong usage, 0 after --help.
+  Raises ConfigError for flags that contradict each other.
   """
   flags, names = list(argv), []
   if '--' in flags:
     place = flags.index('--')
     flags, names = flags[:place], flags[place + 1 :]
-  parser = _parser()
-  arguments = parser.parse_args(flags)
-  if arguments.command is None:
+  parser = build_parser()
+  if not flags and not names:
     parser.print_help()
-  elif names:
-    arguments.files += names
-  return arguments
+    return None
+  arguments = parser.parse_args(_with_command(flags))
+  arguments.files += names
+  return _options(arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-  parser = _Parser(prog='lmic', description='Lossless audio compression by a language model.')
+def build_parser() -> argparse.ArgumentParser:
+  """Parser of the command, which its manual page and shell completions are made from too."""
+  parser = _Parser(prog='lmic', description='Lossless audio compression by a language model.', epilog=_EPILOG)
   formats = ' and '.join(map(str, FORMAT_VERSIONS))
-  parser.add_argument('--version', action='version', version=f'lmic {__version__}, file formats {formats}')
-  commands = parser.add_subparsers(metavar='COMMAND', dest='command')
-  for name, help in (
-    ('compress', 'compress files to FILE.lmic; every file comes back bit for bit, WAV or not'),
-    ('decompress', 'restore FILE from FILE.lmic'),
-    ('test', 'decode files and say what is wrong with them; write nothing'),
-    ('info', 'list what files hold, without decoding them'),
-  ):
+  parser.add_argument('-V', '--version', action='version', version=f'lmic {__version__}, file formats {formats}')
+  parser.add_argument('--completion', choices=SHELLS, action=_Completion, help='print the completion script of a shell')
+  commands = parser.add_subparsers(metavar='COMMAND', dest='command', required=True)
+  for name, help in COMMANDS.items():
     of_command = commands.add_parser(name, help=help, description=f'{help[0].upper()}{help[1:]}.')
-    of_command.add_argument('files', nargs='*', metavar='FILE', type=_file, help=f'{STANDARD} is standard input')
-    what = 'audio that is not compressed yet' if name == 'compress' else f'{SUFFIX} files'
-    of_command.add_argument(
-      '-r', action='append', default=[], dest='folders', metavar='DIR', help=f'all {what} below DIR as well'
-    )
-    of_command.add_argument(
-      '--filelist',
-      action='append',
-      default=[],
-      dest='lists',
-      metavar='LIST',
-      help='all files that LIST names, one a line (or each with a zero byte behind it); - is standard input',
-    )
+    _add_selection_flags(of_command, 'audio that is not compressed yet' if name == 'compress' else f'{SUFFIX} files')
     if name != 'info':
       _add_work_flags(of_command)
     if name in ('compress', 'decompress'):
       _add_output_flags(of_command)
     if name == 'compress':
-      of_command.add_argument(
-        '--level',
-        type=int,
-        choices=LEVELS,
-        help=f'from {min(LEVELS)}, short segments and a small network, fast, to {max(LEVELS)}, long segments and the '
-        f'most work, small files (default: {DEFAULT_LEVEL}); of a hybrid model named with -m all but the network; '
-        f'-{min(LEVELS)} to -{max(LEVELS)} for short',
-      )
-      for level in LEVELS:
-        of_command.add_argument(f'-{level}', action='store_const', const=level, dest='level', help=argparse.SUPPRESS)
-      of_command.add_argument(
-        '--no-verify', action='store_true', help='do not decode and compare before a file counts as done'
-      )
+      _add_compress_flags(of_command)
     if name == 'decompress':
       of_command.add_argument('--start', type=float, metavar='SECONDS', help='write a WAV of the part from here on')
       of_command.add_argument('--end', type=float, metavar='SECONDS', help='write a WAV of the part up to here')
@@ -93,13 +96,118 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
+class _Completion(argparse.Action):
+  """Prints a completion script and exits."""
+
+  def __call__(self, parser: argparse.ArgumentParser, *arguments: object, **_: object) -> None:
+    from language_modeling_is_compression.cli.completion import script
+
+    print(script(str(arguments[1]), build_parser()), end='')
+    parser.exit()
+
+
+def _with_command(flags: Sequence[str]) -> list[str]:
+  """A command line that begins with a command: its own, the one that a flag stands for, or `compress`."""
+  if flags and (flags[0] in COMMANDS or flags[0].split('=')[0] in ('-h', '--help', '-V', '--version', '--completion')):
+    return list(flags)
+  command, rest = 'compress', []
+  for flag in flags:
+    if flag in COMMAND_FLAGS:
+      command = COMMAND_FLAGS[flag]
+    elif _CLUSTER.fullmatch(flag):
+      own = next((at for at, letter in enumerate(flag) if letter in _LETTERS_WITH_VALUE), len(flag))
+      letters = [f'-{letter}' for letter in flag[1:own]]
+      command = next((COMMAND_FLAGS[letter] for letter in letters if letter in COMMAND_FLAGS), command)
+      kept = '-' + ''.join(letter[1] for letter in letters if letter not in COMMAND_FLAGS) + flag[own:]
+      rest += [kept] if kept != '-' else []
+    else:
+      rest.append(flag)
+  return [command, *rest]
+
+
+def _options(arguments: argparse.Namespace) -> options.Options:
+  selection = options.Selection(
+    files=tuple(arguments.files), folders=tuple(arguments.folders), lists=tuple(arguments.lists)
+  )
+  if arguments.command == 'info':
+    return options.Info(selection=selection, json=arguments.json)
+  work = options.Work(
+    model=arguments.model,
+    device=arguments.device,
+    lanes=arguments.lanes,
+    threads=arguments.threads or None,
+    quiet=arguments.quiet,
+    verbose=arguments.verbose,
+    no_progress=arguments.no_progress,
+  )
+  if arguments.command == 'test':
+    return options.Test(selection=selection, work=work)
+  destination = _destination(arguments)
+  if arguments.command == 'compress':
+    return options.Compress(
+      selection=selection,
+      work=work,
+      destination=destination,
+      level=arguments.level,
+      verify=not arguments.no_verify,
+    )
+  return options.Decompress(
+    selection=selection,
+    work=work,
+    destination=destination,
+    start=arguments.start,
+    end=arguments.end,
+    salvage=arguments.salvage,
+  )
+
+
+def _destination(arguments: argparse.Namespace) -> options.Destination:
+  output = _STANDARD_NAMES.get(arguments.output, arguments.output)
+  if arguments.to_stdout and output not in (None, STANDARD):
+    raise ConfigError('-c and -o: choose one')
+  output = STANDARD if arguments.to_stdout else output
+  named = [output is not None, arguments.flat is not None, arguments.mirror is not None]
+  if sum(named) > 1:
+    raise ConfigError('-o, -c, --output-dir-flat and --output-dir-mirror: choose one')
+  return options.Destination(
+    output=output, flat=arguments.flat, mirror=arguments.mirror, force=arguments.force, remove=arguments.remove
+  )
+
+
+_STANDARD_NAMES = {'/dev/stdout': STANDARD}
+
+
+def _add_selection_flags(parser: argparse.ArgumentParser, what: str) -> None:
+  parser.add_argument('files', nargs='*', metavar='FILE', type=_file, help=f'{STANDARD} is standard input')
+  parser.add_argument(
+    '-r', action='append', default=[], dest='folders', metavar='DIR', help=f'all {what} below DIR as well'
+  )
+  parser.add_argument(
+    '--filelist',
+    action='append',
+    default=[],
+    dest='lists',
+    metavar='LIST',
+    help='all files that LIST names, one a line (or each with a zero byte behind it); - is standard input',
+  )
+
+
 def _add_work_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '-m',
+    '--model',
     dest='model',
     metavar='MODEL',
     help='a model file NAME.npz, or a packaged model: default, tiny or bytes (default: to compress, the one of the '
     'level; to decompress and test, the packaged one that wrote the file)',
+  )
+  parser.add_argument(
+    '-T',
+    '--threads',
+    type=_threads,
+    default=0,
+    metavar='N',
+    help='threads, on cores of their own; 0 is one on each core (default)',
   )
   parser.add_argument(
     '--lanes',
@@ -109,32 +217,63 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
     help='chunks of a file in work at a time (default: %(default)s)',
   )
   parser.add_argument('--device', choices=('cpu', 'gpu'), default='cpu', help='where the model runs (default: cpu)')
-  parser.add_argument('-q', action='store_true', dest='quiet', help='say nothing but errors')
+  loudness = parser.add_mutually_exclusive_group()
+  loudness.add_argument('-q', '--quiet', action='store_true', help='print nothing but errors')
+  loudness.add_argument('-v', '--verbose', action='store_true', help='print model, threads and how chunks are coded')
   parser.add_argument('--no-progress', action='store_true', help='no progress bar')
 
 
-def _lanes(text: str) -> int:
-  if not text.isascii() or not text.isdigit() or len(text) > 9 or not 0 < int(text) <= _MOST_LANES:
-    raise argparse.ArgumentTypeError(f'expected an integer from 1 to {_MOST_LANES}, got {text[:20]!r}')
-  return int(text)
+def _add_compress_flags(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    '--level',
+    type=int,
+    choices=LEVELS,
+    help=f'from {min(LEVELS)}, short segments and a small network, fast, to {max(LEVELS)}, long segments and the '
+    f'most work, small files (default: {DEFAULT_LEVEL}); of a hybrid model named with -m all but the network; '
+    f'-{min(LEVELS)} to -{max(LEVELS)} for short',
+  )
+  for level in LEVELS:
+    parser.add_argument(f'-{level}', action='store_const', const=level, dest='level', help=argparse.SUPPRESS)
+  parser.add_argument('--no-verify', action='store_true', help='do not decode and compare before a file counts as done')
 
 
 def _add_output_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '-o',
+    '--output',
     dest='output',
     metavar='OUT',
     help='output file or existing folder, in which files lie as below the DIR of -r; - is standard output',
   )
-  parser.add_argument('-c', action='store_true', dest='to_stdout', help='write to standard output')
-  parser.add_argument('-f', action='store_true', dest='force', help='overwrite existing files')
+  parser.add_argument('-c', '--stdout', action='store_true', dest='to_stdout', help='write to standard output')
+  parser.add_argument(
+    '--output-dir-flat', dest='flat', metavar='DIR', help='write all outputs into DIR, which is made if it is missing'
+  )
+  parser.add_argument(
+    '--output-dir-mirror', dest='mirror', metavar='DIR', help='write outputs below DIR, in folders like their sources'
+  )
+  parser.add_argument('-f', '--force', action='store_true', help='overwrite existing files')
   keep = parser.add_mutually_exclusive_group()
-  keep.add_argument('-k', action='store_true', help='keep the source files (as it is without --rm)')
+  keep.add_argument('-k', '--keep', action='store_true', help='keep the source files (the default)')
   keep.add_argument('--rm', action='store_true', dest='remove', help='remove each source once its output is sound')
+
+
+def _lanes(text: str) -> int:
+  return _number(text, 1, _MAX_LANES)
+
+
+def _threads(text: str) -> int:
+  return _number(text, 0, _MAX_THREADS)
+
+
+def _number(text: str, low: int, high: int) -> int:
+  if not text.isascii() or not text.isdigit() or len(text) > 9 or not low <= int(text) <= high:
+    raise argparse.ArgumentTypeError(f'expected an integer from {low} to {high}, got {text[:20]!r}')
+  return int(text)
 
 
 def _file(name: str) -> str:
   """A file's name. What looks like a negative number is no flag to argparse, and no file to people."""
   if name.startswith('-') and name != STANDARD:
-    raise argparse.ArgumentTypeError(f'unknown flag {name}; a file of that name is ./{name}')
+    raise argparse.ArgumentTypeError(f'unknown flag {name}; use ./{name} for a file of that name')
   return name

@@ -1,4 +1,4 @@
-"""Which files a command works on, and what each becomes: names alone, before anything is decoded or written."""
+"""Selection of files, and where their outputs go: names alone, before anything is decoded or written."""
 
 import contextlib
 import os
@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from language_modeling_is_compression.audio.kinds import audio_kind_of
+from language_modeling_is_compression.cli.options import Destination, Selection
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.system.files import STANDARD, is_pipe, is_stream, named_again
 
 SUFFIX = '.lmic'
 
-_STANDARD_NAMES = {'/dev/stdin': STANDARD, '/dev/stdout': STANDARD}
+_STANDARD_NAMES = {'/dev/stdin': STANDARD}
 _OTHER = ''  # Among what is left out: no audio.
 
 
@@ -37,18 +38,18 @@ class Sources:
     return f'-r: left out {" and ".join(parts)}; name them to compress them all the same' if parts else ''
 
 
-def find_sources(files: Sequence[str], folders: Sequence[str], lists: Sequence[str], *, compressed: bool) -> Sources:
+def find_sources(selection: Selection, *, compressed: bool) -> Sources:
   """All files that are named, in lists too, and of those below folders the ones that a command is for.
 
   compressed: the .lmic files, else what is audio by its first bytes, or WAV by its name.
   Raises ConfigError if there are none, or a folder or a list cannot be read.
   """
-  names = [_STANDARD_NAMES.get(name, name) for name in files]
-  for path in lists:
+  names = [_STANDARD_NAMES.get(name, name) for name in selection.files]
+  for path in selection.lists:
     names += _listed(path)
   below: dict[str, str] = {}
   left_out: Counter[str] = Counter()
-  for folder in folders:
+  for folder in selection.folders:
     if not os.path.isdir(folder):
       raise ConfigError(f'-r: {folder}: no such folder')
     for path in _files_below(folder):
@@ -105,64 +106,68 @@ def without_suffix(name: str) -> str:
   return name[: -len(SUFFIX)]
 
 
-def standard_name(name: str | None) -> str | None:
-  """A name that -o has, with the system's names for standard output as STANDARD."""
-  return _STANDARD_NAMES.get(name, name) if name is not None else None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
   """Where the outputs of sources go.
 
-  rename: gives a source's output its name, or raises ConfigError. output: what -o names, a file, an existing folder, a
-  stream or standard output. Below a folder outputs lie as their sources do below theirs.
+  rename: gives a source's output its name, or raises ConfigError. Below an existing folder that -o names, outputs lie
+  as their sources do below the folders of -r.
   """
 
   sources: Sources
   rename: Callable[[str], str]
-  output: str | None
+  destination: Destination
 
   @property
   def to_stdout(self) -> bool:
-    return self.output == STANDARD or (self.output is None and list(self.sources.names) == [STANDARD])
+    return self._output == STANDARD or (self._is_beside_sources() and list(self.sources.names) == [STANDARD])
+
+  @property
+  def has_names(self) -> bool:
+    """Whether outputs are named by the user, not after their sources."""
+    return self._output is not None
 
   def target(self, source: str) -> Path | None:
     """Where the output of a source goes; None is standard output. Raises ConfigError if it has no name."""
-    if self.output == STANDARD or (source == STANDARD and self.output is None):
+    if self._output == STANDARD or (source == STANDARD and self._is_beside_sources()):
       return None
-    if self.output is None:
+    if self._is_beside_sources():
       return Path(self.rename(source))
-    if not os.path.isdir(self.output):
-      return Path(self.output)
+    folder = self._folder()
+    if folder is None:
+      return Path(self._output or '')
     if source == STANDARD:
-      raise ConfigError('-o: standard input has no name; name a file, not a folder')
-    return Path(self.output, self.rename(self.sources.below.get(source, os.path.basename(source))))
+      raise ConfigError('standard input has no name; name a file with -o, not a folder')
+    return folder / self.rename(self._name_in_folder(source))
 
   def make_folder(self, target: Path | None) -> None:
-    """Makes the folder that an output lies in below the one that -o names. Raises ConfigError."""
-    if target is None or self.output is None or not os.path.isdir(self.output):
+    """Makes the folder that an output lies in below the one that the user names. Raises ConfigError."""
+    if target is None or self._folder() is None:
       return
     try:
       target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
       raise ConfigError(f'{target.parent}: this folder cannot be made: {error.strerror}') from error
 
-  def check(self, *, force: bool, remove: bool) -> None:
-    """Raises ConfigError for what cannot be meant; force: -f. remove: --rm."""
-    names = self.sources.names
-    if self.output is not None and _names_nothing(self.output):
-      raise ConfigError(f'-o: expected a file or an existing folder, got {self.output!r}')
+  def check(self) -> None:
+    """Raises ConfigError for what cannot be meant."""
+    names, remove = self.sources.names, self.destination.remove
+    if self._output is not None and _names_nothing(self._output):
+      raise ConfigError(f'-o: expected a file or an existing folder, got {self._output!r}')
+    for flag, folder in (('flat', self.destination.flat), ('mirror', self.destination.mirror)):
+      if folder is not None and (not folder or (os.path.lexists(folder) and not os.path.isdir(folder))):
+        raise ConfigError(f'--output-dir-{flag}: expected a folder, got {folder!r}')
     if len(names) > 1 and not (self._to_many() or self._to_nowhere()):
-      raise ConfigError(f'-o: {self.output}: expected an existing folder for {len(names)} files')
+      raise ConfigError(f'-o: {self._output}: expected an existing folder for {len(names)} files')
     if self.to_stdout:
       if sys.stdout is None:
         raise ConfigError('standard output is closed; name a file with -o')
       if sys.stdout.isatty():
         raise ConfigError('standard output is a terminal; redirect it, or name a file with -o')
-    if remove and (self.to_stdout or is_stream(self.output or '') or any(map(_is_read_once, names))):
+    if remove and (self.to_stdout or is_stream(self._output or '') or any(map(_is_read_once, names))):
       raise ConfigError('--rm: only for files that become files')
     # Without -f nothing is overwritten, neither what was there nor what this command has just written.
-    if force and len(names) > 1 and (again := named_again([*names, *self._targets()])):
+    if self.destination.force and len(names) > 1 and (again := named_again([*names, *self._targets()])):
       raise ConfigError(f'-f: {again}: it is named twice, or one file would overwrite another of these')
 
   def are_independent(self) -> bool:
@@ -174,11 +179,35 @@ class Outputs:
       and named_again([*names, *targets], capitals=False) is None
     )
 
+  @property
+  def _output(self) -> str | None:
+    return self.destination.output
+
+  def _folder(self) -> Path | None:
+    """The folder that outputs go to, if the user names one."""
+    folder = self.destination.flat if self.destination.flat is not None else self.destination.mirror
+    if folder is not None:
+      return Path(folder)
+    return Path(self._output) if self._output is not None and os.path.isdir(self._output) else None
+
+  def _is_beside_sources(self) -> bool:
+    return self._output is None and self._folder() is None
+
+  def _name_in_folder(self, source: str) -> str:
+    if self.destination.flat is not None:
+      return os.path.basename(source)
+    if self.destination.mirror is None:
+      return self.sources.below.get(source, os.path.basename(source))
+    path = os.path.normpath(os.path.splitdrive(source)[1]).lstrip(os.sep)
+    if path.split(os.sep)[0] == os.pardir:
+      raise ConfigError('--output-dir-mirror: its path leads out of this folder; name it by its full path')
+    return path
+
   def _to_many(self) -> bool:
-    return self.output in (None, STANDARD) or os.path.isdir(self.output or '')
+    return self._output in (None, STANDARD) or self._folder() is not None
 
   def _to_nowhere(self) -> bool:
-    return self.output == os.devnull
+    return self._output == os.devnull
 
   def _targets(self) -> list[Path]:
     """The files that sources become, but of those that have no name for one: that is told when they have their turn."""

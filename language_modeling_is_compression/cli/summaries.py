@@ -7,7 +7,8 @@ from pathlib import Path
 from language_modeling_is_compression.audio.kinds import WAV, audio_kind_of
 from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.errors import AudioFormatError
-from language_modeling_is_compression.format.header import FLOAT, NO_SAMPLES, Header
+from language_modeling_is_compression.format.header import Header
+from language_modeling_is_compression.format.layout import FLOAT, NO_SAMPLES
 
 _CONVERT = 'as an integer WAV it would become much smaller'
 

@@ -1,13 +1,10 @@
-"""Files to .lmic files and back: what is read into which chunk, and in what order it comes out again.
+"""File codec: files to .lmic files and back; what is read into which chunk, and in what order it comes out again.
 
-A file is taken apart into the bytes before its samples, spans of frames, and the bytes after them; a span's channels
-are chunks of their own, or one chunk if the coder's model is one of segments. A file that is no WAV is bytes alone.
-docs/FORMAT.md says the same for other programs.
+A file is taken apart into the bytes before its samples, spans of frames, and the bytes after them; the header's layout
+divides a span into chunks. A file that is no WAV is bytes alone. docs/FORMAT.md says the same for other programs.
 
-Nothing is loaded whole: in memory is what `ChunkCoder.lanes` chunks take (of long segments fewer), and the span that
-they belong to. Commands that work on several files at a time take that for each.
-
-Shapes: N frames of a span, C channels, S bytes of a sample.
+Nothing is loaded whole: in memory are the payloads that are in work (`ChunkCoder.payloads_at_a_time`), and the span
+that they belong to. Commands that work on several files at a time take that for each.
 """
 
 import hashlib
@@ -15,67 +12,69 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from language_modeling_is_compression.audio.planes import frames_from_planes, planes_from_frames
-from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Payload, Progress
-from language_modeling_is_compression.codec.layout import (
-  NO_MODEL,
-  changed,
-  count_fallbacks,
-  describe,
-  is_signed,
-  payload_shape,
-  segment_shape,
-  silence,
-)
-from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS, Level
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Progress
+from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS, SegmentSettings
+from language_modeling_is_compression.codec.plan import NO_MODEL, changed, count_fallbacks, plan_file
 from language_modeling_is_compression.errors import ConfigError, DamageError, FormatError, ModelMismatchError
 from language_modeling_is_compression.format.container import Container, ContainerWriter
-from language_modeling_is_compression.format.header import INTEGER, NO_SAMPLES, Header, plain_header
+from language_modeling_is_compression.format.header import Header, canonical_header
+from language_modeling_is_compression.format.layout import NO_SAMPLES, SegmentLayout
+from language_modeling_is_compression.format.payloads import Payload, Raw
 
 _NOT_THE_WHOLE = 'every chunk is sound, but together they are not the file that was compressed'
 
 
 class Compressed(NamedTuple):
-  """What became of a file. fallback_chunks: of those that hold sound, in a file with a model, coded without it."""
+  """Outcome of compressing a file. fallback_chunks: chunks of sound, in a file with a model, coded without it.
+  methods: of all chunks.
+  """
 
   header: Header
   num_bytes: int
   fallback_chunks: int
+  methods: bytes
+
+  def chunk_counts(self) -> str:
+    """How many chunks are coded how, for people."""
+    counts = zip(('stored', 'LZMA', 'model'), (self.methods.count(method) for method in range(3)), strict=True)
+    return ', '.join(f'{count:,} chunks {name}' for name, count in counts if count) or 'no chunks'
 
 
 def compress(
-  path: Path,
+  source: BinaryIO,
   target: BinaryIO,
   coder: ChunkCoder,
   progress: Progress = lambda done: None,
-  level: Level = LEVELS[DEFAULT_LEVEL],
+  *,
+  segments: SegmentSettings = LEVELS[DEFAULT_LEVEL].segments,
+  name: str = 'the source',
 ) -> Compressed:
   """Writes the .lmic form of a file, whatever it holds.
 
-  level: what segments are, if the coder's model is one of segments; its network is not looked at.
-  Raises AudioFormatError if the file changes while it is read, OSError if it cannot be read.
+  source: can be seeked; it is read from its beginning to its end. segments: for models that code segments. name: of the
+  source, for errors.
+  Raises AudioFormatError if the file changes while it is read, OSError if it cannot be read, CancelledError.
   """
-  with open(path, 'rb') as source:
-    header = describe(path, source, coder.predictor, level)
-    digest = hashlib.sha256()
-    writer = ContainerWriter(target, header)
-    payloads = _payloads(path, source, header, digest.update)
-    if header.plain_head:
-      progress(header.head_bytes)
-    methods = bytearray()
-    while batch := list(itertools.islice(payloads, _at_a_time(header, coder))):
-      for chunk in coder.encode(batch, progress):
-        writer.add(chunk)
-        methods.append(chunk.method)
-    if source.read(1):
-      raise changed(path)
-    writer.finish(digest.digest())
-  return Compressed(header, writer.bytes_written, count_fallbacks(header, methods))
+  source.seek(0)
+  header = plan_file(source, name, coder.model, segments)
+  digest = hashlib.sha256()
+  writer = ContainerWriter(target, header)
+  payloads = _payloads(source, name, header, digest.update)
+  if header.layout.has_canonical_head:
+    progress(header.head_bytes)
+  methods = bytearray()
+  while batch := list(itertools.islice(payloads, _at_a_time(header, coder))):
+    for chunk in coder.encode(batch, progress):
+      writer.add(chunk)
+      methods.append(chunk.method)
+  if source.read(1):
+    raise changed(name)
+  writer.finish(digest.digest())
+  return Compressed(header, writer.bytes_written, count_fallbacks(header, methods), bytes(methods))
 
 
 def decompress(
@@ -100,23 +99,23 @@ def salvage(
 ) -> list[str]:
   """Writes what is sound, and silence or zeros for what is not. Returns what was wrong, in words; [] for a sound file.
 
-  Where the beginning of a WAV is lost, a plain header stands for all that was before its samples; a plain head is never
-  lost. Raises ModelMismatchError, and FormatError if the beginning is lost of what no WAV can hold.
+  Where the beginning of a WAV is lost, a canonical header stands for all that was before its samples; a canonical head
+  is never lost. Raises ModelMismatchError, and FormatError if the beginning is lost of what no WAV can hold.
   """
   header = container.header
   require_model(header, coder)
   wrong = list(container.problems)
   digest = hashlib.sha256()
 
-  def stand_in(index: int, error: DamageError) -> bytes:
+  def stand_in(index: int, error: DamageError) -> Payload:
     wrong.append(str(error))
-    return silence(header, index)
+    return header.payload_shape(index).silence()
 
   parts = _original(container, coder, progress, stand_in)
   if header.num_head_chunks and header.sample_kind != NO_SAMPLES:
     beginning = list(itertools.islice(parts, 1))
     if len(wrong) > len(container.problems):
-      beginning = [plain_header(header, header.num_frames)]
+      beginning = [canonical_header(header, header.num_frames)]
       parts = itertools.islice(parts, header.num_head_chunks - 1, None)
     parts = itertools.chain(beginning, parts)
   for data in parts:
@@ -151,18 +150,49 @@ def decompress_span(
       f'start, end: expected a span within {header.num_frames / header.sample_rate_hz:g} seconds, '
       f'got {start_seconds:g} to {end_seconds:g}'
     )
-  target.write(plain_header(header, last - first))
+  target.write(canonical_header(header, last - first))
+  for frames in decode_frames(container, coder, first, last, progress):
+    target.write(frames.tobytes())
+
+
+def decode_frames(
+  container: Container, coder: ChunkCoder, first: int, last: int, progress: Progress = lambda done: None
+) -> Iterator[np.ndarray]:
+  """Frames from first up to last, 0 <= first <= last <= num_frames, as uint8 [N, C, S] in pieces of at most a span.
+
+  N frames, C channels, S bytes of a sample. Decodes only the chunks that they are in.
+  Raises FormatError, DamageError and ModelMismatchError as `decompress`.
+  """
+  header = container.header
+  _require_sound(container, coder)
+  if first == last:
+    return
   first_span, last_span = first // header.chunk_frames, (last - 1) // header.chunk_frames
   indices = range(
     header.num_head_chunks + first_span * header.chunks_per_span,
     header.num_head_chunks + (last_span + 1) * header.chunks_per_span,
   )
   position = first_span * header.chunk_frames
-  for frames in _frames(
-    header, _decoded(container, coder, indices, progress, _raise), range(first_span, last_span + 1)
-  ):
-    target.write(frames[max(0, first - position) : max(0, last - position)].tobytes())
+  payloads = _decoded(container, coder, indices, progress, _raise)
+  for frames in _frames(header, payloads, range(first_span, last_span + 1)):
+    yield frames[max(0, first - position) : max(0, last - position)]
     position += len(frames)
+
+
+def read_beginning(container: Container, coder: ChunkCoder) -> bytes:
+  """The first piece of a file that has no samples. Raises as `decompress`."""
+  return _pieces(container, coder, 0, min(1, container.header.num_head_chunks))
+
+
+def read_tail(container: Container, coder: ChunkCoder) -> bytes:
+  """Bytes after the samples. Raises as `decompress`."""
+  header = container.header
+  return _pieces(container, coder, header.num_chunks - header.num_tail_chunks, header.num_chunks)
+
+
+def _pieces(container: Container, coder: ChunkCoder, first: int, last: int) -> bytes:
+  payloads = _decoded(container, coder, range(first, last), lambda done: None, _raise)
+  return b''.join(payload.to_bytes() for payload in payloads)
 
 
 def find_damage(container: Container, coder: ChunkCoder, progress: Progress = lambda done: None) -> list[str]:
@@ -173,7 +203,7 @@ def find_damage(container: Container, coder: ChunkCoder, progress: Progress = la
 
 def require_model(header: Header, coder: ChunkCoder) -> None:
   """Raises ModelMismatchError unless the coder can decode a file."""
-  identity = coder.predictor.identity if coder.predictor else None
+  identity = coder.model.identity if coder.model else None
   if header.model_id not in (NO_MODEL, identity):
     got = f'this is model {identity.hex()[:16]}' if identity else 'no model was given'
     raise ModelMismatchError(
@@ -188,39 +218,32 @@ def _require_sound(container: Container, coder: ChunkCoder) -> None:
     raise FormatError(problem)
 
 
-def _payloads(path: Path, source: BinaryIO, header: Header, seen: Callable[[bytes], object]) -> Iterator[Payload]:
+def _payloads(source: BinaryIO, name: str, header: Header, seen: Callable[[bytes], object]) -> Iterator[Payload]:
   """Reads a file once, from its beginning to its end, in payloads; `seen` is given its bytes."""
 
   def read(count: int) -> bytes:
     data = source.read(count)
     if len(data) != count:
-      raise changed(path)
+      raise changed(name)
     seen(data)
     return data
 
   def pieces(count: int) -> Iterator[Payload]:
     for start in range(0, count, header.piece_bytes):
-      yield Payload(data=read(min(header.piece_bytes, count - start)))
+      yield Raw(data=read(min(header.piece_bytes, count - start)))
 
-  if header.plain_head:
-    if read(header.head_bytes) != plain_header(header, header.num_frames):
-      raise changed(path)
+  if header.layout.has_canonical_head:
+    if read(header.head_bytes) != canonical_header(header, header.num_frames):
+      raise changed(name)
   else:
     yield from pieces(header.head_bytes)
   for span in range(header.num_spans):
-    raw = np.frombuffer(read(header.span_frames(span) * header.frame_bytes), np.uint8)
-    frames = raw.reshape(-1, header.num_channels, header.sample_bytes)
-    planes = planes_from_frames(frames, signed=is_signed(header))
-    if header.effort is not None:
-      yield Payload(data=planes.tobytes(), segment=segment_shape(header, span))
-      continue
-    for channel in planes:
-      yield Payload(data=channel.tobytes(), sample_bytes=header.sample_bytes if header.sample_kind == INTEGER else 0)
+    yield from header.split_span(read(header.span_frames(span) * header.frame_bytes))
   yield from pieces(header.tail_bytes)
 
 
 def _original(
-  container: Container, coder: ChunkCoder, progress: Progress, damaged: Callable[[int, DamageError], bytes]
+  container: Container, coder: ChunkCoder, progress: Progress, damaged: Callable[[int, DamageError], Payload]
 ) -> Iterator[bytes]:
   """The original file's bytes, in order; `damaged` gives what stands for a chunk that is damaged."""
   header = container.header
@@ -229,23 +252,21 @@ def _original(
   num_spans = min(header.num_spans, -(-found_audio // max(1, header.chunks_per_span)))
   last = max(container.num_found, header.num_head_chunks * (num_spans > 0) + num_spans * header.chunks_per_span)
   payloads = _decoded(container, coder, range(last), progress, damaged)
-  if header.plain_head:
+  if header.layout.has_canonical_head:
     progress(header.head_bytes)
-    yield plain_header(header, header.num_frames)
-  yield from itertools.islice(payloads, header.num_head_chunks)
+    yield canonical_header(header, header.num_frames)
+  for payload in itertools.islice(payloads, header.num_head_chunks):
+    yield payload.to_bytes()
   for frames in _frames(header, payloads, range(num_spans)):
     yield frames.tobytes()
-  yield from payloads
+  for payload in payloads:
+    yield payload.to_bytes()
 
 
-def _frames(header: Header, payloads: Iterator[bytes], spans: Iterable[int]) -> Iterator[np.ndarray]:
+def _frames(header: Header, payloads: Iterator[Payload], spans: Iterable[int]) -> Iterator[np.ndarray]:
   """Frames of spans, uint8 [N, C, S], from the payloads of their chunks."""
-  for span in spans:
-    channels = b''.join(itertools.islice(payloads, header.chunks_per_span))
-    planes = np.frombuffer(channels, np.uint8).reshape(
-      header.num_channels, header.sample_bytes, header.span_frames(span)
-    )
-    yield frames_from_planes(planes, signed=is_signed(header))
+  for _ in spans:
+    yield header.join_span(list(itertools.islice(payloads, header.chunks_per_span)))
 
 
 def _decoded(
@@ -253,8 +274,8 @@ def _decoded(
   coder: ChunkCoder,
   indices: range,
   progress: Progress,
-  damaged: Callable[[int, DamageError], bytes],
-) -> Iterator[bytes]:
+  damaged: Callable[[int, DamageError], Payload],
+) -> Iterator[Payload]:
   """Payloads of chunks, in order."""
   header = container.header
   at_a_time = _at_a_time(header, coder)
@@ -269,7 +290,7 @@ def _decoded(
         errors[index] = error
     progress(sum(header.payload_bytes(index) for index in errors))
     payloads = coder.decode(
-      [chunk for _, chunk in chunks], [payload_shape(header, index) for index, _ in chunks], progress
+      [chunk for _, chunk in chunks], [header.payload_shape(index) for index, _ in chunks], progress
     )
     decoded = {index: payload for (index, _), payload in zip(chunks, payloads, strict=True)}
     for index in batch:
@@ -282,8 +303,10 @@ def _decoded(
 
 def _at_a_time(header: Header, coder: ChunkCoder) -> int:
   """Chunks that are handed to the coder together."""
-  return coder.lanes if header.effort is None else coder.segments_at_a_time(header.chunk_frames * header.frame_bytes)
+  if isinstance(header.layout, SegmentLayout):
+    return coder.payloads_at_a_time(header.chunk_frames * header.frame_bytes)
+  return coder.lanes
 
 
-def _raise(index: int, error: DamageError) -> bytes:
+def _raise(index: int, error: DamageError) -> Payload:
   raise error

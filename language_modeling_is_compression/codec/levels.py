@@ -1,29 +1,40 @@
-"""What `--level` chooses: how long segments are, which packaged network codes them, how hard its experts work."""
+"""Levels: what `--level` chooses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Level:
-  """segment_frames: of a segment, at most. network: a packaged model's name. effort: of its experts, 0 to 2."""
+class SegmentSettings:
+  """How segments are made. frames: of a segment, at most. effort: how hard the model's experts work, 0 to 2."""
 
-  segment_frames: int
-  network: str
+  frames: int
   effort: int
 
 
-# Long segments compress better, since experts warm up anew in each one; short ones decode on more cores, lose less when
+@dataclass(frozen=True, kw_only=True)
+class Level:
+  """network: a packaged model's name. segments: of any model that codes segments."""
+
+  network: str
+  segments: SegmentSettings
+
+
+def _level(network: str, *, frames: int, effort: int) -> Level:
+  return Level(network=network, segments=SegmentSettings(frames=frames, effort=effort))
+
+
+# Long segments compress better, since the experts start afresh in each; short ones decode on more cores, lose less when
 # one is damaged, and let a part be read sooner.
 LEVELS: Mapping[int, Level] = {
-  1: Level(segment_frames=1 << 16, network='tiny', effort=0),
-  2: Level(segment_frames=1 << 17, network='tiny', effort=0),
-  3: Level(segment_frames=1 << 18, network='tiny', effort=0),
-  4: Level(segment_frames=1 << 17, network='default', effort=1),
-  5: Level(segment_frames=1 << 18, network='default', effort=1),
-  6: Level(segment_frames=3 << 18, network='default', effort=1),
-  7: Level(segment_frames=1 << 21, network='default', effort=1),
-  8: Level(segment_frames=1 << 21, network='default', effort=2),
-  9: Level(segment_frames=1 << 22, network='default', effort=2),
+  1: _level('tiny', frames=1 << 16, effort=0),
+  2: _level('tiny', frames=1 << 17, effort=0),
+  3: _level('tiny', frames=1 << 18, effort=0),
+  4: _level('default', frames=1 << 17, effort=1),
+  5: _level('default', frames=1 << 18, effort=1),
+  6: _level('default', frames=3 << 18, effort=1),
+  7: _level('default', frames=1 << 21, effort=1),
+  8: _level('default', frames=1 << 21, effort=2),
+  9: _level('default', frames=1 << 22, effort=2),
 }
 DEFAULT_LEVEL = 6

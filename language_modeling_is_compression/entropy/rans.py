@@ -31,6 +31,11 @@ def encode(intervals: np.ndarray) -> bytes:
   return int(state).to_bytes(_STATE_BYTES, 'little') + words[:count][::-1].astype('<u4').tobytes()
 
 
+def code_lengths(intervals: np.ndarray) -> np.ndarray:
+  """Ideal code lengths of symbols, in bits: float64 [...] of intervals uint32 [..., 2], start and size."""
+  return PRECISION_BITS - np.log2(intervals[..., 1])
+
+
 class Decoder:
   """Decodes lanes in step, each from its own bytes, as `encode` wrote them. Damage never stops it; see `sound`."""
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from language_modeling_is_compression import __version__
 from language_modeling_is_compression.config.options import EvaluationConfig
 from language_modeling_is_compression.errors import (
   CheckpointError,
@@ -37,6 +36,7 @@ from language_modeling_is_compression.quantized.loading import PACKAGED, codes_f
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.files import replacing
 from language_modeling_is_compression.system.progress import progress_bar
+from language_modeling_is_compression.version import __version__
 
 _logger = logging.getLogger(__name__)
 

@@ -1,33 +1,38 @@
-"""What the header of a .lmic file says, which is all that is needed to know what its chunks hold.
+"""Header of a .lmic file, which is all that is needed to know what its chunks hold.
 
 docs/FORMAT.md has every byte. A header may come from anywhere: nothing is allocated by what it claims.
 """
 
+import functools
 import hashlib
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
 from language_modeling_is_compression.config.options import MAX_EFFORT
 from language_modeling_is_compression.errors import FormatError
+from language_modeling_is_compression.format.layout import (
+  FLOAT,
+  FORMAT_VERSIONS,
+  INTEGER,
+  NO_SAMPLES,
+  ChannelLayout,
+  Layout,
+  PcmFormat,
+  SegmentLayout,
+)
+from language_modeling_is_compression.format.payloads import Payload, PayloadShape, RawShape
 
-# In version 1 a chunk of samples holds one channel of a span, in version 2 all of them: a segment.
-_CHANNELS, _SEGMENTS = FORMAT_VERSIONS = (1, 2)
-
-# Sample kinds.
-NO_SAMPLES, INTEGER, FLOAT = range(3)
-
-# Limits of what a small file can make a decoder do. Those of a span's bytes count all channels.
-MAX_CHUNK_FRAMES = 1 << 16
-MAX_SPAN_BYTES = 1 << 22
-MAX_SEGMENT_FRAMES = 1 << 22
-MAX_SEGMENT_BYTES = 1 << 25
 MAX_PIECE_BYTES = 1 << 20
 
 MAGIC = b'\x8bLMIC\r\n\x1a'
 CHECK_BYTES = 8  # Of every checksum in the file.
 _HEADER = struct.Struct('<8sHBBHBBIIIQQQ32s8s')
-_PLAIN_HEAD = 1  # The one flag.
+_CANONICAL_HEAD = 1  # The one flag.
+_CHANNELS = ChannelLayout()
 HEADER_BYTES = _HEADER.size + CHECK_BYTES
 
 
@@ -37,12 +42,9 @@ class Header:
 
   sample_kind: NO_SAMPLES (then the fields about samples are 0 and all of the file is its head), INTEGER (8-bit
   unsigned, wider signed) or FLOAT, little-endian.
-  chunk_frames: frames of a span; a chunk holds one channel of it, of a segment all. piece_bytes: of head or tail in a
-  chunk.
+  chunk_frames: frames of a span, which `layout` divides into chunks. piece_bytes: bytes of head or tail in a chunk.
   model_id: identity of the network that chunks may be coded with, or zeros.
-  source_id: says which file this is, so that a chunk of another one is not taken for its own.
-  effort: how hard the model of segments works, or None if spans are not segments (format version 1).
-  plain_head: whether the head is what `plain_header` makes of these fields, and so takes no chunks; in segments only.
+  source_id: distinguishes this file from others, so that a chunk of another one is not taken for its own.
   """
 
   sample_kind: int
@@ -56,16 +58,24 @@ class Header:
   tail_bytes: int
   model_id: bytes
   source_id: bytes
-  effort: int | None = None
-  plain_head: bool = False
+  layout: Layout = _CHANNELS
 
   @property
   def format_version(self) -> int:
-    return _CHANNELS if self.effort is None else _SEGMENTS
+    return self.layout.version
 
-  @property
+  @functools.cached_property
+  def pcm(self) -> PcmFormat:
+    return PcmFormat(
+      kind=self.sample_kind,
+      sample_bytes=self.sample_bytes,
+      num_channels=self.num_channels,
+      sample_rate_hz=self.sample_rate_hz,
+    )
+
+  @functools.cached_property
   def chunks_per_span(self) -> int:
-    return self.num_channels if self.effort is None else 1
+    return self.layout.chunks_per_span(self.pcm)
 
   @property
   def num_audio_chunks(self) -> int:
@@ -81,7 +91,7 @@ class Header:
 
   @property
   def num_head_chunks(self) -> int:
-    return 0 if self.plain_head else -(-self.head_bytes // self.piece_bytes)
+    return 0 if self.layout.has_canonical_head else -(-self.head_bytes // self.piece_bytes)
 
   @property
   def num_spans(self) -> int:
@@ -104,21 +114,34 @@ class Header:
     audio = index - self.num_head_chunks
     return audio // self.chunks_per_span if 0 <= audio < self.num_audio_chunks else None
 
+  def payload_shape(self, index: int) -> PayloadShape:
+    """Shape of what a chunk decodes to."""
+    if (span := self.span_of(index)) is not None:
+      return self.layout.payload_shape(self.pcm, self.span_frames(span))
+    if index < self.num_head_chunks:
+      return RawShape(num_bytes=min(self.piece_bytes, self.head_bytes - index * self.piece_bytes))
+    piece = index - self.num_head_chunks - self.num_audio_chunks
+    return RawShape(num_bytes=min(self.piece_bytes, self.tail_bytes - piece * self.piece_bytes))
+
   def payload_bytes(self, index: int) -> int:
     """Bytes that a chunk decodes to."""
-    if (span := self.span_of(index)) is not None:
-      return self.span_frames(span) * self.frame_bytes // self.chunks_per_span
-    if index < self.num_head_chunks:
-      return min(self.piece_bytes, self.head_bytes - index * self.piece_bytes)
-    piece = index - self.num_head_chunks - self.num_audio_chunks
-    return min(self.piece_bytes, self.tail_bytes - piece * self.piece_bytes)
+    return self.payload_shape(index).num_bytes
+
+  def split_span(self, raw: bytes) -> Sequence[Payload]:
+    """Payloads of a span's chunks. raw: its frames as they stand in the file."""
+    frames = np.frombuffer(raw, np.uint8).reshape(-1, self.num_channels, self.sample_bytes)
+    return self.layout.split(frames, self.pcm)
+
+  def join_span(self, payloads: Sequence[Payload]) -> np.ndarray:
+    """Inverse of `split_span`: uint8 [N, C, S], N frames, C channels, S bytes of a sample."""
+    return self.layout.join(payloads, self.pcm)
 
   def describe(self, index: int) -> str:
     """Where a chunk is, for people: 'chunk 7 (samples of channel 1, 3.1 to 4.2 seconds)'."""
     if (span := self.span_of(index)) is None:
       return f'chunk {index} (bytes {"before" if index < self.num_head_chunks else "after"} the samples)'
     channel = (index - self.num_head_chunks) % self.chunks_per_span
-    which = f'channel {channel}' if self.effort is None else 'all channels'
+    which = self.layout.label(channel)
     first = span * self.chunk_frames
     last = first + self.span_frames(span)
     if not self.sample_rate_hz:
@@ -127,8 +150,8 @@ class Header:
     return f'chunk {index} ({which}, {seconds})'
 
 
-def plain_header(header: Header, num_frames: int) -> bytes:
-  """The header of a WAV of so many of the frames. Raises FormatError if they are wider than a WAV's can be."""
+def canonical_header(header: Header, num_frames: int) -> bytes:
+  """Canonical header of a WAV of so many of the frames. Raises FormatError if they are wider than a WAV's can be."""
   if header.frame_bytes > MAX_FRAME_BYTES:
     raise FormatError(f'its frames have {header.frame_bytes} bytes, those of a WAV {MAX_FRAME_BYTES} at most')
   return wav_header(
@@ -141,14 +164,15 @@ def plain_header(header: Header, num_frames: int) -> bytes:
 
 
 def serialize_header(header: Header) -> bytes:
+  """HEADER_BYTES bytes, with their checksum."""
   fields = _HEADER.pack(
     MAGIC,
     header.format_version,
     header.sample_kind,
     header.sample_bytes,
     header.num_channels,
-    header.effort or 0,
-    _PLAIN_HEAD if header.plain_head else 0,
+    header.layout.effort,
+    _CANONICAL_HEAD if header.layout.has_canonical_head else 0,
     header.sample_rate_hz,
     header.chunk_frames,
     header.piece_bytes,
@@ -183,6 +207,11 @@ def parse_header(data: bytes) -> Header:
   if version not in FORMAT_VERSIONS:
     known = ' and '.join(map(str, FORMAT_VERSIONS))
     raise FormatError(f'it is of format version {version}, this program reads versions {known}: update it')
+  if version == SegmentLayout.version:
+    layout: Layout = SegmentLayout(effort=effort, has_canonical_head=flags == _CANONICAL_HEAD)
+    reserved = flags & ~_CANONICAL_HEAD
+  else:
+    layout, reserved = _CHANNELS, effort | flags
   header = Header(
     sample_kind=kind,
     sample_bytes=sample_bytes,
@@ -195,37 +224,35 @@ def parse_header(data: bytes) -> Header:
     tail_bytes=tail,
     model_id=model,
     source_id=source,
-    effort=effort if version == _SEGMENTS else None,
-    plain_head=flags == _PLAIN_HEAD,
+    layout=layout,
   )
-  reserved = effort | flags if version == _CHANNELS else flags & ~_PLAIN_HEAD
-  if reserved or not _holds_together(header):
+  if reserved or not _is_consistent(header):
     raise FormatError('its header contradicts itself: no program of this version wrote it')
   return header
 
 
-def _holds_together(header: Header) -> bool:
-  kind, channels, chunk_frames = header.sample_kind, header.num_channels, header.chunk_frames
+def _is_consistent(header: Header) -> bool:
+  kind, channels, chunk_frames, layout = header.sample_kind, header.num_channels, header.chunk_frames, header.layout
   widths = {NO_SAMPLES: (0,), INTEGER: (1, 2, 3, 4), FLOAT: (4, 8)}
   has_samples = kind != NO_SAMPLES
-  segmented = header.effort is not None
+  needs_model = isinstance(layout, SegmentLayout)
   return (
     header.sample_bytes in widths.get(kind, ())
     and (channels > 0) == has_samples
     and (chunk_frames > 0) == has_samples
     and (has_samples or (header.num_frames, header.sample_rate_hz, header.tail_bytes) == (0, 0, 0))
-    and chunk_frames <= (MAX_SEGMENT_FRAMES if segmented else MAX_CHUNK_FRAMES)
-    and chunk_frames * header.frame_bytes <= (MAX_SEGMENT_BYTES if segmented else MAX_SPAN_BYTES)
+    and chunk_frames <= layout.max_span_frames
+    and chunk_frames * header.frame_bytes <= layout.max_span_bytes
     and 0 < header.piece_bytes <= MAX_PIECE_BYTES
-    and (header.effort is None or (kind == INTEGER and any(header.model_id) and header.effort <= MAX_EFFORT))
-    and (not header.plain_head or _is_plain(header))
+    and (not needs_model or (kind == INTEGER and any(header.model_id) and layout.effort <= MAX_EFFORT))
+    and (not layout.has_canonical_head or _may_be_canonical(header))
   )
 
 
-def _is_plain(header: Header) -> bool:
-  """Whether a head of its length can be plain."""
+def _may_be_canonical(header: Header) -> bool:
+  """Whether a canonical header has as many bytes as the head."""
   try:
-    return header.head_bytes == len(plain_header(header, header.num_frames))
+    return header.head_bytes == len(canonical_header(header, header.num_frames))
   except FormatError:
     return False
 

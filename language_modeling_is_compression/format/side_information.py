@@ -10,7 +10,7 @@ import numpy as np
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.entropy.varints import NumberReader, write_number
-from language_modeling_is_compression.format.segment import SegmentShape
+from language_modeling_is_compression.format.payloads import SegmentShape
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES, MIN_LAG, NUM_LAGS, num_blocks

@@ -6,14 +6,13 @@ precision; what a lag is worth is then a sum of integers.
 Shapes: N frames, B blocks.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.prediction import least_squares
 from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES, MIN_LAG, NUM_LAGS, num_blocks
 from language_modeling_is_compression.prediction.value_map import log2
+from language_modeling_is_compression.system.cancellation import Cancellation
 
 _ORDER = 32  # Of the linear prediction whose residuals are compared.
 _RIDGE = 1e-9  # Of its power.
@@ -25,10 +24,10 @@ _APART = 8  # Frames that two lags of a block differ by more than: least squares
 _LEAST_GAIN_BITS = 128.0  # That a lag must promise: more than the best of a million does by chance, and than it costs.
 
 
-def find_lags(indices: np.ndarray, stopped: Callable[[], bool] = lambda: False) -> np.ndarray:
+def find_lags(indices: np.ndarray, cancellation: Cancellation | None = None) -> np.ndarray:
   """indices: int64 [N, C]. Returns lags, int64 [B, NUM_LAGS], those that help most first; 0 where nothing repeats.
 
-  If it is stopped, what it returns is of no use.
+  Raises CancelledError.
   """
   num_frames, num_channels = indices.shape
   lags = np.zeros((num_blocks(num_frames), NUM_LAGS), np.int64)
@@ -42,8 +41,8 @@ def find_lags(indices: np.ndarray, stopped: Callable[[], bool] = lambda: False) 
     return lags
   history = _History(residuals)
   for block in range(1, len(lags)):
-    if stopped():
-      break
+    if cancellation:
+      cancellation.check()
     start, stop = block * BLOCK_FRAMES, min((block + 1) * BLOCK_FRAMES, num_frames)
     here = residuals[:, start:stop]
     if not here.any():

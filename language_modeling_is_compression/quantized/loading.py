@@ -1,52 +1,70 @@
-"""Model files as predictors, and the models that come with the package."""
+"""Model files as coders, and the models that come with the package."""
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from language_modeling_is_compression.errors import ConfigError, ModelMismatchError
+from language_modeling_is_compression.format.header import Header
+from language_modeling_is_compression.format.layout import ChannelLayout, Layout, SegmentLayout
 from language_modeling_is_compression.network.checkpoint import Model, load_model
+from language_modeling_is_compression.quantized.byte_coder import ByteCoder
+from language_modeling_is_compression.quantized.coder import ModelCoder
 from language_modeling_is_compression.quantized.cpu import CompiledPredictor
-from language_modeling_is_compression.quantized.predictor import Predictor, SegmentPredictor
 from language_modeling_is_compression.quantized.quantize import exact_network
 from language_modeling_is_compression.quantized.quantize_hybrid import exact_hybrid_network
-from language_modeling_is_compression.quantized.segments import HybridPredictor
+from language_modeling_is_compression.quantized.segments import HybridCoder
 
 DEFAULT = 'default'
-# The packaged models' files.
-PACKAGED: Mapping[str, str] = {DEFAULT: 'default.npz', 'tiny': 'tiny.npz', 'bytes': 'bytes.npz'}
 
 
-def load_predictor(path: str, device: str) -> Predictor | SegmentPredictor:
-  """A model as a predictor on a device, 'cpu' or 'gpu'.
+class Packaged(NamedTuple):
+  """A model that comes with the package. file: its name. layout: of the files that it writes."""
 
-  path: the name of a packaged model, or a model file; one that is called like a packaged model is ./NAME.
+  file: str
+  layout: type[Layout]
+
+
+PACKAGED: Mapping[str, Packaged] = {
+  DEFAULT: Packaged('default.npz', SegmentLayout),
+  'tiny': Packaged('tiny.npz', SegmentLayout),
+  'bytes': Packaged('bytes.npz', ChannelLayout),
+}
+
+
+def load_coder(path: str, device: str) -> ModelCoder:
+  """Coder of a model on a device, 'cpu' or 'gpu'.
+
+  path: the name of a packaged model, or a model file; use ./NAME for a file that shares a packaged model's name.
   Raises CheckpointError, ModelMismatchError if the model cannot code files, ConfigError if there is no such device, or
   not for this model.
   """
-  with model_path(path) as found:
-    return _predictor(load_model(found), found, device)
+  if path in PACKAGED:
+    return _packaged_coder(path, device)
+  return _coder(load_model(path), Path(path), device)
 
 
-def find_predictor(identity: bytes, names: Sequence[str], device: str) -> Predictor | SegmentPredictor:
-  """The packaged model of an identity, of those that are named; the likeliest first, since each takes time to build.
+def find_coder(header: Header, likely: Sequence[str], device: str) -> ModelCoder:
+  """Coder of the packaged model that wrote a file. likely: packaged models to try first, since each takes time to load.
 
-  Raises ModelMismatchError if it is none of them, else as `load_predictor`.
+  Raises ModelMismatchError if it is none of them, else as `load_coder`.
   """
-  for name in dict.fromkeys(PACKAGED[name] for name in names):
-    with _packaged(name) as found:
-      predictor = _predictor(load_model(found), found, device)
-    if predictor.identity == identity:
-      return predictor
+  for name in dict.fromkeys([*likely, *PACKAGED]):
+    if isinstance(header.layout, PACKAGED[name].layout):
+      coder = load_coder(name, device)
+      if coder.identity == header.model_id:
+        return coder
   raise ModelMismatchError(
-    f'it was written with model {identity.hex()[:16]}, which does not come with this package: '
+    f'it was written with model {header.model_id.hex()[:16]}, which does not come with this package: '
     'name the model file that wrote it with -m'
   )
 
 
 def codes_files(model: Model) -> bool:
-  """Whether `load_predictor` takes a model, by what it predicts."""
+  """Whether `load_coder` takes a model, by what it predicts."""
   return model.model_config.model == 'hybrid' or model.data_config.codes_files
 
 
@@ -57,30 +75,37 @@ def token_kind(model: Model) -> str:
 
 
 def model_path(path: str) -> contextlib.AbstractContextManager[Path]:
-  """Where a model is, by `load_predictor`'s path: a file for as long as the context lasts."""
+  """Where a model is, by `load_coder`'s path: a file for as long as the context lasts."""
   if path not in PACKAGED:
     return contextlib.nullcontext(Path(path))
-  return _packaged(PACKAGED[path])
+  return _packaged_file(path)
 
 
-def _packaged(file_name: str) -> contextlib.AbstractContextManager[Path]:
-  return resources.as_file(resources.files('language_modeling_is_compression.models') / file_name)
+def _packaged_file(name: str) -> contextlib.AbstractContextManager[Path]:
+  return resources.as_file(resources.files('language_modeling_is_compression.models') / PACKAGED[name].file)
 
 
-def _predictor(model: Model, path: Path, device: str) -> Predictor | SegmentPredictor:
+@functools.cache
+def _packaged_coder(name: str, device: str) -> ModelCoder:
+  """Loaded once: programs compress many files, and any number of threads may use one coder."""
+  with _packaged_file(name) as path:
+    return _coder(load_model(path), path, device)
+
+
+def _coder(model: Model, path: Path, device: str) -> ModelCoder:
   if model.model_config.model == 'hybrid':
     return _hybrid(model, device)
   if not codes_files(model):
     raise ModelMismatchError(f'{path}: it predicts {token_kind(model)} tokens: only models of linear bytes code files')
   network = exact_network(model)
   if device == 'cpu':
-    return CompiledPredictor(network)
+    return ByteCoder(CompiledPredictor(network))
   from language_modeling_is_compression.quantized.xla import ParallelPredictor, gpu
 
-  return ParallelPredictor(network, gpu())
+  return ByteCoder(ParallelPredictor(network, gpu()))
 
 
-def _hybrid(model: Model, device: str) -> SegmentPredictor:
+def _hybrid(model: Model, device: str) -> ModelCoder:
   if device != 'cpu':
     raise ConfigError(f'--device {device}: hybrid models run on CPUs only: leave it out, or name a byte model with -m')
-  return HybridPredictor(exact_hybrid_network(model))
+  return HybridCoder(exact_hybrid_network(model))

@@ -1,17 +1,11 @@
-"""What the codec asks of a model, all of it in integers.
+"""Predictors of byte models: distributions of the next token, in integers alone, on CPUs (cpu.py) or XLA (xla.py)."""
 
-A `Predictor` gives distributions of tokens, given the tokens before, and others code with them. A `SegmentPredictor`
-codes samples itself, all channels of a segment together.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 
 from language_modeling_is_compression.entropy import byte_counts, rans
-from language_modeling_is_compression.format.segment import SegmentShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +39,7 @@ class Lanes(Protocol):
 
 
 class Predictor(Protocol):
-  """A model as the codec sees it. Every figure is a pure function of the model's integers and the tokens before it.
+  """A byte model that predicts. Every figure is a pure function of the model's integers and the tokens before it.
 
   identity: 32 bytes that stand for the model's integers. vocab_size: V. places: tokens per sample that it knows.
   rows_together: whether `intervals` is faster with many rows at a time than with one.
@@ -65,26 +59,6 @@ class Predictor(Protocol):
     """
 
   def lanes(self, num_lanes: int) -> Lanes: ...
-
-
-@runtime_checkable
-class SegmentPredictor(Protocol):
-  """A model that codes segments, each by itself; any number of threads may do so at a time.
-
-  identity: 32 bytes that stand for all that its figures depend on beside the samples and their shape.
-  Samples are int32 [N, C], signed: 8-bit ones minus 128. `stopped` says that nobody wants the result any more; then it
-  comes within a moment, whatever it is.
-  """
-
-  identity: bytes
-
-  def encode(self, samples: np.ndarray, shape: SegmentShape, stopped: Callable[[], bool]) -> tuple[bytes, np.ndarray]:
-    """The body of a chunk, and the intervals that it consists of: uint32 [N * C, S, 2], start and size, in the order in
-    which samples are coded; S symbols of a sample, as many as the model likes.
-    """
-
-  def decode(self, body: bytes, shape: SegmentShape, stopped: Callable[[], bool]) -> np.ndarray | None:
-    """The samples, or None if the body cannot be what an encoder wrote. Raises nothing, whatever the body is."""
 
 
 def decode_stepwise(lanes: Lanes, places: int, work: Decoding, begin: int, end: int) -> None:

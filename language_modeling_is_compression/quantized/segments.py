@@ -6,7 +6,7 @@ its own. docs/FORMAT.md has every byte.
 Shapes: N frames, C channels of a group, P bytes of a channel's index.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,8 @@ import numpy as np
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.entropy.varints import NumberReader, write_number
-from language_modeling_is_compression.format.segment import SegmentShape
+from language_modeling_is_compression.format.layout import PcmFormat, SegmentLayout
+from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
 from language_modeling_is_compression.format.side_information import map_intervals, read_header, read_map, write_header
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.prediction import value_map
@@ -25,6 +26,7 @@ from language_modeling_is_compression.prediction.lag_search import find_lags
 from language_modeling_is_compression.prediction.state import EFFORTS, GROUP_CHANNELS, new_experts
 from language_modeling_is_compression.prediction.value_map import ChannelValues, lower_edge
 from language_modeling_is_compression.quantized import layers
+from language_modeling_is_compression.quantized.coder import Division, Encoded
 from language_modeling_is_compression.quantized.mixing import (
   compose,
   compose_copy,
@@ -39,8 +41,10 @@ from language_modeling_is_compression.quantized.mixing import (
 )
 from language_modeling_is_compression.quantized.quantize import MAX_LOG, MAX_STREAM
 from language_modeling_is_compression.quantized.quantize_hybrid import ExactHybridNetwork
+from language_modeling_is_compression.system.cancellation import Cancellation
 
-_FRAMES_PER_LOOK = 4096  # Between two looks whether somebody wants the work to stop.
+_MANY_CHANNELS = 16  # No file with up to so many has too many.
+_FRAMES_PER_CHECK = 4096  # Between two looks at the cancellation.
 _ENCODE, _DECODE = range(2)
 _MASS_BITS = 38  # Of a byte's cell, so that its product with PRECISION_BITS fits 63 bits.
 _FREE = (1 << PRECISION_BITS) - 256  # What is shared out by mass, beside 1 for every byte.
@@ -59,8 +63,19 @@ class _Network(NamedTuple):
   output_bias: np.ndarray  # int32 [O]
 
 
-class HybridPredictor:
-  """The `SegmentPredictor` of an exact hybrid network, computed on the CPU."""
+class CodedGroup(NamedTuple):
+  """A group's code. intervals: uint32 [N * sum(P), 2], of its samples' bytes, in the order in which they are coded."""
+
+  body: bytes
+  intervals: np.ndarray
+  channels: list[ChannelValues]
+
+
+class HybridCoder:
+  """The `ModelCoder` of a quantized hybrid network, computed on the CPU."""
+
+  sample_bits: int | None = None
+  has_levels = True
 
   def __init__(self, network: ExactHybridNetwork):
     self.identity = network.identity()
@@ -74,25 +89,47 @@ class HybridPredictor:
       output_bias=network.output_bias,
     )
 
-  def encode(self, samples: np.ndarray, shape: SegmentShape, stopped: Callable[[], bool]) -> tuple[bytes, np.ndarray]:
-    """samples: int32 [N, C], signed. Returns the code, and the intervals of its symbols, uint32 [S, 1, 2].
+  def division(self, pcm: PcmFormat, num_frames: int, segment_frames: int, effort: int) -> Division | None:
+    return segment_division(pcm, num_frames, segment_frames, effort)
 
-    If it is stopped, what it returns is of no use.
-    """
-    bodies, by_sample = [], []
-    for first in range(0, shape.num_channels, GROUP_CHANNELS):
-      group = samples[:, first : first + GROUP_CHANNELS]
-      channels = [value_map.channel_values(group[:, channel]) for channel in range(group.shape[1])]
-      indices = value_map.to_indices(group, channels)
-      lags = find_lags(indices, stopped)
-      intervals = _Segment(self._network, channels, lags, shape).encode(indices, stopped)
+  def encode_batch_size(self, lanes: int) -> int:
+    return 1
+
+  def decode_batches(self, shapes: Sequence[PayloadShape], lanes: int, num_threads: int) -> list[list[int]]:
+    return [[index] for index in range(len(shapes))]
+
+  def encode(self, payloads: Sequence[Payload], cancellation: Cancellation) -> list[Encoded | None]:
+    return [
+      join_groups(self.code_groups(payload, cancellation), payload.shape.num_frames)
+      if isinstance(payload, Segment)
+      else None  # Bytes around the samples.
+      for payload in payloads
+    ]
+
+  def decode(
+    self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape], cancellation: Cancellation
+  ) -> list[Payload | None]:
+    return [
+      self._decode(body, shape, cancellation) if isinstance(shape, SegmentShape) else None
+      for body, shape in zip(bodies, shapes, strict=True)
+    ]
+
+  def code_groups(self, segment: Segment, cancellation: Cancellation) -> list[CodedGroup]:
+    """Codes of the groups of a segment's channels. Raises CancelledError."""
+    groups = []
+    for first in range(0, segment.shape.num_channels, GROUP_CHANNELS):
+      samples = segment.samples[:, first : first + GROUP_CHANNELS]
+      channels = [value_map.channel_values(samples[:, channel]) for channel in range(samples.shape[1])]
+      indices = value_map.to_indices(samples, channels)
+      lags = find_lags(indices, cancellation)
+      intervals = _Group(self._network, channels, lags, segment.shape).encode(indices, cancellation)
       maps = [map_intervals(channel.used) for channel in channels]
-      bodies.append(write_header(channels, lags) + rans.encode(np.concatenate([*maps, intervals])))
-      by_sample.append(_by_sample(intervals, channels, shape))
-    return b''.join(write_number(len(body)) + body for body in bodies), np.concatenate(by_sample)
+      body = write_header(channels, lags) + rans.encode(np.concatenate([*maps, intervals]))
+      groups.append(CodedGroup(body, intervals, channels))
+    return groups
 
-  def decode(self, body: bytes, shape: SegmentShape, stopped: Callable[[], bool]) -> np.ndarray | None:
-    """int32 [N, C], or None for what no encoder wrote, and if it is stopped."""
+  def _decode(self, body: bytes, shape: SegmentShape, cancellation: Cancellation) -> Segment | None:
+    """The segment, or None for what no encoder wrote."""
     groups = []
     reader = NumberReader(body)
     try:
@@ -102,16 +139,16 @@ class HybridPredictor:
         if length < 0 or reader.position > len(body):
           return None
         num_channels = min(GROUP_CHANNELS, shape.num_channels - first)
-        group = self._decode_group(body[start : start + length], num_channels, shape, stopped)
+        group = self._decode_group(body[start : start + length], num_channels, shape, cancellation)
         if group is None:
           return None
         groups.append(group)
     except ValueError:
       return None
-    return np.concatenate(groups, axis=1) if reader.position == len(body) else None
+    return Segment(samples=np.concatenate(groups, axis=1), shape=shape) if reader.position == len(body) else None
 
   def _decode_group(
-    self, body: bytes, num_channels: int, shape: SegmentShape, stopped: Callable[[], bool]
+    self, body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation
   ) -> np.ndarray | None:
     """One group's samples, int32 [N, C]. Raises ValueError if its header ends early."""
     reader = NumberReader(body)
@@ -122,18 +159,18 @@ class HybridPredictor:
     decoder = rans.Decoder([body[reader.position :]])
     for channel in channels:
       read_map(channel.used, decoder)
-    indices = _Segment(self._network, channels, lags, shape).decode(decoder, stopped)
+    indices = _Group(self._network, channels, lags, shape).decode(decoder, cancellation)
     if indices is None or not decoder.sound()[0]:
       return None
     return value_map.to_samples(indices, channels).astype(np.int32)
 
 
-class _Segment:
+class _Group:
   """One group's arrays while it is worked on."""
 
   def __init__(self, network: _Network, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape):
     self._num_frames = shape.num_frames
-    self._places = np.array([_index_bytes(channel) for channel in channels], np.int64)
+    self._places = np.array([index_bytes(channel) for channel in channels], np.int64)
     self._cells = value_map.edges(channels)
     if not self._places.any():  # Every sample is known, so nobody has to predict it.
       return
@@ -149,16 +186,16 @@ class _Segment:
     self._rings = layers.new_rings(network.layers, 1, len(network.output_bias))
     self._blend = new_blend(len(channels))
 
-  def encode(self, indices: np.ndarray, stopped: Callable[[], bool]) -> np.ndarray:
+  def encode(self, indices: np.ndarray, cancellation: Cancellation) -> np.ndarray:
     """indices: int64 [N, C]. Returns intervals, uint32 [N * sum(P), 2]."""
     intervals = np.zeros((self._num_frames * int(self._places.sum()), 2), np.uint32)
-    self._run(_ENCODE, indices, intervals, _NO_CODE, stopped)
+    self._run(_ENCODE, indices, intervals, _NO_CODE, cancellation)
     return intervals
 
-  def decode(self, decoder: rans.Decoder, stopped: Callable[[], bool]) -> np.ndarray | None:
-    """int64 [N, C], or None if it is stopped; the decoder says whether they are sound."""
+  def decode(self, decoder: rans.Decoder, cancellation: Cancellation) -> np.ndarray | None:
+    """int64 [N, C], or None if the code ends too early; the decoder says whether they are sound."""
     indices = np.zeros((self._num_frames, len(self._places)), np.int64)
-    finished = self._run(_DECODE, indices, np.zeros((0, 2), np.uint32), decoder.arrays, stopped)
+    finished = self._run(_DECODE, indices, np.zeros((0, 2), np.uint32), decoder.arrays, cancellation)
     return indices if finished else None
 
   def _run(
@@ -167,17 +204,18 @@ class _Segment:
     indices: np.ndarray,
     intervals: np.ndarray,
     code: tuple[np.ndarray, ...],
-    stopped: Callable[[], bool],
+    cancellation: Cancellation,
   ) -> bool:
     """Whether it came to the end; a code that ends too early is not followed any further."""
     if not self._places.any():
       indices[:] = self._cells.limits[:, 0]
-      return not stopped()
+      return True
     _, _, following, ends = code
-    for begin in range(0, self._num_frames, _FRAMES_PER_LOOK):
-      if stopped() or (following > ends).any():
+    for begin in range(0, self._num_frames, _FRAMES_PER_CHECK):
+      cancellation.check()
+      if (following > ends).any():
         return False
-      end = min(begin + _FRAMES_PER_LOOK, self._num_frames)
+      end = min(begin + _FRAMES_PER_CHECK, self._num_frames)
       _run(
         self._experts,
         self._network,
@@ -195,20 +233,37 @@ class _Segment:
     return True
 
 
-def _by_sample(intervals: np.ndarray, channels: list[ChannelValues], shape: SegmentShape) -> np.ndarray:
-  """Intervals of a group, in the order of the code, as uint32 [N * C, P, 2], P bytes of a sample in the file."""
-  places = [_index_bytes(channel) for channel in channels]
-  frames = intervals.reshape(shape.num_frames, sum(places), 2)
-  found = np.zeros((shape.num_frames, len(channels), shape.sample_bytes, 2), np.uint32)
-  found[..., 1] = 1 << PRECISION_BITS
-  at = 0
-  for channel, count in enumerate(places):
-    found[:, channel, :count] = frames[:, at : at + count]
-    at += count
-  return found.reshape(-1, shape.sample_bytes, 2)
+def segment_division(pcm: PcmFormat, num_frames: int, segment_frames: int, effort: int) -> Division | None:
+  """Division of version 2: segments of equal length, so that no short one at the end starts afresh for little.
+
+  And one or an even number of them, so that two cores have the same to do. None for more channels than frames.
+  """
+  if pcm.num_channels > max(num_frames, _MANY_CHANNELS):
+    return None
+  limit = min(segment_frames, SegmentLayout.max_span_frames, SegmentLayout.max_span_bytes // pcm.frame_bytes)
+  num_segments = -(-num_frames // limit)
+  if num_segments > 1:
+    num_segments += num_segments % 2
+  return Division(SegmentLayout(effort=effort), -(-num_frames // num_segments))
 
 
-def _index_bytes(channel: ChannelValues) -> int:
+def join_groups(groups: Sequence[CodedGroup], num_frames: int) -> Encoded:
+  """The code of a segment."""
+  return Encoded(
+    b''.join(write_number(len(group.body)) + group.body for group in groups),
+    lambda: np.concatenate([_sample_bits(group, num_frames) for group in groups], axis=1),
+  )
+
+
+def _sample_bits(group: CodedGroup, num_frames: int) -> np.ndarray:
+  """Code lengths of a group's samples, float64 [N, C]."""
+  places = [index_bytes(channel) for channel in group.channels]
+  bits = rans.code_lengths(group.intervals).reshape(num_frames, sum(places))
+  ends = np.cumsum(places)
+  return np.stack([bits[:, end - count : end].sum(axis=1) for count, end in zip(places, ends, strict=True)], axis=1)
+
+
+def index_bytes(channel: ChannelValues) -> int:
   """Bytes of an index less the least one; 0 where there is only one."""
   return ((channel.largest - channel.least).bit_length() + 7) // 8
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.errors import ConfigError, OutputExistsError
 
 STANDARD = '-'  # Standard input or output, where a command takes a file's name.
 
@@ -91,6 +91,17 @@ def _locked_on_windows(file: IO) -> bool:
   return True
 
 
+def file_size(file: BinaryIO) -> int:
+  """Bytes of a file that can be seeked, wherever it stands; its position does not change. Raises OSError."""
+  try:
+    return os.fstat(file.fileno()).st_size
+  except (OSError, AttributeError):  # A file in memory has no number.
+    position = file.tell()
+    end = file.seek(0, os.SEEK_END)
+    file.seek(position)
+    return end
+
+
 class GrowingFile:
   """A text file that is written line by line, each at once on its way to the disk, and that may be renamed meanwhile.
 
@@ -138,7 +149,7 @@ def remove_source(source: str, before: os.stat_result) -> None:
   """Removes what has become another file. Raises ConfigError if it is not what it was `before`, or has to stay."""
   now = os.stat(source)
   if any(getattr(now, field) != getattr(before, field) for field in ('st_dev', 'st_ino', 'st_size', 'st_mtime_ns')):
-    raise ConfigError('it changed after it was read, so it was not removed, and its output is of what it was before')
+    raise ConfigError('source changed after compression; not removed')
   try:
     os.unlink(source)
   except OSError as error:
@@ -205,7 +216,7 @@ def _full_disk_named(place: str | Path) -> Iterator[None]:
 
 def _name_new(name: str, path: Path) -> None:
   """Renames a file to what must not exist."""
-  taken = ConfigError(f'{path} has come to exist meanwhile; -f overwrites it')
+  taken = OutputExistsError(f'{path} was created by another process')
   try:
     os.link(name, path)
   except FileExistsError:
@@ -281,7 +292,7 @@ def output_file(target: Path | None, source: str, *, force: bool, spooled: bool)
     return
   if os.path.lexists(target):
     if not force:
-      raise ConfigError(f'{target} exists already; -f overwrites it')
+      raise OutputExistsError(f'{target} exists')
     if source != STANDARD and target.exists() and os.path.samefile(source, target):
       raise ConfigError(f'{target} is the source itself; name another output')
     if target.exists() and not target.is_file():

@@ -12,7 +12,6 @@ import jax
 import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from language_modeling_is_compression import __version__
 from language_modeling_is_compression.config.options import RunConfig, TrainingConfig
 from language_modeling_is_compression.config.settings import given_settings
 from language_modeling_is_compression.errors import CheckpointError
@@ -31,6 +30,7 @@ from language_modeling_is_compression.training.state import (
 from language_modeling_is_compression.training.stopper import Stopper
 from language_modeling_is_compression.training.task import Material, Measured
 from language_modeling_is_compression.training.tracking import TRAINING_MINIMA, Tracker, default_wandb_name, start_wandb
+from language_modeling_is_compression.version import __version__
 
 _logger = logging.getLogger(__name__)
 

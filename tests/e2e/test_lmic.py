@@ -185,7 +185,7 @@ class TestWhatItWrites:
       write_tone(source, frames, 1)
     (tmp_path / 'out').mkdir()
     done = lmic('compress', '--rm', *sources, '-o', tmp_path / 'out')
-    assert done.code == 1 and done.stderr.count('song.wav.lmic exists already; -f overwrites it') == 2
+    assert done.code == 1 and done.stderr.count('song.wav.lmic exists; use -f to overwrite it') == 2
     assert [source.exists() for source in sources] == [False, True, True]
     assert _names(tmp_path / 'out') == ['song.wav.lmic']
     assert lmic('decompress', tmp_path / 'out/song.wav.lmic', '-c').code == 0
@@ -296,8 +296,8 @@ class TestVerifying:
     """What is written is not what is found on the disk afterwards."""
     compress = file_codec.compress
 
-    def and_damage(path, target, *rest):
-      compressed = compress(path, target, *rest)
+    def and_damage(source, target, *rest, **options):
+      compressed = compress(source, target, *rest, **options)
       target.seek(compressed.num_bytes // 2)
       byte = target.read(1)[0]
       target.seek(compressed.num_bytes // 2)
@@ -451,7 +451,7 @@ class TestRefusals:
 
     monkeypatch.setattr(file_codec, 'decompress', and_grow)
     done = lmic('compress', song, '--rm')
-    assert done.code == 1 and 'it changed after it was read, so it was not removed' in done.stderr
+    assert done.code == 1 and 'source changed after compression; not removed' in done.stderr
     assert song.read_bytes().endswith(b'precious')
 
   def test_several_compressed_files_in_a_row(self, lmic, song):
@@ -507,13 +507,13 @@ class TestRefusals:
     target = tmp_path / 'song.wav.lmic'
     target.write_bytes(b'precious')
     done = lmic('compress', song, '--rm')
-    assert done == (1, b'', f'lmic: {song}: {target} exists already; -f overwrites it\n')
+    assert done == (1, b'', f'lmic: {song}: {target} exists; use -f to overwrite it\n')
     assert target.read_bytes() == b'precious'
     assert song.read_bytes() == _song_bytes()
     assert lmic('compress', song, '--rm', '-f').code == 0
     song.write_bytes(b'precious')
     done = lmic('decompress', target)
-    assert done == (1, b'', f'lmic: {target}: {song} exists already; -f overwrites it\n')
+    assert done == (1, b'', f'lmic: {target}: {song} exists; use -f to overwrite it\n')
     assert song.read_bytes() == b'precious'
     assert lmic('decompress', target, '-f').code == 0
     assert song.read_bytes() == _song_bytes()
@@ -599,7 +599,7 @@ class TestRefusals:
       ('compress x y -o z', '-o: z: expected an existing folder for 2 files'),
       ('compress x -c --rm', '--rm: only for files that become files'),
       ('compress - --rm -o y', '--rm: only for files that become files'),
-      ('compress x -k --rm', 'argument --rm: not allowed with argument -k; see --help'),
+      ('compress x -k --rm', 'argument --rm: not allowed with argument -k/--keep; see --help'),
       ('compress x --lvl 9', 'unrecognized arguments: --lvl 9; see --help'),
       ('decompress x --start 1', '--start, --end: a part is not the file that was compressed: name it with -o'),
       ('decompress x --start 1 -o y --rm', '--rm: the rest of the file would be lost'),
@@ -615,10 +615,10 @@ class TestRefusals:
     assert done.stderr.count('\n') == 1
     assert _names(tmp_path) == []
 
-  def test_an_unknown_command(self, lmic):
+  def test_an_unknown_command_is_taken_for_a_file(self, lmic):
+    """As zstd and gzip do: without a command, files are compressed."""
     done = lmic('squeeze')
-    assert done.code == 2
-    assert done.stderr.startswith("lmic: error: argument COMMAND: invalid choice: 'squeeze'")
+    assert (done.code, done.stderr) == (1, 'lmic: squeeze: No such file or directory\n')
 
   @pytest.mark.parametrize('command', ['compress', 'decompress'])
   def test_a_terminal_gets_no_bytes(self, lmic, song, packed, monkeypatch, command):
@@ -881,9 +881,9 @@ class TestProcesses:
 
 
 def _after(together: threading.Barrier, function: Callable) -> Callable:
-  def run(*arguments: object) -> object:
+  def run(*arguments: object, **options: object) -> object:
     together.wait()
-    return function(*arguments)
+    return function(*arguments, **options)
 
   return run
 

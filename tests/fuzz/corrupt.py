@@ -28,17 +28,17 @@ from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
 from language_modeling_is_compression.codec import file_codec, layout
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.codec.levels import Level
+from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format.container import Container
-from language_modeling_is_compression.quantized.loading import load_predictor
+from language_modeling_is_compression.quantized.loading import load_coder
 
 _SPEECH = Path(__file__).parents[2] / 'examples/audio/valid'
 _HEADER_BYTES = 100
 _RECORD_BYTES = 21
 _FOOTER_MAGIC = b'LMICtabl'
 _REPORT_EVERY = 10_000
-_SHORT_SEGMENTS = Level(segment_frames=400, network='tiny', effort=0)
+_SHORT_SEGMENTS = SegmentSettings(frames=400, effort=0)
 
 
 class Case(NamedTuple):
@@ -203,7 +203,7 @@ _UNSEEN = ('silently wrong', 'not our error')
 
 def main(count: int = 100_000, seed: int = 0) -> int:
   rng = random.Random(seed)
-  cases = _cases(ChunkCoder(load_predictor('bytes', 'cpu')), ChunkCoder(load_predictor('tiny', 'cpu')))
+  cases = _cases(ChunkCoder(load_coder('bytes', 'cpu')), ChunkCoder(load_coder('tiny', 'cpu')))
   for case in cases:
     print(f'{case.name}: {len(case.original):,} bytes, {len(case.data):,} compressed, {len(case.chunks) - 1} chunks')
     assert _outcome(case.data, case) == 'identical', case.name
@@ -345,7 +345,7 @@ def _case(name: str, original: bytes, coder: ChunkCoder) -> Case:
   with tempfile.NamedTemporaryFile() as source:
     source.write(original)
     source.flush()
-    file_codec.compress(Path(source.name), target, coder, level=_SHORT_SEGMENTS)
+    file_codec.compress(source, target, coder, segments=_SHORT_SEGMENTS)
   data = target.getvalue()
   chunks = [_HEADER_BYTES]
   while not data.startswith(_FOOTER_MAGIC, chunks[-1]):

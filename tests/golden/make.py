@@ -12,6 +12,7 @@ from support.wav_builder import build_wav
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.network.checkpoint import Model, save_model
+from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CompiledPredictor
 from language_modeling_is_compression.quantized.quantize import exact_network
 
@@ -36,7 +37,7 @@ def _files() -> dict[str, bytes]:
   for name, original in originals.items():
     files[f'{name}.original'] = original
     for use_16bit in (False, True):
-      coder = ChunkCoder(CompiledPredictor(exact_network(_model(use_16bit))))
+      coder = ChunkCoder(ByteCoder(CompiledPredictor(exact_network(_model(use_16bit)))))
       files[f'{name}.{_model_name(use_16bit)}.lmic'] = lmic_cases.compressed(original, coder)
   for name, data in _broken(files['drawn 16.model-16.lmic'], files['drawn 16.original']).items():
     files[f'broken {name}.lmic'] = data

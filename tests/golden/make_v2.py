@@ -10,7 +10,7 @@ from support import hybrid_golden, lmic_cases
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.network.checkpoint import save_model
-from language_modeling_is_compression.quantized.loading import load_predictor
+from language_modeling_is_compression.quantized.loading import load_coder
 
 FOLDER = Path(__file__).parent / 'v2'
 
@@ -20,7 +20,7 @@ def main() -> None:
   if any(FOLDER.iterdir()):
     sys.exit(f'{FOLDER} has files already; golden files are never made anew')
   save_model(FOLDER / 'model.npz', hybrid_golden.model())
-  with ChunkCoder(load_predictor(str(FOLDER / 'model.npz'), 'cpu')) as coder:
+  with ChunkCoder(load_coder(str(FOLDER / 'model.npz'), 'cpu')) as coder:
     for name, original in hybrid_golden.originals().items():
       (FOLDER / f'{name}.original').write_bytes(original)
       for effort, level in hybrid_golden.LEVELS.items():

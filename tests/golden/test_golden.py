@@ -72,7 +72,7 @@ def test_every_method_is_there():
 
 @pytest.mark.parametrize('model', MODELS)
 def test_identity(model):
-  assert coder(model).predictor.identity.hex() == MODELS[model]
+  assert coder(model).model.identity.hex() == MODELS[model]
 
 
 @pytest.mark.parametrize('model', MODELS)

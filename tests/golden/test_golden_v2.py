@@ -64,7 +64,7 @@ def test_plain_heads():
   for name in ORIGINALS:
     data = golden(f'{name}.effort_1.lmic')
     header = Container(io.BytesIO(data), len(data)).header
-    heads[name] = header.head_bytes if header.plain_head else None
+    heads[name] = header.head_bytes if header.layout.has_canonical_head else None
   plain = {'mono_8': 44, 'louder_16': 44, 'one_channel_silent_16': 44, 'repeats_8': 44, 'ten_channels_16': 68}
   assert heads == dict.fromkeys(ORIGINALS) | plain
 
@@ -78,8 +78,8 @@ def test_lags(effort):
 
 
 def test_identity():
-  predictor = coder().predictor
-  assert predictor is not None and predictor.identity.hex() == IDENTITY
+  model = coder().model
+  assert model is not None and model.identity.hex() == IDENTITY
 
 
 @pytest.mark.parametrize('effort', hybrid_golden.LEVELS)

@@ -16,7 +16,9 @@ import numpy as np
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.container import Container
-from language_modeling_is_compression.quantized.loading import load_predictor
+from language_modeling_is_compression.quantized.byte_coder import ByteCoder
+from language_modeling_is_compression.quantized.coder import ModelCoder
+from language_modeling_is_compression.quantized.loading import load_coder
 from language_modeling_is_compression.quantized.predictor import Predictor
 
 _LENGTHS = np.array([300, 300, 259, 256, 1])  # In tokens; some pass a block of the XLA programs.
@@ -28,9 +30,9 @@ def probe(folder: Path, backend: str, lanes: int) -> dict[str, dict[str, str]]:
   """Hashes of intervals, found in three ways, and of files, compressed and restored."""
   found = {}
   for path in sorted(folder.glob('*.npz')):
-    predictor = load_predictor(str(path) if path.stat().st_size else 'bytes', 'cpu')
-    if backend == 'xla':
-      predictor = _xla(path)
+    model = _xla(path) if backend == 'xla' else load_coder(str(path) if path.stat().st_size else 'bytes', 'cpu')
+    assert isinstance(model, ByteCoder)
+    predictor = model.predictor
     tokens = np.random.default_rng(1).normal(128, 20, (len(_LENGTHS), _LENGTHS[0])).astype(np.uint8)
     by_row = [predictor.intervals(tokens[i : i + 1], _LENGTHS[i : i + 1])[0] for i in range(len(tokens))]
     found[path.stem] = {
@@ -38,21 +40,22 @@ def probe(folder: Path, backend: str, lanes: int) -> dict[str, dict[str, str]]:
       'rows together': _hash_of_rows(predictor.intervals(tokens, _LENGTHS)),
       'row by row': _hash_of_rows(by_row),
       'token by token': _hash_of_rows(_cached(predictor, tokens)),
-      **_files(path, predictor, lanes),
+      **_files(path, model, lanes),
     }
   return found
 
 
-def _files(model_path: Path, predictor: Predictor, lanes: int) -> dict[str, str]:
+def _files(model_path: Path, model: ByteCoder, lanes: int) -> dict[str, str]:
   """Hashes of the model's files: compressed, and restored from what was compressed elsewhere."""
   hashes = {}
-  with ChunkCoder(predictor, lanes) as coder:
+  with ChunkCoder(model, lanes) as coder:
     for path in sorted(model_path.parent.glob(f'{model_path.stem}*.wav')):
       target = io.BytesIO()
-      file_codec.compress(path, target, coder)
+      with open(path, 'rb') as source:
+        file_codec.compress(source, target, coder)
       hashes[f'{path.name} compressed'] = hashlib.sha256(target.getvalue()).hexdigest()
       data = path.with_suffix('.lmic').read_bytes() if path.with_suffix('.lmic').exists() else target.getvalue()
-      if predictor.rows_together and path.stat().st_size > _MAX_XLA_BYTES:
+      if model.predictor.rows_together and path.stat().st_size > _MAX_XLA_BYTES:
         continue
       restored = io.BytesIO()
       file_codec.decompress(Container(io.BytesIO(data), len(data)), restored, coder)
@@ -81,7 +84,7 @@ def _hash_of_rows(intervals: np.ndarray | list[np.ndarray]) -> str:
   return digest.hexdigest()
 
 
-def _xla(path: Path) -> Predictor:
+def _xla(path: Path) -> ModelCoder:
   """The model on the CPU, through the programs that are for GPUs."""
   from unittest import mock
 
@@ -90,7 +93,7 @@ def _xla(path: Path) -> Predictor:
   from language_modeling_is_compression.quantized import xla
 
   with mock.patch.object(xla, 'gpu', return_value=jax.devices('cpu')[0]):
-    return load_predictor(str(path) if path.stat().st_size else 'bytes', 'gpu')
+    return load_coder(str(path) if path.stat().st_size else 'bytes', 'gpu')
 
 
 if __name__ == '__main__':

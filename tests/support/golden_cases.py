@@ -12,13 +12,13 @@ from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import DamageError, FormatError
 from language_modeling_is_compression.format.container import Container
-from language_modeling_is_compression.quantized.loading import load_predictor
+from language_modeling_is_compression.quantized.loading import load_coder
 from support import lmic_cases
 
 
 @functools.cache
 def coder(model: Path) -> ChunkCoder:
-  return ChunkCoder(load_predictor(str(model), 'cpu'))
+  return ChunkCoder(load_coder(str(model), 'cpu'))
 
 
 def check_names(

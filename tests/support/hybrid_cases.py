@@ -5,7 +5,8 @@ Shapes: N frames, C channels.
 
 import numpy as np
 
-from language_modeling_is_compression.format.segment import SegmentShape
+from language_modeling_is_compression.entropy import rans
+from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.prediction.evidence import (
   LOG2_SCALES,
   LOGITS,
@@ -15,6 +16,8 @@ from language_modeling_is_compression.prediction.evidence import (
 )
 from language_modeling_is_compression.quantized.quantize import LOG_BITS, MAX_INT16, ExactLayer, Matrix
 from language_modeling_is_compression.quantized.quantize_hybrid import ExactHybridNetwork
+from language_modeling_is_compression.quantized.segments import CodedGroup, HybridCoder, index_bytes, join_groups
+from language_modeling_is_compression.system.cancellation import Cancellation
 
 
 def random_network(
@@ -112,3 +115,47 @@ def sounds(num_frames: int = 500) -> dict[str, tuple[np.ndarray, int]]:
     '32 bits, extremes in turn': (column(np.where(time % 2, (1 << 31) - 1, -(1 << 31)).astype(np.float64)), 4),
     '32 bits in noise': (column(rng.integers(-(1 << 31), 1 << 31, 2 * num_frames).reshape(num_frames, 2)), 4),
   }
+
+
+def encode(coder: HybridCoder, samples: np.ndarray, shape: SegmentShape) -> tuple[bytes, np.ndarray]:
+  """The body of a segment, and its samples' intervals: uint32 [N * C, S, 2], group by group, S bytes of a sample."""
+  groups = coder.code_groups(Segment(samples=samples, shape=shape), Cancellation())
+  encoded, found = join_groups(groups, shape.num_frames), [_by_sample(group, shape) for group in groups]
+  bits = np.concatenate([rans.code_lengths(each).sum(axis=1).reshape(shape.num_frames, -1) for each in found], axis=1)
+  np.testing.assert_allclose(encoded.sample_bits(), bits, rtol=0, atol=1e-9)
+  return encoded.body, np.concatenate(found)
+
+
+def decode(
+  coder: HybridCoder, body: bytes, shape: SegmentShape, cancellation: Cancellation | None = None
+) -> np.ndarray | None:
+  """The samples of a body, int32 [N, C], or None."""
+  [payload] = coder.decode([body], [shape], cancellation or Cancellation())
+  return payload.samples if isinstance(payload, Segment) else None
+
+
+class Patience(Cancellation):
+  """Asks to stop at the check after so many. checks: how many there were."""
+
+  def __init__(self, num_checks: int):
+    super().__init__()
+    self.checks = 0
+    self._num_checks = num_checks
+
+  def check(self) -> None:
+    self.checks += 1
+    if self.checks > self._num_checks:
+      self.cancel()
+    super().check()
+
+
+def _by_sample(group: CodedGroup, shape: SegmentShape) -> np.ndarray:
+  places = [index_bytes(channel) for channel in group.channels]
+  frames = group.intervals.reshape(shape.num_frames, sum(places), 2)
+  found = np.zeros((shape.num_frames, len(places), shape.sample_bytes, 2), np.uint32)
+  found[..., 1] = 1 << rans.PRECISION_BITS
+  at = 0
+  for channel, count in enumerate(places):
+    found[:, channel, :count] = frames[:, at : at + count]
+    at += count
+  return found.reshape(-1, shape.sample_bytes, 2)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from language_modeling_is_compression.codec.levels import Level
+from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.network.checkpoint import Model
 from language_modeling_is_compression.network.hybrid import build_hybrid
@@ -11,8 +11,8 @@ from support.tiny_models import hybrid_params
 from support.wav_builder import build_wav, pcm_bytes
 
 NUM_FRAMES = 600
-LEVELS = {'effort_0': Level(segment_frames=250, network='default', effort=0)} | {
-  f'effort_{effort}': Level(segment_frames=1 << 19, network='default', effort=effort) for effort in (1, 2)
+LEVELS = {'effort_0': SegmentSettings(frames=250, effort=0)} | {
+  f'effort_{effort}': SegmentSettings(frames=1 << 19, effort=effort) for effort in (1, 2)
 }
 
 

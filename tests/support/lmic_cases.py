@@ -6,31 +6,30 @@ import functools
 import hashlib
 import io
 import struct
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS, Level
+from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS, SegmentSettings
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format.container import Container, ContainerWriter
 from language_modeling_is_compression.network.checkpoint import Model
 from language_modeling_is_compression.network.transformer import build_transformer
+from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CompiledPredictor
 from language_modeling_is_compression.quantized.quantize import exact_network
-from language_modeling_is_compression.quantized.segments import HybridPredictor
+from language_modeling_is_compression.quantized.segments import HybridCoder
 from support import hybrid_cases
 from support.tiny_models import random_params
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
 _HEADER_BYTES = 100
 _RECORD_BYTES = 21
-_SHORT_SEGMENTS = Level(segment_frames=500, network='default', effort=0)
+_SHORT_SEGMENTS = SegmentSettings(frames=500, effort=0)
 
 
 class Case(NamedTuple):
@@ -51,15 +50,12 @@ def tiny_model(*, use_16bit: bool, seed: int = 0) -> Model:
 
 
 def tiny_coder(*, use_16bit: bool = True, lanes: int = 4) -> ChunkCoder:
-  return ChunkCoder(CompiledPredictor(exact_network(tiny_model(use_16bit=use_16bit))), lanes)
+  return ChunkCoder(ByteCoder(CompiledPredictor(exact_network(tiny_model(use_16bit=use_16bit)))), lanes)
 
 
-def compressed(original: bytes, by: ChunkCoder, level: Level = LEVELS[DEFAULT_LEVEL]) -> bytes:
-  with tempfile.NamedTemporaryFile() as source:
-    source.write(original)
-    source.flush()
-    target = io.BytesIO()
-    file_codec.compress(Path(source.name), target, by, level=level)
+def compressed(original: bytes, by: ChunkCoder, level: SegmentSettings = LEVELS[DEFAULT_LEVEL].segments) -> bytes:
+  target = io.BytesIO()
+  file_codec.compress(io.BytesIO(original), target, by, segments=level)
   return target.getvalue()
 
 
@@ -183,5 +179,5 @@ def cases() -> list[Case]:
 @functools.cache
 def segment_cases() -> list[Case]:
   """Of format version 2; its first use compiles for half a minute when the package has changed."""
-  by = ChunkCoder(HybridPredictor(hybrid_cases.random_network()), lanes=4)
+  by = ChunkCoder(HybridCoder(hybrid_cases.random_network()), lanes=4)
   return [Case(original, compressed(original, by, _SHORT_SEGMENTS), by) for original in segment_originals().values()]

@@ -1,37 +1,76 @@
 """A model of segments that is simple and right: differences of samples, their bytes coded by counts."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from language_modeling_is_compression.audio.planes import planes_from_samples, samples_from_planes
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.codec.levels import Level
+from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.entropy import byte_counts, rans
-from language_modeling_is_compression.format.segment import SegmentShape
+from language_modeling_is_compression.format.layout import PcmFormat
+from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
+from language_modeling_is_compression.quantized.coder import Division, Encoded
+from language_modeling_is_compression.quantized.segments import segment_division
+from language_modeling_is_compression.system.cancellation import Cancellation
 
 
 class StandIn:
-  """A `SegmentPredictor`. Its bodies begin with all that an encoder is told, and a decoder must be told the same.
+  """A `ModelCoder` of segments. Its bodies begin with all that an encoder is told, and a decoder must be told the same.
 
   encoded, decoded: the shapes that it was given.
   """
+
+  sample_bits: int | None = None
+  has_levels = True
 
   def __init__(self, seed: int = 0):
     self.identity = bytes(range(seed, seed + 32))
     self.encoded: list[SegmentShape] = []
     self.decoded: list[SegmentShape] = []
 
-  def encode(self, samples: np.ndarray, shape: SegmentShape, stopped: Callable[[], bool]) -> tuple[bytes, np.ndarray]:
+  def division(self, pcm: PcmFormat, num_frames: int, segment_frames: int, effort: int) -> Division | None:
+    return segment_division(pcm, num_frames, segment_frames, effort)
+
+  def encode_batch_size(self, lanes: int) -> int:
+    return 1
+
+  def decode_batches(self, shapes: Sequence[PayloadShape], lanes: int, num_threads: int) -> list[list[int]]:
+    return [[index] for index in range(len(shapes))]
+
+  def encode(self, payloads: Sequence[Payload], cancellation: Cancellation) -> list[Encoded | None]:
+    return [
+      Encoded(*self.encode_segment(payload.samples, payload.shape, cancellation))
+      if isinstance(payload, Segment)
+      else None
+      for payload in payloads
+    ]
+
+  def decode(
+    self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape], cancellation: Cancellation
+  ) -> list[Payload | None]:
+    payloads: list[Payload | None] = []
+    for body, shape in zip(bodies, shapes, strict=True):
+      samples = self.decode_segment(body, shape, cancellation) if isinstance(shape, SegmentShape) else None
+      known = isinstance(shape, SegmentShape) and samples is not None
+      payloads.append(Segment(samples=samples, shape=shape) if known else None)
+    return payloads
+
+  def encode_segment(
+    self, samples: np.ndarray, shape: SegmentShape, cancellation: Cancellation
+  ) -> tuple[bytes, Callable[[], np.ndarray]]:
+    """The body, and what computes the samples' code lengths, float64 [N, C]."""
     assert samples.dtype == np.int32 and samples.shape == (shape.num_frames, shape.num_channels)
     self.encoded.append(shape)
     planes = planes_from_samples(np.diff(samples, axis=0, prepend=np.int32(0)), shape.sample_bytes)
     rows = np.ascontiguousarray(planes.transpose(2, 0, 1)).reshape(-1, shape.sample_bytes)
     intervals = byte_counts.intervals(rows)
-    return _told(shape) + rans.encode(intervals.reshape(-1, 2)), intervals
+    bits = rans.code_lengths(intervals).sum(axis=1).reshape(samples.shape)
+    return _told(shape) + rans.encode(intervals.reshape(-1, 2)), lambda: bits
 
-  def decode(self, body: bytes, shape: SegmentShape, stopped: Callable[[], bool]) -> np.ndarray | None:
+  def decode_segment(self, body: bytes, shape: SegmentShape, cancellation: Cancellation) -> np.ndarray | None:
+    """int32 [N, C], or None for what `encode_segment` does not write."""
     self.decoded.append(shape)
     told = _told(shape)
     if not body.startswith(told):
@@ -52,8 +91,8 @@ class StandIn:
     return ((sums + half) % (2 * half) - half).astype(np.int32)
 
 
-def level(segment_frames: int, effort: int = 1) -> Level:
-  return Level(segment_frames=segment_frames, network='default', effort=effort)
+def level(segment_frames: int, effort: int = 1) -> SegmentSettings:
+  return SegmentSettings(frames=segment_frames, effort=effort)
 
 
 def coder(lanes: int = 4) -> ChunkCoder:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from language_modeling_is_compression import __version__
 from language_modeling_is_compression.audio.wav import read_frames
 from language_modeling_is_compression.data.chunks import tokens_of
 from language_modeling_is_compression.errors import BaselineError
@@ -25,6 +24,7 @@ from language_modeling_is_compression.evaluation.recordings import Recording, ch
 from language_modeling_is_compression.evaluation.statistics.measurements import CompressorInfo, Span, spans_of
 from language_modeling_is_compression.network.checkpoint import Model
 from language_modeling_is_compression.quantized.loading import token_kind
+from language_modeling_is_compression.version import __version__
 
 _TOKENS_AT_ONCE = 1 << 15
 

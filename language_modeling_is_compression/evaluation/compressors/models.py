@@ -14,40 +14,39 @@ from pathlib import Path
 
 import numpy as np
 
-from language_modeling_is_compression import __version__
-from language_modeling_is_compression.audio.planes import planes_from_frames
 from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.codec import file_codec
-from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Modelled, Payload, PayloadShape
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Modelled
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.errors import BaselineError
 from language_modeling_is_compression.evaluation.compressors.compressor import Outcome, Pcm
 from language_modeling_is_compression.evaluation.statistics.measurements import CompressorInfo, Fallback, spans_of
 from language_modeling_is_compression.format.container import CHUNK_OVERHEAD_BYTES, MODEL, Container
-from language_modeling_is_compression.format.segment import SegmentShape
-from language_modeling_is_compression.quantized.loading import DEFAULT, load_predictor, model_path
-from language_modeling_is_compression.quantized.predictor import SegmentPredictor
+from language_modeling_is_compression.format.layout import INTEGER, PcmFormat
+from language_modeling_is_compression.format.payloads import Payload
+from language_modeling_is_compression.quantized.loading import DEFAULT, load_coder, model_path
 from language_modeling_is_compression.system.files import scratch_folder
+from language_modeling_is_compression.version import __version__
 
-_LEVEL = LEVELS[DEFAULT_LEVEL]
+_SEGMENTS = LEVELS[DEFAULT_LEVEL].segments
 
 
 class ModelCompressor:
   """A model behind the `Compressor` protocol.
 
   path: a model file, or the name of a packaged one. One of segments is measured at the default level.
-  Raises CheckpointError, ModelMismatchError, ConfigError as `load_predictor`.
+  Raises CheckpointError, ModelMismatchError, ConfigError as `load_coder`.
   """
 
   def __init__(self, name: str, path: str, *, device: str, lanes: int):
-    self._predictor = load_predictor(path, device)
+    self._coder = load_coder(path, device)
     self._lanes = lanes
     with model_path(path) as found:
       size = os.path.getsize(found)
     self.info = CompressorInfo(
       name=name,
       is_model=True,
-      version=f'{__version__}, model {self._predictor.identity.hex()[:16]}',
+      version=f'{__version__}, model {self._coder.identity.hex()[:16]}',
       settings=f'lmic compress -m {path}' if path != DEFAULT else 'lmic compress',
       parameters_bytes=size,
     )
@@ -58,7 +57,7 @@ class ModelCompressor:
   @property
   def sample_bits(self) -> int | None:
     """Bits of the samples that the model was trained on; None for one that is for all."""
-    return None if isinstance(self._predictor, SegmentPredictor) else 8 * self._predictor.places
+    return self._coder.sample_bits
 
   def whole(self, wav: Path) -> Outcome:
     """A file to a .lmic file and back, in which the model codes all sound that it can code.
@@ -72,12 +71,12 @@ class ModelCompressor:
 
     with (
       scratch_folder() as folder,
-      ChunkCoder(self._predictor, self._lanes, model_only=True, observe=observe) as coder,
+      ChunkCoder(self._coder, self._lanes, model_only=True, observe=observe) as coder,
     ):
       packed, restored = folder / 'packed', folder / 'restored'
       begin = time.perf_counter()
-      with open(packed, 'wb') as target:
-        compressed = file_codec.compress(wav, target, coder, level=_LEVEL)
+      with open(wav, 'rb') as source, open(packed, 'wb') as target:
+        compressed = file_codec.compress(source, target, coder, segments=_SEGMENTS)
       encoded = time.perf_counter()
       with open(packed, 'rb') as source, open(restored, 'wb') as target:
         file_codec.decompress(Container(source, compressed.num_bytes, bodies_may_expand=True), target, coder)
@@ -102,18 +101,17 @@ class ModelCompressor:
   def chunked(self, pcm: Pcm) -> Outcome:
     """Chunks of a .lmic file, each with its record and its entry in the table, without the file's header and footer."""
     payloads = [self._payload(chunk, pcm.sample_bytes, pcm.sample_rate_hz) for chunk in pcm.chunks]
-    shapes = [
-      PayloadShape(num_bytes=len(payload.data), sample_bytes=payload.sample_bytes, segment=payload.segment)
-      for payload in payloads
-    ]
+    shapes = [payload.shape for payload in payloads]
     modelled: list[Modelled] = []
-    with ChunkCoder(self._predictor, self._lanes, model_only=True, observe=modelled.append) as coder:
+    with ChunkCoder(self._coder, self._lanes, model_only=True, observe=modelled.append) as coder:
       begin = time.perf_counter()
       chunks = coder.encode(payloads)
       encoded = time.perf_counter()
       restored = coder.decode(chunks, shapes)
       decoded = time.perf_counter()
-    if restored != [payload.data for payload in payloads]:
+    if any(
+      after is None or after.to_bytes() != before.to_bytes() for after, before in zip(restored, payloads, strict=True)
+    ):
       raise BaselineError(f'{self.info.name}: what it decodes is not what it encoded')
     compressed_bytes = sum(len(chunk.body) + CHUNK_OVERHEAD_BYTES for chunk in chunks)
     return Outcome(
@@ -122,11 +120,11 @@ class ModelCompressor:
       decode_seconds=decoded - encoded,
       header_bytes=CHUNK_OVERHEAD_BYTES,
       code_length_bits=_total_bits(modelled),
-      by_position=spans_of([one.sample_bits for one in modelled]),
+      by_position=spans_of([one.sample_bits[:, 0] for one in modelled]),
       fallback=_fallback(
         modelled,
         sound_chunks=len(payloads),
-        raw_bytes=sum(len(payload.data) for payload in payloads),
+        raw_bytes=sum(shape.num_bytes for shape in shapes),
         compressed_bytes=compressed_bytes,
       ),
     )
@@ -134,23 +132,17 @@ class ModelCompressor:
   def sample_bits_of(self, chunk: bytes, sample_bytes: int, sample_rate_hz: int) -> np.ndarray:
     """What each sample of a chunk costs, in bits: float64 [N]."""
     found: list[Modelled] = []
-    with ChunkCoder(self._predictor, self._lanes, model_only=True, observe=found.append) as coder:
+    with ChunkCoder(self._coder, self._lanes, model_only=True, observe=found.append) as coder:
       coder.encode([self._payload(chunk, sample_bytes, sample_rate_hz)])
-    return found[0].sample_bits
+    return found[0].sample_bits[:, 0]
 
   def _payload(self, chunk: bytes, sample_bytes: int, sample_rate_hz: int) -> Payload:
     frames = np.frombuffer(chunk, np.uint8).reshape(-1, 1, sample_bytes)
-    data = planes_from_frames(frames, signed=sample_bytes > 1).tobytes()
-    if not isinstance(self._predictor, SegmentPredictor):
-      return Payload(data=data, sample_bytes=sample_bytes)
-    segment = SegmentShape(
-      num_frames=len(frames),
-      num_channels=1,
-      sample_bytes=sample_bytes,
-      sample_rate_hz=sample_rate_hz,
-      effort=_LEVEL.effort,
-    )
-    return Payload(data=data, segment=segment)
+    pcm = PcmFormat(kind=INTEGER, sample_bytes=sample_bytes, num_channels=1, sample_rate_hz=sample_rate_hz)
+    division = self._coder.division(pcm, len(frames), _SEGMENTS.frames, _SEGMENTS.effort)
+    assert division, 'one channel is never too many'
+    [payload] = division.layout.split(frames, pcm)
+    return payload
 
 
 def _some_noise(num_bytes: int) -> bytes:

@@ -2,32 +2,26 @@
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from language_modeling_is_compression.cli.jobs import each_file, say, several_files
 from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.files import named_again
 
 PATIENCE_SECONDS = 60
 
 
-class _EndedError(BaseException):
-  pass
-
-
-def _nothing() -> None:
-  raise AssertionError('nobody asked for an end')
-
-
 def test_so_many_are_in_work_at_the_same_time():
   together = threading.Barrier(3, timeout=PATIENCE_SECONDS)
-  assert several_files(['a', 'b', 'c', 'd', 'e', 'f'], lambda source: together.wait(), _nothing, 3) == 0
+  assert several_files(['a', 'b', 'c', 'd', 'e', 'f'], lambda source: together.wait(), Cancellation(), 3) == 0
 
 
 def test_none_at_all():
-  assert several_files([], print, _nothing, 2) == each_file([], print) == 0
+  assert several_files([], print, Cancellation(), 2) == each_file([], print) == 0
 
 
 @pytest.mark.parametrize('at_a_time', [None, 2])
@@ -44,7 +38,7 @@ def test_what_fails_is_told_and_the_others_have_their_turn(at_a_time, capsys):
     done.append(source)
 
   sources = ['bad', 'a', 'gone', 'b', 'huge', 'c']
-  code = several_files(sources, work, _nothing, at_a_time) if at_a_time else each_file(sources, work)
+  code = several_files(sources, work, Cancellation(), at_a_time) if at_a_time else each_file(sources, work)
   assert (code, sorted(done)) == (1, ['a', 'b', 'c'])
   assert capsys.readouterr().err.splitlines() == [
     'lmic: bad: it is bad',
@@ -63,39 +57,41 @@ def test_lines_come_in_the_order_of_files(capsys):
     say(f'{source}: done')
     later.set()
 
-  assert several_files(['first', 'second', 'third'], work, _nothing, 2) == 0
+  assert several_files(['first', 'second', 'third'], work, Cancellation(), 2) == 0
   names = [line.split(':')[0] for line in capsys.readouterr().err.splitlines()]
   assert names == ['first', 'first', 'second', 'second', 'third', 'third']
 
 
 def test_a_signal_ends_all_and_begins_no_more():
   """What comes out is the interruption, not how the threads ended, and they have ended by then."""
-  stopped, begun, ended = threading.Event(), [], []
+  cancellation, begun, ended = Cancellation(), [], []
 
   def work(source: str) -> None:
     begun.append(source)
     if source == 'interrupted':
       raise KeyboardInterrupt
     try:
-      assert stopped.wait(PATIENCE_SECONDS)
-      raise _EndedError
+      deadline = time.monotonic() + PATIENCE_SECONDS
+      while time.monotonic() < deadline:
+        cancellation.check()
+        time.sleep(0.001)
     finally:
       ended.append(source)
 
   with pytest.raises(KeyboardInterrupt):
-    several_files(['interrupted', 'long', *'abcdefgh'], work, stopped.set, 2)
+    several_files(['interrupted', 'long', *'abcdefgh'], work, cancellation, 2)
   assert sorted(begun) == sorted(['interrupted', *ended]) and len(begun) <= 3
 
 
 def test_a_defect_is_not_hidden():
-  stopped = threading.Event()
+  cancellation = Cancellation()
 
   def work(source: str) -> None:
     raise ZeroDivisionError
 
   with pytest.raises(ZeroDivisionError):
-    several_files(['a', 'b'], work, stopped.set, 2)
-  assert stopped.is_set()
+    several_files(['a', 'b'], work, cancellation, 2)
+  assert cancellation.requested
 
 
 def test_distinct_files(tmp_path, monkeypatch):

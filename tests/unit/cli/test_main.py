@@ -10,12 +10,13 @@ from support import lmic_cases
 from support.segment_stand_in import StandIn
 from support.wav_builder import build_wav
 
+from language_modeling_is_compression.api import engine
 from language_modeling_is_compression.cli import main as lmic_main
 from language_modeling_is_compression.errors import ModelMismatchError
 from language_modeling_is_compression.format.container import MODEL, Container
+from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.kernels import compilation
 from language_modeling_is_compression.network.checkpoint import save_model
-from language_modeling_is_compression.quantized import loading
 
 NUM_FRAMES = (1 << 16) + 1000
 SEEDS = {'default': 1, 'tiny': 2}
@@ -32,10 +33,10 @@ class Asked:
     self.loaded.append(path)
     return StandIn(SEEDS[path])
 
-  def find(self, identity: bytes, names: list[str], device: str) -> StandIn:
-    self.tried.append(list(dict.fromkeys(names)))
-    for name in names:
-      if (found := StandIn(SEEDS[name])).identity == identity:
+  def find(self, header: Header, likely: list[str], device: str) -> StandIn:
+    self.tried.append(list(dict.fromkeys(likely)))
+    for name in likely:
+      if (found := StandIn(SEEDS[name])).identity == header.model_id:
         return found
     raise ModelMismatchError('not packaged')
 
@@ -43,8 +44,8 @@ class Asked:
 @pytest.fixture
 def asked(monkeypatch) -> Asked:
   models = Asked()
-  monkeypatch.setattr(loading, 'load_predictor', models.load)
-  monkeypatch.setattr(loading, 'find_predictor', models.find)
+  monkeypatch.setattr(engine, 'load_coder', models.load)
+  monkeypatch.setattr(engine, 'find_coder', models.find)
   return models
 
 
@@ -80,7 +81,7 @@ def test_a_level_says_network_segments_and_effort(asked, song, flags, network, c
   assert lmic_main.main(['compress', '-q', '--no-verify', *flags, str(song)]) == 0
   header = header_of(song.with_name('song.wav.lmic'))
   assert asked.loaded == [network]
-  assert (header.chunk_frames, header.effort) == (chunk_frames, effort)
+  assert (header.chunk_frames, header.layout.effort) == (chunk_frames, effort)
   assert header.model_id == StandIn(SEEDS[network]).identity
 
 
@@ -126,8 +127,8 @@ def test_a_byte_model_has_no_levels(tmp_path, capsys):
   song, model = short(tmp_path, 'a.wav'), tmp_path / 'model.npz'
   save_model(model, lmic_cases.tiny_model(use_16bit=False))
   assert lmic_main.main(['compress', '-m', str(model), '--level', '6', str(song)]) == 2
-  reason = f'{model} is a byte model, which has no levels: name a hybrid one with -m, or no level'
-  assert capsys.readouterr().err == f'lmic: error: --level: {reason}\n'
+  reason = f'{model} is a byte model, which has no levels: name a hybrid model, or no level'
+  assert capsys.readouterr().err == f'lmic: error: level: {reason}\n'
   assert sorted(tmp_path.iterdir()) == [song, model]
 
 

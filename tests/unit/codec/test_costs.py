@@ -15,18 +15,18 @@ from support.training_runs import REPOSITORY
 from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression.audio.wav import read_frames, read_wav_info, wav_header
-from language_modeling_is_compression.codec import layout
+from language_modeling_is_compression.codec import plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.codec.levels import LEVELS, Level
+from language_modeling_is_compression.codec.levels import LEVELS, SegmentSettings
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.format.container import MODEL, STORED, Container
-from language_modeling_is_compression.quantized.loading import load_predictor
-from language_modeling_is_compression.quantized.segments import HybridPredictor
+from language_modeling_is_compression.quantized.loading import load_coder
+from language_modeling_is_compression.quantized.segments import HybridCoder
 
 # docs/FORMAT.md: header and footer; a chunk's record and its line in the footer.
 FILE_BYTES = 100 + 164
 CHUNK_BYTES = 21 + 4
-SHORT_SEGMENTS = Level(segment_frames=800, network='default', effort=0)
+SHORT_SEGMENTS = SegmentSettings(frames=800, effort=0)
 SPEECH = sorted((REPOSITORY / 'examples/audio/valid').glob('*.wav'))[0]
 # Of a packaged network and the effort of levels that take it.
 PACKAGED = [('tiny', 0), ('default', 1)]
@@ -34,13 +34,13 @@ PACKAGED = [('tiny', 0), ('default', 1)]
 
 @functools.cache
 def coder() -> ChunkCoder:
-  return ChunkCoder(HybridPredictor(hybrid_cases.random_network()))
+  return ChunkCoder(HybridCoder(hybrid_cases.random_network()))
 
 
 @functools.cache
-def packaged(name: str) -> HybridPredictor:
-  found = load_predictor(name, 'cpu')
-  assert isinstance(found, HybridPredictor)
+def packaged(name: str) -> HybridCoder:
+  found = load_coder(name, 'cpu')
+  assert isinstance(found, HybridCoder)
   return found
 
 
@@ -96,7 +96,7 @@ def test_no_chunk_is_larger_than_what_it_holds(num_frames, channels, bits):
     data = lmic_cases.compressed(original, coder(), SHORT_SEGMENTS)
     container = Container(io.BytesIO(data), len(data))
     header = container.header
-    assert header.format_version == 2 and header.plain_head == plain
+    assert header.format_version == 2 and header.layout.has_canonical_head == plain
     left_out = header.head_bytes if plain else 0
     assert len(data) <= len(original) - left_out + FILE_BYTES + header.num_chunks * CHUNK_BYTES, name
     assert lmic_cases.decompressed(data, coder()) == original, name
@@ -110,7 +110,7 @@ def test_the_chunks_of_a_level_cost_less_than_a_thousandth(tmp_path, level):
 
   A level of segments a quarter as long as the shortest ones would cost more.
   """
-  frames, predictor = LEVELS[level].segment_frames, coder().predictor
+  frames, model = LEVELS[level].segments.frames, coder().model
   lengths = [count * frames + more for count, more in itertools.product(range(5), (-1, 0, 1))]
   for num_frames, channels in [*((length, 1) for length in lengths if length > 0), (20_000, 3000)]:
     header_bytes = build_wav(b'', bits=8, channels=channels, data_size=num_frames * channels)
@@ -118,7 +118,7 @@ def test_the_chunks_of_a_level_cost_less_than_a_thousandth(tmp_path, level):
       file.write(header_bytes)
       file.truncate(len(header_bytes) + num_frames * channels)
       file.seek(0)
-      header = layout.describe(tmp_path / 'a.wav', file, predictor, LEVELS[level])
+      header = plan.plan_file(file, 'a.wav', model, LEVELS[level].segments)
     assert header.num_frames == num_frames and header.num_head_chunks == 1
     assert (header.num_spans - 1) * CHUNK_BYTES < 0.001 * num_frames * channels
 
@@ -130,13 +130,13 @@ def test_the_chunks_of_a_level_cost_less_than_a_thousandth(tmp_path, level):
 def test_a_segment_of_silence_costs_a_few_bytes(bits, channels):
   """However long it is: numbers for each channel, no lags and an empty code for each group of them."""
   samples = np.zeros((100_000, channels), np.int32)
-  body, _ = packaged('default').encode(samples, shape_of(samples, bits // 8), lambda: False)
+  body, _ = hybrid_cases.encode(packaged('default'), samples, shape_of(samples, bits // 8))
   assert len(body) <= 5 * channels + 10 * -(-channels // 8)
 
 
 def bits_of(name: str, effort: int, samples: np.ndarray) -> np.ndarray:
   """Code length of each sample: float64 [N, C]."""
-  _, intervals = packaged(name).encode(samples, shape_of(samples, 2, effort), lambda: False)
+  _, intervals = hybrid_cases.encode(packaged(name), samples, shape_of(samples, 2, effort))
   return -np.log2(intervals[..., 1] / (1 << PRECISION_BITS)).sum(axis=1).reshape(samples.shape)
 
 
@@ -170,7 +170,7 @@ def test_values_at_equal_distances_cost_nothing(name, effort):
   few = sound >> 8
 
   def cost(samples: np.ndarray, sample_bytes: int) -> int:
-    return len(packaged(name).encode(samples, shape_of(samples, sample_bytes, effort), lambda: False)[0])
+    return len(hybrid_cases.encode(packaged(name), samples, shape_of(samples, sample_bytes, effort))[0])
 
   for plain, spread in (
     ((few, 1), [(few << 8, 2), (few << 16, 3), ((few << 8) + 77, 2)]),
@@ -186,6 +186,6 @@ def test_values_at_unequal_distances_cost_little(factor):
   quiet = speech(24_000) >> 3
   louder = np.round(quiet * factor).astype(np.int32)
   plain, spread = (
-    len(packaged('tiny').encode(samples, shape_of(samples), lambda: False)[0]) for samples in (quiet, louder)
+    len(hybrid_cases.encode(packaged('tiny'), samples, shape_of(samples))[0]) for samples in (quiet, louder)
   )
   assert spread < 1.03 * plain

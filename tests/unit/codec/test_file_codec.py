@@ -13,11 +13,13 @@ from support import lmic_cases
 from support.wav_builder import IEEE_FLOAT, UNKNOWN_SIZE, build_wav, pcm_bytes, random_samples
 
 from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
-from language_modeling_is_compression.codec import file_codec, layout
+from language_modeling_is_compression.codec import file_codec, plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, FormatError, ModelMismatchError
 from language_modeling_is_compression.format.container import MODEL, Container
-from language_modeling_is_compression.format.header import FLOAT, INTEGER, NO_SAMPLES
+from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES
+from language_modeling_is_compression.quantized import byte_coder
+from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CompiledPredictor
 from language_modeling_is_compression.quantized.quantize import exact_network
 
@@ -75,8 +77,8 @@ def opened(data: bytes) -> Container:
 @pytest.fixture
 def short_spans(monkeypatch):
   """Spans and pieces so short that small files have many."""
-  monkeypatch.setattr(layout, '_CHUNK_FRAMES', 25)
-  monkeypatch.setattr(layout, 'MAX_PIECE_BYTES', 32)
+  monkeypatch.setattr(byte_coder, '_SPAN_FRAMES', 25)
+  monkeypatch.setattr(plan, 'MAX_PIECE_BYTES', 32)
 
 
 @pytest.mark.parametrize('use_16bit', [False, True])
@@ -120,7 +122,7 @@ def test_the_model_codes_what_it_likes():
   model = lmic_cases.tiny_model(use_16bit=False)
   bias = np.where(np.abs(np.arange(256) - 128) < 8, 1.0, 0.0).astype(np.float32)
   model = dataclasses.replace(model, params={**model.params, '~': {**model.params['~'], 'output_bias': bias}})
-  by = ChunkCoder(CompiledPredictor(exact_network(model)))
+  by = ChunkCoder(ByteCoder(CompiledPredictor(exact_network(model))))
   quiet = build_wav(np.random.default_rng(0).integers(121, 136, 2000).astype(np.uint8).tobytes(), bits=8)
   data = lmic_cases.compressed(quiet, by)
   assert opened(data).chunk(1).method == MODEL
@@ -227,7 +229,7 @@ def test_silence_stands_for_what_is_lost(short_spans, tmp_path, bits):
   np.testing.assert_array_equal(read_frames(read_wav_info(tmp_path / 'a.wav'), 0, 60), samples)
 
 
-def test_a_plain_header_stands_for_a_lost_one(short_spans, tmp_path):
+def test_a_canonical_header_stands_for_a_lost_one(short_spans, tmp_path):
   original = build_wav(PAYLOAD, channels=2, rate_hz=44_100, before=[(b'LIST', bytes(100))], trailer=b'trailer')
   data = lmic_cases.compressed(original, WITHOUT_MODEL)
   found, wrong = salvaged(damaged_in(data, 0))
@@ -273,7 +275,7 @@ def test_wrong_whole_of_sound_chunks_is_found():
 
 def test_another_model_is_named():
   data = lmic_cases.compressed(WAVS['chunks around'], coder(True))
-  written, got = (coder(use_16bit).predictor.identity.hex()[:16] for use_16bit in (True, False))
+  written, got = (coder(use_16bit).model.identity.hex()[:16] for use_16bit in (True, False))
   with pytest.raises(ModelMismatchError, match=f'written with model {written}, this is model {got}: name the model'):
     lmic_cases.decompressed(data, coder(False))
   for read in (
@@ -302,22 +304,17 @@ def append_to(path: Path) -> None:
 def test_a_file_that_changes_while_it_is_read(short_spans, monkeypatch, tmp_path, change):
   path = tmp_path / 'a.wav'
   path.write_bytes(build_wav(PAYLOAD * 400, channels=2))
-  describe = file_codec.describe
+  plan_file = file_codec.plan_file
 
-  def describe_and_change(*arguments):
-    header = describe(*arguments)
+  def plan_and_change(*arguments):
+    header = plan_file(*arguments)
     change(path)
     return header
 
-  monkeypatch.setattr(file_codec, 'describe', describe_and_change)
-  monkeypatch.setattr(layout, '_CHUNK_FRAMES', 1 << 15)
-  with pytest.raises(AudioFormatError, match=r'a\.wav: changed while it was read'):
-    file_codec.compress(path, io.BytesIO(), WITHOUT_MODEL)
-
-
-def test_a_missing_file_is_an_os_error(tmp_path):
-  with pytest.raises(FileNotFoundError):
-    file_codec.compress(tmp_path / 'none', io.BytesIO(), WITHOUT_MODEL)
+  monkeypatch.setattr(file_codec, 'plan_file', plan_and_change)
+  monkeypatch.setattr(byte_coder, '_SPAN_FRAMES', 1 << 15)
+  with open(path, 'rb') as source, pytest.raises(AudioFormatError, match=r'a\.wav: changed while it was read'):
+    file_codec.compress(source, io.BytesIO(), WITHOUT_MODEL, name=str(path))
 
 
 def peak_bytes(folder: Path, num_bytes: int) -> int:
@@ -327,8 +324,8 @@ def peak_bytes(folder: Path, num_bytes: int) -> int:
     file.truncate(num_bytes)
   tracemalloc.start()
   try:
-    with open(packed, 'wb') as target:
-      header, size, _ = file_codec.compress(path, target, by)
+    with open(path, 'rb') as source, open(packed, 'wb') as target:
+      header, size, *_ = file_codec.compress(source, target, by)
     with open(packed, 'rb') as file, open(os.devnull, 'wb') as nowhere:
       file_codec.decompress(Container(file, size), nowhere, by)
     peak = tracemalloc.get_traced_memory()[1]

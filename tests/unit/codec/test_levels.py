@@ -2,7 +2,7 @@
 
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.config.options import MAX_EFFORT
-from language_modeling_is_compression.format.header import MAX_SEGMENT_FRAMES
+from language_modeling_is_compression.format.layout import SegmentLayout
 from language_modeling_is_compression.prediction.state import EFFORTS
 from language_modeling_is_compression.quantized.loading import PACKAGED
 
@@ -10,8 +10,8 @@ from language_modeling_is_compression.quantized.loading import PACKAGED
 def test_every_level_can_be_written():
   assert list(LEVELS) == list(range(1, 10)) and DEFAULT_LEVEL in LEVELS
   for level in LEVELS.values():
-    assert 1 <= level.segment_frames <= MAX_SEGMENT_FRAMES
-    assert 0 <= level.effort <= MAX_EFFORT
+    assert 1 <= level.segments.frames <= SegmentLayout.max_span_frames
+    assert 0 <= level.segments.effort <= MAX_EFFORT
     assert level.network in PACKAGED
 
 
@@ -20,5 +20,5 @@ def test_settings_and_headers_know_as_many_efforts_as_there_are():
 
 
 def test_a_higher_level_never_works_less():
-  efforts = [level.effort for level in LEVELS.values()]
+  efforts = [level.segments.effort for level in LEVELS.values()]
   assert efforts == sorted(efforts)

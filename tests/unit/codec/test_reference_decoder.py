@@ -16,7 +16,7 @@ from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.network.checkpoint import Model, load_model, save_model
 from language_modeling_is_compression.network.transformer import build_transformer
-from language_modeling_is_compression.quantized.loading import load_predictor
+from language_modeling_is_compression.quantized.loading import load_coder
 
 NARROW = ModelConfig(embedding_dim=8, num_layers=2, num_heads=2, widening_factor=2, attention_window=5)
 # Heads of a width whose root is irrational, and a window longer than the shortest files.
@@ -54,7 +54,7 @@ def saved(folder: Path, model: Model) -> tuple[Path, Model]:
 @pytest.fixture(scope='module', params=MODELS)
 def either_side(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Codec:
   path, model = tiny_model(tmp_path_factory.mktemp('model'), *MODELS[request.param])
-  return Codec(ChunkCoder(load_predictor(str(path), 'cpu'), 4), model, *independent_decoder.integers(model))
+  return Codec(ChunkCoder(load_coder(str(path), 'cpu'), 4), model, *independent_decoder.integers(model))
 
 
 def drawn_samples(network: independent_decoder.Network, num_samples: int, num_bytes: int, seed: int) -> np.ndarray:
@@ -87,7 +87,8 @@ def drawn_wav(network: independent_decoder.Network, num_frames: int, num_channel
 def compressed(original: bytes, folder: Path, coder: ChunkCoder) -> bytes:
   path, target = folder / 'original', io.BytesIO()
   path.write_bytes(original)
-  file_codec.compress(path, target, coder)
+  with open(path, 'rb') as source:
+    file_codec.compress(source, target, coder)
   return target.getvalue()
 
 
@@ -163,6 +164,6 @@ def test_decodes_a_span_long_enough_to_halve_the_adaptive_counts(tmp_path):
   path, model = saved(tmp_path, dataclasses.replace(model, params={**model.params, '~': top}))
   low = np.random.default_rng(0).normal(128, 20, 32_768).astype(np.uint8)
   original = build_wav(np.stack([low, np.zeros_like(low)], axis=1).tobytes())
-  data = compressed(original, tmp_path, ChunkCoder(load_predictor(str(path), 'cpu'), 1))
+  data = compressed(original, tmp_path, ChunkCoder(load_coder(str(path), 'cpu'), 1))
   assert independent_decoder.MODEL in methods(data)
   assert independent_decoder.decode(data, model) == original

@@ -10,20 +10,30 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from support import lmic_cases, segment_stand_in
+from support import hybrid_cases, lmic_cases, segment_stand_in
 from support.segment_stand_in import StandIn
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes, random_samples
 
-from language_modeling_is_compression.audio.planes import planes_from_frames
 from language_modeling_is_compression.audio.wav import read_frames, read_wav_info, wav_header
-from language_modeling_is_compression.codec import chunk_coder, file_codec, layout
-from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Payload, PayloadShape
-from language_modeling_is_compression.errors import AudioFormatError, DamageError, FormatError, ModelMismatchError
+from language_modeling_is_compression.codec import file_codec, general, plan
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.entropy import rans
+from language_modeling_is_compression.errors import (
+  AudioFormatError,
+  CancelledError,
+  DamageError,
+  FormatError,
+  ModelMismatchError,
+)
 from language_modeling_is_compression.format.container import LZMA, MODEL, STORED, Chunk, Container, ContainerWriter
 from language_modeling_is_compression.format.header import INTEGER, Header, serialize_header
-from language_modeling_is_compression.format.segment import SegmentShape
+from language_modeling_is_compression.format.layout import ChannelLayout, SegmentLayout
+from language_modeling_is_compression.format.payloads import ChannelShape, Raw, RawShape, Segment, SegmentShape
+from language_modeling_is_compression.quantized.segments import HybridCoder
+from language_modeling_is_compression.system.cancellation import Cancellation
 
 LEVEL = segment_stand_in.level(100)
+HYBRID = HybridCoder(hybrid_cases.random_network())
 
 
 def waves(num_frames: int, channels: int, bits: int) -> np.ndarray:
@@ -64,7 +74,7 @@ def test_every_width_and_number_of_channels_comes_back(bits, channels):
   by = segment_stand_in.coder()
   data = lmic_cases.compressed(original, by, LEVEL)
   header = opened(data).header
-  assert (header.format_version, header.effort, header.model_id) == (2, 1, by.predictor.identity)
+  assert (header.format_version, header.layout.effort, header.model_id) == (2, 1, by.model.identity)
   assert (header.num_spans, header.chunk_frames, header.num_chunks) == (4, 83, 6)
   assert [opened(data).chunk(index).method for index in (1, 2, 3, 4)] == [MODEL] * 4
   for lanes in (1, 40):
@@ -73,7 +83,7 @@ def test_every_width_and_number_of_channels_comes_back(bits, channels):
     assert lmic_cases.decompressed(data, other) == original
   shape = {'num_channels': channels, 'sample_bytes': bits // 8, 'sample_rate_hz': 22_050, 'effort': 1}
   expected = [SegmentShape(num_frames=frames, **shape) for frames in (83, 83, 83, 81)]
-  assert sorted(by.predictor.encoded, key=lambda shape: -shape.num_frames) == expected
+  assert sorted(by.model.encoded, key=lambda shape: -shape.num_frames) == expected
 
 
 @pytest.mark.parametrize(
@@ -124,7 +134,7 @@ def test_odd_files_come_back(original):
 def test_what_no_model_codes_is_of_version_1(original):
   data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
   header = opened(data).header
-  assert (header.format_version, header.effort, any(header.model_id)) == (1, None, False)
+  assert (header.layout, any(header.model_id)) == (ChannelLayout(), False)
   assert data == lmic_cases.compressed(original, ChunkCoder(None))
   assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
 
@@ -136,15 +146,13 @@ def test_what_no_model_codes_is_of_version_1(original):
 def test_segments_are_of_equal_length_and_even_in_number(num_frames, segment_frames, chunk_frames, num_spans):
   level = segment_stand_in.level(segment_frames, effort=2)
   header = opened(lmic_cases.compressed(wav(num_frames, 1, 8), segment_stand_in.coder(), level)).header
-  assert (header.chunk_frames, header.num_spans, header.effort) == (chunk_frames, num_spans, 2)
+  assert (header.chunk_frames, header.num_spans, header.layout.effort) == (chunk_frames, num_spans, 2)
 
 
-@pytest.mark.parametrize(
-  ('limits', 'chunk_frames'), [({'MAX_SEGMENT_FRAMES': 90}, 83), ({'MAX_SEGMENT_BYTES': 4 * 50}, 42)]
-)
+@pytest.mark.parametrize(('limits', 'chunk_frames'), [({'max_span_frames': 90}, 83), ({'max_span_bytes': 4 * 50}, 42)])
 def test_segments_keep_the_limits_of_the_format(monkeypatch, limits, chunk_frames):
   for name, limit in limits.items():
-    monkeypatch.setattr(layout, name, limit)
+    monkeypatch.setattr(SegmentLayout, name, limit)
   data = lmic_cases.compressed(wav(), segment_stand_in.coder(), segment_stand_in.level(1 << 30))
   assert opened(data).header.chunk_frames == chunk_frames
 
@@ -153,7 +161,8 @@ def test_progress_adds_up_segment_by_segment(tmp_path):
   original = wav(trailer=b'odd')
   (tmp_path / 'a.wav').write_bytes(original)
   done, target = [], io.BytesIO()
-  file_codec.compress(tmp_path / 'a.wav', target, segment_stand_in.coder(), done.append, LEVEL)
+  with open(tmp_path / 'a.wav', 'rb') as source:
+    file_codec.compress(source, target, segment_stand_in.coder(), done.append, segments=LEVEL)
   assert sum(done) == len(original) and len(done) == 6
   for data, count in ((target.getvalue(), 6), (damaged_in(target.getvalue(), 2), 5)):
     done.clear()
@@ -171,7 +180,7 @@ def test_a_part_needs_its_own_segments_only(tmp_path):
     file_codec.decompress_span(opened(data), target, by, 90, 200)
   info = read_wav_info(tmp_path / 'part.wav')
   np.testing.assert_array_equal(read_frames(info, 0, info.num_frames), waves(330, 2, 16)[90:200])
-  assert [shape.num_frames for shape in by.predictor.decoded] == [83, 83]
+  assert [shape.num_frames for shape in by.model.decoded] == [83, 83]
   with pytest.raises(DamageError, match=r'chunk 0 \(all channels, 0.00 to 83.00 s\) is damaged: its checksum'):
     file_codec.decompress_span(opened(data), io.BytesIO(), by, 80, 90)
 
@@ -199,8 +208,8 @@ def test_a_body_that_decodes_to_something_else_is_damaged():
     by = segment_stand_in.coder()
     changed = lmic_cases.sealed(damaged_in(data, 2))
     if position == 0:
-      decode = by.predictor.decode
-      by.predictor.decode = lambda *told, decode=decode: (
+      decode = by.model.decode_segment
+      by.model.decode_segment = lambda *told, decode=decode: (
         np.zeros((83, 2), np.int32) if (found := decode(*told)) is None else found
       )
     with pytest.raises(DamageError, match=r'chunk 2 \(.*\) is damaged: what it decodes to is not what was encoded'):
@@ -236,17 +245,17 @@ def test_the_copy_of_the_header_tells_the_version_too():
   data = bytearray(lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL))
   data[14] ^= 1  # The effort.
   container, target = opened(bytes(data)), io.BytesIO()
-  assert container.header.effort == 1 and serialize_header(container.header) != bytes(data[:100])
+  assert container.header.layout.effort == 1 and serialize_header(container.header) != bytes(data[:100])
   assert file_codec.salvage(container, target, segment_stand_in.coder()) == container.problems
   assert target.getvalue() == original
   with pytest.raises(FormatError, match='its header is damaged'):
     lmic_cases.decompressed(bytes(data), segment_stand_in.coder())
 
 
-# Plain heads.
+# Canonical heads.
 
 
-def plain_wav(channels: int, bits: int, num_frames: int = 330) -> bytes:
+def canonical_wav(channels: int, bits: int, num_frames: int = 330) -> bytes:
   head = wav_header(
     encoding='int', sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000, num_frames=num_frames
   )
@@ -256,15 +265,17 @@ def plain_wav(channels: int, bits: int, num_frames: int = 330) -> bytes:
 @pytest.mark.parametrize('trailer', [b'', b'odd'])
 @pytest.mark.parametrize('channels', [1, 2, 3, 16])
 @pytest.mark.parametrize('bits', [8, 16, 24, 32])
-def test_a_plain_head_takes_no_chunk(monkeypatch, bits, channels, trailer):
-  original = plain_wav(channels, bits, 50) + trailer
+def test_a_canonical_head_takes_no_chunk(monkeypatch, bits, channels, trailer):
+  original = canonical_wav(channels, bits, 50) + trailer
   data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
   header = opened(data).header
-  assert header.plain_head and header.head_bytes == len(original) - 50 * channels * bits // 8 - len(trailer)
+  assert header.layout.has_canonical_head and header.head_bytes == len(original) - 50 * channels * bits // 8 - len(
+    trailer
+  )
   assert (header.num_head_chunks, header.num_chunks) == (0, 1 + bool(trailer))
   assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
   lmic_cases.check_reading(data, original, may_differ=False, by=segment_stand_in.coder())
-  monkeypatch.setattr(layout, '_has_plain_head', lambda source, header: False)
+  monkeypatch.setattr(plan, '_has_canonical_head', lambda source, header: False)
   longer = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
   # What is left out: the record, the body, the entry in the table.
   assert len(data) == len(longer) - 21 - len(opened(longer).chunk(0).body) - 4
@@ -295,34 +306,34 @@ def test_a_plain_head_takes_no_chunk(monkeypatch, bits, channels, trailer):
 def test_other_heads_are_kept(original):
   data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
   header = opened(data).header
-  assert (header.format_version, header.plain_head, header.num_head_chunks) == (2, False, 1)
+  assert (header.format_version, header.layout.has_canonical_head, header.num_head_chunks) == (2, False, 1)
   assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
 
 
-def test_a_file_that_becomes_a_plain_one_while_it_is_described():
+def test_a_file_that_becomes_a_canonical_one_while_it_is_described():
   """Its sizes are from before: a head of another length is not plain, whatever it begins with."""
-  original = plain_wav(2, 16)
+  original = canonical_wav(2, 16)
   header = opened(lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)).header
   for head_bytes in (44, 45):
     source = io.BytesIO(original)
-    described = dataclasses.replace(header, head_bytes=head_bytes, plain_head=False)
-    assert layout._has_plain_head(source, described) == (head_bytes == 44)
+    described = dataclasses.replace(header, head_bytes=head_bytes, layout=SegmentLayout(effort=1))
+    assert plan._has_canonical_head(source, described) == (head_bytes == 44)
     assert source.tell() == 0
 
 
 def test_version_1_keeps_its_head():
-  data = lmic_cases.compressed(plain_wav(2, 16), lmic_cases.tiny_coder())
+  data = lmic_cases.compressed(canonical_wav(2, 16), lmic_cases.tiny_coder())
   header = opened(data).header
-  assert (header.format_version, header.plain_head, header.num_head_chunks) == (1, False, 1)
+  assert (header.format_version, header.layout.has_canonical_head, header.num_head_chunks) == (1, False, 1)
 
 
 @pytest.mark.parametrize('position', [4, 24, 40])
 def test_a_head_that_changes_while_it_is_read(monkeypatch, tmp_path, position):
-  path, describe = tmp_path / 'a.wav', file_codec.describe
-  path.write_bytes(plain_wav(1, 16))
+  path, plan_file = tmp_path / 'a.wav', file_codec.plan_file
+  path.write_bytes(canonical_wav(1, 16))
 
-  def describe_and_change(*arguments):
-    header, source = describe(*arguments), arguments[1]
+  def plan_and_change(source, *others):
+    header = plan_file(source, *others)
     with open(path, 'r+b') as file:
       file.seek(position)
       file.write(b'x')
@@ -331,15 +342,15 @@ def test_a_head_that_changes_while_it_is_read(monkeypatch, tmp_path, position):
     source.seek(0)
     return header
 
-  monkeypatch.setattr(file_codec, 'describe', describe_and_change)
-  with pytest.raises(AudioFormatError, match=r'a\.wav: changed while it was read'):
-    file_codec.compress(path, io.BytesIO(), segment_stand_in.coder(), level=LEVEL)
+  monkeypatch.setattr(file_codec, 'plan_file', plan_and_change)
+  with open(path, 'rb') as source, pytest.raises(AudioFormatError, match=r'a\.wav: changed while it was read'):
+    file_codec.compress(source, io.BytesIO(), segment_stand_in.coder(), segments=LEVEL, name=str(path))
 
 
 @pytest.mark.parametrize(('channels', 'bits'), [(1, 8), (2, 16), (3, 16), (1, 24)])
-def test_a_plain_head_is_never_lost(tmp_path, channels, bits):
+def test_a_canonical_head_is_never_lost(tmp_path, channels, bits):
   """Whatever becomes of the segments, and of the header if its copy is there."""
-  original, by = plain_wav(channels, bits), segment_stand_in.coder()
+  original, by = canonical_wav(channels, bits), segment_stand_in.coder()
   data = lmic_cases.compressed(original, by, LEVEL)
   for lost in ([], [0], [3], [0, 1, 2, 3]):
     changed = bytearray(damaged_in(data, *lost))
@@ -353,8 +364,8 @@ def test_a_plain_head_is_never_lost(tmp_path, channels, bits):
     np.testing.assert_array_equal(read_frames(read_wav_info(tmp_path / 'a.wav'), 0, 330), expected)
 
 
-def test_a_plain_head_of_a_file_that_has_nothing_else_any_more():
-  original, target = plain_wav(2, 16), io.BytesIO()
+def test_a_canonical_head_of_a_file_that_has_nothing_else_any_more():
+  original, target = canonical_wav(2, 16), io.BytesIO()
   data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
   [wrong] = file_codec.salvage(opened(data[:100]), target, segment_stand_in.coder())
   assert 'chunk 0 (all channels, 0.00 to 0.01 s) is the first that is not there' in wrong
@@ -365,13 +376,14 @@ def test_a_flag_that_is_not_true():
   """Set where a head of the right length is not plain: its chunk is one too many, or the whole is another."""
   by, original = segment_stand_in.coder(), wav(riff_size=0)
   data = bytearray(lmic_cases.compressed(original, by, LEVEL))
-  assert not opened(bytes(data)).header.plain_head
+  assert not opened(bytes(data)).header.layout.has_canonical_head
   data[15] = 1
   changed = lmic_cases.sealed(bytes(data))
-  assert opened(changed).header.plain_head and opened(changed).problems
+  assert opened(changed).header.layout.has_canonical_head and opened(changed).problems
   lmic_cases.check_reading(changed, original, may_differ=True, by=by)
   target, sound = io.BytesIO(), opened(lmic_cases.compressed(original, by, LEVEL))
-  writer = ContainerWriter(target, dataclasses.replace(sound.header, plain_head=True))
+  layout = SegmentLayout(effort=1, has_canonical_head=True)
+  writer = ContainerWriter(target, dataclasses.replace(sound.header, layout=layout))
   for index in range(1, sound.header.num_chunks):
     writer.add(sound.chunk(index))
   writer.finish(sound.sha256)
@@ -392,9 +404,9 @@ def test_frames_that_no_wav_can_have():
     head_bytes=44,
     num_frames=1,
     tail_bytes=0,
-    model_id=by.predictor.identity,
+    model_id=by.model.identity,
     source_id=bytes(8),
-    effort=0,
+    layout=SegmentLayout(effort=0),
   )
   target = io.BytesIO()
   writer = ContainerWriter(target, header)
@@ -409,18 +421,16 @@ def test_frames_that_no_wav_can_have():
 # One chunk.
 
 
-def payload(samples: np.ndarray, bits: int) -> Payload:
-  sample_bytes = bits // 8
-  raw = np.frombuffer(pcm_bytes(samples, bits), np.uint8).reshape(*samples.shape, sample_bytes)
-  planes = planes_from_frames(raw, signed=bits > 8)
+def payload(samples: np.ndarray, bits: int) -> Segment:
+  num_frames, num_channels = samples.shape
   shape = SegmentShape(
-    num_frames=len(samples),
-    num_channels=samples.shape[1],
-    sample_bytes=sample_bytes,
-    sample_rate_hz=8000,
-    effort=0,
+    num_frames=num_frames, num_channels=num_channels, sample_bytes=bits // 8, sample_rate_hz=8000, effort=0
   )
-  return Payload(data=planes.tobytes(), segment=shape)
+  return Segment(samples=samples.astype(np.int32), shape=shape)
+
+
+def decoded_bytes(coder: ChunkCoder, chunks, shapes) -> list[bytes | None]:
+  return [found and found.to_bytes() for found in coder.decode(chunks, shapes)]
 
 
 NOISE = random_samples(500, 2, 16)
@@ -435,29 +445,32 @@ def test_the_smallest_chunk_of_all_methods(samples, method):
   one = payload(samples, 16)
   with segment_stand_in.coder() as coder:
     [chunk] = coder.encode([one])
-    [decoded] = coder.decode([chunk], [PayloadShape(num_bytes=len(one.data), segment=one.segment)])
-    body, _ = coder.predictor.encode(one.samples(one.segment), one.segment, lambda: False)
-  packed = lzma.compress(one.data, lzma.FORMAT_RAW, filters=chunk_coder._LZMA_FILTERS)
-  assert len(chunk.body) == min(len(one.data), len(body), len(packed))
-  assert (chunk.method, decoded) == (method, one.data)
+    [decoded] = decoded_bytes(coder, [chunk], [one.shape])
+    [(body, _)] = coder.model.encode([one], Cancellation())
+  packed = lzma.compress(one.to_bytes(), lzma.FORMAT_RAW, filters=general._FILTERS)
+  assert len(chunk.body) == min(len(one.to_bytes()), len(body), len(packed))
+  assert (chunk.method, decoded) == (method, one.to_bytes())
 
 
 def test_lzma_gives_up_early():
   """What it is fed is all that it costs."""
   fed = []
+
+  class Counted(Cancellation):
+    def check(self) -> None:
+      fed.append(1)
+
   noise = np.random.default_rng(0).bytes(1 << 20)
-
-  def looks() -> bool:
-    fed.append(1)
-    return False
-
-  assert chunk_coder._lzma_below(noise, 200_000, looks) is None
+  assert general.compress_below(noise, 200_000, Counted()) is None
   assert len(fed) <= 6
   zeros = bytes(1 << 20)
-  packed = chunk_coder._lzma_below(zeros, 1000, looks)
-  assert lzma.decompress(packed, lzma.FORMAT_RAW, filters=chunk_coder._LZMA_FILTERS) == zeros
-  assert chunk_coder._lzma_below(zeros, len(packed), looks) is None
-  assert chunk_coder._lzma_below(zeros, 1000, lambda: True) is None
+  packed = general.compress_below(zeros, 1000, Counted())
+  assert lzma.decompress(packed, lzma.FORMAT_RAW, filters=general._FILTERS) == zeros
+  assert general.compress_below(zeros, len(packed), Counted()) is None
+  cancelled = Cancellation()
+  cancelled.cancel()
+  with pytest.raises(CancelledError):
+    general.compress_below(zeros, 1000, cancelled)
 
 
 @pytest.mark.parametrize(
@@ -467,25 +480,25 @@ def test_lzma_gives_up_early():
 def test_an_observer_is_told_of_the_model_and_of_what_is_kept(samples, method):
   one, seen = payload(samples, 16), []
   with ChunkCoder(StandIn(), observe=seen.append) as coder:
-    [chunk, _] = coder.encode([one, Payload(data=b'bytes alone')])
-    body, intervals = coder.predictor.encode(one.samples(one.segment), one.segment, lambda: False)
+    [chunk, _] = coder.encode([one, Raw(data=b'bytes alone')])
+    [(body, sample_bits)] = coder.model.encode([one], Cancellation())
   [modelled] = seen
   assert (modelled.raw_bytes, modelled.model_bytes) == (2000, len(body))
   assert (modelled.method, modelled.kept_bytes) == (method, len(chunk.body)) and chunk.method == method
-  assert modelled.sample_bits.shape == (1000,)
-  assert modelled.sample_bits.sum() == pytest.approx((24 - np.log2(intervals[..., 1])).sum())
+  assert modelled.sample_bits.shape == (500, 2)
+  np.testing.assert_array_equal(modelled.sample_bits, sample_bits())
 
 
 @pytest.mark.parametrize('samples', [waves(500, 2, 16), NOISE, np.tile(NOISE[:5], (100, 1))])
 @pytest.mark.parametrize('observe', [None, lambda one: None])
 def test_the_model_alone(samples, observe):
   """Its body may be longer than the samples; bytes that are no sound go as they always do."""
-  one, words = payload(samples, 16), Payload(data=b'words ' * 99)
-  shapes = [PayloadShape(num_bytes=len(one.data), segment=one.segment), PayloadShape(num_bytes=len(words.data))]
+  one, words = payload(samples, 16), Raw(data=b'words ' * 99)
+  shapes = [one.shape, words.shape]
   with ChunkCoder(StandIn(), model_only=True, observe=observe) as coder:
     chunks = coder.encode([one, words])
-    assert coder.decode(chunks, shapes) == [one.data, words.data]
-    body, _ = coder.predictor.encode(one.samples(one.segment), one.segment, lambda: False)
+    assert decoded_bytes(coder, chunks, shapes) == [one.to_bytes(), words.data]
+    [(body, _)] = coder.model.encode([one], Cancellation())
   assert (chunks[0].method, chunks[0].body, chunks[1].method) == (MODEL, body, LZMA)
 
 
@@ -493,32 +506,35 @@ def test_nothing_is_computed_for_an_observer_that_is_not_there(monkeypatch):
   def called(*_):
     raise AssertionError
 
-  monkeypatch.setattr(chunk_coder, '_sample_bits', called)
-  with ChunkCoder(StandIn()) as coder:
+  monkeypatch.setattr(rans, 'code_lengths', called)
+  with pytest.raises(AssertionError), ChunkCoder(HYBRID, observe=print) as coder:
     coder.encode([payload(NOISE, 16)])
-  monkeypatch.setattr(chunk_coder, '_lzma_below', called)
-  with ChunkCoder(StandIn(), model_only=True) as coder:
+  with ChunkCoder(HYBRID) as coder:
+    coder.encode([payload(NOISE, 16)])
+  monkeypatch.setattr(general, 'compress_below', called)
+  with ChunkCoder(HYBRID, model_only=True) as coder:
     coder.encode([payload(NOISE, 16)])
 
 
 def test_a_hostile_header_that_names_a_model_of_the_other_kind():
   """Version 1 with the identity of a model of segments, version 2 with that of one of tokens."""
-  chunk, segment = Chunk(method=MODEL, crc32=0, body=bytes(99)), payload(NOISE, 16).segment
+  chunk, segment = Chunk(method=MODEL, crc32=0, body=bytes(99)), payload(NOISE, 16).shape
   with segment_stand_in.coder() as coder:
-    assert coder.decode([chunk], [PayloadShape(num_bytes=2000, sample_bytes=2)]) == [None]
+    assert coder.decode([chunk], [ChannelShape(num_samples=1000, sample_bytes=2)]) == [None]
   with lmic_cases.tiny_coder() as coder:
-    assert coder.decode([chunk], [PayloadShape(num_bytes=2000, segment=segment)]) == [None]
+    assert coder.decode([chunk], [segment]) == [None]
 
 
 def test_segments_of_other_sums_are_damaged():
   one = payload(waves(500, 2, 16), 16)
-  shape = PayloadShape(num_bytes=len(one.data), segment=one.segment)
+  shape = one.shape
   with segment_stand_in.coder() as coder:
     [chunk] = coder.encode([one])
     wrong = Chunk(method=MODEL, crc32=chunk.crc32 ^ 1, body=chunk.body)
     by_model = Chunk(method=MODEL, crc32=chunk.crc32, body=b'')
-    plain = PayloadShape(num_bytes=len(one.data))
-    assert coder.decode([wrong, chunk, by_model, chunk], [shape, shape, shape, plain]) == [None, one.data, None, None]
+    plain = RawShape(num_bytes=shape.num_bytes)
+    found = decoded_bytes(coder, [wrong, chunk, by_model, chunk], [shape, shape, shape, plain])
+    assert found == [None, one.to_bytes(), None, None]
 
 
 # Time and memory.
@@ -531,32 +547,31 @@ class Endless(StandIn):
     super().__init__()
     self.heeded = threading.Event()
 
-  def _work(self, stopped) -> None:
+  def _work(self, cancellation) -> None:
     os.kill(os.getpid(), signal.SIGINT)
     for _ in range(6000):
-      if stopped():
+      if cancellation.requested:
         self.heeded.set()
-        return
+        cancellation.check()
       threading.Event().wait(0.01)
 
-  def encode(self, samples, shape, stopped):
-    self._work(stopped)
-    return super().encode(samples, shape, stopped)
+  def encode_segment(self, samples, shape, cancellation):
+    self._work(cancellation)
+    return super().encode_segment(samples, shape, cancellation)
 
-  def decode(self, body, shape, stopped):
-    self._work(stopped)
-    return None
+  def decode_segment(self, body, shape, cancellation):
+    self._work(cancellation)
 
 
 @pytest.mark.parametrize('direction', ['encode', 'decode'])
 def test_work_is_stopped_in_the_middle_of_a_segment(direction):
   one = payload(waves(50, 1, 16), 16)
-  chunk, shape = Chunk(method=MODEL, crc32=0, body=b''), PayloadShape(num_bytes=len(one.data), segment=one.segment)
-  arguments = {'encode': [[one]], 'decode': [[chunk], [shape]]}
-  predictor = Endless()
-  with pytest.raises(KeyboardInterrupt), ChunkCoder(predictor, 1) as coder:
+  chunk = Chunk(method=MODEL, crc32=0, body=b'')
+  arguments = {'encode': [[one]], 'decode': [[chunk], [one.shape]]}
+  model = Endless()
+  with pytest.raises(KeyboardInterrupt), ChunkCoder(model, 1) as coder:
     getattr(coder, direction)(*arguments[direction])
-  assert predictor.heeded.wait(30)
+  assert model.heeded.wait(30)
 
 
 @pytest.mark.parametrize(
@@ -564,16 +579,16 @@ def test_work_is_stopped_in_the_middle_of_a_segment(direction):
 )
 def test_long_segments_are_fewer_at_a_time(monkeypatch, lanes, segment_bytes, expected):
   monkeypatch.setattr(os, 'sched_getaffinity', lambda process: {0, 1})
-  assert segment_stand_in.coder(lanes).segments_at_a_time(segment_bytes) == expected
+  assert segment_stand_in.coder(lanes).payloads_at_a_time(segment_bytes) == expected
 
 
 class Silent(StandIn):
   """Takes no time and little memory of its own; all sound is silence."""
 
-  def encode(self, samples, shape, stopped):
-    return b'', np.zeros((0, 1, 2), np.uint32)
+  def encode_segment(self, samples, shape, cancellation):
+    return b'', lambda: np.zeros(samples.shape)
 
-  def decode(self, body, shape, stopped):
+  def decode_segment(self, body, shape, cancellation):
     return np.zeros((shape.num_frames, shape.num_channels), np.int32)
 
 
@@ -583,7 +598,8 @@ def test_long_files_take_no_more_memory_than_short_ones(tmp_path):
     path.write_bytes(build_wav(bytes(2 * num_frames)))
     tracemalloc.start()
     try:
-      _, size, _ = file_codec.compress(path, target, by, level=segment_stand_in.level(1 << 15))
+      with open(path, 'rb') as source:
+        size = file_codec.compress(source, target, by, segments=segment_stand_in.level(1 << 15)).num_bytes
       with open(os.devnull, 'wb') as nowhere:
         file_codec.decompress(Container(target, size), nowhere, by)
       return tracemalloc.get_traced_memory()[1]
@@ -595,8 +611,8 @@ def test_long_files_take_no_more_memory_than_short_ones(tmp_path):
 
 @pytest.mark.parametrize('power', [0, 12, 13, 18, 21])
 def test_lzma_makes_more_of_zeros_than_where_it_is_not_tried(power):
-  packed = lzma.compress(bytes(1 << power), lzma.FORMAT_RAW, filters=chunk_coder._LZMA_FILTERS)
-  assert len(packed) > (1 << power) // chunk_coder._MOST_LZMA_RATIO
+  packed = lzma.compress(bytes(1 << power), lzma.FORMAT_RAW, filters=general._FILTERS)
+  assert len(packed) > (1 << power) // general._MAX_RATIO
 
 
 class Counting(Silent):
@@ -606,32 +622,30 @@ class Counting(Silent):
     super().__init__()
     self.calls: list[str] = []
 
-  def encode(self, samples, shape, stopped):
+  def encode_segment(self, samples, shape, cancellation):
     self.calls.append('encode')
-    return super().encode(samples, shape, stopped)
+    return super().encode_segment(samples, shape, cancellation)
 
-  def decode(self, body, shape, stopped):
+  def decode_segment(self, body, shape, cancellation):
     self.calls.append('decode')
-    return super().decode(body, shape, stopped)
+    return super().decode_segment(body, shape, cancellation)
 
 
-def test_of_hours_of_silence_one_segment_is_worked_on(tmp_path):
-  path, target, predictor = tmp_path / 'a.wav', io.BytesIO(), Counting()
-  path.write_bytes(build_wav(bytes(2 * 1000 * 64)))
-  with ChunkCoder(predictor, 1) as by:
-    _, size, _ = file_codec.compress(path, target, by, level=segment_stand_in.level(1000))
+def test_of_hours_of_silence_one_segment_is_worked_on():
+  original, target, model = build_wav(bytes(2 * 1000 * 64)), io.BytesIO(), Counting()
+  with ChunkCoder(model, 1) as by:
+    size = file_codec.compress(io.BytesIO(original), target, by, segments=segment_stand_in.level(1000)).num_bytes
     restored = io.BytesIO()
     file_codec.decompress(Container(target, size), restored, by)
-  assert restored.getvalue() == path.read_bytes()
-  assert predictor.calls == ['encode', 'decode']
+  assert restored.getvalue() == original
+  assert model.calls == ['encode', 'decode']
 
 
 def test_another_length_of_silence_is_another_segment():
-  predictor = Counting()
-  with ChunkCoder(predictor, 1) as by:
+  model = Counting()
+  with ChunkCoder(model, 1) as by:
     for num_frames in (10, 20, 10):
-      shape = SegmentShape(num_frames=num_frames, num_channels=1, sample_bytes=2, sample_rate_hz=8000, effort=0)
-      data = planes_from_frames(np.zeros((num_frames, 1, 2), np.uint8), signed=True).tobytes()
-      chunks = by.encode([Payload(data=data, segment=shape)])
-      assert by.decode(chunks, [PayloadShape(num_bytes=len(data), segment=shape)]) == [data]
-  assert predictor.calls == 3 * ['encode', 'decode']
+      one = payload(np.zeros((num_frames, 1), np.int32), 16)
+      chunks = by.encode([one])
+      assert decoded_bytes(by, chunks, [one.shape]) == [one.to_bytes()]
+  assert model.calls == 3 * ['encode', 'decode']

@@ -11,17 +11,8 @@ from support import lmic_cases
 
 from language_modeling_is_compression.errors import DamageError, FormatError
 from language_modeling_is_compression.format.container import LZMA, STORED, Chunk, Container, ContainerWriter
-from language_modeling_is_compression.format.header import (
-  FLOAT,
-  INTEGER,
-  MAX_SEGMENT_BYTES,
-  MAX_SEGMENT_FRAMES,
-  NO_SAMPLES,
-  Header,
-  parse_header,
-  plain_header,
-  serialize_header,
-)
+from language_modeling_is_compression.format.header import Header, canonical_header, parse_header, serialize_header
+from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES, SegmentLayout
 
 HEADER_BYTES, RECORD_BYTES = 100, 21
 SHA256 = bytes(range(32))
@@ -44,8 +35,8 @@ BYTES_ALONE = dataclasses.replace(
   tail_bytes=0,
 )  # fmt: skip
 # The same in three segments.
-SEGMENTED = dataclasses.replace(STEREO, model_id=bytes(range(32)), effort=1)
-PLAIN = dataclasses.replace(SEGMENTED, plain_head=True)
+SEGMENTED = dataclasses.replace(STEREO, model_id=bytes(range(32)), layout=SegmentLayout(effort=1))
+CANONICAL = dataclasses.replace(SEGMENTED, layout=SegmentLayout(effort=1, has_canonical_head=True))
 
 
 def payloads(header: Header) -> list[bytes]:
@@ -102,12 +93,12 @@ def flipped(data: bytes, position: int, bit: int = 0) -> bytes:
     dataclasses.replace(STEREO, sample_bytes=1, num_channels=65_535, chunk_frames=64, sample_rate_hz=2**32 - 1),
     dataclasses.replace(STEREO, head_bytes=2**40, piece_bytes=1 << 20, num_frames=2**33, chunk_frames=1 << 16),
     dataclasses.replace(STEREO, num_frames=0, sample_rate_hz=0),
-    *(dataclasses.replace(SEGMENTED, effort=effort) for effort in range(3)),
-    dataclasses.replace(SEGMENTED, chunk_frames=MAX_SEGMENT_FRAMES, num_frames=2**33),
+    *(dataclasses.replace(SEGMENTED, layout=SegmentLayout(effort=effort)) for effort in range(3)),
+    dataclasses.replace(SEGMENTED, chunk_frames=SegmentLayout.max_span_frames, num_frames=2**33),
     dataclasses.replace(SEGMENTED, num_channels=65_535, sample_bytes=4, chunk_frames=128),
-    PLAIN,
-    dataclasses.replace(PLAIN, sample_bytes=3, head_bytes=68, num_frames=2**64 - 1, sample_rate_hz=2**32 - 1),
-    dataclasses.replace(PLAIN, sample_bytes=1, num_channels=65_535, head_bytes=68, num_frames=0, tail_bytes=0),
+    CANONICAL,
+    dataclasses.replace(CANONICAL, sample_bytes=3, head_bytes=68, num_frames=2**64 - 1, sample_rate_hz=2**32 - 1),
+    dataclasses.replace(CANONICAL, sample_bytes=1, num_channels=65_535, head_bytes=68, num_frames=0, tail_bytes=0),
   ],
 )
 def test_header_round_trip(header):
@@ -127,8 +118,8 @@ def test_header_bytes_are_as_documented():
 
 def test_header_of_segments_is_as_documented():
   """Version 2, and effort and flags in the fields that are reserved in version 1."""
-  for flags, header in enumerate((SEGMENTED, PLAIN)):
-    data = serialize_header(dataclasses.replace(header, effort=2))
+  for flags, header in enumerate((SEGMENTED, CANONICAL)):
+    data = serialize_header(dataclasses.replace(header, layout=dataclasses.replace(header.layout, effort=2)))
     assert data[:16].hex() == f'8b4c4d49430d0a1a 0200 01 02 0200 02 0{flags}'.replace(' ', '')
   assert data[16:92] == serialize_header(dataclasses.replace(STEREO, model_id=bytes(range(32))))[16:92]
 
@@ -162,16 +153,16 @@ def test_header_that_contradicts_itself(contradiction):
 @pytest.mark.parametrize(
   'contradiction',
   [
-    {'effort': 3},
-    {'effort': 255},
+    {'layout': SegmentLayout(effort=3)},
+    {'layout': SegmentLayout(effort=255)},
     {'model_id': bytes(32)},
     {'sample_kind': FLOAT, 'sample_bytes': 4},
     {'sample_bytes': 5},
     {'num_channels': 0},
     {'chunk_frames': 0},
-    {'chunk_frames': MAX_SEGMENT_FRAMES + 1, 'num_channels': 1, 'sample_bytes': 1},
-    {'chunk_frames': MAX_SEGMENT_FRAMES, 'num_channels': 3, 'sample_bytes': 3},
-    {'chunk_frames': MAX_SEGMENT_BYTES // 4 + 1},
+    {'chunk_frames': SegmentLayout.max_span_frames + 1, 'num_channels': 1, 'sample_bytes': 1},
+    {'chunk_frames': SegmentLayout.max_span_frames, 'num_channels': 3, 'sample_bytes': 3},
+    {'chunk_frames': SegmentLayout.max_span_bytes // 4 + 1},
     {
       'sample_kind': NO_SAMPLES,
       **dict.fromkeys(
@@ -195,18 +186,17 @@ def test_header_of_segments_that_contradicts_itself(contradiction):
     {'num_channels': 3},
     {'num_channels': 32_768, 'head_bytes': 68},
     {'num_channels': 65_535, 'head_bytes': 68},
-    {'effort': None},
     {'sample_kind': FLOAT, 'sample_bytes': 4},
   ],
 )
-def test_plain_head_that_contradicts_the_header(contradiction):
-  opened(serialize_header(PLAIN))
+def test_canonical_head_that_contradicts_the_header(contradiction):
+  opened(serialize_header(CANONICAL))
   with pytest.raises(FormatError, match='contradicts itself'):
-    opened(serialize_header(dataclasses.replace(PLAIN, **contradiction)))
+    opened(serialize_header(dataclasses.replace(CANONICAL, **contradiction)))
 
 
 def test_flags_that_nobody_knows_yet():
-  data = serialize_header(PLAIN)
+  data = serialize_header(CANONICAL)
   for flags in range(2, 256):
     with pytest.raises(FormatError, match='contradicts itself'):
       opened(lmic_cases.sealed(data[:15] + bytes([flags]) + data[16:]))
@@ -266,7 +256,7 @@ def test_no_lmic_file(data, message):
 
 
 @pytest.mark.parametrize(
-  'header', [STEREO, SEGMENTED, PLAIN, BYTES_ALONE, dataclasses.replace(BYTES_ALONE, head_bytes=0)]
+  'header', [STEREO, SEGMENTED, CANONICAL, BYTES_ALONE, dataclasses.replace(BYTES_ALONE, head_bytes=0)]
 )
 def test_sound_file(header):
   container = opened(written(header))
@@ -298,22 +288,22 @@ def test_counts_and_places_of_segments():
   assert dataclasses.replace(SEGMENTED, sample_rate_hz=0).describe(3) == 'chunk 3 (all channels, frames 20 to 25)'
 
 
-def test_counts_and_places_behind_a_plain_head():
-  counts = PLAIN.num_head_chunks, PLAIN.num_spans, PLAIN.num_tail_chunks, PLAIN.num_chunks
+def test_counts_and_places_behind_a_canonical_head():
+  counts = CANONICAL.num_head_chunks, CANONICAL.num_spans, CANONICAL.num_tail_chunks, CANONICAL.num_chunks
   assert counts == (0, 3, 2, 5)
-  assert [PLAIN.payload_bytes(index) for index in range(5)] == [40, 40, 20, 50, 20]
-  assert PLAIN.original_bytes == SEGMENTED.original_bytes
-  assert PLAIN.describe(0) == 'chunk 0 (all channels, 0.00 to 0.10 s)'
-  assert PLAIN.describe(3) == 'chunk 3 (bytes after the samples)'
+  assert [CANONICAL.payload_bytes(index) for index in range(5)] == [40, 40, 20, 50, 20]
+  assert CANONICAL.original_bytes == SEGMENTED.original_bytes
+  assert CANONICAL.describe(0) == 'chunk 0 (all channels, 0.00 to 0.10 s)'
+  assert CANONICAL.describe(3) == 'chunk 3 (bytes after the samples)'
 
 
-def test_plain_headers_are_as_documented():
+def test_canonical_headers_are_as_documented():
   """Bytes that stand for files' own: other ones are another version of the format."""
-  assert plain_header(PLAIN, PLAIN.num_frames).hex(' ') == (
+  assert canonical_header(CANONICAL, CANONICAL.num_frames).hex(' ') == (
     '52 49 46 46 88 00 00 00 57 41 56 45 66 6d 74 20 10 00 00 00 01 00 02 00 '
     '64 00 00 00 90 01 00 00 04 00 10 00 64 61 74 61 64 00 00 00'
   )
-  large = dataclasses.replace(PLAIN, sample_bytes=3, sample_rate_hz=2**32 - 1)
+  large = dataclasses.replace(CANONICAL, sample_bytes=3, sample_rate_hz=2**32 - 1)
   head = (
     '52 49 46 46 {} 57 41 56 45 66 6d 74 20 28 00 00 00 fe ff {} 00 ff ff ff ff ff ff ff ff {} 00 18 00 '
     '16 00 18 00 {} 00 00 00 01 00 00 00 00 00 10 00 80 00 00 aa 00 38 9b 71 64 61 74 61 {}'
@@ -330,7 +320,7 @@ def test_plain_headers_are_as_documented():
         data.format(7 * frame_bytes),
       )
       header = dataclasses.replace(large, num_channels=channels)
-      assert plain_header(header, num_frames).hex(' ') == expected
+      assert canonical_header(header, num_frames).hex(' ') == expected
 
 
 # Damage.

@@ -10,7 +10,7 @@ from support.hybrid_cases import shape_of
 
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.varints import NumberReader, write_number
-from language_modeling_is_compression.format.segment import SegmentShape
+from language_modeling_is_compression.format.payloads import SegmentShape
 from language_modeling_is_compression.format.side_information import map_intervals, read_header, read_map, write_header
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES, MIN_LAG, NUM_LAGS

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import hybrid_cases
 from support.hybrid_cases import tone
 
+from language_modeling_is_compression.errors import CancelledError
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.prediction import extraction, long_term
 from language_modeling_is_compression.prediction.evidence import Evidence
@@ -193,15 +195,11 @@ def test_any_sound_has_lags_that_decoders_take(seed, num_frames, period, channel
 
 
 @pytest.mark.parametrize('patience', [0, 2])
-def test_it_stops_when_nobody_wants_the_result(patience):
-  looks = []
-
-  def stopped() -> bool:
-    looks.append(1)
-    return len(looks) > patience
-
-  find_lags(tiled(100), stopped)
-  assert len(looks) == patience + 1
+def test_it_is_cancelled(patience):
+  cancellation = hybrid_cases.Patience(patience)
+  with pytest.raises(CancelledError):
+    find_lags(tiled(100), cancellation)
+  assert cancellation.checks == patience + 1
 
 
 # What experts make of them.

@@ -20,9 +20,9 @@ from language_modeling_is_compression.prediction.state import GROUP_CHANNELS
 from language_modeling_is_compression.prediction.value_map import ChannelValues, edges
 from language_modeling_is_compression.quantized import mixing, segments
 from language_modeling_is_compression.quantized.mixing import new_blend, whole_mass
-from language_modeling_is_compression.quantized.segments import HybridPredictor
+from language_modeling_is_compression.quantized.segments import HybridCoder
 
-PREDICTOR = HybridPredictor(hybrid_cases.random_network())
+CODER = HybridCoder(hybrid_cases.random_network())
 SHARED = 1 / 4096  # The least that is believed of either.
 
 
@@ -38,8 +38,8 @@ def tiled(period: int, num_frames: int, channels: int = 1, *, deviation: float =
 def bits(samples: np.ndarray, sample_bytes: int = 2, effort: int = 0) -> np.ndarray:
   """Of each sample: float64 [N, C]; what was coded comes back."""
   shape = shape_of(samples, sample_bytes, effort)
-  body, intervals = PREDICTOR.encode(samples, shape, lambda: False)
-  np.testing.assert_array_equal(PREDICTOR.decode(body, shape, lambda: False), samples)
+  body, intervals = hybrid_cases.encode(CODER, samples, shape)
+  np.testing.assert_array_equal(hybrid_cases.decode(CODER, body, shape), samples)
   found = -np.log2(intervals[..., 1] / (1 << PRECISION_BITS)).sum(axis=1)
   # One group of channels after the other.
   firsts = range(GROUP_CHANNELS, shape.num_channels, GROUP_CHANNELS)
@@ -59,8 +59,8 @@ def test_what_a_copy_leaves_no_mass_to():
   parts = [np.concatenate([np.zeros(80, np.int64), [onset], rng.integers(-(1 << 31), 1 << 31, 3)]) for onset in onsets]
   samples = np.concatenate([loud, *parts]).astype(np.int32)[:, None]
   shape = shape_of(samples, 4)
-  body, intervals = PREDICTOR.encode(samples, shape, lambda: False)
-  np.testing.assert_array_equal(PREDICTOR.decode(body, shape, lambda: False), samples)
+  body, intervals = hybrid_cases.encode(CODER, samples, shape)
+  np.testing.assert_array_equal(hybrid_cases.decode(CODER, body, shape), samples)
   # It is the case that is meant: bytes before the last take one slot of many.
   assert (intervals[:, 3] == [255, (1 << PRECISION_BITS) - 255]).all(axis=1).any()
 

@@ -1,16 +1,21 @@
 """Models by path, by name, and by the identity that a file asks for."""
 
+from collections.abc import Iterator
+
 import pytest
 from support import lmic_cases, segment_stand_in
 
 from language_modeling_is_compression.errors import CheckpointError, ConfigError, ModelMismatchError
+from language_modeling_is_compression.format.header import Header
+from language_modeling_is_compression.format.layout import INTEGER, ChannelLayout, SegmentLayout
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.quantized import loading
+from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CompiledPredictor
 
 
 @pytest.fixture
-def built(monkeypatch, tmp_path) -> list[str]:
+def built(monkeypatch, tmp_path) -> Iterator[list[str]]:
   """A package with stand-ins for default and tiny; names of the files whose predictors were built."""
   names: list[str] = []
 
@@ -21,21 +26,50 @@ def built(monkeypatch, tmp_path) -> list[str]:
   (tmp_path / 'package').mkdir()
   for name in ('default.npz', 'tiny.npz'):
     save_model(tmp_path / 'package' / name, lmic_cases.tiny_model(use_16bit=True))
-  monkeypatch.setattr(loading, 'PACKAGED', {'default': 'default.npz', 'tiny': 'tiny.npz', 'small': 'tiny.npz'})
+  monkeypatch.setattr(
+    loading,
+    'PACKAGED',
+    {
+      'default': loading.Packaged('default.npz', SegmentLayout),
+      'tiny': loading.Packaged('tiny.npz', SegmentLayout),
+      'bytes': loading.Packaged('bytes.npz', ChannelLayout),
+    },
+  )
   monkeypatch.setattr(loading.resources, 'files', lambda package: tmp_path / 'package')
-  monkeypatch.setattr(loading, '_predictor', build)
-  return names
+  monkeypatch.setattr(loading, '_coder', build)
+  loading._packaged_coder.cache_clear()
+  yield names
+  loading._packaged_coder.cache_clear()
 
 
 def identity(name: str) -> bytes:
   return segment_stand_in.StandIn(seed=len(name)).identity
 
 
+def header(model_id: bytes) -> Header:
+  """Of a file in segments."""
+  return Header(
+    sample_kind=INTEGER,
+    sample_bytes=2,
+    num_channels=1,
+    sample_rate_hz=8000,
+    chunk_frames=10,
+    piece_bytes=100,
+    head_bytes=44,
+    num_frames=10,
+    tail_bytes=0,
+    model_id=model_id,
+    source_id=bytes(8),
+    layout=SegmentLayout(effort=1),
+  )
+
+
 def test_every_packaged_name_is_a_model():
   for name in loading.PACKAGED:
     with loading.model_path(name) as path:
       assert path.is_file() and path.parent.name == 'models'
-  assert isinstance(loading.load_predictor('bytes', 'cpu'), CompiledPredictor)
+  found = loading.load_coder('bytes', 'cpu')
+  assert isinstance(found, ByteCoder) and isinstance(found.predictor, CompiledPredictor)
 
 
 def test_a_packaged_name_is_never_taken_for_a_file(tmp_path, monkeypatch):
@@ -45,27 +79,28 @@ def test_a_packaged_name_is_never_taken_for_a_file(tmp_path, monkeypatch):
   (tmp_path / 'default').mkdir()
   with loading.model_path('tiny') as packaged, loading.model_path('default') as also:
     assert packaged.parent.name == also.parent.name == 'models'
-  assert loading.load_predictor('./tiny', 'cpu').identity != loading.load_predictor('tiny', 'cpu').identity
+  assert loading.load_coder('./tiny', 'cpu').identity != loading.load_coder('tiny', 'cpu').identity
 
 
 def test_a_name_that_is_neither(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   with pytest.raises(CheckpointError, match='tiniest: cannot be read: No such file'):
-    loading.load_predictor('tiniest', 'cpu')
+    loading.load_coder('tiniest', 'cpu')
 
 
 def test_no_more_models_are_built_than_needed(built):
-  names = ['default', 'tiny', 'small', 'default']
-  assert loading.find_predictor(identity('default.npz'), names, 'cpu').identity == identity('default.npz')
+  """Once each, the likely ones first, and none of another format version."""
+  assert loading.find_coder(header(identity('default.npz')), ['default'], 'cpu').identity == identity('default.npz')
   assert built == ['default.npz']
-  assert loading.find_predictor(identity('tiny.npz'), names, 'cpu').identity == identity('tiny.npz')
-  assert built == ['default.npz', 'default.npz', 'tiny.npz']
+  for likely in (['default', 'tiny'], ['tiny', 'default'], []):
+    assert loading.find_coder(header(identity('tiny.npz')), likely, 'cpu').identity == identity('tiny.npz')
+  assert built == ['default.npz', 'tiny.npz']
 
 
 def test_a_model_that_is_not_packaged_is_named(built):
   missing = bytes(range(100, 132))
   with pytest.raises(ModelMismatchError, match=f'written with model {missing.hex()[:16]}, which does not come with'):
-    loading.find_predictor(missing, ['tiny', 'default', 'small'], 'cpu')
+    loading.find_coder(header(missing), ['tiny'], 'cpu')
   assert built == ['tiny.npz', 'default.npz']
 
 

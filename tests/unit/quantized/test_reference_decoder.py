@@ -11,10 +11,10 @@ from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.codec.levels import Level
+from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.quantized import quantize
 from language_modeling_is_compression.quantized.quantize_hybrid import ExactHybridNetwork
-from language_modeling_is_compression.quantized.segments import HybridPredictor
+from language_modeling_is_compression.quantized.segments import HybridCoder
 
 MODERATE = hybrid_cases.random_network()
 # So loud that outputs are at their limits, and a window longer than some segments, of heads whose root is irrational.
@@ -44,7 +44,7 @@ def plain(network: ExactHybridNetwork) -> independent_hybrid.Network:
 
 
 def encoded(network: ExactHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
-  return HybridPredictor(network).encode(samples, hybrid_cases.shape_of(samples, **shape), lambda: False)[0]
+  return hybrid_cases.encode(HybridCoder(network), samples, hybrid_cases.shape_of(samples, **shape))[0]
 
 
 def check(network: ExactHybridNetwork, samples: np.ndarray, **shape: int) -> None:
@@ -98,8 +98,8 @@ def test_refuses_damage():
 
 
 def compressed(original: bytes) -> bytes:
-  level = Level(segment_frames=100, network='default', effort=1)
-  with ChunkCoder(HybridPredictor(MODERATE)) as coder:
+  level = SegmentSettings(frames=100, effort=1)
+  with ChunkCoder(HybridCoder(MODERATE)) as coder:
     return lmic_cases.compressed(original, coder, level)
 
 

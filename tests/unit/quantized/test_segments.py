@@ -15,29 +15,25 @@ from support.segment_bodies import groups_of
 
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.entropy.varints import write_number
-from language_modeling_is_compression.format.segment import SegmentShape
+from language_modeling_is_compression.errors import CancelledError
+from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.prediction import lag_search, value_map
 from language_modeling_is_compression.prediction.extraction import observe
 from language_modeling_is_compression.prediction.value_map import channel_values
 from language_modeling_is_compression.quantized import segments
-from language_modeling_is_compression.quantized.predictor import SegmentPredictor
-from language_modeling_is_compression.quantized.segments import HybridPredictor
+from language_modeling_is_compression.quantized.segments import HybridCoder
 
 SOUNDS = hybrid_cases.sounds()
-PREDICTOR = HybridPredictor(hybrid_cases.random_network())
+CODER = HybridCoder(hybrid_cases.random_network())
 
 
-def never() -> bool:
-  return False
+def encoded(samples: np.ndarray, shape: SegmentShape, coder: HybridCoder = CODER) -> bytes:
+  return hybrid_cases.encode(coder, samples, shape)[0]
 
 
-def encoded(samples: np.ndarray, shape: SegmentShape, predictor: HybridPredictor = PREDICTOR) -> bytes:
-  return predictor.encode(samples, shape, never)[0]
-
-
-def code_bytes(samples: np.ndarray, shape: SegmentShape, predictor: HybridPredictor = PREDICTOR) -> float:
+def code_bytes(samples: np.ndarray, shape: SegmentShape, coder: HybridCoder = CODER) -> float:
   """The length that the intervals say, without headers."""
-  intervals = predictor.encode(samples, shape, never)[1]
+  intervals = hybrid_cases.encode(coder, samples, shape)[1]
   return -float(np.log2(intervals[..., 1] / (1 << PRECISION_BITS)).sum()) / 8
 
 
@@ -52,10 +48,6 @@ def whole(header: bytes, code: bytes) -> bytes:
   return write_number(len(header) + len(code)) + header + code
 
 
-def test_it_is_a_predictor_of_segments():
-  assert isinstance(PREDICTOR, SegmentPredictor)
-
-
 # Round trips.
 
 
@@ -64,8 +56,8 @@ def test_it_is_a_predictor_of_segments():
 def test_round_trip(name, effort):
   samples, sample_bytes = SOUNDS[name]
   shape = shape_of(samples, sample_bytes, effort)
-  body, intervals = PREDICTOR.encode(samples, shape, never)
-  decoded = PREDICTOR.decode(body, shape, never)
+  body, intervals = hybrid_cases.encode(CODER, samples, shape)
+  decoded = hybrid_cases.decode(CODER, body, shape)
   assert decoded.dtype == np.int32
   np.testing.assert_array_equal(decoded, samples)
 
@@ -91,18 +83,18 @@ def test_round_trip(name, effort):
   ids=['always the same', 'at its limits', 'wide', 'no context'],
 )
 def test_round_trip_with_another_network(seed, options):
-  predictor = HybridPredictor(hybrid_cases.random_network(seed, **options))
+  coder = HybridCoder(hybrid_cases.random_network(seed, **options))
   for name in ('two channels', 'nine channels', 'scaled volume', '32 bits in noise', 'a single sample'):
     samples, sample_bytes = SOUNDS[name]
     shape = shape_of(samples, sample_bytes)
-    np.testing.assert_array_equal(predictor.decode(encoded(samples, shape, predictor), shape, never), samples)
+    np.testing.assert_array_equal(hybrid_cases.decode(coder, encoded(samples, shape, coder), shape), samples)
 
 
 def test_a_long_segment():
   """Histories are moved back on the way, and its end is looked for several times."""
   samples = np.concatenate([tone(5000, channels=2), np.zeros((4000, 2), np.int32), tone(300, channels=2)])
   shape = shape_of(samples)
-  np.testing.assert_array_equal(PREDICTOR.decode(encoded(samples, shape), shape, never), samples)
+  np.testing.assert_array_equal(hybrid_cases.decode(CODER, encoded(samples, shape), shape), samples)
 
 
 def test_32_bit_sound_far_from_0_that_uses_few_values():
@@ -115,7 +107,7 @@ def test_32_bit_sound_far_from_0_that_uses_few_values():
     shape = shape_of(samples, 4)
     channel = value_map.channel_values(samples[:, 0])
     assert 0 < len(channel.used) < channel.largest - channel.least
-    np.testing.assert_array_equal(PREDICTOR.decode(encoded(samples, shape), shape, never), samples)
+    np.testing.assert_array_equal(hybrid_cases.decode(CODER, encoded(samples, shape), shape), samples)
 
 
 # What it costs.
@@ -125,7 +117,7 @@ def test_32_bit_sound_far_from_0_that_uses_few_values():
 def test_what_never_changes_costs_its_header(name):
   samples, sample_bytes = SOUNDS[name]
   shape = shape_of(samples, sample_bytes)
-  assert (PREDICTOR.encode(samples, shape, never)[1] == [0, 1 << PRECISION_BITS]).all()
+  assert (hybrid_cases.encode(CODER, samples, shape)[1] == [0, 1 << PRECISION_BITS]).all()
   assert len(encoded(samples, shape)) < 20
 
 
@@ -138,7 +130,7 @@ def test_what_never_changes_takes_no_work(monkeypatch):
   monkeypatch.setattr(lag_search, '_correlate', work)
   samples = np.full((20_000, 2), [0, -7], np.int32)
   body = encoded(samples, shape_of(samples))
-  np.testing.assert_array_equal(PREDICTOR.decode(body, shape_of(samples), never), samples)
+  np.testing.assert_array_equal(hybrid_cases.decode(CODER, body, shape_of(samples)), samples)
 
 
 def test_silence_is_not_looked_for_in_what_was_before(monkeypatch):
@@ -155,7 +147,7 @@ def test_silence_is_not_looked_for_in_what_was_before(monkeypatch):
 def test_silence_in_a_sound_costs_almost_nothing():
   """From where it has been for long enough to be believed."""
   samples = np.concatenate([tone(300), np.zeros((6000, 1), np.int32)])
-  sizes = PREDICTOR.encode(samples, shape_of(samples), never)[1][350:, :, 1]
+  sizes = hybrid_cases.encode(CODER, samples, shape_of(samples))[1][350:, :, 1]
   assert -np.log2(sizes / (1 << PRECISION_BITS)).sum() < 1.5
 
 
@@ -170,18 +162,18 @@ def test_a_bad_network_costs_little():
   samples = tone(3000)
   shape = shape_of(samples)
   for gain in (10.0, 700.0):
-    bad = HybridPredictor(hybrid_cases.random_network(5, gain=gain))
+    bad = HybridCoder(hybrid_cases.random_network(5, gain=gain))
     assert code_bytes(samples, shape, bad) < 1.01 * experts_bytes(samples, shape) + 10
 
 
 def test_a_network_that_leaves_it_to_the_experts_costs_what_they_say():
   network = hybrid_cases.random_network(gain=0.0)
   network.output_bias[:8] = -(1 << 25)
-  predictor = HybridPredictor(network)
+  coder = HybridCoder(network)
   for name in ('tone', 'two channels', 'scaled volume', '8 bits', 'noise at full scale', '24 bits in noise'):
     samples, sample_bytes = SOUNDS[name]
     shape = shape_of(samples, sample_bytes)
-    cost, said = code_bytes(samples, shape, predictor), experts_bytes(samples, shape)
+    cost, said = code_bytes(samples, shape, coder), experts_bytes(samples, shape)
     assert 0.97 * said < cost < 1.03 * said + 3, name
 
 
@@ -194,7 +186,7 @@ def test_what_comes_later_changes_nothing_before():
   samples[:3] = [[-20_000, -20_000], [20_000, 20_000], [0, 1]]
   later = samples.copy()
   later[250:] = np.random.default_rng(0).integers(-9000, 9000, (150, 2))
-  first, second = (PREDICTOR.encode(each, shape_of(each), never)[1] for each in (samples, later))
+  first, second = (hybrid_cases.encode(CODER, each, shape_of(each))[1] for each in (samples, later))
   per_frame = 2
   np.testing.assert_array_equal(first[: 250 * per_frame], second[: 250 * per_frame])
   assert (first[250 * per_frame :] != second[250 * per_frame :]).any()
@@ -206,7 +198,7 @@ def test_many_threads_write_the_same():
   expected = encoded(samples, shape)
   with ThreadPoolExecutor(6) as pool:
     bodies = list(pool.map(lambda _: encoded(samples, shape), range(6)))
-    decoded = list(pool.map(lambda body: PREDICTOR.decode(body, shape, never), bodies))
+    decoded = list(pool.map(lambda body: hybrid_cases.decode(CODER, body, shape), bodies))
   assert set(bodies) == {expected}
   for each in decoded:
     np.testing.assert_array_equal(each, samples)
@@ -219,37 +211,31 @@ def test_everything_that_is_told_matters():
     encoded(samples, shape_of(samples, sample_bytes=3)),
     encoded(samples, shape_of(samples, sample_rate_hz=96_000)),
     encoded(samples, shape_of(samples, effort=1)),
-    encoded(samples, shape_of(samples), HybridPredictor(hybrid_cases.random_network(1))),
+    encoded(samples, shape_of(samples), HybridCoder(hybrid_cases.random_network(1))),
   ]
   assert len(set(bodies)) == len(bodies)
 
 
 def test_identity_is_of_the_network():
-  assert PREDICTOR.identity == HybridPredictor(hybrid_cases.random_network()).identity
-  assert len(PREDICTOR.identity) == 32
+  assert CODER.identity == HybridCoder(hybrid_cases.random_network()).identity
+  assert len(CODER.identity) == 32
   other = hybrid_cases.random_network()
   other.output_bias[3] += 1
-  assert HybridPredictor(other).identity != PREDICTOR.identity
+  assert HybridCoder(other).identity != CODER.identity
 
 
 @pytest.mark.parametrize('patience', [2, 6], ids=['while lags are looked for', 'while it is coded'])
-def test_it_stops_when_nobody_wants_the_result(patience):
-  """Lags are looked for in five blocks, five times frames are coded; what was stopped asks once more at most."""
+def test_it_is_cancelled(patience):
+  """Lags are looked for in five blocks, five times frames are coded."""
   samples = tone(20_000)
   shape = shape_of(samples)
   body = encoded(samples, shape)
-  looks = []
-
-  def stopped() -> bool:
-    looks.append(1)
-    return len(looks) > patience
-
-  PREDICTOR.encode(samples, shape, stopped)
-  assert patience < len(looks) <= patience + 2
-  looks.clear()
-  patience = 2
-  assert PREDICTOR.decode(body, shape, stopped) is None
-  assert len(looks) == 3
+  encoding, decoding = hybrid_cases.Patience(patience), hybrid_cases.Patience(2)
+  with pytest.raises(CancelledError):
+    CODER.encode([Segment(samples=samples, shape=shape)], encoding)
+  with pytest.raises(CancelledError):
+    CODER.decode([body], [shape], decoding)
+  assert (encoding.checks, decoding.checks) == (patience + 1, 3)
 
 
 # Damage.
@@ -262,7 +248,7 @@ SHORT_BODY = encoded(SHORT, SHORT_SHAPE)
 
 def read(body: bytes, shape: SegmentShape = SHORT_SHAPE) -> np.ndarray | None:
   """What comes out, which is of the shape and within the range of its samples, or None."""
-  decoded = PREDICTOR.decode(body, shape, never)
+  decoded = hybrid_cases.decode(CODER, body, shape)
   if decoded is not None:
     assert decoded.dtype == np.int32 and decoded.shape == (shape.num_frames, shape.num_channels)
     limit = 1 << (8 * shape.sample_bytes - 1)

@@ -15,7 +15,7 @@ from language_modeling_is_compression.evaluation.compressors.models import Model
 from language_modeling_is_compression.evaluation.statistics.measurements import Fallback
 from language_modeling_is_compression.format.container import CHUNK_OVERHEAD_BYTES
 from language_modeling_is_compression.network.checkpoint import save_model
-from language_modeling_is_compression.quantized.loading import load_predictor
+from language_modeling_is_compression.quantized.loading import load_coder
 
 WAVES = np.round(6000 * np.sin(0.01 * np.arange(600)))[:, None] + np.array([0, 40])
 
@@ -23,7 +23,7 @@ WAVES = np.round(6000 * np.sin(0.01 * np.arange(600)))[:, None] + np.array([0, 4
 @pytest.fixture
 def compressor(monkeypatch, tmp_path) -> ModelCompressor:
   save_model(tmp_path / 'a.npz', lmic_cases.tiny_model(use_16bit=True))
-  monkeypatch.setattr(models, 'load_predictor', lambda path, device: segment_stand_in.StandIn())
+  monkeypatch.setattr(models, 'load_coder', lambda path, device: segment_stand_in.StandIn())
   return ModelCompressor('a', str(tmp_path / 'a.npz'), device='cpu', lanes=2)
 
 
@@ -46,7 +46,7 @@ def test_chunks_of_any_width(compressor, bits):
   alone = compressor.sample_bits_of(data[:half], bits // 8, 8000)
   assert alone.shape == (300,)
   # The first is what warms it up.
-  assert {shape.sample_rate_hz for shape in compressor._predictor.encoded[1:]} == {8000}
+  assert {shape.sample_rate_hz for shape in compressor._coder.encoded[1:]} == {8000}
   assert alone[0] == pytest.approx(bits, rel=0.01)
 
 
@@ -72,8 +72,8 @@ def wav_of(samples: np.ndarray, folder, **form):
 
 def by_command(path, folder) -> int:
   """Bytes of what `lmic compress` makes of a file with the weak model."""
-  with ChunkCoder(load_predictor(str(folder / 'weak.npz'), 'cpu')) as coder:
-    return file_codec.compress(path, io.BytesIO(), coder).num_bytes
+  with ChunkCoder(load_coder(str(folder / 'weak.npz'), 'cpu')) as coder:
+    return file_codec.compress(io.BytesIO(path.read_bytes()), io.BytesIO(), coder).num_bytes
 
 
 @pytest.mark.parametrize('samples', [SINE, NOISE, SINE * 0], ids=['sine', 'noise', 'silence'])

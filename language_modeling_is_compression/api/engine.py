@@ -1,0 +1,221 @@
+"""Compressor and Decompressor: models that are loaded once, for any number of files, from any number of threads."""
+
+import contextlib
+import math
+import os
+import threading
+from collections.abc import Callable
+from typing import BinaryIO
+
+from language_modeling_is_compression.codec import file_codec
+from language_modeling_is_compression.codec.chunk_coder import DEFAULT_LANES, ChunkCoder
+from language_modeling_is_compression.codec.file_codec import Compressed
+from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
+from language_modeling_is_compression.errors import ConfigError, FormatError, InputError
+from language_modeling_is_compression.format.container import Container
+from language_modeling_is_compression.format.header import Header
+from language_modeling_is_compression.kernels.compilation import require_compiler
+from language_modeling_is_compression.quantized.coder import ModelCoder
+from language_modeling_is_compression.quantized.loading import find_coder, load_coder
+from language_modeling_is_compression.system.cancellation import Cancellation
+from language_modeling_is_compression.system.files import file_size
+
+# Told of bytes of the original that are done, and of all. An exception that it raises ends the work.
+Progress = Callable[[int, int], object]
+
+
+class Compressor:
+  """Compresses with one model. Close it, or use it as a context, to end its threads.
+
+  level: 1 (fast) to 9 (small), default 6; it chooses how segments are made, and the packaged model, unless `model`
+  names one (a packaged one's name or a .npz file). device: 'cpu' or 'gpu'. lanes: chunks in work at a time.
+  threads: None for one on each core. cancellation: ends its work with CancelledError.
+  Raises InputError for a level or a number that there is not, ConfigError if the model has no levels or cannot run on
+  the device, CheckpointError or ModelMismatchError if it cannot be used.
+  """
+
+  def __init__(
+    self,
+    *,
+    level: int | None = None,
+    model: str | os.PathLike[str] | None = None,
+    device: str = 'cpu',
+    lanes: int = DEFAULT_LANES,
+    threads: int | None = None,
+    cancellation: Cancellation | None = None,
+  ):
+    require_compiler()
+    chosen = chosen_level(level)
+    self.model = load_coder(os.fspath(model or LEVELS[chosen].network), device)
+    self.segments = LEVELS[chosen].segments
+    if level is not None and not self.model.has_levels:
+      raise ConfigError(f'level: {model} is a byte model, which has no levels: name a hybrid model, or no level')
+    self._coder = ChunkCoder(
+      self.model, _checked(lanes, 'lanes'), threads=_checked_threads(threads), cancellation=cancellation
+    )
+
+  def __enter__(self) -> 'Compressor':
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self.close()
+
+  def close(self) -> None:
+    """Ends its threads, and work that still runs."""
+    self._coder.close()
+
+  def compress(
+    self, source: BinaryIO, target: BinaryIO, *, progress: Progress | None = None, name: str = 'the source'
+  ) -> Compressed:
+    """Writes the .lmic form of a file that can be seeked, from its beginning to its end. name: for errors.
+
+    Raises AudioFormatError if the source changes meanwhile, OSError if it cannot be read or written, CancelledError.
+    """
+    total = file_size(source)
+    return file_codec.compress(
+      source, target, self._coder, _counted(progress, total), segments=self.segments, name=name
+    )
+
+  def verify(self, packed: BinaryIO, compressed: Compressed, *, progress: Progress | None = None) -> None:
+    """Decodes what `compress` has written, to read it back and compare; it must be open for reading.
+
+    Raises FormatError if it is not the source.
+    """
+    container = Container(packed, compressed.num_bytes)
+    # The footer has the hash of what was read, so this compares with the source.
+    with open(os.devnull, 'wb') as nowhere:
+      file_codec.decompress(container, nowhere, self._coder, _counted(progress, container.header.original_bytes))
+
+
+class Decompressor:
+  """Decompresses files of any model. Close it, or use it as a context, to end its threads.
+
+  model: a packaged model's name or a .npz file; None looks for the packaged one that wrote a file. Others as
+  `Compressor` has them.
+  """
+
+  def __init__(
+    self,
+    *,
+    model: str | os.PathLike[str] | None = None,
+    device: str = 'cpu',
+    lanes: int = DEFAULT_LANES,
+    threads: int | None = None,
+    cancellation: Cancellation | None = None,
+  ):
+    require_compiler()
+    self._model = model
+    self._device = device
+    self._lanes = _checked(lanes, 'lanes')
+    self._threads = _checked_threads(threads)
+    self._cancellation = Cancellation(cancellation)
+    self._lock = threading.Lock()
+    self._coders: dict[bytes | None, ChunkCoder] = {}
+    self._open = contextlib.ExitStack()
+
+  def __enter__(self) -> 'Decompressor':
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self.close()
+
+  def close(self) -> None:
+    """Ends its threads, and work that still runs."""
+    self._cancellation.cancel()
+    with self._lock:
+      self._open.close()
+
+  def decompress(self, container: Container, target: BinaryIO, *, progress: Progress | None = None) -> None:
+    """Writes the original file.
+
+    Raises FormatError (DamageError if one chunk is to blame) if anything is damaged, ModelMismatchError if it was
+    written with another model; what is written by then must not be used.
+    """
+    file_codec.decompress(container, target, self.coder(container.header), self._counted(container, progress))
+
+  def decompress_span(
+    self,
+    container: Container,
+    target: BinaryIO,
+    *,
+    start_seconds: float = 0.0,
+    end_seconds: float = math.inf,
+    progress: Progress | None = None,
+  ) -> None:
+    """Writes a WAV of a part, decoding only the chunks that it is in. Raises ConfigError if there is no such part."""
+    coder, count = self.coder(container.header), self._counted(container, progress)
+    file_codec.decompress_span(container, target, coder, start_seconds, end_seconds, count)
+
+  def salvage(self, container: Container, target: BinaryIO, *, progress: Progress | None = None) -> list[str]:
+    """Writes what is sound, silence for the rest; says what was wrong, [] for a sound file."""
+    return file_codec.salvage(container, target, self.coder(container.header), self._counted(container, progress))
+
+  def find_damage(self, container: Container, *, progress: Progress | None = None) -> list[str]:
+    """Decodes everything and says all that is wrong; [] for a sound file."""
+    return file_codec.find_damage(container, self.coder(container.header), self._counted(container, progress))
+
+  def coder(self, header: Header) -> ChunkCoder:
+    """The coder of a file, whose model is loaded when it is first needed. Raises as `Compressor` does."""
+    with self._lock:
+      self._cancellation.check()
+      key = header.model_id if any(header.model_id) else None
+      if key not in self._coders:
+        coder = ChunkCoder(
+          self._load(header) if key else None, self._lanes, threads=self._threads, cancellation=self._cancellation
+        )
+        self._coders[key] = self._open.enter_context(coder)
+      return self._coders[key]
+
+  def _load(self, header: Header) -> ModelCoder:
+    if self._model is not None:
+      return load_coder(os.fspath(self._model), self._device)
+    # The models of levels of its effort are the likeliest.
+    levels = sorted(LEVELS.values(), key=lambda level: level.segments.effort != header.layout.effort)
+    return find_coder(header, [level.network for level in levels], self._device)
+
+  def _counted(self, container: Container, progress: Progress | None) -> Callable[[int], object]:
+    return _counted(progress, container.header.original_bytes)
+
+
+def chosen_level(level: int | None) -> int:
+  """The level that None stands for, or itself. Raises InputError for one that there is not."""
+  if level is None:
+    return DEFAULT_LEVEL
+  if level not in LEVELS:
+    raise InputError(f'level: expected {min(LEVELS)} to {max(LEVELS)}, got {level!r}')
+  return level
+
+
+def open_container(file: BinaryIO) -> Container:
+  """A .lmic file that can be seeked. Raises FormatError if it is none."""
+  return Container(file, file_size(file))
+
+
+def require_sound(container: Container) -> None:
+  """Raises FormatError if a file is damaged beside its chunks."""
+  for problem in container.problems:
+    raise FormatError(problem)
+
+
+def _checked_threads(threads: int | None) -> int | None:
+  return None if threads is None else _checked(threads, 'threads')
+
+
+def _checked(number: int, name: str) -> int:
+  if not isinstance(number, int) or number < 1:
+    raise InputError(f'{name}: expected an integer of 1 or more, got {number!r}')
+  return number
+
+
+def _counted(progress: Progress | None, total: int) -> Callable[[int], object]:
+  """Turns a callback of bytes done and all into one of bytes that have come to be done."""
+  if progress is None:
+    return lambda count: None
+  done = 0
+
+  def count(more: int) -> None:
+    nonlocal done
+    done += more
+    progress(done, total)
+
+  return count

@@ -1,0 +1,87 @@
+"""Options of the lmic command, as its functions take them: what the parser makes of a command line."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+  """Files that are named, all below folders, and those that lists name."""
+
+  files: tuple[str, ...]
+  folders: tuple[str, ...] = ()
+  lists: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+  """How files are worked on. threads: None for one on each core. quiet: print errors only. verbose: print more."""
+
+  model: str | None
+  device: str
+  lanes: int
+  threads: int | None
+  quiet: bool
+  verbose: bool
+  no_progress: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+  """Where outputs go.
+
+  output: a file, an existing folder, a stream or STANDARD; None for files beside the sources. flat, mirror: a folder
+  that takes all outputs, or a copy of the sources' tree; at most one of the three is given.
+  force: overwrite. remove: remove each source once its output is sound.
+  """
+
+  output: str | None
+  flat: str | None
+  mirror: str | None
+  force: bool
+  remove: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compress:
+  """Options of `lmic compress`. level: None for the default one, which byte models take too."""
+
+  selection: Selection
+  work: Work
+  destination: Destination
+  level: int | None
+  verify: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decompress:
+  """Options of `lmic decompress`. start, end: seconds of a part; both None for all. salvage: write what is sound."""
+
+  selection: Selection
+  work: Work
+  destination: Destination
+  start: float | None
+  end: float | None
+  salvage: bool
+
+  @property
+  def wants_part(self) -> bool:
+    return self.start is not None or self.end is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Test:
+  """Options of `lmic test`."""
+
+  selection: Selection
+  work: Work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info:
+  """Options of `lmic info`."""
+
+  selection: Selection
+  json: bool
+
+
+Options = Compress | Decompress | Test | Info

@@ -1,0 +1,113 @@
+"""Plan of a file's .lmic form: its header, made from a first look at the file."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from language_modeling_is_compression.audio.wav import WavInfo, parse_wav_info
+from language_modeling_is_compression.codec.levels import SegmentSettings
+from language_modeling_is_compression.errors import AudioFormatError
+from language_modeling_is_compression.format.container import MODEL
+from language_modeling_is_compression.format.header import MAX_PIECE_BYTES, Header, canonical_header
+from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES, PcmFormat, SegmentLayout
+from language_modeling_is_compression.quantized.byte_coder import channel_division
+from language_modeling_is_compression.quantized.coder import ModelCoder
+from language_modeling_is_compression.system.files import file_size
+
+NO_MODEL = bytes(32)
+
+_SOURCE_ID_BYTES = 1 << 20  # Bytes of a file that its source_id is made from.
+
+
+def plan_file(source: BinaryIO, name: str, model: ModelCoder | None, segments: SegmentSettings) -> Header:
+  """Header of a file's .lmic form. source: the file, open at its beginning, and left there. name: for errors.
+
+  Raises AudioFormatError if the file changes while it is read.
+  """
+  file_bytes = file_size(source)
+  source_id = hashlib.blake2b(source.read(_SOURCE_ID_BYTES), digest_size=8).digest()
+  info = _wav_info(source, file_bytes)
+  source.seek(0)
+  without_samples = Header(
+    sample_kind=NO_SAMPLES,
+    sample_bytes=0,
+    num_channels=0,
+    sample_rate_hz=0,
+    chunk_frames=0,
+    piece_bytes=MAX_PIECE_BYTES,
+    head_bytes=file_bytes,
+    num_frames=0,
+    tail_bytes=0,
+    model_id=NO_MODEL,
+    source_id=source_id,
+  )
+  if info is None:
+    return without_samples
+  pcm = PcmFormat(
+    kind=INTEGER if info.encoding == 'int' else FLOAT,
+    sample_bytes=info.sample_bytes,
+    num_channels=info.num_channels,
+    sample_rate_hz=info.sample_rate_hz,
+  )
+  if pcm.kind != INTEGER:
+    model = None
+  if model:
+    division = model.division(pcm, info.num_frames, segments.frames, segments.effort)
+  else:
+    division = channel_division(pcm, info.num_frames)
+  if division is None:
+    return without_samples
+  tail_bytes = file_bytes - info.data_offset - info.data_bytes
+  if tail_bytes < 0:
+    raise changed(name)
+  header = dataclasses.replace(
+    without_samples,
+    sample_kind=pcm.kind,
+    sample_bytes=pcm.sample_bytes,
+    num_channels=pcm.num_channels,
+    sample_rate_hz=pcm.sample_rate_hz,
+    chunk_frames=division.span_frames,
+    head_bytes=info.data_offset,
+    num_frames=info.num_frames,
+    tail_bytes=tail_bytes,
+    model_id=model.identity if model else NO_MODEL,
+    layout=division.layout,
+  )
+  if isinstance(header.layout, SegmentLayout) and _has_canonical_head(source, header):
+    header = dataclasses.replace(header, layout=dataclasses.replace(header.layout, has_canonical_head=True))
+  return header
+
+
+def _has_canonical_head(source: BinaryIO, header: Header) -> bool:
+  canonical = canonical_header(header, header.num_frames)
+  head = source.read(len(canonical))
+  source.seek(0)
+  return header.head_bytes == len(canonical) and head == canonical
+
+
+def _wav_info(source: BinaryIO, file_bytes: int) -> WavInfo | None:
+  """None for a file that is no WAV, or one without samples."""
+  try:
+    info = parse_wav_info(source, file_bytes, Path())
+  except AudioFormatError:
+    return None
+  return info if info.num_frames else None
+
+
+def count_fallbacks(header: Header, methods: Iterable[int | None]) -> int:
+  """Chunks of sound that a file's model did not code, since something else was smaller; 0 in a file without a model.
+
+  methods: of its chunks from the first on, None for one that is not known and does not count.
+  """
+  if header.model_id == NO_MODEL:
+    return 0
+  return sum(
+    method is not None and method != MODEL and header.span_of(index) is not None for index, method in enumerate(methods)
+  )
+
+
+def changed(name: str) -> AudioFormatError:
+  """Error for a file that is not what it was a moment ago."""
+  return AudioFormatError(f'{name}: changed while it was read: start again once nothing writes to it')

@@ -1,0 +1,117 @@
+"""Payloads: what a chunk of a .lmic file decodes to, as arrays, and as the bytes that checksums and LZMA see.
+
+A payload is one of three: raw bytes, one channel of a span of frames (format version 1, byte tokens), or a segment
+(format version 2, all channels of a span). Its shape is what the file's header says of it before anything is decoded.
+
+Shapes: N samples of a channel (frames of a segment), C channels, S bytes of a sample.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from language_modeling_is_compression.audio.planes import planes_from_samples, samples_from_planes
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawShape:
+  """Bytes that no model predicts: what surrounds the samples, files without samples, floating-point samples."""
+
+  num_bytes: int
+
+  def parse(self, data: bytes) -> 'Raw':
+    """Payload of `num_bytes` bytes."""
+    return Raw(data=data)
+
+  def silence(self) -> 'Raw':
+    """Zeros, which stand for a chunk that is lost."""
+    return Raw(data=bytes(self.num_bytes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelShape:
+  """One channel of a span of integer samples."""
+
+  num_samples: int
+  sample_bytes: int
+
+  @property
+  def num_bytes(self) -> int:
+    return self.num_samples * self.sample_bytes
+
+  def parse(self, data: bytes) -> 'Channel':
+    """Payload of `num_bytes` bytes: the first byte of every sample, then the second ones, and so on."""
+    return Channel(tokens=np.frombuffer(data, np.uint8).reshape(self.sample_bytes, -1).T)
+
+  def silence(self) -> 'Channel':
+    """Silence, which stands for a chunk that is lost; in offset binary its first bytes are 128."""
+    tokens = np.zeros((self.num_samples, self.sample_bytes), np.uint8)
+    tokens[:, 0] = 0x80
+    return Channel(tokens=tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentShape:
+  """All channels of a span of integer samples. effort: how hard the model's experts work, as the file's header says."""
+
+  num_frames: int
+  num_channels: int
+  sample_bytes: int
+  sample_rate_hz: int
+  effort: int
+
+  @property
+  def num_bytes(self) -> int:
+    return self.num_frames * self.num_channels * self.sample_bytes
+
+  def parse(self, data: bytes) -> 'Segment':
+    """Payload of `num_bytes` bytes: channel after channel, each as a `ChannelShape` has it."""
+    planes = np.frombuffer(data, np.uint8).reshape(self.num_channels, self.sample_bytes, self.num_frames)
+    return Segment(samples=samples_from_planes(planes), shape=self)
+
+  def silence(self) -> 'Segment':
+    """Silence, which stands for a chunk that is lost."""
+    return Segment(samples=np.zeros((self.num_frames, self.num_channels), np.int32), shape=self)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Raw:
+  """Plain bytes."""
+
+  data: bytes
+
+  @property
+  def shape(self) -> RawShape:
+    return RawShape(num_bytes=len(self.data))
+
+  def to_bytes(self) -> bytes:
+    return self.data
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Channel:
+  """tokens: uint8 [N, S], samples in offset binary, most significant byte first."""
+
+  tokens: np.ndarray
+
+  @property
+  def shape(self) -> ChannelShape:
+    return ChannelShape(num_samples=self.tokens.shape[0], sample_bytes=self.tokens.shape[1])
+
+  def to_bytes(self) -> bytes:
+    return self.tokens.T.tobytes()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segment:
+  """samples: int32 [N, C], signed; 8-bit samples less 128."""
+
+  samples: np.ndarray
+  shape: SegmentShape
+
+  def to_bytes(self) -> bytes:
+    return planes_from_samples(self.samples, self.shape.sample_bytes).tobytes()
+
+
+Payload = Raw | Channel | Segment
+PayloadShape = RawShape | ChannelShape | SegmentShape
