@@ -48,7 +48,7 @@ format: $(READY) ## Format the code
 
 lock: $(READY) ## Choose the newest allowed versions and write requirements.lock
 	$(RUN) -m pip install --quiet uv
-	$(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --group dev --group build --output-file requirements.lock pyproject.toml
+	$(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --all-extras --group dev --group build --output-file requirements.lock pyproject.toml
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) demo .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -32,6 +32,9 @@ def main() -> int:
   parser.add_argument('--levels', type=int, nargs='+', default=[1, 6])
   parser.add_argument('--rounds', type=int, default=3)
   arguments = parser.parse_args()
+  arguments.files = [path.resolve() for path in arguments.files]
+  if len({path.name for path in arguments.files}) < len(arguments.files):
+    parser.error('two files have the same name')
   roots = {'before': arguments.before.resolve(), 'after': _AFTER}
   different = 0
   print(f'{"level":>5} {"command":<10} {"CPU s":>8} {"after":>8} {"ratio":>6} {"MB":>8} {"after":>8} {"ratio":>6}')

@@ -55,3 +55,7 @@ class InputError(LmicError, ValueError):
 
 class OutputExistsError(ConfigError):
   """A file that would be written exists, and was not to be overwritten."""
+
+
+class DependencyError(LmicError, ImportError):
+  """An optional dependency is not installed."""

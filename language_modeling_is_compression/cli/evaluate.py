@@ -16,6 +16,7 @@ from language_modeling_is_compression.data import paths as default_paths
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, LmicError
 from language_modeling_is_compression.evaluation.recordings import Recording
 from language_modeling_is_compression.kernels.compilation import require_compiler
+from language_modeling_is_compression.system.extras import require_extra
 from language_modeling_is_compression.system.interrupts import ended_soon
 
 _logger = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ def _evaluate(settings: EvaluationConfig, command: Sequence[str], paths: ModuleT
   if settings.model_path:
     require_compiler()
   recordings, unreadable = _recordings(settings, paths)
+  require_extra('evaluate')
+  if settings.wandb_project:
+    require_extra('train')
   # What it needs takes seconds to import, and wrong flags are told at once.
   from language_modeling_is_compression.evaluation.run import evaluate
 

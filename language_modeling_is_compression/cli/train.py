@@ -27,6 +27,7 @@ from language_modeling_is_compression.data.evidence_sources import DomainFile, c
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, LmicError
 from language_modeling_is_compression.kernels.compilation import require_compiler
 from language_modeling_is_compression.system.cores import usable_cores
+from language_modeling_is_compression.system.extras import require_extra
 from language_modeling_is_compression.system.files import GrowingFile
 from language_modeling_is_compression.training.run_files import RunFiles, claimed_files
 from language_modeling_is_compression.training.stopper import Stopper
@@ -78,6 +79,7 @@ def _train(stopper: Stopper, settings: Mapping[type[Settings], Any], paths: Modu
   weights = _weights(run, folders) if is_hybrid else {}
   if is_hybrid:
     require_compiler()
+  require_extra('train')
   # JAX takes seconds to import, and wrong flags are told at once.
   from language_modeling_is_compression.training.run import train_model
 

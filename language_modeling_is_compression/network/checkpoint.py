@@ -27,6 +27,7 @@ from language_modeling_is_compression.config.settings import from_mapping, to_ma
 from language_modeling_is_compression.errors import CheckpointError, ConfigError
 from language_modeling_is_compression.network.parameters import parameter_shapes
 from language_modeling_is_compression.prediction.evidence import NUM_FEATURES, NUM_OUTPUTS
+from language_modeling_is_compression.system.extras import require_extra
 from language_modeling_is_compression.system.files import replacing
 
 FORMAT_VERSION = 2
@@ -123,6 +124,7 @@ class Model:
 
   @functools.cached_property
   def _outputs(self) -> Any:
+    require_extra('train')
     import jax
 
     from language_modeling_is_compression.network.hybrid import build_hybrid
@@ -132,6 +134,7 @@ class Model:
   @functools.cached_property
   def _log_probs(self) -> Any:
     # Only here: who decodes with the integers of inference/exact.py need not wait for JAX.
+    require_extra('train')
     import jax
 
     from language_modeling_is_compression.network.transformer import build_transformer, log_probabilities

@@ -17,6 +17,7 @@ from language_modeling_is_compression.quantized.cpu import CompiledPredictor
 from language_modeling_is_compression.quantized.quantize import exact_network
 from language_modeling_is_compression.quantized.quantize_hybrid import exact_hybrid_network
 from language_modeling_is_compression.quantized.segments import HybridCoder
+from language_modeling_is_compression.system.extras import require_extra
 
 DEFAULT = 'default'
 
@@ -100,6 +101,7 @@ def _coder(model: Model, path: Path, device: str) -> ModelCoder:
   network = exact_network(model)
   if device == 'cpu':
     return ByteCoder(CompiledPredictor(network))
+  require_extra('train')
   from language_modeling_is_compression.quantized.xla import ParallelPredictor, gpu
 
   return ByteCoder(ParallelPredictor(network, gpu()))

@@ -24,6 +24,7 @@ from language_modeling_is_compression.evaluation.recordings import Recording, ch
 from language_modeling_is_compression.evaluation.statistics.measurements import CompressorInfo, Span, spans_of
 from language_modeling_is_compression.network.checkpoint import Model
 from language_modeling_is_compression.quantized.loading import token_kind
+from language_modeling_is_compression.system.extras import require_extra
 from language_modeling_is_compression.version import __version__
 
 _TOKENS_AT_ONCE = 1 << 15
@@ -113,6 +114,7 @@ def _power_of_two(least: int) -> int:
 def _compiled(model: Model, device: str) -> Any:
   """Tokens, int32 [B, T], to what each costs, in nats: float64 [B, T]."""
   # It takes seconds to import, and most evaluations can do without.
+  require_extra('train')
   import jax
 
   from language_modeling_is_compression.network.transformer import build_transformer
