@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -96,20 +95,23 @@ def _float(arguments: argparse.Namespace) -> dict[str, float]:
   jax.config.update('jax_num_cpu_devices', usable_cores())
   from language_modeling_is_compression import load_model
   from language_modeling_is_compression.data.batches import Batch
+  from language_modeling_is_compression.network.byte_model import ByteModel
   from language_modeling_is_compression.network.transformer import build_transformer
   from language_modeling_is_compression.quantized.loading import model_path
+  from language_modeling_is_compression.training.byte_task import token_bytes
   from language_modeling_is_compression.training.objectives import byte_objective
   from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
   from language_modeling_is_compression.training.state import make_code_length
 
   with model_path(arguments.model) as path:
     model = load_model(path)
-  rows = _samples(arguments, arguments.lanes[0], model.data_config.tokens_per_sample)
+  assert isinstance(model, ByteModel), 'the model is not a byte model'
+  rows = _samples(arguments, arguments.lanes[0], model.spec.data.tokens_per_sample)
   tokens = rows.reshape(len(rows), -1)
   mesh = device_mesh()
-  shape: dict[str, Any] = {'num_tokens': tokens.shape[1], 'batch_size': len(tokens), 'rows_per_device': None}
-  plan = plan_micro_batches(model.model_config, model.data_config, mesh=mesh, **shape)
-  code_length = make_code_length(byte_objective(build_transformer(model.model_config, model.data_config)), mesh)
+  row_bytes = tokens.shape[1] * token_bytes(model.spec)
+  plan = plan_micro_batches(row_bytes=row_bytes, batch_size=len(tokens), rows_per_device=None, mesh=mesh)
+  code_length = make_code_length(byte_objective(build_transformer(model.spec.network, model.spec.data)), mesh)
   batch = plan.arrange(Batch(tokens, np.full(len(tokens), tokens.shape[1], np.int32)))
   params = jax.tree.map(jax.numpy.asarray, model.params)
   jax.block_until_ready(code_length(params, batch))

@@ -91,8 +91,10 @@ def _ours(arguments: argparse.Namespace) -> Any:
   import jax
 
   from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
+  from language_modeling_is_compression.network.byte_model import ByteSpec
   from language_modeling_is_compression.network.transformer import build_transformer
   from language_modeling_is_compression.system.cores import usable_cores
+  from language_modeling_is_compression.training.byte_task import token_bytes
   from language_modeling_is_compression.training.objectives import byte_objective
   from language_modeling_is_compression.training.optimizer import make_optimizer
   from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
@@ -102,9 +104,12 @@ def _ours(arguments: argparse.Namespace) -> Any:
   data, model = DataConfig(chunk_size=arguments.chunk_size), ModelConfig()
   mesh = device_mesh()
   micro_batches = plan_micro_batches(
-    model, data, num_tokens=arguments.chunk_size, batch_size=arguments.batch_size, rows_per_device=None, mesh=mesh
+    row_bytes=arguments.chunk_size * token_bytes(ByteSpec(network=model, data=data)),
+    batch_size=arguments.batch_size,
+    rows_per_device=None,
+    mesh=mesh,
   )
-  objective = byte_objective(build_transformer(model, data, recompute_layers=micro_batches.recompute_layers))
+  objective = byte_objective(build_transformer(model, data, remat=micro_batches.remat))
   optimizer = make_optimizer(TrainingConfig(learning_rate=arguments.learning_rate))
   state = initial_state(objective, optimizer, seed=0)
   update, code_length = make_update(objective, optimizer, mesh), make_code_length(objective, mesh)

@@ -15,6 +15,7 @@ from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.data.chunks import Chunks, whole_stream
 from language_modeling_is_compression.data.paths import get_valid_paths
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
+from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.loading import load_coder, model_path
 
@@ -27,8 +28,10 @@ def main() -> int:
   arguments = parser.parse_args()
   with model_path(arguments.model) as path:
     model = load_model(path)
+  if not isinstance(model, ByteModel):
+    parser.error('the model is not a byte model')
   infos = [read_wav_info(path) for path in get_valid_paths(arguments.audio_dir)]
-  chunks = Chunks([whole_stream(info, model.data_config) for info in infos], model.data_config)
+  chunks = Chunks([whole_stream(info, model.spec.data) for info in infos], model.spec.data)
   chunks = chunks.limited(arguments.chunks)
   coder = load_coder(arguments.model, 'cpu')
   if not isinstance(coder, ByteCoder):

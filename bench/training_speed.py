@@ -25,7 +25,9 @@ def main() -> None:
   jax.config.update('jax_num_cpu_devices', usable_cores())  # As train_audio.py does.
   from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
   from language_modeling_is_compression.data.batches import Batch
+  from language_modeling_is_compression.network.byte_model import ByteSpec
   from language_modeling_is_compression.network.transformer import build_transformer
+  from language_modeling_is_compression.training.byte_task import token_bytes
   from language_modeling_is_compression.training.objectives import byte_objective
   from language_modeling_is_compression.training.optimizer import make_optimizer
   from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
@@ -33,14 +35,12 @@ def main() -> None:
 
   data, model, mesh = DataConfig(), ModelConfig(), device_mesh()
   micro_batches = plan_micro_batches(
-    model,
-    data,
-    num_tokens=data.chunk_size,
+    row_bytes=data.chunk_size * token_bytes(ByteSpec(network=model, data=data)),
     batch_size=arguments.batch_size,
     rows_per_device=arguments.micro_batch_size,
     mesh=mesh,
   )
-  objective = byte_objective(build_transformer(model, data, recompute_layers=micro_batches.recompute_layers))
+  objective = byte_objective(build_transformer(model, data, remat=micro_batches.remat))
   optimizer = make_optimizer(TrainingConfig())
   state = initial_state(objective, optimizer, seed=1)
   update = make_update(objective, optimizer, mesh)

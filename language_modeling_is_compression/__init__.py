@@ -39,7 +39,8 @@ if TYPE_CHECKING:
   )
   from language_modeling_is_compression.api.functions import open_sound as open
   from language_modeling_is_compression.api.sound import Sound
-  from language_modeling_is_compression.network.checkpoint import Model, load_model
+  from language_modeling_is_compression.network.checkpoint import load_model
+  from language_modeling_is_compression.network.model import Model
   from language_modeling_is_compression.system.cancellation import Cancellation
 
 __all__ = [
@@ -76,7 +77,7 @@ _HOMES = {
   'CompressedFile': 'api.functions',
   'Compressor': 'api.engine',
   'Decompressor': 'api.engine',
-  'Model': 'network.checkpoint',
+  'Model': 'network.model',
   'Sound': 'api.sound',
   'code_length': 'api.functions',
   'compress': 'api.functions',

@@ -497,7 +497,7 @@ def integers(model: Any) -> tuple[Network, bytes]:
 
   Raises ValueError if it is not one that codes files, or if its numbers are beyond what integers of the format hold.
   """
-  config = model.data_config
+  config = model.spec.data
   codes = config.tokenization == 'byte' and config.quantization == 'linear'
   _require(codes, f'a model of {config.tokenization} tokens with {config.quantization} quantization codes no files')
   parameters = {
@@ -505,12 +505,12 @@ def integers(model: Any) -> tuple[Network, bytes]:
     for module, arrays in model.params.items()
   }
   top = parameters['~']
-  heads = model.model_config.num_heads
+  heads = model.spec.network.num_heads
   output, bits = _matrix(_scaled(top['output_norm'], top['output_weights']) * LOG2E)
   network = Network(
     num_heads=heads,
     embedding=_rounded(top['embedding'], 14, 2**25 - 1),
-    layers=[_layer(parameters[f'layer_{i}'], heads) for i in range(model.model_config.num_layers)],
+    layers=[_layer(parameters[f'layer_{i}'], heads) for i in range(model.spec.network.num_layers)],
     output=Matrix(output, _shift(11 + bits - 10)),
     output_bias=_rounded(top['output_bias'] * LOG2E, 10, 2**26 - 1),
   )

@@ -6,13 +6,13 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import NoReturn
 
 from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.config.options import EvaluationConfig
 from language_modeling_is_compression.config.settings import add_flags, read_settings
 from language_modeling_is_compression.data import paths as default_paths
+from language_modeling_is_compression.data.folders import AudioPaths
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, LmicError
 from language_modeling_is_compression.evaluation.recordings import Recording
 from language_modeling_is_compression.kernels.compilation import require_compiler
@@ -32,21 +32,21 @@ class _Parser(argparse.ArgumentParser):
     self.exit(2, f'{self.prog}: error: {message}; see --help\n')
 
 
-def main(argv: Sequence[str] | None = None, *, paths: ModuleType = default_paths, prog: str = 'evaluate-audio') -> int:
+def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths, prog: str = 'evaluate-audio') -> int:
   """Returns 0 when done, 1 if something could not be measured, 2 for wrong usage, 130 if interrupted.
 
-  paths: says which files there are and on which side they stand, as data/paths.py does. prog: the command's name.
+  paths: says which files there are and on which side they stand. prog: the command's name.
   """
   interrupted = f'{prog}: interrupted; --resume goes on with what is measured'
   parser = _Parser(prog=prog, description='Measures compression rates on a folder of WAV files.')
-  add_flags(parser, [EvaluationConfig])
+  add_flags(parser, EvaluationConfig)
   arguments = parser.parse_args(argv)
   logging.basicConfig(format='%(message)s', level=logging.WARNING, force=True)
   for name in _HEARD:
     logging.getLogger(name).setLevel(logging.INFO)
   with ended_soon(interrupted):
     try:
-      settings = read_settings(vars(arguments), [EvaluationConfig])[EvaluationConfig]
+      settings = read_settings(vars(arguments), EvaluationConfig)
       return _evaluate(settings, [prog, *(sys.argv[1:] if argv is None else argv)], paths)
     except LmicError as error:
       print(f'{prog}: error: {error}', file=sys.stderr)
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None, *, paths: ModuleType = default_paths
       return 130
 
 
-def _evaluate(settings: EvaluationConfig, command: Sequence[str], paths: ModuleType) -> int:
+def _evaluate(settings: EvaluationConfig, command: Sequence[str], paths: AudioPaths) -> int:
   if settings.model_path:
     require_compiler()
   recordings, unreadable = _recordings(settings, paths)
@@ -71,7 +71,7 @@ def _evaluate(settings: EvaluationConfig, command: Sequence[str], paths: ModuleT
   return 0 if complete else 1
 
 
-def _recordings(settings: EvaluationConfig, paths: ModuleType) -> tuple[list[Recording], dict[str, str]]:
+def _recordings(settings: EvaluationConfig, paths: AudioPaths) -> tuple[list[Recording], dict[str, str]]:
   """The files of a split, and why some cannot be read, by name. Raises ConfigError if there is none."""
   folder = Path(settings.audio_dir)
   if settings.split == 'all':

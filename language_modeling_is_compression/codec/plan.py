@@ -10,9 +10,9 @@ from language_modeling_is_compression.audio.wav import WavInfo, parse_wav_info
 from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.format.container import MODEL
+from language_modeling_is_compression.format.division import channel_division
 from language_modeling_is_compression.format.header import MAX_PIECE_BYTES, Header, canonical_header
 from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES, PcmFormat, SegmentLayout
-from language_modeling_is_compression.quantized.byte_coder import channel_division
 from language_modeling_is_compression.quantized.coder import ModelCoder
 from language_modeling_is_compression.system.files import file_size
 

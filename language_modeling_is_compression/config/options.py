@@ -5,12 +5,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.config.settings import Settings, setting
 from language_modeling_is_compression.errors import ConfigError
 
 _MAX_COUNT = 2**31 - 1  # Counts become sizes and loop bounds of 32 bits in compiled code.
 _MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
-MAX_EFFORT = 2  # The last of experts/state.py's EFFORTS, which stands above this module.
+MAX_EFFORT = 2  # The last of prediction/state.py's EFFORTS, which stands above this module.
 EQUAL_WEIGHTS = 'equal'
 NATIVE_DEPTH = 'native'
 _BIT_DEPTHS = (NATIVE_DEPTH, '8', '16', '24')
@@ -52,15 +53,17 @@ def _all_named(name: str, values: Sequence[str]) -> None:
     raise ConfigError(f'{name}: expected a name, got none')
 
 
-def _weights(name: str, value: str) -> None:
+def _weights(name: str, value: str) -> tuple[float, ...] | None:
+  """The numbers that a text lists, None for EQUAL_WEIGHTS."""
   if value == EQUAL_WEIGHTS:
-    return
+    return None
   try:
-    numbers = [float(text) for text in value.split(',')]
+    numbers = tuple(float(text) for text in value.split(','))
   except ValueError:
-    numbers = []
+    numbers = ()
   if not numbers or not all(0 < number < math.inf for number in numbers):
     raise ConfigError(f"{name}: expected 'equal' or positive numbers separated by commas, got {value!r}")
+  return numbers
 
 
 def _effort(name: str, value: int) -> None:
@@ -68,10 +71,12 @@ def _effort(name: str, value: int) -> None:
     raise ConfigError(f'{name}: expected 0 to {MAX_EFFORT}, got {value}')
 
 
-def _bit_depths(name: str, value: str) -> None:
-  texts = value.split(',')
+def _bit_depths(name: str, value: str) -> tuple[str, ...]:
+  """The depths that a text lists."""
+  texts = tuple(value.split(','))
   if not set(texts) <= set(_BIT_DEPTHS) or len(set(texts)) < len(texts):
     raise ConfigError(f'{name}: expected some of {", ".join(_BIT_DEPTHS)}, separated by commas, got {value!r}')
+  return texts
 
 
 def _file_stem(name: str, value: str) -> None:
@@ -83,8 +88,7 @@ def _file_stem(name: str, value: str) -> None:
 class DataConfig(Settings):
   """How files become the tokens of a byte model.
 
-  A model file stores it, since a model is of use only for tokens made the same way. Hybrid models read samples as they
-  are, and have it as it is by default.
+  A model file stores it, since a model is of use only for tokens made the same way.
   """
 
   use_16bit: bool = setting(False, help='16-bit samples; without it the top 8 bits of each', model='bytes')
@@ -138,14 +142,20 @@ class DataConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig(Settings):
-  """The network's family and size."""
+class FamilyConfig(Settings):
+  """The model's family."""
 
   model: str = setting(
     'bytes',
-    choices=('bytes', 'hybrid'),
+    choices=tuple(FAMILIES),
     help='predict bytes from bytes, or samples from what adaptive experts say of them',
   )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Settings):
+  """The network's size."""
+
   embedding_dim: int = setting(64, check=_positive, help='width of the residual stream')
   num_layers: int = setting(4, check=_positive, help='transformer layers')
   num_heads: int = setting(8, check=_positive, help='attention heads per layer')
@@ -183,6 +193,11 @@ class HybridConfig(Settings):
     help="folder that keeps the experts' work for later runs, 72 bytes a sample; default: evidence_cache in output_dir",
     model='hybrid',
   )
+
+  @property
+  def depths(self) -> tuple[str, ...]:
+    """Depths that are listed: NATIVE_DEPTH, or numbers of bits."""
+    return _bit_depths('bit_depths', self.bit_depths)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +255,23 @@ class RunConfig(Settings):
     help='name of the run there; default: WANDB_NAME, or from the flags: NAME_16bit_64x4_lr0.0001_steps1000_seed42',
   )
   no_progress: bool = setting(False, help='no progress bar')
+
+  @property
+  def folder_weights(self) -> tuple[float, ...] | None:
+    """A weight for each folder; None if all are equal."""
+    return _weights('audio_weights', self.audio_weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+  """All settings of a training run."""
+
+  run: RunConfig
+  family: FamilyConfig
+  data: DataConfig
+  model: ModelConfig
+  hybrid: HybridConfig
+  training: TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)

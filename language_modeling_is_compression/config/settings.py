@@ -22,7 +22,7 @@ def setting(
   *,
   help: str,
   choices: Sequence[str] = (),
-  check: Callable[[str, Any], None] | None = None,
+  check: Callable[[str, Any], object] | None = None,
   model: str | None = None,
 ) -> Any:
   """A configuration field: its default (none: required), its line in `--help`, and what its values must satisfy.
@@ -50,12 +50,13 @@ class Settings:
 
 
 AnySettings = typing.TypeVar('AnySettings', bound=Settings)
+AnyGroup = typing.TypeVar('AnyGroup')  # A configuration, or a dataclass of several.
 
 
-def add_flags(parser: argparse.ArgumentParser, kinds: Sequence[type[Settings]]) -> None:
+def add_flags(parser: argparse.ArgumentParser, settings: type) -> None:
   """Adds `--config` and one flag per setting. A flag that is not given leaves no attribute behind."""
   parser.add_argument('--config', metavar='FILE.toml', help='read settings from a TOML file; flags override it')
-  for kind in kinds:
+  for kind in kinds_of(settings).values():
     group = parser.add_argument_group((kind.__doc__ or '').partition('\n')[0].rstrip('.'))
     for field in dataclasses.fields(kind):
       options: dict[str, Any] = {'default': argparse.SUPPRESS, 'help': _help(field)}
@@ -77,26 +78,36 @@ def _boolean(text: str) -> bool:
   return values[text.lower()]
 
 
-def read_settings(flags: Mapping[str, Any], kinds: Sequence[type[Settings]]) -> dict[type[Settings], Any]:
-  """Builds each kind of configuration: defaults, under the TOML file named by flags['config'], under the flags.
+def kinds_of(settings: type) -> dict[str, type[Settings]]:
+  """Kinds of configuration that a dataclass of them has, by field; a configuration itself is its only kind."""
+  if issubclass(settings, Settings):
+    return {'': settings}
+  return dict(typing.get_type_hints(settings))
+
+
+def read_settings(flags: Mapping[str, Any], settings: type[AnyGroup]) -> AnyGroup:
+  """Builds configurations: defaults, under the TOML file named by flags['config'], under the flags.
+
+  settings: a configuration, or a dataclass of several.
 
   Raises ConfigError for an unknown key (naming the nearest one), a missing one, a wrong type, a failed check, or a
   setting that means nothing for the family of models chosen.
   """
-  names = [field.name for kind in kinds for field in dataclasses.fields(kind)]
+  kinds = kinds_of(settings)
+  names = [field.name for kind in kinds.values() for field in dataclasses.fields(kind)]
   values = {name: value for name, value in flags.items() if name in names}
   if flags.get('config') is not None:
     values = {**_read_toml(Path(flags['config']), names), **values}
-  _refuse_idle(values, kinds)
-  built = {}
-  for kind in kinds:
+  _refuse_idle(values, list(kinds.values()))
+  built: dict[str, Any] = {}
+  for section, kind in kinds.items():
     fields = dataclasses.fields(kind)
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in values]
     if missing:
       raise ConfigError(f'--{missing[0]} is required')
     given = {field.name: values[field.name] for field in fields if field.name in values}
-    built[kind] = kind(**{**given, **_lists(fields, given)})
-  return built
+    built[section] = kind(**{**given, **_lists(fields, given)})
+  return built[''] if '' in built else settings(**built)
 
 
 def _refuse_idle(values: Mapping[str, Any], kinds: Sequence[type[Settings]]) -> None:

@@ -63,7 +63,7 @@ def evidence_of(
 
   Raises ConfigError and TrainingError as `cached_evidence`.
   """
-  depths = config.bit_depths.split(',')
+  depths = config.depths
   asked = [
     (group, sound, side)
     for side, files in enumerate((train, valid))

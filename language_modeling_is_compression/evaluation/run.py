@@ -31,8 +31,9 @@ from language_modeling_is_compression.evaluation.report.tables import table
 from language_modeling_is_compression.evaluation.report.text import printable
 from language_modeling_is_compression.evaluation.statistics.measurements import CHUNKED, WHOLE, Measurement, Trace
 from language_modeling_is_compression.evaluation.statistics.summary import compare, summarize
+from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.network.checkpoint import load_model
-from language_modeling_is_compression.quantized.loading import PACKAGED, codes_files, model_path
+from language_modeling_is_compression.quantized.loading import PACKAGED, model_path
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.files import replacing
 from language_modeling_is_compression.system.progress import progress_bar
@@ -158,7 +159,8 @@ def _models(settings: EvaluationConfig) -> tuple[list[ModelCompressor | TokenMod
 def _model(path: str, name: str, settings: EvaluationConfig) -> ModelCompressor | TokenModel:
   with model_path(path) as found:
     model = load_model(found)
-    if not codes_files(model):
+    if not model.codes_files:
+      assert isinstance(model, ByteModel), 'models of other families code files'
       return TokenModel(name, found, model, device=settings.device)
   return ModelCompressor(name, path, device=settings.device, lanes=settings.lanes)
 

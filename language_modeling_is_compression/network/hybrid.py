@@ -20,18 +20,18 @@ _EXPERTS_LOGIT = 2.0
 _FIRST_LOG2_SCALES = (-2.0, -1.0, 0.0, 1.0, 3.0, 0.0, 0.0, 0.0)
 
 
-def build_hybrid(model: ModelConfig, *, recompute_layers: bool = False) -> hk.Transformed:
+def build_hybrid(model: ModelConfig, *, remat: bool = False) -> hk.Transformed:
   """A pure `init(rng_key, features)` and `apply(params, features) -> outputs`.
 
   features: integers [B, T, F], with FEATURE_BITS fractional bits. outputs: float32 [B, T, O]; those of a sample depend
-  on its own features and on those before it. recompute_layers: see `layers.decoded`.
+  on its own features and on those before it. remat: see `layers.decoded`.
   """
 
   def forward(features: jax.Array) -> jax.Array:
     scaled = features.astype(jnp.float32) / 2**FEATURE_BITS
     stream = linear(scaled, model.embedding_dim, 'input_weights')
     stream += parameter('input_bias', [model.embedding_dim], jnp.zeros)
-    hidden = decoded(stream, model, recompute_layers=recompute_layers)
+    hidden = decoded(stream, model, remat=remat)
     return linear(hidden, NUM_OUTPUTS, 'output_weights', init=jnp.zeros) + parameter(
       'output_bias', [NUM_OUTPUTS], _first_mixture
     )

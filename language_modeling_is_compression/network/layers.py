@@ -24,15 +24,15 @@ from language_modeling_is_compression.network.parameters import PARAMETER_SCALE,
 _NORM_EPSILON = 1e-6
 
 
-def decoded(stream: jax.Array, config: ModelConfig, *, recompute_layers: bool) -> jax.Array:
+def decoded(stream: jax.Array, config: ModelConfig, *, remat: bool) -> jax.Array:
   """The residual stream [B, T, E] through all layers, then normed.
 
-  recompute_layers: the backward pass keeps one [B, T, E] array per layer and computes the rest again, which costs a
+  remat: the backward pass keeps one [B, T, E] array per layer and computes the rest again, which costs a
   third more time.
   """
   for index in range(config.num_layers):
     layer = _Layer(config, name=layer_name(index))
-    stream = hk.remat(layer)(stream) if recompute_layers else layer(stream)
+    stream = hk.remat(layer)(stream) if remat else layer(stream)
   return _rms_norm(stream, 'output_norm')
 
 

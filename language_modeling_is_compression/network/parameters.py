@@ -1,10 +1,9 @@
-"""What parameters a network has, known without building it: reading a model file then needs no JAX.
+"""Shapes of the parameters that all networks have, known without building one: reading a model file needs no JAX.
 
 transformer.py and hybrid.py say what they do; a test compares them.
 """
 
-from language_modeling_is_compression.config.options import DataConfig, ModelConfig
-from language_modeling_is_compression.prediction.evidence import NUM_FEATURES, NUM_OUTPUTS
+from language_modeling_is_compression.config.options import ModelConfig
 
 # Parameters are stored at an eighth of what they act as, so that a step of Adam moves them eight times as far: the
 # usual learning rates around 1e-4 then suit networks of this size.
@@ -14,34 +13,32 @@ PARAMETER_SCALE = 8.0
 TOP = '~'
 
 
-def parameter_shapes(model: ModelConfig, data: DataConfig) -> dict[str, tuple[int, ...]]:
-  """Shapes of all parameters by module/name. Of hybrid models data says nothing."""
-  width = model.embedding_dim
-  wide = width * model.widening_factor
-  num_outputs = NUM_OUTPUTS if model.model == 'hybrid' else data.vocab_size
-  shapes: dict[str, tuple[int, ...]] = {
+def output_shapes(network: ModelConfig, num_outputs: int) -> dict[str, tuple[int, ...]]:
+  """Shapes of what stands behind the layers, by module/name."""
+  width = network.embedding_dim
+  return {
     f'{TOP}/output_norm': (width,),
     f'{TOP}/output_weights': (width, num_outputs),
     f'{TOP}/output_bias': (num_outputs,),
   }
-  if model.model == 'hybrid':
-    shapes |= {f'{TOP}/input_weights': (NUM_FEATURES, width), f'{TOP}/input_bias': (width,)}
-  else:
-    shapes[f'{TOP}/embedding'] = (data.tokens_per_sample, data.vocab_size, width)
+
+
+def layer_shapes(network: ModelConfig) -> dict[str, tuple[int, ...]]:
+  """Shapes of the layers' parameters, by module/name."""
+  width = network.embedding_dim
+  wide = width * network.widening_factor
   layer: dict[str, tuple[int, ...]] = {
     'attention_norm': (width,),
     'queries': (width, width),
     'keys': (width, width),
     'values': (width, width),
-    'lag_bias': (model.num_heads, model.attention_window),
+    'lag_bias': (network.num_heads, network.attention_window),
     'attention_output': (width, width),
     'feed_forward_norm': (width,),
     'feed_forward_in': (width, wide),
     'feed_forward_out': (wide, width),
   }
-  for index in range(model.num_layers):
-    shapes |= {f'{layer_name(index)}/{name}': shape for name, shape in layer.items()}
-  return shapes
+  return {f'{layer_name(index)}/{name}': shape for index in range(network.num_layers) for name, shape in layer.items()}
 
 
 def layer_name(index: int) -> str:

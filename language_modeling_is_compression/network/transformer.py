@@ -27,14 +27,14 @@ class Hidden(NamedTuple):
   bias: jax.Array
 
 
-def build_transformer(model: ModelConfig, data: DataConfig, *, recompute_layers: bool = False) -> hk.Transformed:
+def build_transformer(model: ModelConfig, data: DataConfig, *, remat: bool = False) -> hk.Transformed:
   """A pure `init(rng_key, tokens)` and `apply(params, tokens) -> Hidden`; tokens: integers [B, T].
 
-  The distribution at position t depends on the tokens before t only. recompute_layers: see `layers.decoded`.
+  The distribution at position t depends on the tokens before t only. remat: see `layers.decoded`.
   """
 
   def forward(tokens: jax.Array) -> Hidden:
-    return _decoder(tokens, model, data, recompute_layers=recompute_layers)
+    return _decoder(tokens, model, data, remat=remat)
 
   return hk.without_apply_rng(hk.transform(forward))
 
@@ -44,8 +44,8 @@ def log_probabilities(outputs: Hidden) -> jax.Array:
   return jax.nn.log_softmax(outputs.hidden @ outputs.weights + outputs.bias)
 
 
-def _decoder(tokens: jax.Array, model: ModelConfig, data: DataConfig, *, recompute_layers: bool) -> Hidden:
-  hidden = decoded(_embed(tokens, model, data), model, recompute_layers=recompute_layers)
+def _decoder(tokens: jax.Array, model: ModelConfig, data: DataConfig, *, remat: bool) -> Hidden:
+  hidden = decoded(_embed(tokens, model, data), model, remat=remat)
   weights = parameter('output_weights', [model.embedding_dim, data.vocab_size], jnp.zeros)
   bias = parameter('output_bias', [data.vocab_size], jnp.zeros)
   return Hidden(hidden, weights, bias)

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from language_modeling_is_compression.entropy import byte_counts, rans
-from language_modeling_is_compression.format.container import CHUNK_OVERHEAD_BYTES
-from language_modeling_is_compression.format.layout import ChannelLayout, PcmFormat
+from language_modeling_is_compression.format.division import Division, channel_division
+from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.format.payloads import Channel, ChannelShape, Payload, PayloadShape
-from language_modeling_is_compression.quantized.coder import Division, Encoded
+from language_modeling_is_compression.network.byte_model import ByteModel
+from language_modeling_is_compression.quantized.coder import Encoded
+from language_modeling_is_compression.quantized.cpu import CompiledPredictor
 from language_modeling_is_compression.quantized.predictor import Decoding, Predictor
+from language_modeling_is_compression.quantized.quantize import exact_network
 from language_modeling_is_compression.system.cancellation import Cancellation
+from language_modeling_is_compression.system.extras import require_extra
 
-_SPAN_FRAMES = 1 << 15
-_MANY_CHANNELS = 16  # No file with up to so many has too many.
 _SAMPLES_PER_CHECK = 256  # Decoded samples between two looks at the cancellation.
 
 
@@ -86,13 +88,15 @@ class ByteCoder:
     ]
 
 
-def channel_division(pcm: PcmFormat, num_frames: int) -> Division | None:
-  """Division of version 1, also of files that no model codes; None if chunks' overhead would outweigh the samples."""
-  span_frames = min(_SPAN_FRAMES, ChannelLayout.max_span_bytes // pcm.frame_bytes)
-  overhead = pcm.num_channels * -(-num_frames // span_frames) * CHUNK_OVERHEAD_BYTES
-  if overhead > _MANY_CHANNELS * CHUNK_OVERHEAD_BYTES + num_frames * pcm.frame_bytes // 1000:
-    return None
-  return Division(ChannelLayout(), span_frames)
+def load_coder(model: ByteModel, device: str) -> ByteCoder:
+  """Coder of a model on a device, 'cpu' or 'gpu'. Raises CheckpointError, ConfigError, DependencyError."""
+  network = exact_network(model)
+  if device == 'cpu':
+    return ByteCoder(CompiledPredictor(network))
+  require_extra('train')
+  from language_modeling_is_compression.quantized.xla import ParallelPredictor, gpu
+
+  return ByteCoder(ParallelPredictor(network, gpu()))
 
 
 def _encoded(intervals: np.ndarray) -> Encoded:

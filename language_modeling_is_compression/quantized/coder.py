@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from language_modeling_is_compression.format.layout import Layout, PcmFormat
+from language_modeling_is_compression.format.division import Division
+from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -19,13 +20,6 @@ class Encoded(NamedTuple):
 
   body: bytes
   sample_bits: Callable[[], np.ndarray]
-
-
-class Division(NamedTuple):
-  """How a file's samples are divided. span_frames: frames of a span, which `layout` divides into chunks."""
-
-  layout: Layout
-  span_frames: int
 
 
 class ModelCoder(Protocol):

@@ -7,17 +7,14 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from language_modeling_is_compression.errors import ConfigError, ModelMismatchError
+from language_modeling_is_compression.config.families import FAMILIES
+from language_modeling_is_compression.errors import ModelMismatchError
 from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.layout import ChannelLayout, Layout, SegmentLayout
-from language_modeling_is_compression.network.checkpoint import Model, load_model
-from language_modeling_is_compression.quantized.byte_coder import ByteCoder
+from language_modeling_is_compression.network.byte_model import ByteModel
+from language_modeling_is_compression.network.checkpoint import load_model
+from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.quantized.coder import ModelCoder
-from language_modeling_is_compression.quantized.cpu import CompiledPredictor
-from language_modeling_is_compression.quantized.quantize import exact_network
-from language_modeling_is_compression.quantized.quantize_hybrid import exact_hybrid_network
-from language_modeling_is_compression.quantized.segments import HybridCoder
-from language_modeling_is_compression.system.extras import require_extra
 
 DEFAULT = 'default'
 
@@ -64,17 +61,6 @@ def find_coder(header: Header, likely: Sequence[str], device: str) -> ModelCoder
   )
 
 
-def codes_files(model: Model) -> bool:
-  """Whether `load_coder` takes a model, by what it predicts."""
-  return model.model_config.model == 'hybrid' or model.data_config.codes_files
-
-
-def token_kind(model: Model) -> str:
-  """The tokens of a model that does not code files, for people."""
-  data = model.data_config
-  return 'mu-law' if data.quantization != 'linear' else f'{data.vocab_size:,}-way'
-
-
 def model_path(path: str) -> contextlib.AbstractContextManager[Path]:
   """Where a model is, by `load_coder`'s path: a file for as long as the context lasts."""
   if path not in PACKAGED:
@@ -94,20 +80,7 @@ def _packaged_coder(name: str, device: str) -> ModelCoder:
 
 
 def _coder(model: Model, path: Path, device: str) -> ModelCoder:
-  if model.model_config.model == 'hybrid':
-    return _hybrid(model, device)
-  if not codes_files(model):
-    raise ModelMismatchError(f'{path}: it predicts {token_kind(model)} tokens: only models of linear bytes code files')
-  network = exact_network(model)
-  if device == 'cpu':
-    return ByteCoder(CompiledPredictor(network))
-  require_extra('train')
-  from language_modeling_is_compression.quantized.xla import ParallelPredictor, gpu
-
-  return ByteCoder(ParallelPredictor(network, gpu()))
-
-
-def _hybrid(model: Model, device: str) -> ModelCoder:
-  if device != 'cpu':
-    raise ConfigError(f'--device {device}: hybrid models run on CPUs only: leave it out, or name a byte model with -m')
-  return HybridCoder(exact_hybrid_network(model))
+  if not model.codes_files:
+    assert isinstance(model, ByteModel), 'models of other families code files'
+    raise ModelMismatchError(f'{path}: it predicts {model.token_kind} tokens: only models of linear bytes code files')
+  return FAMILIES[model.spec.family].coder_module().load_coder(model, device)

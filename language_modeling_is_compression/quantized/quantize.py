@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from language_modeling_is_compression.errors import CheckpointError
-from language_modeling_is_compression.network.checkpoint import Model
+from language_modeling_is_compression.network.byte_model import ByteModel
+from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.parameters import PARAMETER_SCALE, TOP, layer_name
 
 STREAM_BITS = 14  # Fractional bits of the residual stream,
@@ -156,10 +157,10 @@ class Identity:
     return self._digest.digest()
 
 
-def exact_network(model: Model) -> ExactNetwork:
+def exact_network(model: ByteModel) -> ExactNetwork:
   """The integers that a model stands for. Raises CheckpointError if it is too large for exact sums."""
   require_exact_size(model)
-  config = model.model_config
+  config = model.spec.network
   top = acting_floats(model, TOP)
   layers = tuple(
     exact_layer(acting_floats(model, layer_name(index)), config.num_heads) for index in range(config.num_layers)
@@ -176,7 +177,7 @@ def exact_network(model: Model) -> ExactNetwork:
 
 def require_exact_size(model: Model) -> None:
   """Raises CheckpointError if sums over a model's widths may not be exact."""
-  config = model.model_config
+  config = model.spec.network
   if config.embedding_dim > MAX_EMBEDDING_DIM or config.attention_window > MAX_ATTENTION_WINDOW:
     raise CheckpointError(
       f'the model has embedding_dim {config.embedding_dim} and attention_window {config.attention_window}: '

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from language_modeling_is_compression.network.checkpoint import Model
+from language_modeling_is_compression.network.hybrid_model import HybridModel
 from language_modeling_is_compression.network.parameters import TOP, layer_name
 from language_modeling_is_compression.prediction.evidence import FEATURE_BITS, LOGITS
 from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION
@@ -68,10 +68,10 @@ class ExactHybridNetwork:
     return identity.digest()
 
 
-def exact_hybrid_network(model: Model) -> ExactHybridNetwork:
+def exact_hybrid_network(model: HybridModel) -> ExactHybridNetwork:
   """The integers that a hybrid model stands for. Raises CheckpointError if it is too large for exact sums."""
   require_exact_size(model)
-  config = model.model_config
+  config = model.spec.network
   top = acting_floats(model, TOP)
   entry, entry_bits = bounded_weights(top['input_weights'])
   # Logits become logarithms to base 2; what the loss makes of scales and offsets is in these units already.

@@ -14,10 +14,13 @@ import numpy as np
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.entropy.varints import NumberReader, write_number
-from language_modeling_is_compression.format.layout import PcmFormat, SegmentLayout
+from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.format.division import Division, segment_division
+from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
 from language_modeling_is_compression.format.side_information import map_intervals, read_header, read_map, write_header
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
+from language_modeling_is_compression.network.hybrid_model import HybridModel
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.ensemble import expect, learn
 from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS
@@ -26,7 +29,7 @@ from language_modeling_is_compression.prediction.lag_search import find_lags
 from language_modeling_is_compression.prediction.state import EFFORTS, GROUP_CHANNELS, new_experts
 from language_modeling_is_compression.prediction.value_map import ChannelValues, lower_edge
 from language_modeling_is_compression.quantized import layers
-from language_modeling_is_compression.quantized.coder import Division, Encoded
+from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.quantized.mixing import (
   compose,
   compose_copy,
@@ -40,10 +43,9 @@ from language_modeling_is_compression.quantized.mixing import (
   whole_mass,
 )
 from language_modeling_is_compression.quantized.quantize import MAX_LOG, MAX_STREAM
-from language_modeling_is_compression.quantized.quantize_hybrid import ExactHybridNetwork
+from language_modeling_is_compression.quantized.quantize_hybrid import ExactHybridNetwork, exact_hybrid_network
 from language_modeling_is_compression.system.cancellation import Cancellation
 
-_MANY_CHANNELS = 16  # No file with up to so many has too many.
 _FRAMES_PER_CHECK = 4096  # Between two looks at the cancellation.
 _ENCODE, _DECODE = range(2)
 _MASS_BITS = 38  # Of a byte's cell, so that its product with PRECISION_BITS fits 63 bits.
@@ -233,18 +235,11 @@ class _Group:
     return True
 
 
-def segment_division(pcm: PcmFormat, num_frames: int, segment_frames: int, effort: int) -> Division | None:
-  """Division of version 2: segments of equal length, so that no short one at the end starts afresh for little.
-
-  And one or an even number of them, so that two cores have the same to do. None for more channels than frames.
-  """
-  if pcm.num_channels > max(num_frames, _MANY_CHANNELS):
-    return None
-  limit = min(segment_frames, SegmentLayout.max_span_frames, SegmentLayout.max_span_bytes // pcm.frame_bytes)
-  num_segments = -(-num_frames // limit)
-  if num_segments > 1:
-    num_segments += num_segments % 2
-  return Division(SegmentLayout(effort=effort), -(-num_frames // num_segments))
+def load_coder(model: HybridModel, device: str) -> HybridCoder:
+  """Coder of a model on a device. Raises CheckpointError, ConfigError for another device than 'cpu'."""
+  if device != 'cpu':
+    raise ConfigError(f'--device {device}: hybrid models run on CPUs only: leave it out, or name a byte model with -m')
+  return HybridCoder(exact_hybrid_network(model))
 
 
 def join_groups(groups: Sequence[CodedGroup], num_frames: int) -> Encoded:

@@ -1,18 +1,21 @@
-"""Streams of bytes as the material of byte models."""
+"""Task of byte models: to predict the next token of streams of bytes."""
 
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
+from language_modeling_is_compression.config.options import DataConfig, TrainingConfig, TrainingSettings
 from language_modeling_is_compression.config.settings import Settings
 from language_modeling_is_compression.data.batches import Batch, training_batch, validation_batches
-from language_modeling_is_compression.data.chunks import Chunks, Stream
+from language_modeling_is_compression.data.chunks import Chunks, Stream, split_stream, whole_stream
+from language_modeling_is_compression.data.folders import Folder, read_files
 from language_modeling_is_compression.errors import AudioFormatError
+from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.training.objectives import Objective, byte_objective
-from language_modeling_is_compression.training.task import Measured
+from language_modeling_is_compression.training.plan import activation_bytes
+from language_modeling_is_compression.training.task import ValidationResult
 
 _logger = logging.getLogger(__name__)
 
@@ -39,22 +42,57 @@ def rates(loss_nats: float, data: DataConfig) -> Rates:
   )
 
 
-class ByteMaterial:
+def token_bytes(spec: ByteSpec) -> int:
+  """Estimate of what the backward pass keeps for a token."""
+  # The logits of small vocabularies are kept about three times, those of large ones are cut into blocks.
+  return activation_bytes(spec.network, 3 * min(spec.data.vocab_size, 256))
+
+
+def check(settings: TrainingSettings, folders: Sequence[Folder]) -> None:
+  """Raises ConfigError for settings that the files do not suit; none of this family."""
+
+
+def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTask':
+  """Task on all files of all folders. Raises AudioFormatError if none can be read."""
+  data, training = settings.data, settings.training
+  if not data.codes_files:
+    _logger.warning(
+      'models of --quantization %s and --tokenization %s are for research: lmic cannot code files with them; '
+      'evaluate_audio.py gives their code length',
+      data.quantization,
+      data.tokenization,
+    )
+  if 2 * data.stereo_blocking_n < data.chunk_size:
+    _logger.warning(
+      'stereo_blocking_n: two blocks of %d samples are shorter than a chunk of %d: '
+      'chunks will not hold complete left/right block pairs only',
+      data.stereo_blocking_n,
+      data.chunk_size,
+    )
+  train, valid = read_files(folders, lambda _, info: whole_stream(info, data))
+  if not valid:
+    _logger.warning('too few files to hold some out whole: the last %g of each is held out', training.valid_fraction)
+    parts = [split_stream(stream, training.valid_fraction) for stream in train]
+    train, valid = [part[0] for part in parts], [part[1] for part in parts]
+  spec = ByteSpec(network=settings.model, data=data)
+  return ByteTask(spec, training, train_streams=train, valid_streams=valid)
+
+
+class ByteTask:
   """Chunks of tokens to train on and to hold out. Raises AudioFormatError if there is nothing to train on."""
 
   unit = 'token'
 
   def __init__(
     self,
-    model: ModelConfig,
-    data: DataConfig,
+    spec: ByteSpec,
     training: TrainingConfig,
     *,
     train_streams: Sequence[Stream],
     valid_streams: Sequence[Stream],
   ):
-    self.model_config = model
-    self.data_config = data
+    self.spec = spec
+    data = spec.data
     self._training = training
     self._train = Chunks(train_streams, data, training.num_chunks)
     self._valid = Chunks(valid_streams, data)
@@ -63,6 +101,7 @@ class ByteMaterial:
     self.row_length = max(self._train.max_tokens, self._valid.max_tokens)
     self.settings: Sequence[Settings] = (data,)
     self.label = f'{data.sample_bits}bit'
+    self.unit_bytes = token_bytes(spec)
     self.provenance: Mapping[str, Any] = {}
     self.facts: Mapping[str, int] = {
       'num_train_files': self._train.num_streams,
@@ -71,8 +110,8 @@ class ByteMaterial:
       'num_valid_chunks': len(self._valid),
     }
 
-  def objective(self, *, recompute_layers: bool) -> Objective:
-    return byte_objective(build_transformer(self.model_config, self.data_config, recompute_layers=recompute_layers))
+  def objective(self, *, remat: bool) -> Objective:
+    return byte_objective(build_transformer(self.spec.network, self.spec.data, remat=remat))
 
   def training_batch(self, step: int) -> Batch:
     return training_batch(
@@ -83,19 +122,22 @@ class ByteMaterial:
       step=step,
     )
 
+  def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> ByteModel:
+    return ByteModel(params=params, spec=self.spec, provenance=provenance)
+
   def validation(self, *, periodic: bool) -> 'ByteValidation':
     return ByteValidation(self._valid.limited(_PERIODIC_CHUNKS) if periodic else self._valid, self.row_length)
 
   def rates(self, loss_nats: float) -> dict[str, float]:
-    measured = rates(loss_nats, self.data_config)
+    measured = rates(loss_nats, self.spec.data)
     return {
       'loss_nats': measured.loss_nats,
       'bits_per_byte': measured.bits_per_byte,
       'bits_per_sample': measured.bits_per_sample,
     }
 
-  def shown(self, loss_nats: float) -> str:
-    return f'{rates(loss_nats, self.data_config).bits_per_byte:z.4f} bits per byte'
+  def format_loss(self, loss_nats: float) -> str:
+    return f'{rates(loss_nats, self.spec.data).bits_per_byte:z.4f} bits per byte'
 
 
 class ByteValidation:
@@ -114,11 +156,11 @@ class ByteValidation:
     self._nats += nats
     self._num_tokens += int(batch.num_counted)
 
-  def measured(self) -> Measured | None:
+  def result(self) -> ValidationResult | None:
     if not self._num_tokens:
       return None
     measured = rates(self._nats / self._num_tokens, self._chunks.config)
-    figures = {
+    metrics = {
       'bits_per_byte': measured.bits_per_byte,
       'bits_per_sample': measured.bits_per_sample,
       'compression_rate': measured.compression_rate,
@@ -127,4 +169,4 @@ class ByteValidation:
       f'{measured.bits_per_byte:z.4f} bits per byte, {measured.bits_per_sample:z.4f} bits per sample, '
       f'compression rate {measured.compression_rate:z.4f} ({self.num_rows} chunks, {self._num_tokens} tokens)'
     )
-    return Measured(figures, text, measured._asdict())
+    return ValidationResult(metrics, text, measured._asdict())

@@ -1,17 +1,18 @@
-"""Evidence of several domains as the material of hybrid models."""
+"""Task of hybrid models: to predict samples of several domains from what adaptive experts say of them."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from language_modeling_is_compression.audio.wav import WavInfo
 from language_modeling_is_compression.config.options import (
   NATIVE_DEPTH,
-  DataConfig,
   HybridConfig,
-  ModelConfig,
   TrainingConfig,
+  TrainingSettings,
 )
 from language_modeling_is_compression.config.settings import Settings
 from language_modeling_is_compression.data.evidence_batches import (
@@ -21,32 +22,79 @@ from language_modeling_is_compression.data.evidence_batches import (
   in_batches,
   read_batch,
 )
-from language_modeling_is_compression.data.evidence_cache import EvidenceSpan
-from language_modeling_is_compression.data.evidence_sources import Group
+from language_modeling_is_compression.data.evidence_cache import EvidenceSpan, Experts
+from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, check_samples, evidence_of
+from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
 from language_modeling_is_compression.errors import AudioFormatError
+from language_modeling_is_compression.kernels.compilation import require_compiler
 from language_modeling_is_compression.network.hybrid import build_hybrid
+from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
+from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS, NUM_FEATURES
+from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION, observe
 from language_modeling_is_compression.training.objectives import Objective, hybrid_objective
-from language_modeling_is_compression.training.task import Measured
+from language_modeling_is_compression.training.plan import activation_bytes
+from language_modeling_is_compression.training.task import ValidationResult
 
 # Held-out sequences of each domain and depth.
 _PERIODIC_SEQUENCES = 64
 _FINAL_SEQUENCES = 1024
+_EVIDENCE_FOLDER = 'evidence_cache'
 
 Spans = Mapping[Group, Sequence[EvidenceSpan]]
 
 
-class HybridMaterial:
+def sample_bytes(spec: HybridSpec) -> int:
+  """Estimate of what the backward pass keeps for a sample."""
+  # Of a mixture's components about a dozen numbers each are kept.
+  return activation_bytes(spec.network, NUM_FEATURES + 12 * NUM_COMPONENTS)
+
+
+def check(settings: TrainingSettings, folders: Sequence[Folder]) -> None:
+  """Raises ConfigError for weights that do not suit the folders, or where nothing can be compiled."""
+  domain_weights(settings.run.folder_weights, folders)
+  require_compiler()
+
+
+def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridTask':
+  """Task on the experts' evidence of all files, by domain. Raises AudioFormatError if none can be read."""
+  run, config, training = settings.run, settings.hybrid, settings.training
+
+  def domain_file(domain: str, info: WavInfo) -> DomainFile:
+    check_samples(info)
+    return DomainFile(domain=domain, info=info)
+
+  train_files, valid_files = read_files(folders, domain_file)
+  train, valid = evidence_of(
+    train_files,
+    valid_files,
+    config,
+    Experts(observe=observe, version=EXPERTS_VERSION, effort=config.effort),
+    valid_fraction=training.valid_fraction,
+    folder=Path(config.cache_dir or Path(run.output_dir, _EVIDENCE_FOLDER)),
+    show_progress=not run.no_progress,
+  )
+  return HybridTask(
+    HybridSpec(network=settings.model),
+    config,
+    training,
+    train=train,
+    valid=valid,
+    weights=domain_weights(run.folder_weights, folders),
+    experts_version=EXPERTS_VERSION,
+  )
+
+
+class HybridTask:
   """Evidence to train on and to hold out. Raises AudioFormatError if there is nothing to train on.
 
   weights: how often a row comes from each domain, in any unit.
   """
 
   unit, label = 'sample', 'hybrid'
-  data_config = DataConfig()  # It says nothing of models that read samples as they are.
 
   def __init__(
     self,
-    model: ModelConfig,
+    spec: HybridSpec,
     config: HybridConfig,
     training: TrainingConfig,
     *,
@@ -55,7 +103,8 @@ class HybridMaterial:
     weights: Mapping[str, float],
     experts_version: int,
   ):
-    self.model_config = model
+    self.spec = spec
+    self.unit_bytes = sample_bytes(spec)
     self.row_length = config.sequence_length
     self._training = training
     self._train = EvidenceRows(train, config.sequence_length)
@@ -75,25 +124,28 @@ class HybridMaterial:
       for group in rows.groups
     }
 
-  def objective(self, *, recompute_layers: bool) -> Objective:
-    return hybrid_objective(build_hybrid(self.model_config, recompute_layers=recompute_layers))
+  def objective(self, *, remat: bool) -> Objective:
+    return hybrid_objective(build_hybrid(self.spec.network, remat=remat))
 
   def training_batch(self, step: int) -> EvidenceBatch:
     count = self._training.batch_size
     rows = self._train.draw(self._weights, count=count, seed=self._training.seed, step=step)
     return read_batch(rows, num_rows=count, length=self.row_length)
 
+  def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> HybridModel:
+    return HybridModel(params=params, spec=self.spec, provenance=provenance)
+
   def validation(self, *, periodic: bool) -> 'HybridValidation':
     """Every sequence stands behind as many samples as the layers can look back on."""
     limit = _PERIODIC_SEQUENCES if periodic else _FINAL_SEQUENCES
-    context = self.model_config.num_layers * (self.model_config.attention_window - 1)
+    context = self.spec.network.num_layers * (self.spec.network.attention_window - 1)
     rows = {group: self._valid.spread(group, limit, context) for group in self._valid.groups}
     return HybridValidation(rows, self.row_length + context)
 
   def rates(self, loss_nats: float) -> dict[str, float]:
     return {'loss_nats': loss_nats, 'bits_per_sample': loss_nats / math.log(2)}
 
-  def shown(self, loss_nats: float) -> str:
+  def format_loss(self, loss_nats: float) -> str:
     return f'{loss_nats / math.log(2):z.4f} bits per sample'
 
 
@@ -133,7 +185,7 @@ class HybridValidation:
     sums.experts_log2 += float(np.sum(batch.experts_log2[batch.counted], dtype=np.float64))
     sums.num_samples += int(batch.num_counted)
 
-  def measured(self) -> Measured | None:
+  def result(self) -> ValidationResult | None:
     """Bits per sample of each domain, and their mean over domains, by depth."""
     by_group = {group: sums.bits() for group, sums in self._sums.items() if sums.num_samples}
     if not by_group:
@@ -144,7 +196,7 @@ class HybridValidation:
       each = [bits for group, bits in by_group.items() if group.depth == depth]
       means[name] = {key: float(np.mean([bits[key] for bits in each])) for key in each[0]}
     domains = {group.name: bits for group, bits in by_group.items()}
-    figures = {
+    metrics = {
       '/'.join(filter(None, (name, key))): value
       for named in (domains, means)
       for name, bits in named.items()
@@ -159,4 +211,4 @@ class HybridValidation:
       for name, bits in means.items()
     ]
     text = 'bits per sample, and of the experts alone: ' + ', '.join(lines)
-    return Measured(figures, text, {'domains': domains, 'means': means})
+    return ValidationResult(metrics, text, {'domains': domains, 'means': means})

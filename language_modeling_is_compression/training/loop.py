@@ -18,7 +18,7 @@ from language_modeling_is_compression.training.objectives import Rows
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
 from language_modeling_is_compression.training.stopper import Stopper
-from language_modeling_is_compression.training.task import Material, Measured
+from language_modeling_is_compression.training.task import Task, ValidationResult
 from language_modeling_is_compression.training.tracking import Tracker
 
 _logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Outcome(NamedTuple):
   """
 
   state: TrainingState
-  held_out: Measured | None
+  held_out: ValidationResult | None
   stopped_by: int | None
   is_saved: bool = True
 
@@ -51,18 +51,18 @@ class Trainer:
     self,
     *,
     config: TrainingConfig,
-    material: Material,
+    task: Task,
     micro_batches: MicroBatches,
     learning_rate: Callable[[int], float],
     update: Callable[..., tuple[TrainingState, StepMetrics] | None],
     code_length: Callable[[hk.Params, Rows], jax.Array],
-    save: Callable[[TrainingState, Measured | None], None],
+    save: Callable[[TrainingState, ValidationResult | None], None],
     tracker: Tracker,
     stopper: Stopper,
     show_progress: bool,
   ):
     self._config = config
-    self._material = material
+    self._task = task
     self._micro_batches = micro_batches
     self._learning_rate = learning_rate
     self._update = update
@@ -112,7 +112,7 @@ class Trainer:
     _logger.info('compiling the training step, once per run; the first step takes longer for it')
     with progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar:
       for done in range(first + 1, last + 1):
-        batch = self._material.training_batch(done - 1)
+        batch = self._task.training_batch(done - 1)
         log = done % self._config.log_every == 0 or done == last
         validate = self._config.validate_every > 0 and done % self._config.validate_every == 0 and done < last
         save = time.monotonic() - saved_at > 60 * self._config.save_minutes
@@ -173,7 +173,7 @@ class Trainer:
     self._warn_of_long_steps(meter.last_seconds)
     bar.update()
     bar.set_postfix_str(
-      f'{self._material.shown(meter.last_loss)}, {meter.tokens_per_second:,.0f} {self._material.unit}s/s', refresh=False
+      f'{self._task.format_loss(meter.last_loss)}, {meter.tokens_per_second:,.0f} {self._task.unit}s/s', refresh=False
     )
 
   def _warn_of_long_steps(self, seconds: float) -> None:
@@ -189,9 +189,9 @@ class Trainer:
     """Logs and records means over the steps since the last report, if there was one."""
     if math.isnan(meter.mean_loss):
       return
-    unit = self._material.unit
+    unit = self._task.unit
     figures = {
-      **self._material.rates(meter.mean_loss),
+      **self._task.rates(meter.mean_loss),
       'learning_rate': self._learning_rate(step - 1),
       'grad_norm': meter.last_grad_norm,
       f'{unit}s_per_second': meter.tokens_per_second,
@@ -199,17 +199,17 @@ class Trainer:
     self._tracker.log(step, figures)
     _logger.info(
       'step %d of %d: %s, %s nats per %s, gradient norm %.3g, %.0f %ss/s',
-      *(step, self._config.training_steps, self._material.shown(meter.mean_loss), f'{meter.mean_loss:z.4f}', unit),
+      *(step, self._config.training_steps, self._task.format_loss(meter.mean_loss), f'{meter.mean_loss:z.4f}', unit),
       *(meter.last_grad_norm, meter.tokens_per_second, unit),
     )
     meter.restart()
 
-  def _validate(self, state: TrainingState, what: str, *, periodic: bool) -> Measured | None:
+  def _validate(self, state: TrainingState, what: str, *, periodic: bool) -> ValidationResult | None:
     """Code length of held-out rows; None if there are none or the user stops it."""
     # Few at a time, since nobody can stop in the middle of them.
     micro_batches = dataclasses.replace(self._micro_batches, count=min(2, self._micro_batches.count))
     batch_size = micro_batches.count * micro_batches.rows
-    validation = self._material.validation(periodic=periodic)
+    validation = self._task.validation(periodic=periodic)
     done = 0
     with progress_bar(
       total=validation.num_rows, unit='row', description=what, leave=False, shown=self._show_progress
@@ -221,11 +221,11 @@ class Trainer:
         validation.add(batch, float(np.sum(nats)))
         bar.update(min(batch_size, validation.num_rows - done))
         done += batch_size
-    measured = validation.measured()
+    measured = validation.result()
     if measured is None:
       return None
     side = 'valid' if periodic else 'held_out'
-    self._tracker.log(int(state.step), {f'{side}/{name}': value for name, value in measured.figures.items()})
+    self._tracker.log(int(state.step), {f'{side}/{name}': value for name, value in measured.metrics.items()})
     _logger.info('%s at step %d: %s', what, int(state.step), measured.text)
     return measured
 

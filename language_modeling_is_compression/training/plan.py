@@ -9,8 +9,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from language_modeling_is_compression.config.options import DataConfig, ModelConfig
-from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS, NUM_FEATURES
+from language_modeling_is_compression.config.options import ModelConfig
+from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.training.objectives import Rows
 
 DEVICE_AXIS = 'devices'
@@ -32,12 +32,12 @@ _FALLBACK_ACCELERATOR_BYTES = 4 << 30
 class MicroBatches:
   """count micro-batches of rows rows each over all devices; count * rows >= batch_size.
 
-  recompute_layers: even one row is too large to keep all that the backward pass reads.
+  remat: even one row is too large to keep all that the backward pass reads.
   """
 
   count: int
   rows: int
-  recompute_layers: bool
+  remat: bool
 
   def arrange(self, batch: AnyRows) -> AnyRows:
     """A batch's arrays [B, ...] as [count, rows, ...]; the rows that are added are zero, so their length is."""
@@ -56,29 +56,35 @@ def device_mesh() -> Mesh:
   return jax.make_mesh((len(devices),), (DEVICE_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def plan_micro_batches(
-  model: ModelConfig, data: DataConfig, *, num_tokens: int, batch_size: int, rows_per_device: int | None, mesh: Mesh
-) -> MicroBatches:
+def use_all_cores() -> None:
+  """Makes each processor core a JAX device, unless the user's environment says how many; accelerators are not touched.
+
+  Rows of a batch are independent, and on a CPU one thread per row beats many threads in one row.
+  """
+  if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]
+    jax.config.update('jax_num_cpu_devices', usable_cores())
+
+
+def plan_micro_batches(*, row_bytes: int, batch_size: int, rows_per_device: int | None, mesh: Mesh) -> MicroBatches:
   """As few micro-batches as fit, all of the same size.
 
-  num_tokens: tokens, or samples, of a row. rows_per_device: fixed by the user, or None to choose.
+  row_bytes: estimate of what the backward pass keeps for a row. rows_per_device: fixed by the user, or None to choose.
   The choice depends on the configuration and the machine, never on what happens to be free: another cut would add up
   floats in another order.
   """
   num_devices = mesh.devices.size
   budget = _activation_bytes(mesh)
-  row_bytes = num_tokens * _token_bytes(model, data)
   fitting = rows_per_device or max(1, int(min(budget, _slice_bytes(mesh)) // row_bytes))
   count = -(-batch_size // (fitting * num_devices))
   rows = -(-batch_size // (count * num_devices)) * num_devices
-  plan = MicroBatches(count=count, rows=rows, recompute_layers=rows // num_devices * row_bytes > budget)
+  plan = MicroBatches(count=count, rows=rows, remat=rows // num_devices * row_bytes > budget)
   _logger.info(
     '%d device(s) of kind %s, %d micro-batch(es) of %d rows%s',
     num_devices,
     mesh.devices.flat[0].device_kind,
     plan.count,
     plan.rows,
-    ', layers recomputed' if plan.recompute_layers else '',
+    ', layers recomputed' if plan.remat else '',
   )
   return plan
 
@@ -97,13 +103,11 @@ def _slice_bytes(mesh: Mesh) -> float:
   return _CPU_SLICE_BYTES / mesh.devices.size if mesh.devices.flat[0].platform == 'cpu' else math.inf
 
 
-def _token_bytes(model: ModelConfig, data: DataConfig) -> int:
-  """Bytes that the backward pass keeps for one token, in float32: an estimate from the layers' shapes.
+def activation_bytes(network: ModelConfig, others: int) -> int:
+  """Estimate of the bytes that the backward pass keeps for one token or sample, in float32, from the layers' shapes.
 
-  A layer keeps about ten arrays of width embedding_dim and three of the feed-forward width; the logits of small
-  vocabularies are kept about three times, those of large ones are cut into blocks. Of a hybrid model's components
-  about a dozen numbers each are kept.
+  A layer keeps about ten arrays of width embedding_dim and three of the feed-forward width. others: numbers that are
+  kept before and behind the layers.
   """
-  per_layer = model.embedding_dim * (10 + 3 * model.widening_factor)
-  ends = NUM_FEATURES + 12 * NUM_COMPONENTS if model.model == 'hybrid' else 3 * min(data.vocab_size, 256)
-  return 4 * (model.num_layers * per_layer + ends)
+  per_layer = network.embedding_dim * (10 + 3 * network.widening_factor)
+  return 4 * (network.num_layers * per_layer + others)

@@ -1,4 +1,4 @@
-"""One training run on given material: what is needed is put together here, and what is left is written here."""
+"""Training run on a given task: puts together what is needed, and writes what is left."""
 
 import contextlib
 import logging
@@ -12,10 +12,11 @@ import jax
 import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from language_modeling_is_compression.config.options import RunConfig, TrainingConfig
+from language_modeling_is_compression.config.options import RunConfig, TrainingConfig, TrainingSettings
 from language_modeling_is_compression.config.settings import given_settings
 from language_modeling_is_compression.errors import CheckpointError
-from language_modeling_is_compression.network.checkpoint import Model, save_model
+from language_modeling_is_compression.network.checkpoint import save_model
+from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.training.loop import Outcome, Trainer, explained
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 from language_modeling_is_compression.training.origin import source_commit
@@ -28,48 +29,45 @@ from language_modeling_is_compression.training.state import (
   make_update,
 )
 from language_modeling_is_compression.training.stopper import Stopper
-from language_modeling_is_compression.training.task import Material, Measured
+from language_modeling_is_compression.training.task import Task, ValidationResult
 from language_modeling_is_compression.training.tracking import TRAINING_MINIMA, Tracker, default_wandb_name, start_wandb
 from language_modeling_is_compression.version import __version__
 
 _logger = logging.getLogger(__name__)
 
 
-def train_model(
-  run: RunConfig, training: TrainingConfig, material: Material, *, files: RunFiles, stopper: Stopper
-) -> Outcome:
+def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stopper: Stopper) -> Outcome:
   """Trains, validates, saves `files.model` and logs beside it.
 
   Raises TrainingError and CheckpointError as `Trainer.run`.
   """
-  model, data = material.model_config, material.data_config
-  if not material.validation(periodic=False).num_rows:
+  run, training = settings.run, settings.training
+  if not task.validation(periodic=False).num_rows:
     _logger.warning('no samples are held out, so nothing will be known of how well the model compresses other files')
   mesh = device_mesh()
   micro_batches = plan_micro_batches(
-    model,
-    data,
-    num_tokens=material.row_length,
+    row_bytes=task.row_length * task.unit_bytes,
     batch_size=training.batch_size,
     rows_per_device=training.micro_batch_size,
     mesh=mesh,
   )
-  objective = material.objective(recompute_layers=micro_batches.recompute_layers)
+  objective = task.objective(remat=micro_batches.remat)
   optimizer = make_optimizer(training)
   try:
     state = initial_state(objective, optimizer, seed=training.seed)
   except jax.errors.JaxRuntimeError as error:
     raise explained(error) from error
-  facts = {**material.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
+  facts = {**task.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
-  settings = given_settings((run, model, training, *material.settings), family=model.model)
-  tracker = _start_tracker(run, _run_name(run, training, material), files, {**settings, **facts})
+  configs = (run, settings.family, task.spec.network, training, *task.settings)
+  given = given_settings(configs, family=task.spec.family)
+  tracker = _start_tracker(run, _run_name(run, training, task), files, {**given, **facts})
   started = time.time()
 
-  def save(state: TrainingState, held_out: Measured | None) -> None:
+  def save(state: TrainingState, held_out: ValidationResult | None) -> None:
     provenance = {
-      **material.provenance,
+      **task.provenance,
       **_origin(tracker),
       'package_version': __version__,
       'jax_version': jax.__version__,
@@ -78,12 +76,11 @@ def train_model(
       'steps': int(state.step),
       'training_seconds': round(time.time() - started, 1),
       'held_out': held_out.provenance if held_out else None,
-      'settings': settings,
+      'settings': given,
       'facts': facts,
     }
     params = jax.tree.map(np.asarray, state.params)
-    trained = Model(params=params, model_config=model, data_config=data, provenance=provenance)
-    _save_somewhere(files, trained)
+    _save_somewhere(files, task.trained_model(params, provenance))
 
   exit_code = 1
   try:
@@ -91,7 +88,7 @@ def train_model(
       stopper.begin()
       outcome = Trainer(
         config=training,
-        material=material,
+        task=task,
         micro_batches=micro_batches,
         learning_rate=lambda step: float(np.asarray(learning_rate_schedule(training)(step))),
         update=make_update(objective, optimizer, mesh),
@@ -103,17 +100,17 @@ def train_model(
       ).run(state)
       if outcome.is_saved:
         held_out = outcome.held_out.provenance if outcome.held_out else None
-        tracker.save_artifact(files.model, {**facts, 'held_out': held_out, 'settings': settings})
+        tracker.save_artifact(files.model, {**facts, 'held_out': held_out, 'settings': given})
     exit_code = 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
     return outcome
   finally:
     tracker.close(exit_code)
 
 
-def _run_name(run: RunConfig, training: TrainingConfig, material: Material) -> str:
+def _run_name(run: RunConfig, training: TrainingConfig, task: Task) -> str:
   """What tells an experiment from others, e.g. speech_16bit_64x4_lr0.0001_steps1000_seed42."""
-  model = material.model_config
-  kind = f'{material.label}_{model.embedding_dim}x{model.num_layers}'
+  network = task.spec.network
+  kind = f'{task.label}_{network.embedding_dim}x{network.num_layers}'
   return f'{run.model_name}_{kind}_lr{training.learning_rate:g}_steps{training.training_steps}_seed{training.seed}'
 
 

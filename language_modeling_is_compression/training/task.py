@@ -1,26 +1,26 @@
-"""What the training loop asks of a family of models: batches, validations, and how figures are called."""
+"""Task: what the training loop asks of a family of models."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.config.settings import Settings
+from language_modeling_is_compression.network.model import Model, ModelSpec
 from language_modeling_is_compression.training.objectives import Objective, Rows
 
 
-class Measured(NamedTuple):
-  """A validation's outcome.
+class ValidationResult(NamedTuple):
+  """Outcome of a validation.
 
-  figures: tracked, by name, behind valid/ or held_out/. text: for the log. provenance: plain JSON for the model file.
+  metrics: tracked, by name, behind valid/ or held_out/. text: for the log. provenance: plain JSON for the model file.
   """
 
-  figures: Mapping[str, float]
+  metrics: Mapping[str, float]
   text: str
   provenance: Mapping[str, Any]
 
 
 class Validation(Protocol):
-  """Held-out rows in batches, and what is known of their code lengths. num_rows: in all batches."""
+  """Held-out rows in batches, and sums of their code lengths. num_rows: in all batches."""
 
   num_rows: int
 
@@ -29,44 +29,49 @@ class Validation(Protocol):
     ...
 
   def add(self, batch: Any, nats: float) -> None:
-    """Takes the code length of a batch, the last one that `batches` gave."""
+    """Adds the code length of a batch, the last one that `batches` gave."""
     ...
 
-  def measured(self) -> Measured | None:
-    """What the code lengths come to; None if nothing was held out."""
+  def result(self) -> ValidationResult | None:
+    """Metrics of the code lengths that were added; None if nothing was held out."""
     ...
 
 
-class Material(Protocol):
-  """What models of one family are trained on.
+class Task(Protocol):
+  """Data, network and loss of a family of models. Its module also has `check` and `make_task`.
 
-  unit: what a row is made of, 'token' or 'sample'. row_length: of batches, in these. facts: sizes for the log.
-  settings: the configurations of this family. provenance: more that a model file shall say. label: its kind, in names.
+  spec: of the model. unit: what a row is made of, 'token' or 'sample'. row_length: of batches, in these. unit_bytes:
+  estimate of what the backward pass keeps for one of them. facts: sizes for the log. settings: the configurations of
+  this family. provenance: what a model file says beside what all say. label: its kind, in names of runs.
   """
 
-  model_config: ModelConfig
-  data_config: DataConfig
+  spec: ModelSpec
   unit: str
   label: str
   row_length: int
+  unit_bytes: int
   facts: Mapping[str, int]
   settings: Sequence[Settings]
   provenance: Mapping[str, Any]
 
-  def objective(self, *, recompute_layers: bool) -> Objective: ...
+  def objective(self, *, remat: bool) -> Objective: ...
 
   def training_batch(self, step: int) -> Rows:
     """The batch of a step, counted from 0: a function of the seed and the step."""
     ...
 
+  def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> Model:
+    """The model that parameters make."""
+    ...
+
   def validation(self, *, periodic: bool) -> Validation:
-    """Of a part of what is held out, always the same one; not periodic: of as much as is worth the time."""
+    """Validation on a part of what is held out, always the same one; not periodic: on as much as is worth the time."""
     ...
 
   def rates(self, loss_nats: float) -> Mapping[str, float]:
-    """Nats per token or sample, and what else they are in units that people compare."""
+    """Metrics of a loss, in nats per token or sample: the loss itself, and in units that people compare."""
     ...
 
-  def shown(self, loss_nats: float) -> str:
-    """The same for the log."""
+  def format_loss(self, loss_nats: float) -> str:
+    """Nats per token or sample in the unit that people compare, for the log."""
     ...

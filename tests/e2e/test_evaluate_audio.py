@@ -26,7 +26,9 @@ from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.errors import FormatError
 from language_modeling_is_compression.evaluation.report import pictures
 from language_modeling_is_compression.kernels import compilation
-from language_modeling_is_compression.network.checkpoint import Model, save_model
+from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
+from language_modeling_is_compression.network.checkpoint import save_model
+from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.system import progress
 
@@ -47,7 +49,7 @@ def models(tmp_path_factory) -> Path:
 def _token_model(data: DataConfig) -> Model:
   params = tiny_models.random_params(build_transformer(tiny_models.MODEL, data))
   params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
-  return Model(params=params, model_config=tiny_models.MODEL, data_config=data, provenance={})
+  return ByteModel(params=params, spec=ByteSpec(network=tiny_models.MODEL, data=data), provenance={})
 
 
 @pytest.fixture

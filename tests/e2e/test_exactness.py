@@ -20,7 +20,9 @@ from support.wav_builder import build_wav
 
 from language_modeling_is_compression.cli import main as lmic_main
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
-from language_modeling_is_compression.network.checkpoint import Model, save_model
+from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
+from language_modeling_is_compression.network.checkpoint import save_model
+from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.parameters import PARAMETER_SCALE
 from language_modeling_is_compression.network.transformer import build_transformer
 
@@ -41,7 +43,7 @@ def _model(model_config: ModelConfig, *, use_16bit: bool, scale: float) -> Model
   params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
   expected = np.abs(np.arange(256, dtype=np.float32) - 128)
   params['~']['output_bias'] = params['~']['output_bias'] - expected / (16 * PARAMETER_SCALE)
-  return Model(params=params, model_config=model_config, data_config=data_config, provenance={})
+  return ByteModel(params=params, spec=ByteSpec(network=model_config, data=data_config), provenance={})
 
 
 def _wav(num_frames: int, channels: int, num_bytes: int) -> bytes:

@@ -149,7 +149,7 @@ def _check_held_out(run: Run) -> None:
 
 
 def test_the_model_knows_how_its_tokens_are_made(run):
-  config = load_model(run.model_path).data_config
+  config = load_model(run.model_path).spec.data
   assert dataclasses.asdict(config).items() >= run.mode.stored.items()
   assert config.vocab_size == run.mode.vocab_size
 

@@ -77,8 +77,8 @@ def test_it_writes_the_model_and_its_logs_and_nothing_else(run):
 
 def test_the_model_says_what_it_is_and_where_it_came_from(run):
   model = load_model(run.model_path)
-  assert (model.model_config.embedding_dim, model.model_config.num_layers) == (8, 1)
-  assert (model.data_config.chunk_size, model.data_config.use_16bit) == (64, False)
+  assert (model.spec.network.embedding_dim, model.spec.network.num_layers) == (8, 1)
+  assert (model.spec.data.chunk_size, model.spec.data.use_16bit) == (64, False)
   assert (model.provenance['steps'], model.provenance['package_version']) == (_STEPS, __version__)
   assert {**model.provenance['settings'], **model.provenance['facts']}.items() >= {
     'seed': 42,

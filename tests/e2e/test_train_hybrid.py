@@ -53,11 +53,11 @@ def run(tmp_path: Path, *arguments: object) -> tuple[int, Path]:
 
 @pytest.fixture
 def handed_over(monkeypatch) -> list:
-  """The material of each run, which then ends without having trained."""
+  """The task of each run, which then ends without having trained."""
   handed: list = []
 
-  def train_model(run, training, material, *, files, stopper):
-    handed.append(material)
+  def train_model(settings, task, *, files, stopper):
+    handed.append(task)
     return Outcome(None, None, None, is_saved=False)
 
   monkeypatch.setattr(training_run, 'train_model', train_model)
@@ -69,7 +69,7 @@ def test_a_run_on_the_folder_above_several_domains(corpus, tmp_path, capsys):
   stderr = capsys.readouterr().err
   assert code == 0, stderr
   model = load_model(path)
-  assert model.model_config.model == 'hybrid'
+  assert model.spec.family == 'hybrid'
   assert model.provenance['domains'] == {'speech': 1.0, 'drums': 1.0}
   assert model.provenance['settings']['audio_dir'] == [str(corpus)]
   domains = {'speech', 'drums', 'speech_8bit', 'drums_8bit'}
@@ -136,5 +136,5 @@ def test_nothing_but_floats(tmp_path, capsys):
 def test_byte_models_take_the_files_of_all_folders(corpus, tmp_path, handed_over):
   folders = ('--audio_dir', corpus / 'speech', '--audio_dir', corpus / 'drums', '--chunk_size', 32)
   assert run(tmp_path, *folders, *_TINY)[0] == 0
-  (material,) = handed_over
-  assert (material.facts['num_train_files'], material.facts['num_valid_files']) == (3, 2)
+  (task,) = handed_over
+  assert (task.facts['num_train_files'], task.facts['num_valid_files']) == (3, 2)

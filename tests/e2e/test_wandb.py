@@ -100,7 +100,7 @@ def test_wandb_knows_every_flag_and_the_sizes_of_the_data_and_the_model(run):
   (started,) = run.of_kind('run')
   config = {update.key: json.loads(update.value_json) for update in started.config.update}
   model = load_model(run.folder / 'voice.npz')
-  stored = {**dataclasses.asdict(model.data_config), **dataclasses.asdict(model.model_config)}
+  stored = {**dataclasses.asdict(model.spec.data), **dataclasses.asdict(model.spec.network)}
   assert config.items() >= stored.items()
   assert config.items() >= model.provenance['settings'].items()
   assert (

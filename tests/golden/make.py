@@ -55,7 +55,7 @@ def _model(use_16bit: bool) -> Model:
   bias[[0, 1, 2, 3, 60, 61, 124, 125, 127, 128, 200, 255]] = 1.0
   top = {**model.params['~'], 'output_bias': bias}
   return Model(
-    params={**model.params, '~': top}, model_config=model.model_config, data_config=model.data_config, provenance={}
+    params={**model.params, '~': top}, model_config=model.spec.network, data_config=model.spec.data, provenance={}
   )
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from support.tiny_models import DATA, MODEL, random_params
 
 from language_modeling_is_compression.errors import CheckpointError
-from language_modeling_is_compression.network.checkpoint import Model, load_model, save_model
+from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
+from language_modeling_is_compression.network.checkpoint import load_model, save_model
+from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
 
 PROVENANCE = {'steps': 7}
@@ -31,7 +33,7 @@ JSON = st.recursive(
 @pytest.fixture(scope='module')
 def sound(tmp_path_factory) -> tuple[Model, bytes]:
   params = jax.tree.map(np.asarray, random_params(build_transformer(MODEL, DATA)))
-  model = Model(params=params, model_config=MODEL, data_config=DATA, provenance=PROVENANCE)
+  model = ByteModel(params=params, spec=ByteSpec(network=MODEL, data=DATA), provenance=PROVENANCE)
   path = tmp_path_factory.mktemp('model') / 'sound.npz'
   save_model(path, model)
   return model, path.read_bytes()
@@ -55,7 +57,7 @@ def assert_unchanged_or_rejected(path, contents: bytes, original: Model) -> None
   model = load_or_reject(path, contents)
   if model is None:
     return
-  assert (model.model_config, model.data_config, model.provenance) == (MODEL, DATA, PROVENANCE)
+  assert (model.spec.network, model.spec.data, model.provenance) == (MODEL, DATA, PROVENANCE)
   assert jax.tree.structure(model.params) == jax.tree.structure(original.params)
   jax.tree.map(np.testing.assert_array_equal, model.params, original.params)
 
@@ -140,5 +142,5 @@ def test_any_setting(path, sound, kind, field, value):
   np.save(member, np.array(json.dumps(metadata)))
   model = load_or_reject(path, rewritten(contents, 'metadata.npy', member.getvalue()))
   if model is not None:  # A setting of the tokens that the network's shape does not depend on, or the one it had.
-    assert model.model_config == MODEL
+    assert model.spec.network == MODEL
     assert jax.tree.map(np.shape, model.params) == jax.tree.map(np.shape, original.params)

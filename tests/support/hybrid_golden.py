@@ -3,9 +3,10 @@
 import numpy as np
 
 from language_modeling_is_compression.codec.levels import SegmentSettings
-from language_modeling_is_compression.config.options import DataConfig, ModelConfig
-from language_modeling_is_compression.network.checkpoint import Model
+from language_modeling_is_compression.config.options import ModelConfig
 from language_modeling_is_compression.network.hybrid import build_hybrid
+from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
+from language_modeling_is_compression.network.model import Model
 from support import lmic_cases
 from support.tiny_models import hybrid_params
 from support.wav_builder import build_wav, pcm_bytes
@@ -18,12 +19,10 @@ LEVELS = {'effort_0': SegmentSettings(frames=250, effort=0)} | {
 
 def model() -> Model:
   """Random parameters whose mixtures are wide and sharp, left and right."""
-  config = ModelConfig(
-    model='hybrid', embedding_dim=8, num_layers=2, num_heads=2, widening_factor=2, attention_window=8
-  )
+  config = ModelConfig(embedding_dim=8, num_layers=2, num_heads=2, widening_factor=2, attention_window=8)
   params = hybrid_params(build_hybrid(config), scale=0.1)
   plain = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
-  return Model(params=plain, model_config=config, data_config=DataConfig(), provenance={})
+  return HybridModel(params=plain, spec=HybridSpec(network=config), provenance={})
 
 
 def originals() -> dict[str, bytes]:

@@ -17,7 +17,8 @@ from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS,
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format.container import Container, ContainerWriter
-from language_modeling_is_compression.network.checkpoint import Model
+from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
+from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CompiledPredictor
@@ -46,7 +47,7 @@ def tiny_model(*, use_16bit: bool, seed: int = 0) -> Model:
   data = DataConfig(use_16bit=use_16bit, chunk_size=16)
   params = random_params(build_transformer(model, data), seed)
   params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
-  return Model(params=params, model_config=model, data_config=data, provenance={})
+  return ByteModel(params=params, spec=ByteSpec(network=model, data=data), provenance={})
 
 
 def tiny_coder(*, use_16bit: bool = True, lanes: int = 4) -> ChunkCoder:

@@ -9,10 +9,10 @@ from language_modeling_is_compression.audio.planes import planes_from_samples, s
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.entropy import byte_counts, rans
+from language_modeling_is_compression.format.division import Division, segment_division
 from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
-from language_modeling_is_compression.quantized.coder import Division, Encoded
-from language_modeling_is_compression.quantized.segments import segment_division
+from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 

@@ -1,7 +1,5 @@
 """Networks of a few thousand numbers, and parameters that hide nothing."""
 
-import dataclasses
-
 import haiku as hk
 import jax
 import jax.numpy as jnp
@@ -12,7 +10,7 @@ from language_modeling_is_compression.prediction.evidence import NUM_FEATURES
 
 MODEL = ModelConfig(embedding_dim=8, num_layers=2, num_heads=2, widening_factor=2, attention_window=4)
 DATA = DataConfig(chunk_size=16)
-HYBRID = dataclasses.replace(MODEL, model='hybrid')
+HYBRID = MODEL
 
 
 def random_params(transformer: hk.Transformed, seed: int = 0, scale: float = 0.05) -> hk.Params:

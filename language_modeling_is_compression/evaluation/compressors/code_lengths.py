@@ -22,8 +22,7 @@ from language_modeling_is_compression.data.chunks import tokens_of
 from language_modeling_is_compression.errors import BaselineError
 from language_modeling_is_compression.evaluation.recordings import Recording, chunk_samples
 from language_modeling_is_compression.evaluation.statistics.measurements import CompressorInfo, Span, spans_of
-from language_modeling_is_compression.network.checkpoint import Model
-from language_modeling_is_compression.quantized.loading import token_kind
+from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.system.extras import require_extra
 from language_modeling_is_compression.version import __version__
 
@@ -45,7 +44,7 @@ class TokenModel:
   path: where the model is from. device: 'cpu' or 'gpu'; raises ConfigError if there is no such device.
   """
 
-  def __init__(self, name: str, path: Path, model: Model, *, device: str):
+  def __init__(self, name: str, path: Path, model: ByteModel, *, device: str):
     data = path.read_bytes()
     self._model = model
     self._nats = _compiled(model, device)
@@ -53,19 +52,19 @@ class TokenModel:
       name=name,
       is_model=True,
       version=f'{__version__}, model file {hashlib.sha256(data).hexdigest()[:16]}',
-      settings=f'code length of the {token_kind(model)} tokens under {path}, which codes no files',
+      settings=f'code length of the {model.token_kind} tokens under {path}, which codes no files',
       parameters_bytes=len(data),
     )
 
   @property
   def sample_bits(self) -> int:
     """Bits of the samples that its tokens stand for."""
-    return self._model.data_config.sample_bits
+    return self._model.spec.data.sample_bits
 
   def whole(self, recording: Recording) -> CodeLength:
     """Every channel alone, in pieces of the chunk size that the model was trained with."""
     self._check_width(recording.sample_bytes)
-    limit = min(self._model.data_config.chunk_size, recording.info.num_frames)
+    limit = min(self._model.spec.data.chunk_size, recording.info.num_frames)
     pieces = (self._tokens(samples, recording) for samples in _pieces(recording, limit))
     return CodeLength(bits=math.fsum(bits.sum() for bits in self._bits(pieces, limit)))
 
@@ -85,7 +84,7 @@ class TokenModel:
       )
 
   def _tokens(self, samples: np.ndarray, recording: Recording) -> np.ndarray:
-    return tokens_of(samples, recording.info.resolution_bits, self._model.data_config)
+    return tokens_of(samples, recording.info.resolution_bits, self._model.spec.data)
 
   def _bits(self, rows: Iterable[np.ndarray], longest: int) -> Iterator[np.ndarray]:
     """What each token of each row costs, given those before it: float64 [N]. longest: N at most."""
@@ -111,7 +110,7 @@ def _power_of_two(least: int) -> int:
   return 1 << (least - 1).bit_length()
 
 
-def _compiled(model: Model, device: str) -> Any:
+def _compiled(model: ByteModel, device: str) -> Any:
   """Tokens, int32 [B, T], to what each costs, in nats: float64 [B, T]."""
   # It takes seconds to import, and most evaluations can do without.
   require_extra('train')
@@ -121,7 +120,7 @@ def _compiled(model: Model, device: str) -> Any:
   from language_modeling_is_compression.quantized.xla import gpu
   from language_modeling_is_compression.training.loss import token_code_lengths
 
-  transformer = build_transformer(model.model_config, model.data_config)
+  transformer = build_transformer(model.spec.network, model.spec.data)
   where = gpu() if device == 'gpu' else jax.devices('cpu')[0]
   params = jax.device_put(dict(model.params), where)
 

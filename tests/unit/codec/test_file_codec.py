@@ -16,9 +16,9 @@ from language_modeling_is_compression.audio.wav import read_frames, read_wav_inf
 from language_modeling_is_compression.codec import file_codec, plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, FormatError, ModelMismatchError
+from language_modeling_is_compression.format import division
 from language_modeling_is_compression.format.container import MODEL, Container
 from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES
-from language_modeling_is_compression.quantized import byte_coder
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CompiledPredictor
 from language_modeling_is_compression.quantized.quantize import exact_network
@@ -77,7 +77,7 @@ def opened(data: bytes) -> Container:
 @pytest.fixture
 def short_spans(monkeypatch):
   """Spans and pieces so short that small files have many."""
-  monkeypatch.setattr(byte_coder, '_SPAN_FRAMES', 25)
+  monkeypatch.setattr(division, '_SPAN_FRAMES', 25)
   monkeypatch.setattr(plan, 'MAX_PIECE_BYTES', 32)
 
 
@@ -312,7 +312,7 @@ def test_a_file_that_changes_while_it_is_read(short_spans, monkeypatch, tmp_path
     return header
 
   monkeypatch.setattr(file_codec, 'plan_file', plan_and_change)
-  monkeypatch.setattr(byte_coder, '_SPAN_FRAMES', 1 << 15)
+  monkeypatch.setattr(division, '_SPAN_FRAMES', 1 << 15)
   with open(path, 'rb') as source, pytest.raises(AudioFormatError, match=r'a\.wav: changed while it was read'):
     file_codec.compress(source, io.BytesIO(), WITHOUT_MODEL, name=str(path))
 

@@ -14,7 +14,9 @@ from support.wav_builder import IEEE_FLOAT, build_wav
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
-from language_modeling_is_compression.network.checkpoint import Model, load_model, save_model
+from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
+from language_modeling_is_compression.network.checkpoint import load_model, save_model
+from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.quantized.loading import load_coder
 
@@ -42,7 +44,7 @@ class Codec(NamedTuple):
 
 def tiny_model(folder: Path, model_config: ModelConfig, data_config: DataConfig, scale: float) -> tuple[Path, Model]:
   params = tiny_models.random_params(build_transformer(model_config, data_config), scale=scale)
-  return saved(folder, Model(params=params, model_config=model_config, data_config=data_config, provenance={}))
+  return saved(folder, ByteModel(params=params, spec=ByteSpec(network=model_config, data=data_config), provenance={}))
 
 
 def saved(folder: Path, model: Model) -> tuple[Path, Model]:

@@ -11,23 +11,26 @@ import pytest
 
 from language_modeling_is_compression.config.options import (
   DataConfig,
+  FamilyConfig,
   HybridConfig,
   ModelConfig,
   RunConfig,
   TrainingConfig,
+  TrainingSettings,
 )
 from language_modeling_is_compression.config.settings import (
   Settings,
   add_flags,
   from_mapping,
   given_settings,
+  kinds_of,
   read_settings,
   setting,
   to_mapping,
 )
 from language_modeling_is_compression.errors import ConfigError
 
-KINDS = (RunConfig, DataConfig, ModelConfig, HybridConfig, TrainingConfig)
+KINDS = tuple(kinds_of(TrainingSettings).values())
 REQUIRED = {RunConfig: {'audio_dir': ('music',)}}
 
 COUNTS = [
@@ -53,7 +56,7 @@ EFFORTS = [(HybridConfig, 'effort')]
 FRACTIONS = [(TrainingConfig, 'valid_fraction')]
 SWITCHES = [(DataConfig, 'use_16bit'), (RunConfig, 'no_progress')]
 CHOICES = [
-  (ModelConfig, 'model'),
+  (FamilyConfig, 'model'),
   (DataConfig, 'tokenization'),
   (DataConfig, 'quantization'),
   (DataConfig, 'channels'),
@@ -77,9 +80,11 @@ def build(kind, **values):
 
 
 def parse(argv: list[str]) -> dict:
+  """Configurations by kind."""
   parser = argparse.ArgumentParser()
-  add_flags(parser, KINDS)
-  return read_settings(vars(parser.parse_args(argv)), KINDS)
+  add_flags(parser, TrainingSettings)
+  settings = read_settings(vars(parser.parse_args(argv)), TrainingSettings)
+  return {kind: getattr(settings, name) for name, kind in kinds_of(TrainingSettings).items()}
 
 
 def test_every_field_is_checked_below():
@@ -348,14 +353,14 @@ def test_nothing_that_a_file_has_no_name_for_is_lost_without_a_word():
 # Help.
 
 
-def help_text(kinds) -> str:
+def help_text(settings) -> str:
   parser = argparse.ArgumentParser(formatter_class=lambda prog: argparse.HelpFormatter(prog, width=1000))
-  add_flags(parser, kinds)
+  add_flags(parser, settings)
   return parser.format_help()
 
 
 def test_help_shows_every_flag_with_its_default():
-  lines = help_text(KINDS).splitlines()
+  lines = help_text(TrainingSettings).splitlines()
   for field in (field for kind in KINDS for field in dataclasses.fields(kind)):
     start = next(
       index for index, line in enumerate(lines) if line.startswith(f'  --{field.name} ') or line == f'  --{field.name}'
@@ -377,7 +382,7 @@ def test_help_may_contain_percent_signs():
 
     share: str = setting('5%(x)s', help='100% of %s')
 
-  assert '100% of %s (default: 5%(x)s)' in help_text((Percentages,))
+  assert '100% of %s (default: 5%(x)s)' in help_text(Percentages)
 
 
 @pytest.mark.parametrize(
@@ -393,23 +398,23 @@ def test_help_may_contain_percent_signs():
 )
 def test_flags_that_need_no_value_may_have_one(flags, expected):
   parser = argparse.ArgumentParser()
-  add_flags(parser, [DataConfig])
-  assert read_settings(vars(parser.parse_args(flags)), [DataConfig])[DataConfig].use_16bit is expected
+  add_flags(parser, DataConfig)
+  assert read_settings(vars(parser.parse_args(flags)), DataConfig).use_16bit is expected
 
 
 def test_a_flag_takes_back_what_a_file_says(tmp_path):
   (tmp_path / 'a.toml').write_text('use_16bit = true\n')
   parser = argparse.ArgumentParser()
-  add_flags(parser, [DataConfig])
+  add_flags(parser, DataConfig)
   for flags, expected in (([], True), (['--use_16bit=False'], False)):
     arguments = parser.parse_args(['--config', str(tmp_path / 'a.toml'), *flags])
-    assert read_settings(vars(arguments), [DataConfig])[DataConfig].use_16bit is expected
+    assert read_settings(vars(arguments), DataConfig).use_16bit is expected
 
 
 @pytest.mark.parametrize('value', ['maybe', '', '2', 'None'])
 def test_other_values_are_wrong_usage(capsys, value):
   parser = argparse.ArgumentParser()
-  add_flags(parser, [DataConfig])
+  add_flags(parser, DataConfig)
   with pytest.raises(SystemExit) as ended:
     parser.parse_args([f'--use_16bit={value}'])
   assert ended.value.code == 2 and f'expected true or false, got {value!r}' in capsys.readouterr().err
@@ -417,15 +422,15 @@ def test_other_values_are_wrong_usage(capsys, value):
 
 @pytest.mark.parametrize('family', ['bytes', 'hybrid'])
 def test_given_settings_are_what_a_file_takes(tmp_path, family):
-  kinds = (DataConfig, ModelConfig, HybridConfig, TrainingConfig, RunConfig)
-  configs = (
-    DataConfig(),
-    ModelConfig(model=family, num_layers=2),
-    HybridConfig(),
-    TrainingConfig(seed=7),
-    RunConfig(audio_dir=('x', 'y')),
+  settings = TrainingSettings(
+    run=RunConfig(audio_dir=('x', 'y')),
+    family=FamilyConfig(model=family),
+    data=DataConfig(),
+    model=ModelConfig(num_layers=2),
+    hybrid=HybridConfig(),
+    training=TrainingConfig(seed=7),
   )
-  given = given_settings(configs, family=family)
+  given = given_settings([getattr(settings, name) for name in kinds_of(TrainingSettings)], family=family)
   assert ('chunk_size' in given, 'sequence_length' in given) == (family == 'bytes', family == 'hybrid')
   (tmp_path / 'a.toml').write_text(''.join(f'{name} = {json.dumps(value)}\n' for name, value in given.items()))
-  assert tuple(read_settings({'config': str(tmp_path / 'a.toml')}, kinds).values()) == configs
+  assert read_settings({'config': str(tmp_path / 'a.toml')}, TrainingSettings) == settings

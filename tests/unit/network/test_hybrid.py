@@ -98,8 +98,8 @@ def test_recomputing_layers_changes_no_gradient():
   params, _ = make()
   features = random_features((2, 20))
 
-  def gradient(recompute_layers: bool):
-    network = build_hybrid(HYBRID, recompute_layers=recompute_layers)
+  def gradient(remat: bool):
+    network = build_hybrid(HYBRID, remat=remat)
     return jax.jit(jax.grad(lambda params: jnp.sum(network.apply(params, features) ** 2)))(params)
 
   kept, recomputed = gradient(False), gradient(True)

@@ -130,8 +130,8 @@ def test_recomputing_layers_changes_no_gradient():
   params, _ = make()
   tokens = random_tokens((2, 20))
 
-  def gradient(recompute_layers: bool):
-    transformer = build_transformer(MODEL, DATA, recompute_layers=recompute_layers)
+  def gradient(remat: bool):
+    transformer = build_transformer(MODEL, DATA, remat=remat)
     loss = lambda params: jnp.sum(log_probabilities(transformer.apply(params, tokens)) ** 2)  # noqa: E731
     return jax.jit(jax.value_and_grad(loss))(params)
 

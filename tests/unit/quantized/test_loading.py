@@ -106,4 +106,4 @@ def test_a_model_that_is_not_packaged_is_named(built):
 
 def test_a_hybrid_model_has_no_gpu():
   with pytest.raises(ConfigError, match='--device gpu: hybrid models run on CPUs only'):
-    loading._hybrid(lmic_cases.tiny_model(use_16bit=True), 'gpu')
+    loading.load_coder('tiny', 'gpu')

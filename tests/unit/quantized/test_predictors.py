@@ -9,7 +9,7 @@ import pytest
 from support import tiny_models
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
-from language_modeling_is_compression.network.checkpoint import Model
+from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.quantized import xla
 from language_modeling_is_compression.quantized.cpu import CompiledPredictor
@@ -49,7 +49,7 @@ def predictors(name: str) -> tuple[CompiledPredictor, ParallelPredictor]:
   )
   data = DataConfig(use_16bit=case.use_16bit, chunk_size=16)
   params = tiny_models.random_params(build_transformer(config, data), scale=case.scale)
-  network = exact_network(Model(params=params, model_config=config, data_config=data, provenance={}))
+  network = exact_network(ByteModel(params=params, spec=ByteSpec(network=config, data=data), provenance={}))
   return CompiledPredictor(network), ParallelPredictor(network, jax.devices('cpu')[0])
 
 

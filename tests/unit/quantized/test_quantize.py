@@ -10,7 +10,8 @@ from support import lmic_cases, tiny_models
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.errors import CheckpointError
-from language_modeling_is_compression.network.checkpoint import Model
+from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
+from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.quantized.cpu import CompiledPredictor
 from language_modeling_is_compression.quantized.quantize import ExactNetwork, Matrix, exact_network, exp2_table
@@ -23,7 +24,7 @@ def model_of_scale(scale: float, *, use_16bit: bool = False, width: int = 8) -> 
   data = DataConfig(use_16bit=use_16bit, chunk_size=16)
   params = tiny_models.random_params(build_transformer(model, data), scale=scale)
   params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
-  return Model(params=params, model_config=model, data_config=data, provenance={})
+  return ByteModel(params=params, spec=ByteSpec(network=model, data=data), provenance={})
 
 
 def with_parameter(model: Model, module: str, name: str, array: np.ndarray) -> Model:
@@ -103,7 +104,9 @@ def test_what_is_too_far_out_stops_at_the_limit():
 )
 def test_a_model_too_large_for_exact_sums_is_refused(too_large):
   model = lmic_cases.tiny_model(use_16bit=False)
-  model = dataclasses.replace(model, model_config=dataclasses.replace(model.model_config, **too_large))
+  model = dataclasses.replace(
+    model, spec=dataclasses.replace(model.spec, network=dataclasses.replace(model.spec.network, **too_large))
+  )
   with pytest.raises(CheckpointError, match='exact sums need at most 4096 and 32768; train a smaller one'):
     exact_network(model)
 
@@ -172,7 +175,7 @@ def test_identity_is_that_of_the_integers_alone():
   elsewhere = dataclasses.replace(
     model,
     provenance={'trained': 'elsewhere'},
-    data_config=dataclasses.replace(model.data_config, chunk_size=4096),
+    spec=dataclasses.replace(model.spec, data=dataclasses.replace(model.spec.data, chunk_size=4096)),
     params={module: dict(reversed(arrays.items())) for module, arrays in reversed(model.params.items())},
   )
   assert exact_network(elsewhere).identity() == identity

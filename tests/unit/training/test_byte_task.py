@@ -2,15 +2,19 @@
 
 from types import SimpleNamespace
 
-from language_modeling_is_compression.config.options import DataConfig
+from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.data.chunks import Chunks
-from language_modeling_is_compression.training.byte_task import ByteMaterial, ByteValidation
+from language_modeling_is_compression.network.byte_model import ByteSpec
+from language_modeling_is_compression.training.byte_task import ByteTask, ByteValidation
 
 
 def test_what_costs_nothing_has_no_sign():
   """Rounding leaves a few nats less than none where every token is sure, as in silence."""
-  assert ByteMaterial.shown(SimpleNamespace(data_config=DataConfig()), -1e-9) == '0.0000 bits per byte'
+  assert (
+    ByteTask.format_loss(SimpleNamespace(spec=ByteSpec(network=ModelConfig(), data=DataConfig())), -1e-9)
+    == '0.0000 bits per byte'
+  )
   validation = ByteValidation(Chunks([], DataConfig()), 8)
   validation.add(SimpleNamespace(num_counted=8), -1e-9)
-  text = validation.measured().text
+  text = validation.result().text
   assert text.startswith('0.0000 bits per byte, 0.0000 bits per sample, compression rate 0.0000 ('), text

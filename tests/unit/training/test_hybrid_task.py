@@ -8,12 +8,20 @@ import pytest
 from support.evidence_cases import VERSION, observe, write_sound
 from support.tiny_models import HYBRID
 
-from language_modeling_is_compression.config.options import HybridConfig, RunConfig, TrainingConfig
+from language_modeling_is_compression.config.options import (
+  DataConfig,
+  FamilyConfig,
+  HybridConfig,
+  RunConfig,
+  TrainingConfig,
+  TrainingSettings,
+)
 from language_modeling_is_compression.data.evidence_cache import Experts, read_records
 from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, evidence_of
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.network.checkpoint import load_model
-from language_modeling_is_compression.training.hybrid_task import HybridMaterial
+from language_modeling_is_compression.network.hybrid_model import HybridSpec
+from language_modeling_is_compression.training.hybrid_task import HybridTask
 from language_modeling_is_compression.training.run import train_model
 from language_modeling_is_compression.training.run_files import claimed_files
 from language_modeling_is_compression.training.stopper import Stopper
@@ -25,8 +33,10 @@ TRAINING = TrainingConfig(
 WEIGHTS = {'steps': 1.0, 'pairs': 3.0}
 
 
-def material_of(train, valid, training: TrainingConfig = TRAINING) -> HybridMaterial:
-  return HybridMaterial(HYBRID, CONFIG, training, train=train, valid=valid, weights=WEIGHTS, experts_version=VERSION)
+def task_of(train, valid, training: TrainingConfig = TRAINING) -> HybridTask:
+  return HybridTask(
+    HybridSpec(network=HYBRID), CONFIG, training, train=train, valid=valid, weights=WEIGHTS, experts_version=VERSION
+  )
 
 
 @pytest.fixture(scope='module')
@@ -53,8 +63,16 @@ def sides(tmp_path_factory):
 def trained(sides, tmp_path_factory):
   """The model file and the outcome of a whole run."""
   run = RunConfig(audio_dir=('sound',), output_dir=str(tmp_path_factory.mktemp('out')), no_progress=True)
+  settings = TrainingSettings(
+    run=run,
+    family=FamilyConfig(model='hybrid'),
+    data=DataConfig(),
+    model=HYBRID,
+    hybrid=CONFIG,
+    training=TRAINING,
+  )
   with claimed_files(run) as files:
-    outcome = train_model(run, TRAINING, material_of(*sides), files=files, stopper=Stopper())
+    outcome = train_model(settings, task_of(*sides), files=files, stopper=Stopper())
   return files, outcome
 
 
@@ -95,7 +113,7 @@ def mass_of(outputs: np.ndarray, records: np.ndarray) -> np.ndarray:
 def test_the_model_file_says_what_it_is(sides, trained):
   files, outcome = trained
   model = load_model(files.model)
-  assert model.model_config == HYBRID
+  assert model.spec.network == HYBRID
   provenance = model.provenance
   assert (provenance['experts_version'], provenance['effort'], provenance['domains']) == (VERSION, 1, WEIGHTS)
   assert provenance['held_out'] == outcome.held_out.provenance
@@ -111,8 +129,8 @@ def test_every_domain_is_tracked_beside_the_experts(trained):
     for name in ('', 'steps/', 'pairs/', 'steps_8bit/', 'pairs_8bit/', '8bit/')
     for key in ('bits_per_sample', 'experts_bits_per_sample')
   }
-  assert set(outcome.held_out.figures) == names
-  figures = outcome.held_out.figures
+  assert set(outcome.held_out.metrics) == names
+  figures = outcome.held_out.metrics
   assert figures['8bit/bits_per_sample'] == pytest.approx(
     (figures['steps_8bit/bits_per_sample'] + figures['pairs_8bit/bits_per_sample']) / 2
   )
@@ -123,13 +141,13 @@ def test_every_domain_is_tracked_beside_the_experts(trained):
 
 
 def test_a_periodic_validation_is_a_part_always_the_same(sides):
-  material = material_of(*sides)
-  periodic, final = (material.validation(periodic=periodic) for periodic in (True, False))
+  task = task_of(*sides)
+  periodic, final = (task.validation(periodic=periodic) for periodic in (True, False))
   # 1,400 samples of stereo and 700 of mono at each of two depths, in rows of 16.
   assert final.num_rows == 2 * (88 + 44)
   assert periodic.num_rows == 2 * (64 + 44)
   first, second = (
-    np.concatenate([batch.width for batch in material.validation(periodic=True).batches(10)]) for _ in range(2)
+    np.concatenate([batch.width for batch in task.validation(periodic=True).batches(10)]) for _ in range(2)
   )
   np.testing.assert_array_equal(first, second)
   reach = HYBRID.num_layers * (HYBRID.attention_window - 1)
@@ -137,28 +155,28 @@ def test_a_periodic_validation_is_a_part_always_the_same(sides):
 
 
 def test_a_training_batch_has_the_size_that_was_asked_for(sides):
-  batch = material_of(*sides).training_batch(3)
+  batch = task_of(*sides).training_batch(3)
   assert batch.width.shape == (32, 16) and batch.num_counted == 32 * 16
-  assert not np.array_equal(batch.below, material_of(*sides).training_batch(4).below)
-  jax.tree.map(np.testing.assert_array_equal, batch, material_of(*sides).training_batch(3))
+  assert not np.array_equal(batch.below, task_of(*sides).training_batch(4).below)
+  jax.tree.map(np.testing.assert_array_equal, batch, task_of(*sides).training_batch(3))
 
 
 def test_nothing_to_train_on(sides):
   with pytest.raises(AudioFormatError, match='hold no samples'):
-    material_of({Group('steps', 'native'): []}, sides[1])
+    task_of({Group('steps', 'native'): []}, sides[1])
 
 
 def test_nothing_held_out(sides):
-  validation = material_of(sides[0], {}).validation(periodic=False)
-  assert validation.num_rows == 0 and validation.measured() is None
+  validation = task_of(sides[0], {}).validation(periodic=False)
+  assert validation.num_rows == 0 and validation.result() is None
 
 
 def test_what_costs_nothing_has_no_sign(sides):
   """Rounding leaves a few nats less than none where every sample is sure, as in silence."""
-  material = material_of(*sides)
-  assert material.shown(-1e-9) == '0.0000 bits per sample'
-  validation = material.validation(periodic=False)
+  task = task_of(*sides)
+  assert task.format_loss(-1e-9) == '0.0000 bits per sample'
+  validation = task.validation(periodic=False)
   for batch in validation.batches(10):
     validation.add(batch._replace(experts_log2=np.full_like(batch.experts_log2, 1e-12)), -1e-9)
-  text = validation.measured().text
+  text = validation.result().text
   assert text.count('0.0000 (0.0000)') == 6 and '-0.0' not in text, text

@@ -11,13 +11,14 @@ import pytest
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
+from language_modeling_is_compression.network.byte_model import ByteSpec
 from language_modeling_is_compression.training import loop
-from language_modeling_is_compression.training.byte_task import ByteMaterial, rates
+from language_modeling_is_compression.training.byte_task import ByteTask, rates
 from language_modeling_is_compression.training.loop import Trainer, explained
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
 from language_modeling_is_compression.training.stopper import Stopper
-from language_modeling_is_compression.training.task import Measured
+from language_modeling_is_compression.training.task import ValidationResult
 
 DATA = DataConfig(chunk_size=2)
 NEVER = 1000
@@ -43,11 +44,11 @@ class FakeChunks:
     return np.full(2, index % 256, np.uint8)
 
 
-class FakeMaterial(ByteMaterial):
+class FakeTask(ByteTask):
   """Bytes of chunks that need no files."""
 
   def __init__(self, config: TrainingConfig, valid_chunks: int):
-    self.model_config, self.data_config, self.row_length = ModelConfig(), DATA, 2
+    self.spec, self.row_length = ByteSpec(network=ModelConfig(), data=DATA), 2
     self._training = config
     self._train, self._valid = FakeChunks(10), FakeChunks(valid_chunks)
 
@@ -74,7 +75,7 @@ class Fakes:
   ):
     self.stopper, self.tracker = Stopper(), FakeTracker()
     self.steps: list[int] = []
-    self.saves: list[tuple[int, Measured | None]] = []
+    self.saves: list[tuple[int, ValidationResult | None]] = []
     self.validated: list[int] = []
     self._unsound, self._at_step, self._at_validation = unsound, at_step, at_validation
     self._in_step = in_step
@@ -84,8 +85,8 @@ class Fakes:
     config = TrainingConfig(**{'training_steps': 6, 'log_every': NEVER, 'batch_size': 4, **settings})
     trainer = Trainer(
       config=config,
-      material=FakeMaterial(config, self._valid_chunks),
-      micro_batches=MicroBatches(count=2, rows=2, recompute_layers=False),
+      task=FakeTask(config, self._valid_chunks),
+      micro_batches=MicroBatches(count=2, rows=2, remat=False),
       learning_rate=lambda step: step / 10,
       update=self._update,
       code_length=self._code_length,

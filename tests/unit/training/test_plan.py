@@ -8,7 +8,11 @@ from support.tiny_models import DATA, MODEL
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.data.batches import Batch
+from language_modeling_is_compression.network.byte_model import ByteSpec
+from language_modeling_is_compression.network.hybrid_model import HybridSpec
 from language_modeling_is_compression.training import plan as plan_module
+from language_modeling_is_compression.training.byte_task import token_bytes
+from language_modeling_is_compression.training.hybrid_task import sample_bytes
 from language_modeling_is_compression.training.plan import MicroBatches, device_mesh, plan_micro_batches
 
 # MODEL and DATA: 2 layers of 8 * (10 + 3 * 2) floats, and 3 * 256 of logits.
@@ -23,9 +27,8 @@ def fake_mesh(num_devices: int = 2, platform: str = 'cpu', stats: dict | None = 
 
 
 def plan(batch_size: int, *, rows: int | None = None, mesh=None, model=MODEL, data=DATA, num_tokens=NUM_TOKENS):
-  return plan_micro_batches(
-    model, data, num_tokens=num_tokens, batch_size=batch_size, rows_per_device=rows, mesh=mesh or fake_mesh()
-  )
+  row_bytes = num_tokens * token_bytes(ByteSpec(network=model, data=data))
+  return plan_micro_batches(row_bytes=row_bytes, batch_size=batch_size, rows_per_device=rows, mesh=mesh or fake_mesh())
 
 
 def allow_rows(monkeypatch, rows_per_device: float) -> None:
@@ -49,22 +52,22 @@ def allow_rows(monkeypatch, rows_per_device: float) -> None:
 )
 def test_as_few_micro_batches_as_fit_all_of_one_size(monkeypatch, fitting, batch_size, count, rows):
   allow_rows(monkeypatch, fitting)
-  assert plan(batch_size) == MicroBatches(count=count, rows=rows, recompute_layers=False)
+  assert plan(batch_size) == MicroBatches(count=count, rows=rows, remat=False)
 
 
 @pytest.mark.parametrize('fitting', [0.99, 0.5, 1e-6])
 def test_layers_are_recomputed_where_not_even_one_row_fits(monkeypatch, fitting):
   allow_rows(monkeypatch, fitting)
-  assert plan(6) == MicroBatches(count=3, rows=2, recompute_layers=True)
+  assert plan(6) == MicroBatches(count=3, rows=2, remat=True)
 
 
 @pytest.mark.parametrize(
-  ('rows_per_device', 'count', 'rows', 'recompute_layers'),
+  ('rows_per_device', 'count', 'rows', 'remat'),
   [(1, 5, 2, False), (2, 3, 4, False), (3, 2, 6, True), (4, 2, 6, True), (5, 1, 10, True), (10**9, 1, 10, True)],
 )
-def test_rows_per_device_that_the_user_chose(monkeypatch, rows_per_device, count, rows, recompute_layers):
+def test_rows_per_device_that_the_user_chose(monkeypatch, rows_per_device, count, rows, remat):
   allow_rows(monkeypatch, 2)
-  expected = MicroBatches(count=count, rows=rows, recompute_layers=recompute_layers)
+  expected = MicroBatches(count=count, rows=rows, remat=remat)
   assert plan(10, rows=rows_per_device) == expected
 
 
@@ -99,7 +102,7 @@ def test_accelerators_have_their_own_memory_whatever_is_in_use(stats, fitting):
 @pytest.mark.parametrize('stats', [None, {}, {'bytes_limit': 0}])
 def test_accelerators_that_do_not_tell_their_memory(monkeypatch, stats):
   monkeypatch.setattr(plan_module, '_FALLBACK_ACCELERATOR_BYTES', 7 * ROW_BYTES)
-  assert plan(14, mesh=fake_mesh(1, 'gpu', stats)) == MicroBatches(count=2, rows=7, recompute_layers=False)
+  assert plan(14, mesh=fake_mesh(1, 'gpu', stats)) == MicroBatches(count=2, rows=7, remat=False)
 
 
 def test_the_estimate_grows_with_the_network_and_the_rows(monkeypatch):
@@ -119,17 +122,17 @@ def test_the_estimate_grows_with_the_network_and_the_rows(monkeypatch):
 
 
 def test_rows_of_hybrid_models_hold_features_and_components():
-  hybrid = ModelConfig(model='hybrid')
-  chosen = plan(1000, model=hybrid, num_tokens=512, mesh=fake_mesh(1))
+  row_bytes = 512 * sample_bytes(HybridSpec(network=ModelConfig()))
+  chosen = plan_micro_batches(row_bytes=row_bytes, batch_size=1000, rows_per_device=None, mesh=fake_mesh(1))
   assert (1 << 28) // (512 * 4 * (4 * 64 * 22 + 48 + 12 * 8)) == 22
-  assert chosen == MicroBatches(count=46, rows=22, recompute_layers=False)
+  assert chosen == MicroBatches(count=46, rows=22, remat=False)
 
 
 def test_the_default_flags_on_this_machine():
   """A quarter of a gibibyte holds 5 rows of 2048 tokens of 4 layers of 64 * 22 floats and 768 more."""
   chosen = plan(1000, model=ModelConfig(), data=DataConfig(), num_tokens=2048, mesh=fake_mesh(1))
   assert (1 << 28) // (2048 * 4 * (4 * 64 * 22 + 768)) == 5
-  assert chosen == MicroBatches(count=200, rows=5, recompute_layers=False)
+  assert chosen == MicroBatches(count=200, rows=5, remat=False)
 
 
 def test_the_mesh_has_all_devices():
@@ -139,7 +142,7 @@ def test_the_mesh_has_all_devices():
 
 def test_arrange_keeps_the_order_and_adds_rows_of_length_0():
   batch = Batch(np.arange(1, 21, dtype=np.uint16).reshape(5, 4), np.array([4, 0, 1, 4, 3], np.int32))
-  arranged = MicroBatches(count=3, rows=2, recompute_layers=False).arrange(batch)
+  arranged = MicroBatches(count=3, rows=2, remat=False).arrange(batch)
   assert arranged.tokens.shape == (3, 2, 4) and arranged.tokens.dtype == np.uint16
   assert arranged.lengths.shape == (3, 2) and arranged.lengths.dtype == np.int32
   np.testing.assert_array_equal(arranged.tokens.reshape(6, 4)[:5], batch.tokens)
@@ -150,4 +153,4 @@ def test_arrange_keeps_the_order_and_adds_rows_of_length_0():
 def test_arrange_does_not_lose_rows():
   batch = Batch(np.zeros((5, 4), np.uint8), np.full(5, 4, np.int32))
   with pytest.raises(ValueError, match='negative'):
-    MicroBatches(count=2, rows=2, recompute_layers=False).arrange(batch)
+    MicroBatches(count=2, rows=2, remat=False).arrange(batch)

@@ -8,7 +8,9 @@ import pytest
 from support.tiny_models import DATA, MODEL, random_params
 
 from language_modeling_is_compression.errors import CheckpointError
-from language_modeling_is_compression.network.checkpoint import Model, load_model
+from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
+from language_modeling_is_compression.network.checkpoint import load_model
+from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.training.run import _save_somewhere
 from language_modeling_is_compression.training.run_files import RunFiles
@@ -17,7 +19,7 @@ from language_modeling_is_compression.training.run_files import RunFiles
 @pytest.fixture(scope='module')
 def model() -> Model:
   params = jax.tree.map(np.asarray, random_params(build_transformer(MODEL, DATA)))
-  return Model(params=params, model_config=MODEL, data_config=DATA, provenance={'steps': 1})
+  return ByteModel(params=params, spec=ByteSpec(network=MODEL, data=DATA), provenance={'steps': 1})
 
 
 @pytest.fixture

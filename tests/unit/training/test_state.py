@@ -59,7 +59,7 @@ def make_state(scale: float = 0.05) -> TrainingState:
 
 
 def arranged(batch: Batch, count: int = 2, rows: int = 4) -> Batch:
-  return MicroBatches(count=count, rows=rows, recompute_layers=False).arrange(batch)
+  return MicroBatches(count=count, rows=rows, remat=False).arrange(batch)
 
 
 @functools.cache

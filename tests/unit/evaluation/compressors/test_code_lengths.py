@@ -17,22 +17,22 @@ from language_modeling_is_compression.evaluation.compressors import code_lengths
 from language_modeling_is_compression.evaluation.compressors.code_lengths import TokenModel
 from language_modeling_is_compression.evaluation.recordings import Recording
 from language_modeling_is_compression.evaluation.statistics.measurements import CHUNKED, WHOLE
-from language_modeling_is_compression.network.checkpoint import Model, save_model
+from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
+from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.transformer import build_transformer
-from language_modeling_is_compression.quantized.loading import codes_files
 
 MU_LAW = DataConfig(quantization='mu-law', chunk_size=16)
 SAMPLES = DataConfig(use_16bit=True, tokenization='sample', chunk_size=16)
 NUM_FRAMES = 50
 
 
-def model_of(data: DataConfig) -> Model:
+def model_of(data: DataConfig) -> ByteModel:
   params = random_params(build_transformer(MODEL, data))
   params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
-  return Model(params=params, model_config=MODEL, data_config=data, provenance={})
+  return ByteModel(params=params, spec=ByteSpec(network=MODEL, data=data), provenance={})
 
 
-def token_model(model: Model, folder: Path, device: str = 'cpu') -> TokenModel:
+def token_model(model: ByteModel, folder: Path, device: str = 'cpu') -> TokenModel:
   save_model(folder / 'tokens.npz', model)
   return TokenModel('tokens', folder / 'tokens.npz', model, device=device)
 
@@ -45,7 +45,7 @@ def recording(tmp_path) -> Recording:
   return Recording(name='a.wav', domain='', info=read_wav_info(tmp_path / 'a.wav'), bit_depth=8)
 
 
-def by_hand(model: Model, tokens: np.ndarray) -> np.ndarray:
+def by_hand(model: ByteModel, tokens: np.ndarray) -> np.ndarray:
   """Bits of each token of a row: float64 [N]."""
   log_probs = model.log_probs(tokens[np.newaxis].astype(np.int64))[0]
   return -log_probs[np.arange(len(tokens)), tokens] / np.log(2)
@@ -127,8 +127,8 @@ def test_a_device_that_is_not_there(tmp_path):
 
 
 def test_which_models_code_files():
-  assert not codes_files(model_of(MU_LAW)) and not codes_files(model_of(SAMPLES))
-  assert codes_files(model_of(DataConfig())) and codes_files(model_of(DataConfig(tokenization='sample')))
+  assert not model_of(MU_LAW).codes_files and not model_of(SAMPLES).codes_files
+  assert model_of(DataConfig()).codes_files and model_of(DataConfig(tokenization='sample')).codes_files
 
 
 @pytest.mark.parametrize('protocol', [CHUNKED, WHOLE])

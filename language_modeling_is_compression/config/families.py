@@ -1,0 +1,40 @@
+"""Registry of model families, a row for each.
+
+A new family is a row here and a module in each layer that a row names; docs/ARCHITECTURE.md says what they have to
+have. Modules are imported when they are first used, since they stand above this one, and training needs JAX.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+
+_PACKAGE = __name__.split('.')[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+  """Modules of a family.
+
+  network: of network/, whose SPEC and MODEL are its classes. coder: of quantized/, whose `load_coder(model, device)`
+  makes a ModelCoder. task: of training/, whose `make_task(settings, folders)` makes a Task.
+  """
+
+  network: str
+  coder: str
+  task: str
+
+  def network_module(self) -> ModuleType:
+    return importlib.import_module(f'{_PACKAGE}.network.{self.network}')
+
+  def coder_module(self) -> ModuleType:
+    return importlib.import_module(f'{_PACKAGE}.quantized.{self.coder}')
+
+  def task_module(self) -> ModuleType:
+    return importlib.import_module(f'{_PACKAGE}.training.{self.task}')
+
+
+FAMILIES: Mapping[str, Family] = {
+  'bytes': Family(network='byte_model', coder='byte_coder', task='byte_task'),
+  'hybrid': Family(network='hybrid_model', coder='segments', task='hybrid_task'),
+}
