@@ -1,7 +1,7 @@
 """A decoder of `.lmic` files written from docs/FORMAT.md alone, which proves that the document suffices.
 
 It takes nothing from the package, and says things as the document says them rather than fast: a few hundred to a few
-thousand symbols per second. Segments are independent_hybrid.py's.
+thousand symbols per second. Segments are segments.py's.
 
 Shapes: P places, V 256 bytes, E embedding_dim, H heads, D = E / H, W attention_window, L lags seen so far, at most W.
 """
@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reference_decoder import segments as independent_hybrid
+from reference_decoder import segments
+from reference_decoder.models import Layer, Matrix, ModelFile, Network, hybrid_integers, integers, max_query, require
 
 INTERVAL_BITS = 24
 INTERVAL_TOTAL = 1 << INTERVAL_BITS
@@ -71,26 +72,28 @@ class File(NamedTuple):
   sha256: bytes
 
 
-def decode(data: bytes, model: Any, hybrid: independent_hybrid.Network | None = None) -> bytes:
+def decode(data: bytes, model: ModelFile | None, hybrid: segments.Network | None = None) -> bytes:
   """The original file.
 
-  model: of the package's checkpoint.load_model, or None if no chunk of channels is coded with one. hybrid: the network
-  of a file of segments, whoever says that it is that.
+  model: None if no chunk is coded with one. hybrid: a network of segments that takes the place of the model's.
   Raises ValueError if anything in the file is not as the format says, or if it needs another model.
   """
   file = parse(data)
   network = None
   if file.header.version == 1 and any(chunk.method == MODEL for chunk in file.chunks):
-    _require(model is not None, 'the file needs a model')
+    require(model is not None, 'the file needs a model')
     network, identity = integers(model)
-    _require(identity == file.header.model_id, f'needs model {file.header.model_id.hex()}, got {identity.hex()}')
+    require(identity == file.header.model_id, f'needs model {file.header.model_id.hex()}, got {identity.hex()}')
+  if file.header.version == 2 and hybrid is None and model is not None:
+    hybrid, identity = hybrid_integers(model)
+    require(identity == file.header.model_id, f'needs model {file.header.model_id.hex()}, got {identity.hex()}')
   payloads = []
   for index, (shape, chunk) in enumerate(zip(file.shapes, file.chunks, strict=True)):
     payload = _payload(chunk, shape, file.header, network, hybrid)
-    _require(zlib.crc32(payload) == chunk.crc32, f'chunk {index}: wrong CRC-32 of the payload')
+    require(zlib.crc32(payload) == chunk.crc32, f'chunk {index}: wrong CRC-32 of the payload')
     payloads.append(payload)
   original = _assembled(payloads, file.shapes, file.header)
-  _require(hashlib.sha256(original).digest() == file.sha256, 'wrong SHA-256 of the original file')
+  require(hashlib.sha256(original).digest() == file.sha256, 'wrong SHA-256 of the original file')
   return original
 
 
@@ -107,26 +110,26 @@ def parse(data: bytes) -> File:
 
 
 def _parse_header(raw: bytes) -> Header:
-  _require(len(raw) == 100, 'no room for a header')
-  _require(raw[:8] == bytes.fromhex('8B4C4D49430D0A1A'), 'not an .lmic file')
+  require(len(raw) == 100, 'no room for a header')
+  require(raw[:8] == bytes.fromhex('8B4C4D49430D0A1A'), 'not an .lmic file')
   version, kind, sample_bytes, num_channels, effort, flags, rate, chunk_frames, piece_bytes = struct.unpack_from(
     '<HBBHBBIII', raw, 8
   )
   head_bytes, num_frames, tail_bytes = struct.unpack_from('<QQQ', raw, 28)
-  _require(version in MAX_SPAN, f'version {version}, expected 1 or 2')
-  _require(_blake2b(raw[:92]) == raw[92:], 'wrong check of the header')
-  _require(effort <= 2 and flags <= 1 if version == 2 else effort == flags == 0, 'reserved bits are set')
-  _require(version == 1 or (kind == INTEGERS and any(raw[52:84])), 'segments that are not integers of a model')
-  _require(1 <= piece_bytes <= 1 << 20, f'pieces of {piece_bytes} bytes')
+  require(version in MAX_SPAN, f'version {version}, expected 1 or 2')
+  require(_blake2b(raw[:92]) == raw[92:], 'wrong check of the header')
+  require(effort <= 2 and flags <= 1 if version == 2 else effort == flags == 0, 'reserved bits are set')
+  require(version == 1 or (kind == INTEGERS and any(raw[52:84])), 'segments that are not integers of a model')
+  require(1 <= piece_bytes <= 1 << 20, f'pieces of {piece_bytes} bytes')
   if kind == NO_SAMPLES:
     zeros = (sample_bytes, num_channels, chunk_frames, num_frames, tail_bytes)
-    _require(not any(zeros), 'describes samples that it does not have')
+    require(not any(zeros), 'describes samples that it does not have')
   else:
-    _require(sample_bytes in {INTEGERS: (1, 2, 3, 4), FLOATS: (4, 8)}.get(kind, ()), 'unknown kind of samples')
-    _require(num_channels >= 1 and chunk_frames >= 1, 'samples without channels or spans without frames')
+    require(sample_bytes in {INTEGERS: (1, 2, 3, 4), FLOATS: (4, 8)}.get(kind, ()), 'unknown kind of samples')
+    require(num_channels >= 1 and chunk_frames >= 1, 'samples without channels or spans without frames')
     most_frames, most_bytes = MAX_SPAN[version]
     short = chunk_frames <= most_frames and chunk_frames * num_channels * sample_bytes <= most_bytes
-    _require(short, 'spans are too long')
+    require(short, 'spans are too long')
   header = Header(
     raw=raw,
     version=version,
@@ -145,8 +148,8 @@ def _parse_header(raw: bytes) -> Header:
     check=raw[92:],
   )
   if header.has_plain_head:
-    _require(head_bytes == (68 if _is_extended(header) else 44), 'no plain head is of that length')
-    _require(num_channels * sample_bytes <= 65535, 'frames are too wide for a plain head')
+    require(head_bytes == (68 if _is_extended(header) else 44), 'no plain head is of that length')
+    require(num_channels * sample_bytes <= 65535, 'frames are too wide for a plain head')
   return header
 
 
@@ -176,7 +179,7 @@ def _shapes(header: Header, file_bytes: int) -> list[Shape]:
   per_span = header.num_channels if header.version == 1 else 1
   num_spans = -(-header.num_frames // header.chunk_frames) if header.num_frames else 0
   num_chunks = sum(num_pieces) + num_spans * per_span
-  _require(num_chunks < 1 << 32 and 21 * num_chunks <= file_bytes, f'{num_chunks} chunks in {file_bytes} bytes')
+  require(num_chunks < 1 << 32 and 21 * num_chunks <= file_bytes, f'{num_chunks} chunks in {file_bytes} bytes')
   spans = _cut(header.num_frames, header.chunk_frames) if num_spans else []
   head, tail = ([Shape(count, 0) for count in _cut(num_bytes, header.piece_bytes)] for num_bytes in around)
   channels = [Shape(frames, header.num_channels // per_span) for frames in spans for _ in range(per_span)]
@@ -189,16 +192,16 @@ def _cut(total: int, size: int) -> list[int]:
 
 def _parse_chunk(data: bytes, offset: int, index: int, shape: Shape, header: Header) -> Chunk:
   fixed = data[offset : offset + 21]
-  _require(len(fixed) == 21, f'chunk {index}: the file ends within it')
+  require(len(fixed) == 21, f'chunk {index}: the file ends within it')
   number, method, body_bytes, crc32 = struct.unpack_from('<IBII', fixed)
   body = data[offset + 21 : offset + 21 + body_bytes]
-  _require(len(body) == body_bytes, f'chunk {index}: the file ends within it')
-  _require(_blake2b(fixed[:13] + body, header.check) == fixed[13:], f'chunk {index}: wrong check')
-  _require(number == index, f'chunk {index}: says that it is number {number}')
-  _require(body_bytes <= _payload_bytes(shape, header), f'chunk {index}: body is longer than its payload')
-  _require(method in (STORED, LZMA, MODEL), f'chunk {index}: unknown method {method}')
+  require(len(body) == body_bytes, f'chunk {index}: the file ends within it')
+  require(_blake2b(fixed[:13] + body, header.check) == fixed[13:], f'chunk {index}: wrong check')
+  require(number == index, f'chunk {index}: says that it is number {number}')
+  require(body_bytes <= _payload_bytes(shape, header), f'chunk {index}: body is longer than its payload')
+  require(method in (STORED, LZMA, MODEL), f'chunk {index}: unknown method {method}')
   allowed = method != MODEL or (shape.channels and header.sample_kind == INTEGERS)
-  _require(allowed, f'chunk {index}: coded with a model, but not integers')
+  require(allowed, f'chunk {index}: coded with a model, but not integers')
   return Chunk(method, crc32, body)
 
 
@@ -206,11 +209,11 @@ def _parse_footer(footer: bytes, header: Header, body_sizes: list[int]) -> bytes
   """Returns the SHA-256 of the original file. footer: all that is after the last chunk."""
   table = struct.pack(f'<{len(body_sizes)}I', *body_sizes)
   start = b'LMICtabl' + header.raw + table
-  _require(len(footer) == len(start) + 56, 'the footer is too long or too short')
-  _require(footer.startswith(start), 'the footer does not agree with the header or the chunks')
-  _require(struct.unpack('<Q', footer[-24:-16])[0] == len(footer), "wrong footer's size")
-  _require(_blake2b(footer[:-16], header.check) == footer[-16:-8], 'wrong check of the footer')
-  _require(footer[-8:] == b'LMICend\n', 'does not end as it should')
+  require(len(footer) == len(start) + 56, 'the footer is too long or too short')
+  require(footer.startswith(start), 'the footer does not agree with the header or the chunks')
+  require(struct.unpack('<Q', footer[-24:-16])[0] == len(footer), "wrong footer's size")
+  require(_blake2b(footer[:-16], header.check) == footer[-16:-8], 'wrong check of the footer')
+  require(footer[-8:] == b'LMICend\n', 'does not end as it should')
   return footer[len(start) : len(start) + 32]
 
 
@@ -227,14 +230,14 @@ def _payload(
   shape: Shape,
   header: Header,
   network: 'Network | None',
-  hybrid: independent_hybrid.Network | None,
+  hybrid: segments.Network | None,
 ) -> bytes:
   if chunk.method == MODEL and header.version == 2:
     return _decode_segment(chunk.body, shape, header, hybrid)
   if chunk.method == MODEL:
     return _decode_planes(chunk.body, shape.count, header.sample_bytes, network)
   payload = chunk.body if chunk.method == STORED else _decompress(chunk.body, _payload_bytes(shape, header))
-  _require(len(payload) == _payload_bytes(shape, header), 'a payload is too long or too short')
+  require(len(payload) == _payload_bytes(shape, header), 'a payload is too long or too short')
   return payload
 
 
@@ -244,7 +247,7 @@ def _decompress(body: bytes, num_bytes: int) -> bytes:
     payload = decompressor.decompress(body, num_bytes + 1)
   except lzma.LZMAError as error:
     raise ValueError(f'not an LZMA2 stream: {error}') from error
-  _require(decompressor.eof and not decompressor.unused_data, 'an LZMA2 stream does not end where its body ends')
+  require(decompressor.eof and not decompressor.unused_data, 'an LZMA2 stream does not end where its body ends')
   return payload
 
 
@@ -273,16 +276,16 @@ def _samples(payload: bytes, header: Header) -> np.ndarray:
 # A body coded with a model.
 
 
-def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: independent_hybrid.Network | None) -> bytes:
-  _require(hybrid is not None, 'the file needs a hybrid network')
-  segment = independent_hybrid.Segment(
+def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: segments.Network | None) -> bytes:
+  require(hybrid is not None, 'the file needs a hybrid network')
+  segment = segments.Segment(
     num_frames=shape.count,
     num_channels=header.num_channels,
     sample_bytes=header.sample_bytes,
     sample_rate_hz=header.sample_rate_hz,
     effort=header.effort,
   )
-  frames = independent_hybrid.decode(body, hybrid, segment)
+  frames = segments.decode(body, hybrid, segment)
   half = 1 << (8 * header.sample_bytes - 1)
   channels = []
   for samples in zip(*frames, strict=True):
@@ -291,7 +294,7 @@ def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: independe
   return b''.join(channels)
 
 
-def _decode_planes(body: bytes, num_samples: int, sample_bytes: int, network: 'Network') -> bytes:
+def _decode_planes(body: bytes, num_samples: int, sample_bytes: int, network: Network) -> bytes:
   reader = EntropyDecoder(body)
   context = Context(network)
   places = len(network.embedding)
@@ -313,7 +316,7 @@ def _decode_planes(body: bytes, num_samples: int, sample_bytes: int, network: 'N
 
 class EntropyDecoder:
   def __init__(self, body: bytes):
-    _require(len(body) >= 8 and len(body) % 4 == 0, 'a coded body is not a u64 and words')
+    require(len(body) >= 8 and len(body) % 4 == 0, 'a coded body is not a u64 and words')
     (self._x,) = struct.unpack_from('<Q', body)
     self._words = iter(struct.unpack_from(f'<{len(body) // 4 - 2}I', body, 8))
 
@@ -326,12 +329,12 @@ class EntropyDecoder:
     self._x = size * (self._x >> INTERVAL_BITS) + slot - (int(ends[symbol]) - size)
     if self._x < 1 << 32:
       word = next(self._words, None)
-      _require(word is not None, 'a coded body ends too early')
+      require(word is not None, 'a coded body ends too early')
       self._x = (self._x << 32) + word
     return symbol
 
   def finish(self) -> None:
-    _require(self._x == 1 << 32 and next(self._words, None) is None, 'a coded body does not end as it should')
+    require(self._x == 1 << 32 and next(self._words, None) is None, 'a coded body does not end as it should')
 
 
 class AdaptiveDistribution:
@@ -350,32 +353,6 @@ class AdaptiveDistribution:
 
 
 # The network.
-
-
-class Matrix(NamedTuple):
-  """weights: int64 [K, N]."""
-
-  weights: np.ndarray
-  shift: int
-
-
-class Layer(NamedTuple):
-  queries: Matrix
-  keys: Matrix
-  values: Matrix
-  attention_output: Matrix
-  feed_forward_in: Matrix
-  feed_forward_out: Matrix
-  lag_bias: np.ndarray  # [H, W]
-  score_shift: int
-
-
-class Network(NamedTuple):
-  num_heads: int
-  embedding: np.ndarray  # [P, V, E]
-  layers: list[Layer]
-  output: Matrix
-  output_bias: np.ndarray  # [V]
 
 
 class Context:
@@ -419,7 +396,7 @@ class Context:
 
   def _attention(self, index: int, layer: Layer, a: np.ndarray) -> np.ndarray:
     heads, depth = self._dimensions
-    most = _max_query(depth)
+    most = max_query(depth)
     queries = _limit(_product(a, layer.queries), most).reshape(heads, depth)
     keys = self._remember(self._keys, index, _limit(_product(a, layer.keys), most))
     values = self._remember(self._values, index, _limit(_product(a, layer.values), 32767))
@@ -481,120 +458,3 @@ def _norm(x: np.ndarray) -> np.ndarray:
   root = math.isqrt(int((x * x).sum()) + 268 * width)
   reciprocal = (math.isqrt(width << 44) << 20) // root
   return _limit(_round(x * reciprocal, 31), 32767)
-
-
-def _max_query(depth: int) -> int:
-  return min(math.isqrt((2**31 - 1) // depth), 32767)
-
-
-# From a model file to integers.
-
-LOG2E = 1.4426950408889634
-
-
-def integers(model: Any) -> tuple[Network, bytes]:
-  """The network of a model file, and its identity of 32 bytes.
-
-  Raises ValueError if it is not one that codes files, or if its numbers are beyond what integers of the format hold.
-  """
-  config = model.spec.data
-  codes = config.tokenization == 'byte' and config.quantization == 'linear'
-  _require(codes, f'a model of {config.tokenization} tokens with {config.quantization} quantization codes no files')
-  parameters = {
-    module: {name: np.asarray(array, np.float64) * 8.0 for name, array in arrays.items()}
-    for module, arrays in model.params.items()
-  }
-  top = parameters['~']
-  heads = model.spec.network.num_heads
-  output, bits = _matrix(_scaled(top['output_norm'], top['output_weights']) * LOG2E)
-  network = Network(
-    num_heads=heads,
-    embedding=_rounded(top['embedding'], 14, 2**25 - 1),
-    layers=[_layer(parameters[f'layer_{i}'], heads) for i in range(model.spec.network.num_layers)],
-    output=Matrix(output, _shift(11 + bits - 10)),
-    output_bias=_rounded(top['output_bias'] * LOG2E, 10, 2**26 - 1),
-  )
-  return network, _identity(network)
-
-
-def _layer(arrays: dict[str, np.ndarray], num_heads: int) -> Layer:
-  depth = arrays['queries'].shape[1] // num_heads
-  g = arrays['attention_norm']
-  scaled_queries = _scaled(g, arrays['queries']) * (LOG2E / math.sqrt(depth))
-  queries, query_bits = _bounded(scaled_queries, _max_query(depth))
-  keys, key_bits = _bounded(_scaled(g, arrays['keys']), _max_query(depth))
-  values, value_bits = _bounded(_scaled(g, arrays['values']), 32767)
-  attention_output, attention_bits = _matrix(arrays['attention_output'])
-  wide, wide_bits = _bounded(_scaled(arrays['feed_forward_norm'], arrays['feed_forward_in']), 32767)
-  feed_forward_out, feed_forward_bits = _matrix(arrays['feed_forward_out'])
-  return Layer(
-    queries=queries,
-    keys=keys,
-    values=values,
-    attention_output=Matrix(attention_output, _shift(value_bits + attention_bits - 14)),
-    feed_forward_in=wide,
-    feed_forward_out=Matrix(feed_forward_out, _shift(2 * wide_bits - 15 + feed_forward_bits - 14)),
-    lag_bias=_rounded(arrays['lag_bias'] * LOG2E, 10, 2**26 - 1),
-    score_shift=_shift(query_bits + key_bits - 10),
-  )
-
-
-def _shift(n: int) -> int:
-  return min(max(n, -31), 62)
-
-
-def _scaled(g: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-  return g[:, None] * matrix
-
-
-def _rounded(x: np.ndarray, n: int, m: int) -> np.ndarray:
-  return _limit(np.rint(x * 2.0**n), m).astype(np.int64)
-
-
-def _matrix(matrix: np.ndarray) -> tuple[np.ndarray, int]:
-  """w, int64 [K, N], and n."""
-  for n in range(24, -25, -1):
-    w = np.abs(np.rint(matrix * 2.0**n))
-    if w.max() <= 32767 and w.sum(axis=0).max() <= 65535:
-      return np.rint(matrix * 2.0**n).astype(np.int64), n
-  raise ValueError('a matrix of the model is beyond what the format holds')
-
-
-def _bounded(matrix: np.ndarray, m: int) -> tuple[Matrix, int]:
-  """The matrix with its own shift, and the fractional bits of what it gives."""
-  w, n = _matrix(matrix)
-  largest = int((w * w).sum(axis=0).max())
-  bound = (math.isqrt(largest) + 1) * (math.isqrt(len(w) << 22) + 1)
-  shift = (bound // m).bit_length()
-  return Matrix(w, shift), n + 11 - shift
-
-
-def _identity(network: Network) -> bytes:
-  digest = hashlib.sha256(b'lmic exact network 1\n')
-
-  def add_number(name: str, number: int) -> None:
-    digest.update(f'{name} {number}\n'.encode())
-
-  def add_array(name: str, array: np.ndarray, dtype: str) -> None:
-    digest.update(f'{name} {dtype} {list(array.shape)}\n'.encode())
-    digest.update(array.astype(np.dtype(dtype).newbyteorder('<')).tobytes())
-
-  def add_matrix(name: str, matrix: Matrix) -> None:
-    add_array(f'{name}.weights', matrix.weights, 'int16')
-    add_number(f'{name}.shift', matrix.shift)
-
-  add_number('.num_heads', network.num_heads)
-  add_array('.embedding', network.embedding, 'int32')
-  for i, layer in enumerate(network.layers):
-    for name in ('queries', 'keys', 'values', 'attention_output', 'feed_forward_in', 'feed_forward_out'):
-      add_matrix(f'.layers.{i}.{name}', getattr(layer, name))
-    add_array(f'.layers.{i}.lag_bias', layer.lag_bias, 'int32')
-    add_number(f'.layers.{i}.score_shift', layer.score_shift)
-  add_matrix('.output', network.output)
-  add_array('.output_bias', network.output_bias, 'int32')
-  return digest.digest()
-
-
-def _require(condition: bool, message: str) -> None:
-  if not condition:
-    raise ValueError(message)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from reference_decoder import container as independent_decoder
+from reference_decoder.models import read_model
 from support import golden_cases, lmic_cases
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.container import LZMA, MODEL, STORED, Container
-from language_modeling_is_compression.network.checkpoint import load_model
 
 FOLDER = Path(__file__).parent / 'v1'
 MODELS = {
@@ -91,7 +91,7 @@ def test_compresses_to_the_same_bytes(name, model):
 @pytest.mark.parametrize(('name', 'model'), [('drawn_8', 'model-8'), ('drawn_24', 'model-16')])
 def test_the_independent_decoder_agrees(name, model):
   data = golden(f'{name}.{model}.lmic')
-  assert independent_decoder.decode(data, load_model(FOLDER / f'{model}.npz')) == golden(f'{name}.original')
+  assert independent_decoder.decode(data, read_model(FOLDER / f'{model}.npz')) == golden(f'{name}.original')
 
 
 @pytest.mark.parametrize('name', BROKEN)

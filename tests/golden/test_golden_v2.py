@@ -1,11 +1,15 @@
 """Files of format version 2 that this and every later version must decode, and what it must say of broken ones."""
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import golden_cases, hybrid_golden, lmic_cases, segment_bodies
+from support.training_runs import REPOSITORY
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.container import MODEL, Container
@@ -111,3 +115,11 @@ def test_salvage_of_broken_ones(name):
   start = original.index(b'data') + 8
   assert found[:start] == original[:start]
   assert not np.frombuffer(found[start : start + samples], np.uint8).any()
+
+
+def test_the_reference_decoder_restores_files_of_segments(tmp_path):
+  """As anybody would call it, from the model file alone."""
+  packed, expected = FOLDER / 'mono_8.effort_0.lmic', golden('mono_8.original')
+  command = [sys.executable, '-m', 'reference_decoder', FOLDER / 'model.npz', packed]
+  env = {**os.environ, 'PYTHONPATH': str(REPOSITORY / 'docs')}
+  assert subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=True).stdout == expected
