@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint warm-up format lock clean
+.PHONY: help setup demo test test-slow lint warm-up manual format lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -41,6 +41,9 @@ lint: $(READY) ## Check format, style, types and the direction of imports
 # Or else every process of the tests would compile the same code.
 warm-up: $(READY)
 	@$(RUN) tests/support/warm_up.py
+
+manual: $(READY) ## Write docs/lmic.1 from the command's flags
+	$(RUN) -m language_modeling_is_compression.cli.manual > docs/lmic.1
 
 format: $(READY) ## Format the code
 	$(VENV)/bin/ruff format .

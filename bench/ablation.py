@@ -76,7 +76,7 @@ def _bits(path: Path, arguments: argparse.Namespace) -> tuple[int, float, float]
 
   from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
   from language_modeling_is_compression.format.payloads import Segment, SegmentShape
-  from language_modeling_is_compression.prediction.extraction import observe
+  from language_modeling_is_compression.prediction.extraction import extract_evidence
   from language_modeling_is_compression.quantized.loading import load_coder
   from language_modeling_is_compression.quantized.segments import HybridCoder
   from language_modeling_is_compression.system.cancellation import Cancellation
@@ -99,7 +99,9 @@ def _bits(path: Path, arguments: argparse.Namespace) -> tuple[int, float, float]
     )
     [encoded] = coder.encode([Segment(samples=frames, shape=shape)], Cancellation())
     assert encoded is not None
-    evidence = observe(frames, sample_bytes=sample_bytes, sample_rate_hz=info.sample_rate_hz, effort=arguments.effort)
+    evidence = extract_evidence(
+      frames, sample_bytes=sample_bytes, sample_rate_hz=info.sample_rate_hz, effort=arguments.effort
+    )
     samples += frames.size
     coded += 8 * len(encoded.body)
     experts -= float(evidence.experts_log2.sum(dtype=np.float64))

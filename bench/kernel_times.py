@@ -15,7 +15,7 @@ import numpy as np
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.quantized import cpu, layers
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
-from language_modeling_is_compression.quantized.cpu import CompiledPredictor
+from language_modeling_is_compression.quantized.cpu import CpuPredictor
 from language_modeling_is_compression.quantized.loading import load_coder
 from language_modeling_is_compression.quantized.segments import HybridCoder
 
@@ -29,24 +29,24 @@ def main() -> int:
   arguments = parser.parse_args()
   coder = load_coder(arguments.model, 'cpu')
   predictor = coder.predictor if isinstance(coder, ByteCoder) else coder
-  assert isinstance(predictor, CompiledPredictor | HybridCoder), 'all models that code files are one of these'
+  assert isinstance(predictor, CpuPredictor | HybridCoder), 'all models that code files are one of these'
   net = predictor._network
   body, num_outputs = net.layers, len(net.output_bias)
   num_layers, width, window = len(body.scales), body.width, body.slot_bias.shape[2] // 2
   rng = np.random.default_rng(0)
-  rings = layers.new_rings(body, 1, num_outputs)
-  work = rings.work
+  cache = layers.new_kv_cache(body, 1, num_outputs)
+  work = cache.work
   # Half of the squares are 0, as behind a rectified unit.
   for array, largest in ((work.stream, 40_000), (work.normed, 30_000), (work.squares, 30_000), (work.scores, 30_000)):
     array[:] = rng.integers(-largest, largest, len(array))
   np.maximum(work.squares, 0, out=work.squares)
-  for array in (rings.keys, rings.values):
+  for array in (cache.keys, cache.values):
     array[:] = rng.integers(-3000, 3000, array.shape)
   normed, stream, scale = work.normed, work.stream, body.scales[0]
-  ring = (rings.keys[0, 0], rings.values[0, 0])
+  of_lane = (cache.keys[0, 0], cache.values[0, 0])
   rows: list[tuple[str, int, Callable, tuple]] = [
     ('norm', 2 * num_layers + 1, layers.norm, (stream, normed, width)),
-    ('attention', num_layers, layers.attend, (body, 0, *ring, work, 8 * window, normed, stream)),
+    ('attention', num_layers, layers.attend, (body, 0, *of_lane, work, 8 * window, normed, stream)),
     ('  product E x E', 4 * num_layers, layers.multiply, (normed, body.keys[0], scale[1], work.keys)),
     ('  softmax', num_layers * body.num_heads, layers._softmax, (work.scores, body.exp2, work.weights)),
     ('feed-forward', num_layers, layers.feed_forward, (body, 0, work, normed, stream)),
@@ -54,7 +54,7 @@ def main() -> int:
     ('  product F x E', num_layers, layers.multiply, (work.squares, body.feed_forward_out[0], scale[6], work.sums)),
     ('product E x O', 1, layers.multiply, (normed, net.output, net.output_scale, work.outputs)),
   ]
-  if isinstance(predictor, CompiledPredictor):
+  if isinstance(predictor, CpuPredictor):
     logits, cdf = np.zeros(num_outputs, np.int32), np.zeros(num_outputs + 1, np.uint32)
     rows.append(('cdf', 1, cpu._cdf, (logits, net.output_bias, body.exp2, cdf)))
   print(f'{"":18} {"µs":>7} {"per token":>10} {"µs per token":>13} {"10^9 multiply-adds/s":>22}')

@@ -1,4 +1,4 @@
-"""Where the command `lmic` begins."""
+"""Entry point of the command `lmic`."""
 
 import sys
 

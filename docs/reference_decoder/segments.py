@@ -295,8 +295,8 @@ class Stage:
 
   def adapt(self, target: float) -> float:
     """Returns what is left for the next stage."""
-    target = _settled(target)
-    error = _settled(target - self.prediction)
+    target = _flush_small(target)
+    error = _flush_small(target - self.prediction)
     squares = [p * (x * x) for p, x in zip(self._recency, self._inputs, strict=True)]
     factor = single(self._step * error / (1.0 + _halved(squares)))
     self._weights = [
@@ -310,7 +310,7 @@ def _at(values: list[float], frame: int) -> float:
   return values[frame] if frame >= 0 else 0.0
 
 
-def _settled(value: float) -> float:
+def _flush_small(value: float) -> float:
   return value if abs(value) > 2.0**-20 else 0.0
 
 
@@ -382,7 +382,7 @@ class Experts:
     self.blend_inputs = [0.0] * 16
     self.blend_error = 16.0
     self.repeats = LeastSquares(48, 0.996, 1.0, 0.0)
-    self.solve_repeats_every = (32, 8, 4)[effort]
+    self.solve_long_term_every = (32, 8, 4)[effort]
     self.repeat_inputs: list[float] = []
     self.repeat_error = 0.0
     self.residuals: list[float] = []  # Of every frame,
@@ -458,11 +458,11 @@ class Experts:
       for stage in self.stages[first:last]:
         left = stage.adapt(left)
     left = sample - self.predictions[10]
-    self.residuals.append(float(single(_settled(left))))
+    self.residuals.append(float(single(_flush_small(left))))
     if self.repeat_inputs:
       self.repeats.accumulate(self.repeat_inputs, left, 1.0 / (self.repeat_error + 1.0))
       self.repeat_error += (abs(left) - self.repeat_error) * 0.05
-      if t % self.solve_repeats_every == 0:
+      if t % self.solve_long_term_every == 0:
         self.repeats.solve()
     error = sample - self.centres[0]
     inverse = 1.0 / (self.blend_error + 1.0)
@@ -652,7 +652,7 @@ def _norm(x: list[int]) -> list[int]:
 COMPONENT_CENTRES = (0, 0, 0, 0, 0, 1, 2, 3)
 
 
-class Blend:
+class Mixer:
   """Of one channel."""
 
   def __init__(self, values: Values):
@@ -685,7 +685,7 @@ class Blend:
     components += [(experts.centres[j // 16], experts.inverse_scales[j], weights[j]) for j in range(32)]
     self._components = components
 
-  def compose_copy(self, before: int | None, last: int | None) -> None:
+  def build_copy(self, before: int | None, last: int | None) -> None:
     """before: the index a lag ago, None without a lag; last: the one before this, None at first."""
     self._before, self._last = before, last
     self._copied, likelihood = 0, 0.0
@@ -698,14 +698,14 @@ class Blend:
   def below(self, index: int) -> int:
     """The mass of all indices below one."""
     floors = min(max(index - self._values.least, 0), self._values.num_indices) * self._floor
-    mass = self._bent(self._mass_below(self._values.lower_edge(index))) + floors
+    mass = self._recalibrated(self._mass_below(self._values.lower_edge(index))) + floors
     copy = (self.whole * self._copy_share) >> 16 if index > self._copied else 0
     return mass - ((mass * self._copy_share) >> 16) + copy
 
   def _mass_below(self, edge: float) -> int:
     return sum(weight * _logistic((edge - centre) * inverse) for centre, inverse, weight in self._components)
 
-  def _bent(self, mass: int) -> int:
+  def _recalibrated(self, mass: int) -> int:
     if mass >= 2**45:
       return 2**45
     q, within = mass >> 39, mass % 2**39
@@ -762,7 +762,7 @@ class Group:
     self._bytes_in_use = max(1, segment.sample_bytes - (step.bit_length() - 1) // 8)
     self._context = Context(network)
     self._experts = [Experts(values, segment.num_channels, segment.effort) for values in self._values]
-    self._blends = [Blend(values) for values in self._values]
+    self._blends = [Mixer(values) for values in self._values]
 
   def decode(self) -> list[list[int]]:
     """Samples [frame][channel]."""
@@ -784,7 +784,7 @@ class Group:
     index = values.least
     features = _features(self._experts, values, channel, t, self._bytes_in_use, self._segment.sample_rate_hz)
     blend.compose(experts, self._context.outputs(features))
-    blend.compose_copy(before[t - lags[0]] if lags[0] else None, before[-1] if before else None)
+    blend.build_copy(before[t - lags[0]] if lags[0] else None, before[-1] if before else None)
     if values.num_bytes:
       index = self._index(values, blend.below, blend.whole)
     below, above = values.lower_edge(index), values.lower_edge(index + 1)

@@ -173,7 +173,7 @@ def code_length(
   progress: Progress | None = None,
   cancellation: Cancellation | None = None,
 ) -> npt.NDArray[np.float64]:
-  """What each sample costs under a model, in bits, without writing anything.
+  """Code lengths of samples under a model, in bits, without writing anything.
 
   Arguments as `compress` has them; segments are those of the level. What the model's side information takes, a few
   bytes a segment, is not counted.

@@ -21,7 +21,7 @@ from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES, PcmFormat
 
 _NO_SOUND = 'it holds no sound: decompress_file restores the file that was compressed'
-_MAX_MEMORY_BYTES = 1 << 24  # Of a file that is restored; larger ones are restored on disk.
+_MAX_MEMORY_BYTES = 1 << 24  # Larger files are restored on disk.
 
 
 class Sound:

@@ -1,11 +1,11 @@
-"""What kind of audio file a file is, by its first bytes: to say what is not treated as sound, and why."""
+"""Kinds of audio files by their first bytes: to report what is not treated as sound, and why."""
 
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-HEAD_BYTES = 40  # Of a file, that `audio_kind` looks at.
+HEAD_BYTES = 40  # Bytes of a file that `audio_kind` looks at.
 
 WAV = 'WAV'
 
@@ -18,7 +18,7 @@ class AudioKind:
   is_compressed: bool
 
 
-# What a file begins with, as a regular expression over bytes; the first match counts.
+# First bytes of a file, as regular expressions; the first match counts.
 _KINDS = [
   (re.compile(pattern, re.DOTALL), AudioKind(name=name, is_compressed=is_compressed))
   for pattern, name, is_compressed in (

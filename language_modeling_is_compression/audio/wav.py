@@ -24,7 +24,7 @@ from language_modeling_is_compression.errors import AudioFormatError
 _WINDOW_BYTES = 4096
 _MAX_CHUNKS = 65_536
 _UNKNOWN_SIZE = 0xFFFFFFFF
-MAX_FRAME_BYTES = 0xFFFF  # What a header can say.
+MAX_FRAME_BYTES = 0xFFFF  # Largest number in a header's field.
 _FORMS_64 = (b'RF64', b'BW64')
 _FORMAT_BYTES = 16
 _EXTENSIBLE_BYTES = 40
@@ -64,7 +64,7 @@ _NO_CHUNK, _PRINTABLE, _FITS, _LEADS_ON, _KNOWN = range(5)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WavInfo:
-  """What a WAV file's headers say, after the file's length has corrected them.
+  """Fields of a WAV file's headers, corrected by the file's length.
 
   path: the file, as it was given.
   encoding: 'int' (8-bit unsigned, wider signed, little-endian) or 'float' (IEEE 754, little-endian).
@@ -255,7 +255,7 @@ class _Riff:
     return end + 1 if padded and self._rank(end + 1) >= self._rank(end) else end
 
   def _rank(self, offset: int) -> int:
-    """How well the bytes at offset pass for a chunk's header, from _NO_CHUNK to _KNOWN."""
+    """Rank of the bytes at offset as a chunk's header, from _NO_CHUNK to _KNOWN."""
     header = self.read(offset, 8)
     if len(header) < 8 or not _is_printable(header[:4]):
       return _NO_CHUNK

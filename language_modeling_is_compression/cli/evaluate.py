@@ -21,7 +21,7 @@ from language_modeling_is_compression.system.interrupts import ended_soon
 
 _logger = logging.getLogger(__name__)
 
-# What they say of work that takes long is for people who wait.
+# Modules whose messages about long work are shown.
 _HEARD = ('language_modeling_is_compression.kernels.compilation', 'language_modeling_is_compression.system.progress')
 
 
@@ -63,7 +63,7 @@ def _evaluate(settings: EvaluationConfig, command: Sequence[str], paths: AudioPa
   require_extra('evaluate')
   if settings.wandb_project:
     require_extra('train')
-  # What it needs takes seconds to import, and wrong flags are told at once.
+  # Imported late: it takes seconds, and wrong flags are reported at once.
   from language_modeling_is_compression.evaluation.run import evaluate
 
   text, complete = evaluate(settings, recordings, unreadable, shlex.join(command))

@@ -1,4 +1,4 @@
-"""What `lmic info` says of files."""
+"""Listing of `lmic info`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from language_modeling_is_compression.format.layout import INTEGER, NO_SAMPLES, 
 
 
 def facts_of(container: Container) -> dict[str, Any]:
-  """What a file says of itself, without decoding it, as plain JSON values."""
+  """Facts of a file, without decoding it, as plain JSON values."""
   header = container.header
   samples = header.num_frames * header.num_channels
   kinds = {NO_SAMPLES: 'bytes', INTEGER: 'int'}

@@ -123,12 +123,12 @@ def _open_closed_streams() -> None:
 
 
 def _drop_output() -> None:
-  """What is buffered for standard output must not be flushed at exit."""
+  """Discards what is buffered for standard output, which would be flushed at exit."""
   os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _compress(chosen: options.Compress) -> int:
-  # What it imports takes a second, and wrong usage is told at once.
+  # Imported late: it takes a second, and wrong usage is reported at once.
   from language_modeling_is_compression.api.engine import Compressor
 
   work, cancellation = chosen.work, Cancellation()

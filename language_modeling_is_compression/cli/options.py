@@ -14,7 +14,7 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-  """How files are worked on. threads: None for one on each core. quiet: print errors only. verbose: print more."""
+  """Options of work on files. threads: None for one on each core. quiet: print errors only. verbose: print more."""
 
   model: str | None
   device: str
@@ -27,7 +27,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-  """Where outputs go.
+  """Options of outputs.
 
   output: a file, an existing folder, a stream or STANDARD; None for files beside the sources. flat, mirror: a folder
   that takes all outputs, or a copy of the sources' tree; at most one of the three is given.

@@ -31,7 +31,7 @@ class Sources:
   left_out: Mapping[str, int] = field(default_factory=dict)
 
   def left_out_text(self) -> str:
-    """What is not taken, for people; '' if nothing was left out."""
+    """Summary of files that are not taken, for people; '' if there are none."""
     compressed = [f'{number:,} {kind}' for kind, number in sorted(self.left_out.items()) if kind != _OTHER]
     parts = [f'{", ".join(compressed)}, compressed already'] if compressed else []
     parts += [f'{self.left_out[_OTHER]:,} that hold no audio'] if self.left_out.get(_OTHER) else []
@@ -108,7 +108,7 @@ def without_suffix(name: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-  """Where the outputs of sources go.
+  """Destinations of sources' outputs.
 
   rename: gives a source's output its name, or raises ConfigError. Below an existing folder that -o names, outputs lie
   as their sources do below the folders of -r.
@@ -128,7 +128,7 @@ class Outputs:
     return self._output is not None
 
   def target(self, source: str) -> Path | None:
-    """Where the output of a source goes; None is standard output. Raises ConfigError if it has no name."""
+    """Path of a source's output; None is standard output. Raises ConfigError if it has no name."""
     if self._output == STANDARD or (source == STANDARD and self._is_beside_sources()):
       return None
     if self._is_beside_sources():

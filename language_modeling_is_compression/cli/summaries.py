@@ -1,4 +1,4 @@
-"""What `lmic` says of files that it has compressed or restored: a line for each, and one for all of them."""
+"""Summary lines of files that were compressed or restored, and of all of them."""
 
 import threading
 from dataclasses import dataclass, field
@@ -70,7 +70,7 @@ class Totals:
 
 
 def why_not_sound(path: Path, header: Header) -> str:
-  """Why a file's samples, if it has any, went through a general-purpose compressor; '' if the model coded them."""
+  """Reason why a file's samples, if any, went through a general-purpose compressor; '' if the model coded them."""
   if header.sample_kind == FLOAT:
     return f'not coded as sound: its samples are {8 * header.sample_bytes}-bit floats; {_CONVERT}'
   if header.sample_kind != NO_SAMPLES:

@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
 def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths) -> int:
   folders = find_folders(settings.run.audio_dir, settings.training.valid_fraction, paths)
   require_extra('train')
-  # JAX takes seconds to import, and wrong flags are told at once.
+  # Imported late: JAX takes seconds, and wrong flags are reported at once.
   task_module = FAMILIES[settings.family.model].task_module()
   task_module.check(settings, folders)
   from language_modeling_is_compression.training.plan import use_all_cores

@@ -17,8 +17,8 @@ from language_modeling_is_compression.system.cores import usable_cores
 
 DEFAULT_LANES = 16
 
-_MAX_BATCH_BYTES = 1 << 25  # Of payloads that are handed over together.
-_SILENT_BYTES = 64  # What a segment of silence takes at most, of few channels.
+_MAX_BATCH_BYTES = 1 << 25  # Payloads that are handed over together.
+_SILENT_BYTES = 64  # Largest body of a silent segment of few channels.
 
 Progress = Callable[[int], object]  # Told how many more bytes are done.
 
@@ -27,7 +27,7 @@ _Item = TypeVar('_Item')
 
 @dataclass(frozen=True, kw_only=True)
 class Modelled:
-  """What the model made of a payload, beside what the codec writes for it.
+  """Code of a payload by the model, beside what the codec writes for it.
 
   raw_bytes: of the payload. model_bytes: the model's body. method, kept_bytes: of the smallest chunk's body.
   sample_bits: float64 [N, C], what each sample costs under the model; N samples, C channels.
@@ -66,7 +66,7 @@ class ChunkCoder:
     self._model_only = model_only
     self._observe = observe
     self._cancellation = Cancellation(cancellation)
-    # Of hours of silence one segment is like the next: the last one of so few bytes is kept, in both directions.
+    # One segment of hours of silence equals the next: the last one of few bytes is kept, in both directions.
     self._last_encoded: tuple[PayloadShape, bytes, Chunk] | None = None
     self._last_decoded: tuple[PayloadShape, bytes, Payload] | None = None
     self._batch_size = model.encode_batch_size(lanes) if model else 1
@@ -86,7 +86,7 @@ class ChunkCoder:
     self._pool.shutdown(cancel_futures=True)
 
   def payloads_at_a_time(self, payload_bytes: int) -> int:
-    """How many payloads to hand over together: no more than fit into some memory, but work for every thread."""
+    """Number of payloads to hand over together: no more than fit into some memory, but work for every thread."""
     return max(self._num_threads, min(self.lanes, _MAX_BATCH_BYTES // payload_bytes))
 
   def encode(self, payloads: Sequence[Payload], progress: Progress = lambda done: None) -> list[Chunk]:

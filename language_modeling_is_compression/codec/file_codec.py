@@ -39,7 +39,7 @@ class Compressed(NamedTuple):
   methods: bytes
 
   def chunk_counts(self) -> str:
-    """How many chunks are coded how, for people."""
+    """Number of chunks by method, for people."""
     counts = zip(('stored', 'LZMA', 'model'), (self.methods.count(method) for method in range(3)), strict=True)
     return ', '.join(f'{count:,} chunks {name}' for name, count in counts if count) or 'no chunks'
 
@@ -142,7 +142,7 @@ def decompress_span(
   _require_sound(container, coder)
   if header.sample_kind == NO_SAMPLES or not header.sample_rate_hz:
     raise ConfigError('start, end: the file has no samples, or no sample rate: decompress it whole')
-  # What is not a number fails the first comparison; infinities, which no integer is near to, the end is before.
+  # A NaN fails the first comparison; min() takes care of infinities, which no integer is near to.
   first = math.floor(min(start_seconds * header.sample_rate_hz, header.num_frames)) if start_seconds >= 0 else -1
   last = math.ceil(min(end_seconds * header.sample_rate_hz, header.num_frames)) if end_seconds > 0 else 0
   if not 0 <= first < last:
@@ -247,7 +247,7 @@ def _original(
 ) -> Iterator[bytes]:
   """The original file's bytes, in order; `damaged` gives what stands for a chunk that is damaged."""
   header = container.header
-  # Of a file that is cut off, nothing is made up beyond the last span of which something is there.
+  # Nothing is made up beyond the last span of which something is left, in a file that is cut off.
   found_audio = max(0, container.num_found - header.num_head_chunks)
   num_spans = min(header.num_spans, -(-found_audio // max(1, header.chunks_per_span)))
   last = max(container.num_found, header.num_head_chunks * (num_spans > 0) + num_spans * header.chunks_per_span)
@@ -296,7 +296,7 @@ def _decoded(
     for index in batch:
       payload = decoded.get(index)
       if payload is None:
-        reason = DamageError(f'{header.describe(index)} is damaged: what it decodes to is not what was encoded')
+        reason = DamageError(f'{header.chunk_label(index)} is damaged: what it decodes to is not what was encoded')
         payload = damaged(index, errors.get(index, reason))
       yield payload
 

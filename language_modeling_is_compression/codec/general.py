@@ -8,8 +8,8 @@ from language_modeling_is_compression.system.cancellation import Cancellation
 
 # A decoder takes 4 MiB for it, whatever a file says.
 _FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 9 | lzma.PRESET_EXTREME, 'dict_size': 1 << 22}]
-# Of segments, whose samples take LZMA a twentieth of the time that a model takes, it is tried in earnest where a quick
-# try comes near the model. On sound of all kinds the quick one comes out 5% to 45% larger, most often 5% to 12%.
+# LZMA takes a twentieth of a model's time for a segment. It is run at full strength where a quick run comes near the
+# model; on sound of all kinds the quick one comes out 5% to 45% larger, most often 5% to 12%.
 _QUICK_FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 0, 'dict_size': 1 << 22}]
 _NEAR = 1.25
 # A match of LZMA covers 273 bytes at most and takes 14 binary decisions of 0.022 bits or more.
@@ -48,7 +48,7 @@ def _compress(data: bytes, filters: list[dict], limit: int, cancellation: Cancel
 
 
 def decompress(method: int, body: bytes, num_bytes: int) -> bytes | None:
-  """What a body of STORED or LZMA stands for; None unless that is num_bytes bytes. Never makes more than those."""
+  """Payload of a body of STORED or LZMA; None unless it has num_bytes bytes. Never produces more than those."""
   if method == STORED:
     return body if len(body) == num_bytes else None
   assert method == LZMA, f'method {method} needs a model'

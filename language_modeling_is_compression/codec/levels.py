@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentSettings:
-  """How segments are made. frames: of a segment, at most. effort: how hard the model's experts work, 0 to 2."""
+  """Settings of segments. frames: of a segment, at most. effort: how hard the model's experts work, 0 to 2."""
 
   frames: int
   effort: int

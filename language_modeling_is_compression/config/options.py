@@ -86,7 +86,7 @@ def _file_stem(name: str, value: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Settings):
-  """How files become the tokens of a byte model.
+  """Conversion of files to the tokens of a byte model.
 
   A model file stores it, since a model is of use only for tokens made the same way.
   """
@@ -174,7 +174,7 @@ class ModelConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class HybridConfig(Settings):
-  """What a hybrid model is trained on."""
+  """Data that a hybrid model is trained on."""
 
   sequence_length: int = setting(512, check=_positive, help='samples in a row of a batch', model='hybrid')
   bit_depths: str = setting(
@@ -202,7 +202,7 @@ class HybridConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Settings):
-  """How a model is trained and how much data it may use."""
+  """Training: length, batches, optimizer, validation."""
 
   training_steps: int = setting(1000, check=_positive, help='optimizer steps')
   batch_size: int = setting(128, check=_positive, help='chunks (hybrid: sequences) in a step')
@@ -235,7 +235,7 @@ class TrainingConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Settings):
-  """Where a run reads and writes."""
+  """Inputs and outputs of a run."""
 
   audio_dir: tuple[str, ...] = setting(
     check=_all_named, help='folder of WAV files, searched with its subfolders; may be given several times'
@@ -276,7 +276,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig(Settings):
-  """What is evaluated, and with what."""
+  """Files and compressors of an evaluation."""
 
   audio_dir: str = setting(check=_named, help='folder of WAV files, searched with its subfolders')
   model_path: tuple[str, ...] = setting(

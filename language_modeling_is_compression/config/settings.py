@@ -1,4 +1,4 @@
-"""What settings are made of: fields with their help and checks, command-line flags, TOML keys, and what files store.
+"""Machinery of settings: fields with help and checks, command-line flags, TOML keys, and what files store.
 
 A configuration is a frozen dataclass whose fields are made by `setting`. Command-line flags, `--help`, TOML keys and
 what a model file stores are all derived from these fields, and building a configuration checks it.
@@ -71,7 +71,7 @@ def add_flags(parser: argparse.ArgumentParser, settings: type) -> None:
 
 
 def _boolean(text: str) -> bool:
-  """What a sweep, or a user who takes back what a file says, writes behind a flag that needs no value."""
+  """Parses the value of a switch, which sweeps give, and users who override a file."""
   values = {'true': True, '1': True, 'yes': True, 'on': True, 'false': False, '0': False, 'no': False, 'off': False}
   if text.lower() not in values:
     raise argparse.ArgumentTypeError(f'expected true or false, got {text!r}')
@@ -123,7 +123,7 @@ def _refuse_idle(values: Mapping[str, Any], kinds: Sequence[type[Settings]]) -> 
 
 
 def _lists(fields: Sequence[dataclasses.Field], given: Mapping[str, Any]) -> dict[str, Any]:
-  """Of the values given, those of lists as tuples; where a list has one text, that text does."""
+  """Values of list fields as tuples; a single text stands for a list of one."""
   lists = {field.name: given[field.name] for field in fields if _is_list(field) and field.name in given}
   return {
     name: tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
@@ -132,7 +132,7 @@ def _lists(fields: Sequence[dataclasses.Field], given: Mapping[str, Any]) -> dic
 
 
 def to_mapping(config: Settings, names: Mapping[str, str]) -> dict[str, Any]:
-  """What a file stores of a configuration. names: of its fields, by the names that the file's format has for them.
+  """Stored form of a configuration. names: of its fields, by the names that the file's format has for them.
 
   A field that the format has no name for must be as it is by default: a reader would take it to be.
   """
@@ -198,7 +198,7 @@ def _help(field: dataclasses.Field) -> str:
 
 
 def given_settings(configs: Sequence[Settings], *, family: str) -> dict[str, Any]:
-  """What `--config` needs to build the same configurations: settings that mean something for a family of models.
+  """Settings that `--config` needs to build the same configurations: those that apply to a family of models.
 
   A setting that is None is left out, as a TOML file has no word for it. Lists for tuples.
   """

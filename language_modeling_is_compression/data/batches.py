@@ -21,7 +21,7 @@ class Batch(NamedTuple):
 
   @property
   def num_counted(self) -> Any:
-    """How many tokens count in all."""
+    """Number of tokens that count."""
     return self.lengths.sum()
 
 

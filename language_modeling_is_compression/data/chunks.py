@@ -81,7 +81,7 @@ class Chunks:
     return min(longest, self.config.chunk_size) * self.config.tokens_per_sample
 
   def limited(self, limit: int) -> 'Chunks':
-    """The same chunks, at most `limit` of them, evenly spread."""
+    """At most `limit` of the chunks, evenly spread."""
     return Chunks(self._streams, self.config, min(limit, self._length))
 
   def __getitem__(self, index: int) -> np.ndarray:

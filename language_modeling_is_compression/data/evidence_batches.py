@@ -17,7 +17,7 @@ _logger = logging.getLogger(__name__)
 
 
 class EvidenceBatch(NamedTuple):
-  """Rows of consecutive samples, zero where there is none; experts/evidence.py says what the arrays are.
+  """Rows of consecutive samples, zero where there is none; prediction/evidence.py says what the arrays are.
 
   features: int8 [B, T, F]. below: float32 [B, T, Q]. width, experts_log2: float32 [B, T].
   begins, lengths: int32 [B]; samples begins[b] to lengths[b] - 1 of row b count, those before them are context.
@@ -32,13 +32,13 @@ class EvidenceBatch(NamedTuple):
 
   @property
   def counted(self) -> Any:
-    """Which samples count: bool [B, T]."""
+    """Mask of the samples that count: bool [B, T]."""
     places = np.arange(self.width.shape[-1])
     return (places >= self.begins[..., None]) & (places < self.lengths[..., None])
 
   @property
   def num_counted(self) -> Any:
-    """How many samples count in all."""
+    """Number of samples that count."""
     return (self.lengths - self.begins).sum()
 
 
@@ -112,7 +112,7 @@ class EvidenceRows:
     span = self._spans[group][number]
     before = int(ends[number - 1]) if number else 0
     first = span.first + (index - before) * self._length
-    # What stands before the span in its segment is context too.
+    # Samples of the segment before the span are context too.
     return Row(span, max(0, first - context), first, min(first + self._length, span.last))
 
 

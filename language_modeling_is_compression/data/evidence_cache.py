@@ -36,16 +36,16 @@ RECORD = np.dtype(
   ]
 )
 
-_RESERVE_BYTES = 64 << 20  # Of the free space, for the model and its logs, which may lie there as well.
+_RESERVE_BYTES = 64 << 20  # Free space that is left to the model and its logs, which may lie there as well.
 _TRIED_FRAMES = 1 << 13
 _ABANDONED_SECONDS = 24 * 3600  # A temporary file that is older than that belongs to a run that was killed.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experts:
-  """What makes evidence. observe: as in experts/observation.py. version: changes with what observe gives."""
+class Extractor:
+  """Extractor of evidence. extract: as in prediction/extraction.py. version: changes with its results."""
 
-  observe: Callable[..., Evidence]
+  extract: Callable[..., Evidence]
   version: int
   effort: int
 
@@ -104,7 +104,7 @@ class _Segment:
 
 
 def cached_evidence(
-  sounds: Sequence[Sound], experts: Experts, *, folder: Path, segment_frames: int, show_progress: bool
+  sounds: Sequence[Sound], extractor: Extractor, *, folder: Path, segment_frames: int, show_progress: bool
 ) -> list[list[EvidenceSpan]]:
   """The segments of each sound, computed where the folder does not have them, on all cores.
 
@@ -119,13 +119,13 @@ def cached_evidence(
     for first in range(0, sound.info.num_frames, segment_frames)
   ]
   found = _on_all_cores(
-    segments, lambda segment: _find(segment, experts, folder), 'looking for evidence', show_progress
+    segments, lambda segment: _find(segment, extractor, folder), 'looking for evidence', show_progress
   )
-  # Of segments that are the same one is enough.
+  # One of several equal segments is enough.
   missing = list({span.path: segment for segment, span in found.items() if not _is_whole(span)}.values())
   if missing:
     try:
-      _check_room(missing, len(found), experts, folder)
+      _check_room(missing, len(found), extractor, folder)
     except BaseException:  # Ctrl-C during the try counts as well.
       with contextlib.suppress(OSError):  # Another run may have put something there meanwhile.
         for made in made_folders:
@@ -134,7 +134,7 @@ def cached_evidence(
   started = time.monotonic()
   try:
     computed = _on_all_cores(
-      missing, lambda segment: _compute(segment, experts, found[segment].path), 'evidence', show_progress
+      missing, lambda segment: _compute(segment, extractor, found[segment].path), 'evidence', show_progress
     )
   except OSError as error:
     kept = sum(_is_whole(found[segment]) for segment in missing)
@@ -142,7 +142,7 @@ def cached_evidence(
       f'{folder}: cannot be written: {error.strerror or error}: free space or name another --cache_dir; '
       f'{kept} of {len(missing)} segments are computed and stay there for the next run'
     ) from error
-  # What could be read when it was looked for need not be so any more.
+  # Files may have become unreadable meanwhile.
   lost = {found[segment].path for segment in missing if segment not in computed}
   found = {segment: span for segment, span in found.items() if span.path not in lost}
   num_bytes = sum(span.num_samples for span in found.values()) * RECORD.itemsize
@@ -160,7 +160,7 @@ def cached_evidence(
 def _on_all_cores(
   segments: Sequence[_Segment], work: Callable[[_Segment], EvidenceSpan], what: str, show_progress: bool
 ) -> dict[_Segment, EvidenceSpan]:
-  """What work makes of each segment that can be read. Raises OSError."""
+  """Results of work on each segment that can be read. Raises OSError."""
   done: dict[_Segment, EvidenceSpan] = {}
   executor = concurrent.futures.ThreadPoolExecutor(usable_cores())
   total = sum(segment.num_samples for segment in segments)
@@ -180,8 +180,8 @@ def _on_all_cores(
   return done
 
 
-def _check_room(missing: Sequence[_Segment], num_segments: int, experts: Experts, folder: Path) -> None:
-  """Says what there is to do before it is begun. Raises TrainingError if the folder has no room for it."""
+def _check_room(missing: Sequence[_Segment], num_segments: int, extractor: Extractor, folder: Path) -> None:
+  """Logs what will be computed. Raises TrainingError if the folder has no room for it."""
   num_samples = sum(segment.num_samples for segment in missing)
   try:
     needed, free = num_samples * RECORD.itemsize, shutil.disk_usage(folder).free
@@ -196,7 +196,7 @@ def _check_room(missing: Sequence[_Segment], num_segments: int, experts: Experts
       "fewer --bit_depths (native alone takes half of the default's)"
     )
   cores = usable_cores()
-  seconds = num_samples * _seconds_per_sample(experts) / min(cores, len(missing))
+  seconds = num_samples * _seconds_per_sample(extractor) / min(cores, len(missing))
   _logger.info(
     'evidence: %d of %d segments are to be computed: %.2f GB in %s, where %.2f GB are free, in about %s on %d core%s',
     *(len(missing), num_segments, needed / 1e9, folder, free / 1e9),
@@ -204,12 +204,12 @@ def _check_room(missing: Sequence[_Segment], num_segments: int, experts: Experts
   )
 
 
-def _seconds_per_sample(experts: Experts) -> float:
-  """How long the experts take, from a try; the first call compiles them, and is not counted."""
+def _seconds_per_sample(extractor: Extractor) -> float:
+  """Time per sample, from a trial; the first call compiles, and is not counted."""
   noise = np.random.default_rng(0).integers(-1000, 1000, (_TRIED_FRAMES, 1)).astype(np.int32)
   for _ in range(2):
     started = time.monotonic()
-    experts.observe(noise, sample_bytes=2, sample_rate_hz=16_000, effort=experts.effort)
+    extractor.extract(noise, sample_bytes=2, sample_rate_hz=16_000, effort=extractor.effort)
   return (time.monotonic() - started) / len(noise)
 
 
@@ -237,19 +237,19 @@ def _open_folder(folder: Path) -> list[Path]:
   return missing
 
 
-def _find(segment: _Segment, experts: Experts, folder: Path) -> EvidenceSpan:
-  """Where the evidence of a segment is, or will be. Raises AudioFormatError."""
+def _find(segment: _Segment, extractor: Extractor, folder: Path) -> EvidenceSpan:
+  """Place of a segment's evidence, there or to be made. Raises AudioFormatError."""
   samples = segment.samples()
-  return EvidenceSpan(path=folder / _name(segment.sound, samples, experts), first=0, last=samples.size)
+  return EvidenceSpan(path=folder / _name(segment.sound, samples, extractor), first=0, last=samples.size)
 
 
-def _compute(segment: _Segment, experts: Experts, path: Path) -> EvidenceSpan:
+def _compute(segment: _Segment, extractor: Extractor, path: Path) -> EvidenceSpan:
   """Writes the evidence of a segment. Raises AudioFormatError and OSError."""
   samples, sound = segment.samples(), segment.sound
-  if _name(sound, samples, experts) != path.name:  # Evidence under the name of other samples would stay for good.
+  if _name(sound, samples, extractor) != path.name:  # Evidence under the name of other samples would stay for good.
     raise AudioFormatError(f'{sound.info.path}: it changed while it was in use: start again once nothing writes to it')
-  evidence = experts.observe(
-    samples, sample_bytes=sound.bits // 8, sample_rate_hz=sound.info.sample_rate_hz, effort=experts.effort
+  evidence = extractor.extract(
+    samples, sample_bytes=sound.bits // 8, sample_rate_hz=sound.info.sample_rate_hz, effort=extractor.effort
   )
   records = np.empty(samples.size, RECORD)
   for name in RECORD.names or ():
@@ -270,12 +270,12 @@ def _is_whole(span: EvidenceSpan) -> bool:
   return False
 
 
-def _name(sound: Sound, samples: np.ndarray, experts: Experts) -> str:
+def _name(sound: Sound, samples: np.ndarray, extractor: Extractor) -> str:
   """A file's name: what evidence depends on, in 32 hexadecimal digits."""
   about = {
     'record': RECORD.descr,
-    'experts': experts.version,
-    'effort': experts.effort,
+    'experts': extractor.version,
+    'effort': extractor.effort,
     'bits': sound.bits,
     'sample_rate_hz': sound.info.sample_rate_hz,
     'shape': samples.shape,

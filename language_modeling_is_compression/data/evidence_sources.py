@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from language_modeling_is_compression.audio.wav import WavInfo
 from language_modeling_is_compression.config.options import NATIVE_DEPTH, HybridConfig
-from language_modeling_is_compression.data.evidence_cache import EvidenceSpan, Experts, Sound, cached_evidence
+from language_modeling_is_compression.data.evidence_cache import EvidenceSpan, Extractor, Sound, cached_evidence
 from language_modeling_is_compression.errors import AudioFormatError
 
 _logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ _MAX_BITS = 24
 
 
 class Group(NamedTuple):
-  """What is drawn from, and measured, by itself. depth: as it was asked for, NATIVE_DEPTH or a number of bits."""
+  """Domain at a depth, which is drawn from and measured by itself. depth: NATIVE_DEPTH or a number of bits."""
 
   domain: str
   depth: str
@@ -37,7 +37,7 @@ class DomainFile:
   info: WavInfo
 
 
-Evidence = Mapping[Group, Sequence[EvidenceSpan]]
+SpansByGroup = Mapping[Group, Sequence[EvidenceSpan]]
 
 
 def check_samples(info: WavInfo) -> None:
@@ -53,12 +53,12 @@ def evidence_of(
   train: Sequence[DomainFile],
   valid: Sequence[DomainFile],
   config: HybridConfig,
-  experts: Experts,
+  extractor: Extractor,
   *,
   valid_fraction: float,
   folder: Path,
   show_progress: bool,
-) -> tuple[Evidence, Evidence]:
+) -> tuple[SpansByGroup, SpansByGroup]:
   """Evidence to train on and to hold out. Without files to hold out it is the last valid_fraction of each segment.
 
   Raises ConfigError and TrainingError as `cached_evidence`.
@@ -72,7 +72,7 @@ def evidence_of(
   ]
   spans = cached_evidence(
     [sound for _, sound, _ in asked],
-    experts,
+    extractor,
     folder=folder,
     segment_frames=config.segment_frames,
     show_progress=show_progress,

@@ -16,7 +16,7 @@ _Readable = TypeVar('_Readable')
 
 
 class AudioPaths(Protocol):
-  """Which files there are and on which side they stand: the functions of data/paths.py, or of another layout."""
+  """Functions that find files and the side they stand on: those of data/paths.py, or of another layout of folders."""
 
   def get_all_paths(self, audio_dir: Path) -> list[Path]: ...
 
@@ -51,7 +51,7 @@ def find_folders(names: Sequence[str], valid_fraction: float, paths: AudioPaths)
       raise ConfigError(f'audio_dir: {name}: expected WAV files to train on, found none{other and f"; {other}"}')
     domains = {}
     for path in sorted({*partition.train, *partition.valid}):
-      # Of several folders each is a domain; a single one may have domains below it, as an evaluation names them.
+      # Each of several folders is a domain; a single one may have domains below it, as an evaluation names them.
       below = paths.domain_of(path.relative_to(name).as_posix()) if len(names) == 1 else ''
       domains[path] = below or Path(name).resolve().name
     folders.append(Folder(path=Path(name), partition=partition, domains=domains))
@@ -68,7 +68,7 @@ def warn_of_unused(folders: Iterable[Folder], paths: AudioPaths) -> None:
 
 
 def domain_weights(numbers: Sequence[float] | None, folders: Sequence[Folder]) -> dict[str, float]:
-  """How often a row comes from each domain. numbers: one for each folder; None: all are equal. Raises ConfigError."""
+  """Sampling weight of each domain. numbers: one for each folder; None: all are equal. Raises ConfigError."""
   if numbers is None:
     numbers = [1.0] * len(folders)
   if len(numbers) != len(folders):

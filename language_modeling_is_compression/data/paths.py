@@ -58,7 +58,7 @@ def get_other_audio_paths(audio_dir: Path) -> list[Path]:
 
 
 def describe_other_audio(paths: Collection[Path]) -> str:
-  """How many audio files are no WAV, of which kinds, and what to do; '' for none."""
+  """Summary of audio files that are no WAV, by kind, with advice; '' for none."""
   if not paths:
     return ''
   kinds = Counter(path.suffix.lower() for path in paths)
@@ -90,7 +90,7 @@ def get_test_paths(audio_dir: Path) -> list[Path]:
 
 
 def domain_of(name: str) -> str:
-  """What a relative name is summed up with: its folders, without those that part training from validation; or ''."""
+  """Domain of a relative name: its folders, without those that part training from validation; or ''."""
   sides = {_TRAIN_FOLDER, _TEST_FOLDER, *_VALID_FOLDERS}
   return '/'.join(part for part in name.split('/')[:-1] if part.lower() not in sides)
 
@@ -152,7 +152,7 @@ def partition_names(names: Collection[str], valid_fraction: float) -> dict[str, 
 
 
 def detect_audio_format(audio_dir: Path) -> dict[str, bool | str | list[Path]]:
-  """Which files below audio_dir are stereo and which mono, from their headers alone.
+  """Stereo and mono files below audio_dir, from their headers alone.
 
   Returns has_stereo and has_mono (bool), stereo_files and mono_files (sorted lists of Path; more than one channel
   counts as stereo) and recommended_format: 'stereo', 'mono' or 'mixed', and 'mono' where there is nothing.
@@ -229,7 +229,7 @@ def _identity(audio_dir: Path) -> tuple[int, int]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-  """What stands in a folder, last name first, since the walk takes from the end; nothing if it cannot be listed."""
+  """Entries of a folder, last name first, since the walk takes from the end; none if it cannot be listed."""
   try:
     with os.scandir(folder) as entries:
       return sorted(entries, key=lambda entry: entry.name, reverse=True)

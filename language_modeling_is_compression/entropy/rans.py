@@ -15,7 +15,7 @@ import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled
 
-PRECISION_BITS = 24  # Of the intervals: they lie in [0, 1 << PRECISION_BITS).
+PRECISION_BITS = 24  # Intervals lie in [0, 1 << PRECISION_BITS).
 
 _FIRST_STATE = 1 << 32
 _STATE_BYTES = 8
@@ -51,7 +51,7 @@ class Decoder:
 
   @property
   def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `decode_symbols` takes before cdfs, for loops that are compiled themselves."""
+    """First arguments of `decode_symbols`, for loops that are compiled themselves."""
     return self._states, self._words, self._next, self._ends
 
   def decode(self, cdfs: np.ndarray, symbols: np.ndarray) -> None:
@@ -95,7 +95,7 @@ def decode_symbols(states, words, following, ends, cdfs, symbols):
 
 @compiled
 def slot(states, lane):
-  """Where the next symbol's interval is: a number in it, of 1 << PRECISION_BITS."""
+  """Slot of the next symbol: a number in its interval, of 1 << PRECISION_BITS."""
   return np.int64(states[lane] & np.uint64((1 << PRECISION_BITS) - 1))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from language_modeling_is_compression.errors import AudioFormatError, BaselineError, ConfigError, FormatError, LmicError
 from language_modeling_is_compression.evaluation.compressors.code_lengths import CodeLength, TokenModel
-from language_modeling_is_compression.evaluation.compressors.compressor import Compressor, Outcome, Pcm
+from language_modeling_is_compression.evaluation.compressors.compressor import CompressionResult, Compressor, Pcm
 from language_modeling_is_compression.evaluation.recordings import (
   Recording,
   check_depth,
@@ -91,7 +91,7 @@ class Journal:
     self._found[key] = measurement
 
   def close(self) -> None:
-    with contextlib.suppress(OSError):  # What could not be written has been said.
+    with contextlib.suppress(OSError):  # A failed write has been reported.
       self._file.close()
 
 
@@ -184,7 +184,7 @@ def _code_length(task: Task, model: TokenModel, plan: Plan) -> Measurement:
     frames = recording.chunk_frames(plan.chunk_bytes)
     num_samples = sum(min(frames, recording.info.num_frames - index * frames) for index in task.chunks)
     size = (num_samples, recording.chunk_sample_bytes, len(task.chunks))
-  outcome = Outcome(
+  outcome = CompressionResult(
     compressed_bytes=0,
     encode_seconds=0.0,
     decode_seconds=0.0,
@@ -199,7 +199,9 @@ def _groups(chunks: Sequence[int]) -> Iterator[Sequence[int]]:
     yield chunks[start : start + _CHUNKS_AT_ONCE]
 
 
-def _measurement(task: Task, num_samples: int, sample_bytes: int, num_chunks: int, outcome: Outcome) -> Measurement:
+def _measurement(
+  task: Task, num_samples: int, sample_bytes: int, num_chunks: int, outcome: CompressionResult
+) -> Measurement:
   info = task.recording.info
   num_channels = info.num_channels if task.protocol == WHOLE else 1
   return Measurement(
@@ -223,14 +225,14 @@ def _measurement(task: Task, num_samples: int, sample_bytes: int, num_chunks: in
 
 
 def _failure(task: Task, reason: str) -> Measurement:
-  nothing = Outcome(compressed_bytes=0, encode_seconds=0.0, decode_seconds=0.0)
+  nothing = CompressionResult(compressed_bytes=0, encode_seconds=0.0, decode_seconds=0.0)
   return dataclasses.replace(_measurement(task, 0, 0, 0, nothing), error=reason)
 
 
-def _sum(outcomes: Sequence[Outcome]) -> Outcome:
+def _sum(outcomes: Sequence[CompressionResult]) -> CompressionResult:
   lengths = [outcome.code_length_bits for outcome in outcomes]
   fallbacks = [outcome.fallback for outcome in outcomes if outcome.fallback]
-  return Outcome(
+  return CompressionResult(
     compressed_bytes=sum(outcome.compressed_bytes for outcome in outcomes),
     encode_seconds=sum(outcome.encode_seconds for outcome in outcomes),
     decode_seconds=sum(outcome.decode_seconds for outcome in outcomes),
@@ -241,7 +243,7 @@ def _sum(outcomes: Sequence[Outcome]) -> Outcome:
   )
 
 
-def _sum_spans(found: Sequence[Outcome | CodeLength]) -> tuple[Span, ...]:
+def _sum_spans(found: Sequence[CompressionResult | CodeLength]) -> tuple[Span, ...]:
   spans: dict[int, list[Span]] = {}
   for one in found:
     for span in one.by_position:

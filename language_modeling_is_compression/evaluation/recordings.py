@@ -32,7 +32,7 @@ class Recording:
 
   @property
   def sample_bytes(self) -> int:
-    """Of the samples that are counted; of floats as they are, whole files count their own width, chunks 24 bits."""
+    """Bytes of a sample that is counted; floats count their own width in whole files, 24 bits in chunks."""
     return self.bit_depth // 8 if self.bit_depth else self.info.sample_bytes
 
   @property
@@ -106,7 +106,7 @@ def samples_of(chunk: bytes, sample_bytes: int) -> np.ndarray:
 
 
 def spread_chunks(counts: Sequence[int], limit: int) -> list[range | list[int]]:
-  """Which chunks of each file are taken, of so many: all, or as many as the limit says, evenly spread over all."""
+  """Indices of the chunks of each file that are taken: all, or as many as the limit says, evenly spread over all."""
   total = sum(counts)
   if total <= limit:
     return [range(count) for count in counts]

@@ -166,7 +166,7 @@ def _model(path: str, name: str, settings: EvaluationConfig) -> ModelCompressor 
 
 
 def model_names(paths: Sequence[str]) -> dict[str, str]:
-  """What models are called, by their paths: as their files, after as many folders as tell one from all others.
+  """Names of models by their paths: those of their files, after as many folders as distinguish them.
 
   Raises ConfigError if two paths are the same file's.
   """
@@ -175,7 +175,7 @@ def model_names(paths: Sequence[str]) -> dict[str, str]:
     if [files[other] for other in paths].count(file) > 1:
       raise ConfigError(f'model_path: {path} is given twice: name each model once')
   parts = {path: (*file.parent.parts, file.stem) for path, file in files.items()}
-  # Of files that differ in their suffix alone, it is part of the name.
+  # The suffix is part of the name where files differ in it alone.
   whole = list(parts.values())
   parts = {path: files[path].parts if whole.count(found) > 1 else found for path, found in parts.items()}
   return {path: Path(*_distinct_tail(path, parts)).as_posix() for path in paths}

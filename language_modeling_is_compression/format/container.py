@@ -32,7 +32,7 @@ _END_MAGIC = b'LMICend\n'
 _RECORD = struct.Struct('<IBII')
 _RECORD_BYTES = _RECORD.size + CHECK_BYTES
 _ENTRY_BYTES = 4
-CHUNK_OVERHEAD_BYTES = _RECORD_BYTES + _ENTRY_BYTES  # What a chunk takes beside its body.
+CHUNK_OVERHEAD_BYTES = _RECORD_BYTES + _ENTRY_BYTES  # A chunk's bytes beside its body.
 _FOOTER_END = struct.Struct('<32sQ')
 _FOOTER_REST = len(_FOOTER_MAGIC) + HEADER_BYTES + _FOOTER_END.size + CHECK_BYTES + len(_END_MAGIC)
 
@@ -92,7 +92,7 @@ class Container:
     self._bodies_may_expand = bodies_may_expand
     self.problems: list[str] = []
     self.sha256: bytes | None = None
-    self._moved = 0  # Bytes that somebody put into the file, or (below 0) took out.
+    self._rewind = 0  # Bytes that somebody put into the file, or (below 0) took out.
     beginning = self._read(0, HEADER_BYTES)
     footer = self._footer_at_end()
     if is_sound_header(beginning):
@@ -133,10 +133,10 @@ class Container:
         reason = f'it is coded with method {method}, which this version does not know'
       else:
         return Chunk(method=method, crc32=crc32, body=body)
-    raise DamageError(f'{self.header.describe(index)} is damaged: {reason}')
+    raise DamageError(f'{self.header.chunk_label(index)} is damaged: {reason}')
 
   def method(self, index: int) -> int | None:
-    """How a chunk is coded, as its record says, which is not checked; None if there is no such record."""
+    """Method of a chunk, as its record says, unchecked; None if there is no such record."""
     for position in self._candidates(index):
       record = self._read(position, _RECORD.size)
       if len(record) == _RECORD.size:
@@ -149,11 +149,11 @@ class Container:
     return self._bodies_may_expand or body_bytes <= self.header.payload_bytes(index)
 
   def _candidates(self, index: int) -> list[int]:
-    """Where a chunk may begin: as far from the beginning, or from the end, as the chunks around it say."""
+    """Positions where a chunk may begin: as far from the beginning, or from the end, as the chunks around it say."""
     if index >= len(self._starts):
       return []
     start = int(self._starts[index])
-    return [start, start + self._moved] if self._moved else [start]
+    return [start, start + self._rewind] if self._rewind else [start]
 
   def _locate(self, footer: bytes | None) -> None:
     """Finds the chunks, by the footer's table or, without it, one after the other."""
@@ -161,7 +161,7 @@ class Container:
     if footer is None:
       end = self._walk()
       if len(self._starts) < num_chunks:
-        where = f'{self.header.describe(len(self._starts))} is the first that is not there'
+        where = f'{self.header.chunk_label(len(self._starts))} is the first that is not there'
         self.problems.append(f'its end, with the table of chunks, is damaged or cut off; {where}')
       elif found := self._footer_at(end, self.file_bytes):
         self.sha256 = _sha256(found)
@@ -175,17 +175,17 @@ class Container:
     ends = HEADER_BYTES + np.cumsum(table.astype(np.int64) + _RECORD_BYTES)
     self._starts = np.concatenate([[HEADER_BYTES], ends])[:-1]
     end = int(ends[-1]) if num_chunks else HEADER_BYTES
-    self._moved = self.file_bytes - _FOOTER_REST - _ENTRY_BYTES * num_chunks - end
-    if self._moved:
-      more = 'more' if self._moved > 0 else 'fewer'
+    self._rewind = self.file_bytes - _FOOTER_REST - _ENTRY_BYTES * num_chunks - end
+    if self._rewind:
+      more = 'more' if self._rewind > 0 else 'fewer'
       self.problems.append(
-        f'it has {abs(self._moved)} bytes {more} than its table of chunks says, {self._first_misplaced()}'
+        f'it has {abs(self._rewind)} bytes {more} than its table of chunks says, {self._first_misplaced()}'
       )
 
   def _first_misplaced(self) -> str:
     for index, start in enumerate(self._starts):
       if self._read(int(start), 4) != index.to_bytes(4, 'little'):
-        return f'{self.header.describe(index)} is the first that is not in its place'
+        return f'{self.header.chunk_label(index)} is the first that is not in its place'
     return 'after its last chunk'
 
   def _walk(self) -> int:

@@ -10,7 +10,7 @@ _MANY_CHANNELS = 16  # No file with up to so many has too many.
 
 
 class Division(NamedTuple):
-  """How a file's samples are divided. span_frames: frames of a span, which `layout` divides into chunks."""
+  """Division of a file's samples. span_frames: frames of a span, which `layout` divides into chunks."""
 
   layout: Layout
   span_frames: int

@@ -29,7 +29,7 @@ from language_modeling_is_compression.format.payloads import Payload, PayloadSha
 MAX_PIECE_BYTES = 1 << 20
 
 MAGIC = b'\x8bLMIC\r\n\x1a'
-CHECK_BYTES = 8  # Of every checksum in the file.
+CHECK_BYTES = 8  # Length of every checksum in the file.
 _HEADER = struct.Struct('<8sHBBHBBIIIQQQ32s8s')
 _CANONICAL_HEAD = 1  # The one flag.
 _CHANNELS = ChannelLayout()
@@ -38,7 +38,7 @@ HEADER_BYTES = _HEADER.size + CHECK_BYTES
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-  """What the original file is made of: head_bytes, then frames of samples, then tail_bytes.
+  """Fields of a header. The original file is head_bytes, then frames of samples, then tail_bytes.
 
   sample_kind: NO_SAMPLES (then the fields about samples are 0 and all of the file is its head), INTEGER (8-bit
   unsigned, wider signed) or FLOAT, little-endian.
@@ -136,8 +136,8 @@ class Header:
     """Inverse of `split_span`: uint8 [N, C, S], N frames, C channels, S bytes of a sample."""
     return self.layout.join(payloads, self.pcm)
 
-  def describe(self, index: int) -> str:
-    """Where a chunk is, for people: 'chunk 7 (samples of channel 1, 3.1 to 4.2 seconds)'."""
+  def chunk_label(self, index: int) -> str:
+    """Name of a chunk, for people: 'chunk 7 (channel 1, 3.10 to 4.20 s)'."""
     if (span := self.span_of(index)) is None:
       return f'chunk {index} (bytes {"before" if index < self.num_head_chunks else "after"} the samples)'
     channel = (index - self.num_head_chunks) % self.chunks_per_span
@@ -258,14 +258,14 @@ def _may_be_canonical(header: Header) -> bool:
 
 
 def is_sound_header(data: bytes) -> bool:
-  """Whether it is a header whose checksum is right, of whatever version."""
+  """Whether bytes are a header whose checksum is right, of whatever version."""
   return (
     len(data) == HEADER_BYTES and data.startswith(MAGIC) and data[_HEADER.size :] == checksum(b'', data[: _HEADER.size])
   )
 
 
 def file_key(header: bytes) -> bytes:
-  """What ties a file's checksums to its header."""
+  """Key that ties a file's checksums to its header."""
   return header[_HEADER.size :]
 
 

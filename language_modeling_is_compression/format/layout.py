@@ -58,7 +58,7 @@ class ChannelLayout:
 
   version: ClassVar[int] = 1
   max_span_frames: ClassVar[int] = 1 << 16
-  max_span_bytes: ClassVar[int] = 1 << 22  # Of all channels.
+  max_span_bytes: ClassVar[int] = 1 << 22  # Sum over all channels.
   effort: ClassVar[int] = 0
   has_canonical_head: ClassVar[bool] = False
 

@@ -1,4 +1,4 @@
-"""What stands before the code of a group of channels: the values they take, and where they repeat themselves.
+"""Side information, which stands before the code of a group of channels: values in use, and lags.
 
 Maps of used values are the first part of the code itself. docs/FORMAT.md has every byte.
 
@@ -37,7 +37,7 @@ def write_header(channels: list[ChannelValues], lags: np.ndarray) -> bytes:
 def read_header(
   reader: NumberReader, num_channels: int, shape: SegmentShape
 ) -> tuple[list[ChannelValues], np.ndarray] | None:
-  """What `write_header` wrote, with maps of the right lengths that are still to be read; None if it contradicts itself.
+  """Inverse of `write_header`, with maps of the right lengths that are still to be read; None if it contradicts itself.
 
   Raises ValueError if it ends early.
   """
@@ -67,7 +67,10 @@ def _read_channel(reader: NumberReader, shape: SegmentShape) -> ChannelValues | 
 
 
 def _lag_numbers(lags: np.ndarray) -> list[int]:
-  """How often they change; for each change blocks since the last one, and the lags, up to the first 0."""
+  """Numbers that lags are written as.
+
+  how many changes; for each, blocks since the last one, and lags up to the first 0.
+  """
   numbers, changes, last, at = [0], 0, [0] * NUM_LAGS, 0
   for block, row in enumerate(lags.tolist()):
     if row != last:

@@ -118,7 +118,7 @@ class _KeptCode:
 
 @functools.cache
 def _folder() -> Path | None:
-  """Where code is kept: the first folder that files can be made in; None (with a warning) if there is none.
+  """Folder that code is kept in: the first one that files can be made in; None (with a warning) if there is none.
 
   It is what the environment names, if it names one, else a folder beside the sources, else one of the user's.
   """
@@ -168,7 +168,7 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def _digest(payload: bytes) -> bytes:
-  """Of code that is kept, under a digest of the sources that it was made of."""
+  """Digest of code that is kept, keyed by a digest of the sources that it was made of."""
   return hashlib.blake2b(payload, digest_size=_DIGEST_BYTES, key=_sources()).digest()
 
 

@@ -15,7 +15,7 @@ from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-_primitive: Any = intrinsic  # Of which type checkers believe that it is called as it is written.
+_primitive: Any = intrinsic  # Type checkers take its functions to be called as they are written.
 
 
 class _Vector(types.Type):
@@ -157,13 +157,13 @@ for _operation, _names in _OPERATIONS.items():
 
 
 @_primitive
-def least(context, one, other):
+def minimum(context, one, other):
   """The smaller one in each lane; `other` where a float is not a number."""
   return one(one, one), _generate_choice('<')
 
 
 @_primitive
-def greatest(context, one, other):
+def maximum(context, one, other):
   return one(one, one), _generate_choice('>')
 
 

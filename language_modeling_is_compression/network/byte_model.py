@@ -16,8 +16,8 @@ from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.parameters import TOP, layer_shapes, output_shapes
 from language_modeling_is_compression.system.extras import require_extra
 
-# What format version 2 of model files stores of a DataConfig: its names, which never change, and the fields that they
-# are of. A field that is new is stored by a new version of the format, unless it is as it is by default.
+# Names under which format version 2 of model files stores a DataConfig, which never change, and the fields that they
+# stand for. A new field needs a new version of the format, unless it has its default.
 _DATA_NAMES = {
   'use_16bit': 'use_16bit',
   'tokenization': 'tokenization',

@@ -31,8 +31,8 @@ from language_modeling_is_compression.system.files import replacing
 FORMAT_VERSION = 2
 _BYTES_ONLY_VERSION = 1
 
-# What format version 2 stores of a network's size: its names, which never change, and the fields that they are of. A
-# field that is new is stored by a new version of the format, unless it is as it is by default.
+# Names under which format version 2 stores a network's size, which never change, and the fields that they stand for. A
+# new field needs a new version of the format, unless it has its default.
 _MODEL_NAMES = {
   'embedding_dim': 'embedding_dim',
   'num_layers': 'num_layers',
@@ -40,11 +40,11 @@ _MODEL_NAMES = {
   'widening_factor': 'widening_factor',
   'attention_window': 'attention_window',
 }
-_FAMILY_KEY = 'model'  # Beside the network's size.
+_FAMILY_KEY = 'model'  # Stored beside the network's size.
 _METADATA_KEY = 'metadata'
 _MAX_METADATA_BYTES = 1 << 20
 _NPY_VERSION = b'\x93NUMPY\x01\x00'
-_MAX_HEADER_BYTES = 10 + 0xFFFF  # Of a .npy file of that version: magic, length of the text, text.
+_MAX_HEADER_BYTES = 10 + 0xFFFF  # A .npy file of that version: magic, length of the text, text.
 # NumPy's own reader evaluates this text as Python, which can fail in a dozen ways and take much memory.
 _NPY_HEADER = re.compile(rb"\{'descr': '(<f4|<U\d{1,6})', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n")
 
@@ -94,7 +94,7 @@ def load_model(path: str | os.PathLike) -> Model:
   except (ConfigError, _UnsoundError) as error:
     raise CheckpointError(f'{path}: {error}') from error
   except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-    # What zipfile raises for an archive that is damaged, encrypted or of a kind that Python does not know.
+    # Errors of zipfile for an archive that is damaged, encrypted or of a kind that Python does not know.
     raise CheckpointError(
       f'{path}: not a sound .npz file: {error}: it is damaged, cut off or something else'
     ) from error
@@ -102,7 +102,7 @@ def load_model(path: str | os.PathLike) -> Model:
 
 
 class _UnsoundError(Exception):
-  """What is wrong with a model file, without its name."""
+  """Fault of a model file, whose name is added later."""
 
 
 def _check_stored(archive: zipfile.ZipFile) -> None:

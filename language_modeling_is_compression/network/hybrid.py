@@ -1,6 +1,6 @@
 """A decoder-only transformer over samples, which reads what adaptive experts know of each and answers with a mixture.
 
-Its body is that of layers.py. experts/evidence.py says what goes in and comes out.
+Its body is that of layers.py. prediction/evidence.py says what goes in and comes out.
 
 Shapes: B rows, T samples, F features, E embedding_dim, O outputs.
 """

@@ -55,7 +55,7 @@ class HybridModel(Model):
   spec: HybridSpec
 
   def outputs(self, features: np.ndarray) -> np.ndarray:
-    """What the network says of every sample, given its features and those before it (prediction/evidence.py).
+    """Network's outputs for every sample, given its features and those before it (prediction/evidence.py).
 
     features: int8 [B, T, NUM_FEATURES], else ValueError; each row begins at the beginning of a segment.
     Returns float32 [B, T, NUM_OUTPUTS]. Raises DependencyError without JAX.

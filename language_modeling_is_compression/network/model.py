@@ -14,7 +14,7 @@ from language_modeling_is_compression.config.options import ModelConfig
 
 
 class ModelSpec(Protocol):
-  """What is known of a model before its parameters are: its family, its size, what it predicts.
+  """Spec of a model, known before its parameters: its family, its size, what it predicts.
 
   family: the name that --model and model files have for it. network: the transformer's size.
   """
@@ -34,7 +34,7 @@ class ModelSpec(Protocol):
     ...
 
   def stored_data(self) -> dict[str, Any]:
-    """What a model file stores under `data`."""
+    """Mapping that a model file stores under `data`."""
     ...
 
 

@@ -17,7 +17,7 @@ from language_modeling_is_compression.network.layers import decoded, parameter
 
 
 class Hidden(NamedTuple):
-  """What the logits are made of, so that a large vocabulary's need never be held all at once.
+  """Factors of the logits, so that a large vocabulary's are never held all at once.
 
   hidden: [B, T, E]. weights: [E, V]. bias: [V]. Logits of the token at position t: hidden[:, t] @ weights + bias.
   """

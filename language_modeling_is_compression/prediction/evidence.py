@@ -1,4 +1,4 @@
-"""What the experts hand to the network: features of what has come, and, in training, how each centre would have coded.
+"""Evidence: features of a sample, which the network reads, and targets, which it is trained on.
 
 The network of a hybrid model reads one vector of features per sample, in the order in which samples are coded (frame by
 frame, channel by channel), and answers with a mixture of logistic distributions. Each component stands on one of a few
@@ -18,32 +18,32 @@ import numpy as np
 NUM_FEATURES = 48
 FEATURE_BITS = 5  # Fractional bits of features, which are int8.
 
-# Both blends', and two of least squares: the quick one's and the slow one's.
+# Both stackings, and two of least squares: medium and long memory.
 NUM_CENTRES = 4
 # The centre of each component.
 COMPONENT_CENTRES = (0, 0, 0, 0, 0, 1, 2, 3)
 NUM_COMPONENTS = len(COMPONENT_CENTRES)
 
-# What the network says of a sample, one after the other: a logit of each component and of the experts' own mixture;
-# offsets of the components; base-2 logarithms of their scales.
+# The network's outputs: a logit of each component and of the experts' own mixture; offsets of the components; base-2
+# logarithms of their scales.
 LOGITS = slice(0, NUM_COMPONENTS + 1)
 OFFSETS = slice(NUM_COMPONENTS + 1, 2 * NUM_COMPONENTS + 1)
 LOG2_SCALES = slice(2 * NUM_COMPONENTS + 1, 3 * NUM_COMPONENTS + 1)
 NUM_OUTPUTS = 3 * NUM_COMPONENTS + 1
-# What is said beyond these is taken as these, in training as in inference. The magnitude of an offset, and of the
-# logarithm of a scale.
+# Limits that outputs are clipped to, in training as in inference: the magnitude of an offset, and of the logarithm of
+# a scale.
 MAX_OFFSET = 32
 MAX_LOG2_SCALE = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-  """What is known of each sample before it comes, and what of it is needed to train.
+  """Features and targets of samples.
 
   features: int8 [M, F], FEATURE_BITS.
-  below: float32 [M, Q], from each centre up to the lower edge of the sample's cell, in units of the running error.
-  width: float32 [M], of the cell, in these units, not 0. Where the cell has no lower end it is negative and far beyond
-    all that is said here, and `below` is up to the upper edge: what is far has no room for the digits of what is near.
+  below: float32 [M, Q], from each centre up to the lower edge of the sample's bin, in units of the running error.
+  width: float32 [M], of the bin, in these units, not 0. Where the bin has no lower end it is negative and far beyond
+    all limits, and `below` is up to the upper edge: what is far has no room for the digits of what is near.
   experts_log2: float32 [M], base-2 logarithm of the mass that the experts' own mixture gives the sample; at most 0.
   """
 

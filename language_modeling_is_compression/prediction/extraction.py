@@ -1,13 +1,13 @@
-"""The experts alone, along a segment that is known: what a network is trained on."""
+"""Extraction of features and targets from a known segment, by the experts alone: what a network is trained on."""
 
 import dataclasses
 
 import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled
-from language_modeling_is_compression.prediction.ensemble import expect, learn, weigh
+from language_modeling_is_compression.prediction.ensemble import predict, score, update
 from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
-from language_modeling_is_compression.prediction.features import describe
+from language_modeling_is_compression.prediction.features import extract_features
 from language_modeling_is_compression.prediction.lag_search import find_lags
 from language_modeling_is_compression.prediction.state import EFFORTS, GROUP_CHANNELS, Effort, new_experts
 from language_modeling_is_compression.prediction.value_map import (
@@ -18,19 +18,19 @@ from language_modeling_is_compression.prediction.value_map import (
   to_indices,
 )
 
-EXPERTS_VERSION = 5  # Of what the experts compute: features of another version are of no use.
+EXPERTS_VERSION = 5  # Version of the experts' arithmetic; features of another version cannot be used.
 
 _FARTHEST = 1e9  # Units; what is farther is infinitely far.
 
 
-def observe(samples: np.ndarray, *, sample_bytes: int, sample_rate_hz: int, effort: int) -> Evidence:
-  """What the experts know of each sample of a segment before it comes.
+def extract_evidence(samples: np.ndarray, *, sample_bytes: int, sample_rate_hz: int, effort: int) -> Evidence:
+  """Features and targets of each sample of a segment.
 
   samples: int32 [N, C], signed, N > 0. effort: an index of EFFORTS. More than GROUP_CHANNELS stand one group after the
   other.
   """
   groups = [
-    _observed(samples[:, first : first + GROUP_CHANNELS], sample_bytes, sample_rate_hz, EFFORTS[effort])
+    _extract(samples[:, first : first + GROUP_CHANNELS], sample_bytes, sample_rate_hz, EFFORTS[effort])
     for first in range(0, samples.shape[1], GROUP_CHANNELS)
   ]
   if len(groups) == 1:
@@ -39,12 +39,12 @@ def observe(samples: np.ndarray, *, sample_bytes: int, sample_rate_hz: int, effo
   return Evidence(**{each.name: np.concatenate([getattr(group, each.name) for group in groups]) for each in fields})
 
 
-def _observed(samples: np.ndarray, sample_bytes: int, sample_rate_hz: int, effort: Effort) -> Evidence:
+def _extract(samples: np.ndarray, sample_bytes: int, sample_rate_hz: int, effort: Effort) -> Evidence:
   channels = [channel_values(samples[:, channel]) for channel in range(samples.shape[1])]
-  cells = edges(channels)
+  bins = edges(channels)
   indices = to_indices(samples, channels)
   experts = new_experts(
-    effort, cells.limits, find_lags(indices), len(indices), bytes_in_use(sample_bytes, channels), sample_rate_hz
+    effort, bins.limits, find_lags(indices), len(indices), bytes_in_use(sample_bytes, channels), sample_rate_hz
   )
   num_samples = samples.size
   evidence = Evidence(
@@ -53,9 +53,9 @@ def _observed(samples: np.ndarray, sample_bytes: int, sample_rate_hz: int, effor
     width=np.zeros(num_samples, np.float32),
     experts_log2=np.zeros(num_samples, np.float32),
   )
-  _observe(
+  _extract_segment(
     experts,
-    cells,
+    bins,
     indices,
     evidence.features,
     evidence.below,
@@ -66,24 +66,24 @@ def _observed(samples: np.ndarray, sample_bytes: int, sample_rate_hz: int, effor
 
 
 @compiled
-def _observe(experts, cells, indices, features, below, width, experts_log2):
+def _extract_segment(experts, bins, indices, features, below, width, experts_log2):
   num_frames, num_channels = indices.shape
   place = 0
   for t in range(num_frames):
     for channel in range(num_channels):
-      expect(experts, channel, t)
-      describe(experts, cells, channel, t)
+      predict(experts, channel, t)
+      extract_features(experts, bins, channel, t)
       index = indices[t, channel]
-      low, high = lower_edge(cells, channel, index), lower_edge(cells, channel, index + 1)
+      low, high = lower_edge(bins, channel, index), lower_edge(bins, channel, index + 1)
       unit = experts.unit[channel]
       for k in range(NUM_FEATURES):
         features[place, k] = experts.features[k]
       # A cell without a lower end goes by its upper edge: what is far leaves no digits for what is near.
-      open_below = index <= cells.limits[channel, 0]
+      open_below = index <= bins.limits[channel, 0]
       edge = high if open_below else low
       for centre in range(NUM_CENTRES):
         below[place, centre] = max(min((edge - experts.centres[channel, centre]) / unit, _FARTHEST), -_FARTHEST)
       width[place] = -2.0 * _FARTHEST if open_below else min((high - low) / unit, _FARTHEST)
-      weigh(experts, channel, low, high)
-      experts_log2[place] = np.log2(min(learn(experts, channel, t, np.float64(index)), 1.0))
+      score(experts, channel, low, high)
+      experts_log2[place] = np.log2(min(update(experts, channel, t, np.float64(index)), 1.0))
       place += 1

@@ -1,4 +1,4 @@
-"""What the network reads of a sample before it comes: how the experts fare and where they differ, as small integers."""
+"""Features of a sample that the network reads before it comes: how the experts fare and differ, as small integers."""
 
 import math
 
@@ -18,8 +18,8 @@ from language_modeling_is_compression.prediction.value_map import log2, lower_ed
 
 
 @inlined
-def describe(experts, cells, channel, t):
-  """Writes experts.features for the sample that `expect` was about."""
+def extract_features(experts, bins, channel, t):
+  """Writes experts.features for the sample that `ensemble.predict` was called for."""
   features = experts.features
   running, centres, unit = experts.running[channel], experts.centres[channel], experts.unit[channel]
   predictions, errors = experts.predictions[channel], experts.errors[channel]
@@ -53,18 +53,18 @@ def describe(experts, cells, channel, t):
   features[35] = squashed(samples[at + 1] - centres[0], unit)
   features[36] = fixed(4.0 * experts.equal_rate[channel])
   features[37] = fixed(2.0 if samples[at] == samples[at + 1] and samples[at] == samples[at + 2] else 0.0)
-  _describe_weights(experts.shape_weights[channel], features)
+  _weight_features(experts.shape_weights[channel], features)
   features[44] = squashed(experts.limits[channel, 1] - centres[0], 8.0 * unit)
   features[45] = squashed(centres[0] - experts.limits[channel, 0], 8.0 * unit)
   features[46] = fixed(log2(t + 1.0) / 4.0 - 2.0)
   nearest = np.int64(math.floor(centres[0] + 0.5))
-  width = lower_edge(cells, channel, nearest + 1) - lower_edge(cells, channel, nearest)
+  width = lower_edge(bins, channel, nearest + 1) - lower_edge(bins, channel, nearest)
   features[47] = fixed(log2(width + 1 / 64))
 
 
 @inlined
-def _describe_weights(weights, features):
-  """Which shapes have done best: the scale, the centre, and each rate of the running errors."""
+def _weight_features(weights, features):
+  """Writes the posterior means of a component's scale and centre, and of each rate of running errors."""
   scale, first = 0.0, 0.0
   for j in range(mixture.NUM_SHAPES):
     scale += weights[j] * (j % mixture.NUM_MULTIPLES)
@@ -82,11 +82,11 @@ def _describe_weights(weights, features):
 
 @compiled
 def squashed(value, unit):
-  """value / (abs(value) + unit), twice: from -2 to 2."""
+  """Feature of 2 * value / (abs(value) + unit), which is from -2 to 2."""
   return fixed(2.0 * value / (abs(value) + unit))
 
 
 @compiled
 def fixed(value):
-  """To the nearest integer, FEATURE_BITS, within 8 bits."""
+  """Feature of a value: fixed point with FEATURE_BITS fractional bits, limited to 8 bits."""
   return math.floor(min(max(value * (1 << FEATURE_BITS), -127.0), 127.0) + 0.5)

@@ -1,4 +1,4 @@
-"""Where the encoder finds that sound repeats itself: for each block the lags at which it was most like it is.
+"""Lag search, which the encoder does for long-term prediction: lags at which a block is most similar to the past.
 
 Nothing here is part of the format, since lags are written into the segment. Candidates come from transforms in single
 precision; what a lag is worth is then a sum of integers.
@@ -14,18 +14,18 @@ from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES, 
 from language_modeling_is_compression.prediction.value_map import log2
 from language_modeling_is_compression.system.cancellation import Cancellation
 
-_ORDER = 32  # Of the linear prediction whose residuals are compared.
-_RIDGE = 1e-9  # Of its power.
-_LARGEST = 1 << 16  # Residuals are cut off there, so that sums stay exact.
+_ORDER = 32  # Order of the linear prediction whose residuals are correlated.
+_RIDGE = 1e-9  # Relative to its power.
+_MAX_RESIDUAL = 1 << 16  # Residuals are clipped there, so that sums stay exact.
 _TRANSFORM = 1 << 15
 _HOP = _TRANSFORM - BLOCK_FRAMES
 _ROUNDING = 2.0**-12
-_APART = 8  # Frames that two lags of a block differ by more than: least squares see some around each.
-_LEAST_GAIN_BITS = 128.0  # That a lag must promise: more than the best of a million does by chance, and than it costs.
+_APART = 8  # Two lags of a block differ by more frames than these, since least squares see some around each.
+_MIN_GAIN_BITS = 128.0  # Gain that a lag must promise: more than the best of a million has by chance.
 
 
 def find_lags(indices: np.ndarray, cancellation: Cancellation | None = None) -> np.ndarray:
-  """indices: int64 [N, C]. Returns lags, int64 [B, NUM_LAGS], those that help most first; 0 where nothing repeats.
+  """indices: int64 [N, C]. Returns lags, int64 [B, NUM_LAGS], those that help most first; 0 where nothing long_term.
 
   Raises CancelledError.
   """
@@ -33,7 +33,7 @@ def find_lags(indices: np.ndarray, cancellation: Cancellation | None = None) -> 
   lags = np.zeros((num_blocks(num_frames), NUM_LAGS), np.int64)
   if len(lags) < 2:
     return lags
-  # Of many channels, those in turn are added up: two parts tell as much.
+  # Many channels are summed into two parts, which suffice to find lags.
   residuals = np.zeros((min(num_channels, 2), num_frames), np.int64)
   for channel in range(num_channels):
     residuals[channel % 2] += _residuals(indices[:, channel])
@@ -46,7 +46,7 @@ def find_lags(indices: np.ndarray, cancellation: Cancellation | None = None) -> 
     start, stop = block * BLOCK_FRAMES, min((block + 1) * BLOCK_FRAMES, num_frames)
     here = residuals[:, start:stop]
     if not here.any():
-      continue  # Silence is like all else, and nothing could be saved.
+      continue  # Silence correlates with nothing, and costs nothing.
     num_starts = start - MIN_LAG + 1
     for k in range(NUM_LAGS):
       before = history.most_like(here, num_starts, [start - lag for lag in lags[block, :k].tolist()])
@@ -54,7 +54,7 @@ def find_lags(indices: np.ndarray, cancellation: Cancellation | None = None) -> 
       likeness, power = int((here * there).sum()), max(int((there * there).sum()), 1)
       present = max(int((here * here).sum()), 1)
       left = max(present - likeness * likeness / power, 1.0)
-      if 0.5 * log2(present / left) * here.shape[1] * num_channels < _LEAST_GAIN_BITS:
+      if 0.5 * log2(present / left) * here.shape[1] * num_channels < _MIN_GAIN_BITS:
         break
       lags[block, k] = start - before
       here = here - np.rint(there * (likeness / power)).astype(np.int64)
@@ -62,7 +62,7 @@ def find_lags(indices: np.ndarray, cancellation: Cancellation | None = None) -> 
 
 
 class _History:
-  """Where a block is most like what was before it. residuals: int64 [P, N], P parts of the signal."""
+  """Past of a signal, to search for a block. residuals: int64 [P, N], P parts of the signal."""
 
   def __init__(self, residuals: np.ndarray):
     self._signal = residuals.astype(np.float32)
@@ -109,12 +109,12 @@ def _residuals(indices: np.ndarray) -> np.ndarray:
     autocorrelation[1:].copy(),
     _RIDGE * autocorrelation[0] + 1.0,
     0.0,
-    least_squares.new_work(_ORDER),
+    least_squares.new_scratch(_ORDER),
     coefficients,
   )
   residuals = np.zeros(len(signal))
   _filter(signal, coefficients, residuals)
-  return np.rint(residuals.clip(-_LARGEST, _LARGEST)).astype(np.int64)
+  return np.rint(residuals.clip(-_MAX_RESIDUAL, _MAX_RESIDUAL)).astype(np.int64)
 
 
 @compiled

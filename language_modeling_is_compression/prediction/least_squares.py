@@ -1,4 +1,4 @@
-"""Weighted recursive least squares: covariances that forget, and their normal equations solved now and then.
+"""Weighted least squares with exponential forgetting: running covariances, normal equations solved at intervals.
 
 All sums are taken in one order that no compiler may change (it has no leave to reassociate or to fuse), so results are
 the same on every machine with IEEE 754 numbers. Of a row of the upper triangle, whole vectors are computed, from the
@@ -23,13 +23,13 @@ WAITING = 8
 
 # Keeps what decays from becoming denormal, which is slow; too small to change any other number.
 _TINY = 1e-200
-_SMALLEST_PIVOT = 1e-12
-_PANEL = 4  # Rows that are worked on together; BLOCK is a multiple of it.
-_LARGEST_SUM = 1e5  # Of coefficients' magnitudes: equations that ask for more are not to be trusted.
+_MIN_PIVOT = 1e-12
+_PANEL = 4  # Rows that are eliminated together; BLOCK is a multiple of it.
+_MAX_SUM = 1e5  # Largest sum of coefficients' magnitudes; solutions beyond it are ill-conditioned and dropped.
 
 
 class LeastSquares(NamedTuple):
-  """Several of them, each with a size and a forgetting factor of its own.
+  """Several filters, each with a size and a forgetting factor of its own.
 
   inputs, targets, weights: of the samples that wait, num_waiting of them; the inputs of the next one stand behind.
   """
@@ -43,11 +43,11 @@ class LeastSquares(NamedTuple):
   inputs: np.ndarray  # float64 [G, W, D]
   targets: np.ndarray  # float64 [G, W]
   weights: np.ndarray  # float64 [G, W]
-  work: np.ndarray  # `new_work`
+  work: np.ndarray  # `new_scratch`
 
 
 def new_least_squares(sizes: Sequence[int], forgetting: Sequence[float]) -> LeastSquares:
-  """Those that have seen nothing yet; sizes and forgetting factors of each."""
+  """Filters before the first sample. sizes, forgetting: of each."""
   count, largest = len(sizes), max(sizes)
   return LeastSquares(
     sizes=np.array(sizes, np.int64),
@@ -59,30 +59,30 @@ def new_least_squares(sizes: Sequence[int], forgetting: Sequence[float]) -> Leas
     inputs=np.zeros((count, WAITING, largest)),
     targets=np.zeros((count, WAITING)),
     weights=np.zeros((count, WAITING)),
-    work=new_work(largest),
+    work=new_scratch(largest),
   )
 
 
-def new_work(size: int) -> np.ndarray:
-  """What `accumulate` and `solve` work in, for that many coefficients."""
+def new_scratch(size: int) -> np.ndarray:
+  """Scratch array of `accumulate` and `solve`, for so many coefficients."""
   return np.zeros((max(2 * size + 3, WAITING), size))
 
 
 @inlined
 def next_inputs(several, g):
-  """Where the inputs of the coming sample are to be written: [D]."""
+  """View of where the inputs of the coming sample are to be written: [D]."""
   return several.inputs[g, several.num_waiting[g]]
 
 
 @inlined
-def expect(several, g):
-  """What the coefficients make of the inputs."""
+def predict(several, g):
+  """Dot product of coefficients and inputs."""
   return dot(several.coefficients[g], several.inputs[g, several.num_waiting[g]], several.sizes[g])
 
 
 @inlined
-def learn(several, g, target, weight, solves, ridge, relative_ridge):
-  """Takes in what the inputs were to tell, and solves the equations if it is time to."""
+def update(several, g, target, weight, solves, ridge, relative_ridge):
+  """Updates on the target of the last inputs; solves: whether the equations are solved now."""
   last, size = several.num_waiting[g], several.sizes[g]
   several.targets[g, last], several.weights[g, last] = target, weight
   several.num_waiting[g] = last + 1
@@ -115,7 +115,7 @@ def dot(a, b, size):
 
 @compiled
 def accumulate(covariance, moments, inputs, targets, weights, count, forgetting, work):
-  """Takes samples, count of them, into the upper triangle of covariance, D or more both ways, and into moments [D]."""
+  """Adds count samples to the upper triangle of covariance, [D, D] or larger, and to moments [D]."""
   size = len(moments)
   kept, tiny = doubles(forgetting), doubles(_TINY)
   for s in range(count):
@@ -146,7 +146,7 @@ def accumulate(covariance, moments, inputs, targets, weights, count, forgetting,
 
 @compiled
 def solve(covariance, moments, ridge, relative_ridge, work, coefficients):
-  """Solves (covariance + ridges) coefficients = moments; work: `new_work`.
+  """Solves (covariance + ridges) coefficients = moments; work: `new_scratch`.
 
   The matrix is made transposed(S) P S, with pivots P and 1s on the diagonal of the upper triangle S, a panel of rows
   after the other. Coefficients stay as they are where the equations cannot be solved.
@@ -158,7 +158,7 @@ def solve(covariance, moments, ridge, relative_ridge, work, coefficients):
     for j in range(first & -BLOCK, size, BLOCK):
       left0, left1 = load(covariance[first], j), load(covariance[first + 1], j)
       left2, left3 = load(covariance[first + 2], j), load(covariance[first + 3], j)
-      # What the rows above leave: sums stay in registers.
+      # Subtract the rows above; sums stay in registers.
       for k in range(first):
         row, scaled = work[k], load(work[size + k], j)
         left0 = left0 - doubles(row[first]) * scaled
@@ -209,17 +209,17 @@ def solve(covariance, moments, ridge, relative_ridge, work, coefficients):
         value -= scaled[j] * solution[j]
       solution[i] = value
       magnitude += abs(value)
-  if magnitude < _LARGEST_SUM:
+  if magnitude < _MAX_SUM:
     for j in range(0, size, BLOCK):
       store(coefficients, j, load(solution, j))
 
 
 @compiled
 def _find_pivots(covariance, first, ridge, relative_ridge, work, inverses):
-  """Inverses of a panel's pivots, which ridges are a part of, and what is beside them; False if one is too small."""
+  """Computes inverses of a panel's pivots, ridges included, and eliminates within it; False if one is too small."""
   for k in range(first, first + _PANEL):
     pivot = work[k, k] + (ridge + relative_ridge * covariance[k, k])
-    if not pivot > _SMALLEST_PIVOT:
+    if not pivot > _MIN_PIVOT:
       return False
     inverses[k] = 1.0 / pivot
     for j in range(k + 1, first + _PANEL):

@@ -1,4 +1,4 @@
-"""Mixtures of logistic distributions: exact cumulative masses, and weights that follow what comes.
+"""Mixtures of logistic distributions: exact cumulative masses, and posterior weights.
 
 Masses are integers: a component's cumulative mass at an edge is read from a table of the logistic function, 2**30 for
 all of it, between whose entries it runs straight. What is a float before that, the distance of the edge from the centre
@@ -18,19 +18,19 @@ TABLE_BITS = 30
 WHOLE = 1 << TABLE_BITS
 STEPS_PER_SCALE = 32  # Entries of the table for a distance of one scale.
 _REACH = 20  # Scales from the centre to both ends of the table; beyond them is nothing.
-_FRACTION_BITS = 28  # So fine that the narrowest cells, of 24-bit samples in loud noise, are many of them wide.
+_FRACTION_BITS = 28  # So fine that the narrowest bins, of 24-bit samples in loud noise, are many of them wide.
 _LAST = 2 * _REACH * STEPS_PER_SCALE
 
-NUM_TRACKED = 2  # Centres with running errors: both blends.
-RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 1024)  # Of running errors.
-MULTIPLES = (0.25, 0.4375, 0.75, 1.1875)  # Of running errors, as scales.
+NUM_TRACKED = 2  # Centres with running errors: both stackings.
+RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 1024)  # Rates at which running errors follow.
+MULTIPLES = (0.25, 0.4375, 0.75, 1.1875)  # Scales, as multiples of running errors.
 NUM_RATES = len(RATES)
 NUM_MULTIPLES = len(MULTIPLES)
 SHAPES_PER_CENTRE = NUM_RATES * NUM_MULTIPLES
 NUM_SHAPES = NUM_TRACKED * SHAPES_PER_CENTRE
-SMALLEST_SCALE = 1 / 64
-_SHARED = 0.001  # Of the weights, at every sample: so fast may the best component change.
-_LEAST_MASS = 1e-9
+MIN_SCALE = 1 / 64
+_SHARED = 0.001  # Share of all weight that is spread evenly at every sample, so that weights can change.
+_MIN_MASS = 1e-9
 
 
 def logistic_table() -> np.ndarray:
@@ -77,14 +77,14 @@ def shape_cumulatives(edge, centres, inverse_scales, table, found):
 
 
 @compiled
-def follow(below, above, masses, weights):
+def update_weights(below, above, masses, weights):
   """Bayes' rule for weights [J] by cumulatives at a cell's edges, and a share for all of them.
 
   Returns the mixture's mass before it, of 1; masses: [J], for work.
   """
   total = 0.0
   for j in range(NUM_SHAPES):
-    masses[j] = np.float64(above[j] - below[j]) * (1.0 / WHOLE) + _LEAST_MASS
+    masses[j] = np.float64(above[j] - below[j]) * (1.0 / WHOLE) + _MIN_MASS
     total += weights[j] * masses[j]
   factor = (1.0 - _SHARED) / total
   for j in range(NUM_SHAPES):

@@ -1,4 +1,4 @@
-"""Normalised least mean squares in a cascade: each stage predicts what those before it left over (as in Sac).
+"""Normalised least mean squares in a cascade: each stage predicts the residual of those before it (as in Sac).
 
 The step of a stage of n taps is mu / n * error * sum(p_k) / (1 + sum(p_k x_k**2)) times each input x_k, where
 p_k = (1 + k)**-0.75 makes recent inputs count more.
@@ -11,7 +11,7 @@ Shapes: T taps of a stage, BLOCK times a power of two.
 import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled
-from language_modeling_is_compression.kernels.vectors import SINGLES, greatest, least, load, singles, store, total
+from language_modeling_is_compression.kernels.vectors import SINGLES, load, maximum, minimum, singles, store, total
 
 BLOCK = SINGLES
 _MAX_WEIGHT = np.float32(10)  # Without it a file of drums diverged.
@@ -35,12 +35,12 @@ def adapt(weights, inputs, recent, step, error, work):
   factor = singles(np.float32(step * error / (1.0 + _sum(recent, inputs, True, work))))
   most = singles(_MAX_WEIGHT)
   for k in range(0, len(weights), BLOCK):
-    store(weights, k, least(greatest(load(weights, k) + factor * load(inputs, k), singles(-_MAX_WEIGHT)), most))
+    store(weights, k, minimum(maximum(load(weights, k) + factor * load(inputs, k), singles(-_MAX_WEIGHT)), most))
 
 
 @compiled
 def _sum(factors, inputs, of_squares, work):
-  """Of all terms, by halves: the first one takes the second one in until BLOCK are left; work: as `predict`."""
+  """Sum of all terms by halving: the second half is added to the first until BLOCK are left; work: as `predict`."""
   size = len(factors)
   if size >= 4 * BLOCK:
     # Twice halved at once, which saves ways to memory.
@@ -61,5 +61,6 @@ def _sum(factors, inputs, of_squares, work):
 
 @compiled
 def _terms(factors, inputs, k, of_squares):
+  """Products of BLOCK factors with inputs, or with their squares."""
   x = load(inputs, k)
   return load(factors, k) * (x * x if of_squares else x)

@@ -1,4 +1,4 @@
-"""What the experts of a segment remember, and how many of them there are.
+"""State of the experts of a segment, their number and their constants.
 
 Shapes: C channels, D coefficients of least squares, T taps, H slots of a history.
 """
@@ -12,9 +12,10 @@ import numpy as np
 from language_modeling_is_compression.prediction import mixture, nlms
 from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_FEATURES
 from language_modeling_is_compression.prediction.least_squares import LeastSquares, new_least_squares
-from language_modeling_is_compression.prediction.long_term import Repeats, new_repeats
+from language_modeling_is_compression.prediction.long_term import LongTerm, new_long_term
 
-# Least squares, in the order of their predictions: a quick one, a slow one, a short and nervous one.
+# Least squares, in the order of their predictions: medium memory (forgetting 0.997), long memory, and a short-memory
+# filter (forgetting 0.985) of fewer inputs.
 QUICK, SLOW, SHORT = range(3)
 NUM_LEAST_SQUARES = 3
 FORGETTING = (0.997, 0.9995, 0.985)
@@ -22,36 +23,36 @@ FORGETTING = (0.997, 0.9995, 0.985)
 LONG_STAGES, SHORT_STAGES = 4, 3
 NUM_STAGES = LONG_STAGES + SHORT_STAGES
 STAGE_RATES = (0.1, 0.12, 0.06, 0.05, 0.12, 0.06, 0.05)
-# Predictions: of least squares, of the short cascade after each stage, of what repeats, of the long cascade.
+# Predictions: of least squares, of the short cascade after each stage, long-term, of the long cascade.
 LAST_OF_SHORT = NUM_LEAST_SQUARES + SHORT_STAGES - 1
 REPEATED = LAST_OF_SHORT + 1
 FIRST_OF_LONG = REPEATED + 1
 LAST_OF_LONG = REPEATED + LONG_STAGES
 NUM_PREDICTIONS = LAST_OF_LONG + 1
 
-# Blends of all predictions, one after the other: a steady one, a quick one.
+# Stackings of all predictions: one with a long memory, one with a short memory.
 BLEND_FORGETTING = (0.9985, 0.99)
 NUM_BLENDS = len(BLEND_FORGETTING)
 
-GROUP_CHANNELS = 8  # That are at most predicted from one another.
-NUM_ERRORS = 16  # Of the final prediction that are remembered.
-BLEND_SIZE = 16  # Coefficients of a blend: one for each prediction, and nothing up to whole blocks.
-HISTORY_SLOTS = 4096  # Before what a history holds is moved back to its end.
+GROUP_CHANNELS = 8  # Channels that are predicted from one another, at most.
+NUM_ERRORS = 16  # Last errors of the final prediction that are kept.
+BLEND_SIZE = 16  # Coefficients of a stacking: one for each prediction, padded to whole blocks.
+HISTORY_SLOTS = 4096  # Samples after which a history is copied back to its end.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-  """How much is computed for a sample.
+  """Amount of computation for a sample.
 
   own, other: inputs of each least squares from the same channel and from another one.
-  solve_every: samples between two solutions of each, and of those of what repeats. taps: of each stage, the long
-  cascade's first.
+  solve_every, solve_long_term_every: samples between two solutions of each, and of long-term prediction.
+  taps: of each stage, the long cascade's first.
   """
 
   own: tuple[int, int, int]
   other: tuple[int, int, int]
   solve_every: tuple[int, int, int]
-  solve_repeats_every: int
+  solve_long_term_every: int
   taps: tuple[int, ...]
 
 
@@ -60,21 +61,21 @@ EFFORTS = (
     own=(16, 16, 8),
     other=(8, 8, 8),
     solve_every=(32, 32, 8),
-    solve_repeats_every=32,
+    solve_long_term_every=32,
     taps=(256, 64, 32, 16, 64, 32, 16),
   ),
   Effort(
     own=(32, 32, 16),
     other=(16, 16, 8),
     solve_every=(8, 8, 2),
-    solve_repeats_every=8,
+    solve_long_term_every=8,
     taps=(1024, 256, 32, 16, 256, 32, 16),
   ),
   Effort(
     own=(32, 32, 16),
     other=(16, 16, 8),
     solve_every=(1, 1, 1),
-    solve_repeats_every=4,
+    solve_long_term_every=4,
     taps=(2048, 512, 32, 16, 256, 32, 16),
   ),
 )
@@ -95,23 +96,23 @@ class Experts(NamedTuple):
   samples: np.ndarray  # float64 [C, H], as they came
   sample_position: np.ndarray  # int64 [C]
   least_squares: LeastSquares  # G = 3 C, all of the first channel first
-  weighting_error: np.ndarray  # float64 [C, 3], running errors that weigh samples
-  residuals: np.ndarray  # float32 [C, 7, H], what each stage was to predict
+  weighting_error: np.ndarray  # float64 [C, 3], running errors, by which samples are weighted
+  residuals: np.ndarray  # float32 [C, 7, H], targets of each stage
   residual_position: np.ndarray  # int64 [C]
   weights: np.ndarray  # float32 [C, 7, T]
-  products: np.ndarray  # float32 [T], for work
+  products: np.ndarray  # float32 [T], scratch
   stage_predictions: np.ndarray  # float64 [C, 7]
-  repeats: Repeats
+  long_term: LongTerm
   predictions: np.ndarray  # float64 [C, 11]
-  blends: LeastSquares  # G = 2 C, of predictions less what repeats
+  blends: LeastSquares  # G = 2 C, stackings of predictions less the long-term one
   blend_error: np.ndarray  # float64 [C]
   centres: np.ndarray  # float64 [C, 4], see evidence.py
   running: np.ndarray  # float64 [C, 2 * 4], running errors of the tracked centres
   inverse_scales: np.ndarray  # float64 [C, J], table steps per unit
   shape_weights: np.ndarray  # float64 [C, J]
-  below: np.ndarray  # int64 [J], cumulative masses of shapes at the lower edge of the sample's cell,
+  below: np.ndarray  # int64 [J], cumulative masses of components at the lower edge of the sample's bin,
   above: np.ndarray  # and at the upper one
-  masses: np.ndarray  # float64 [J], for work
+  masses: np.ndarray  # float64 [J], scratch
   unit: np.ndarray  # float64 [C]: the scale that features and the network's answers are in
   errors: np.ndarray  # float64 [C, 16], of the final prediction, newest first
   equal_rate: np.ndarray  # float64 [C], how often a sample was equal to the one before it
@@ -124,7 +125,7 @@ def new_experts(
 ) -> Experts:
   """Experts at the beginning of a segment.
 
-  limits: [C, 2], the least and the largest sample of each channel. lags: see repeats.py.
+  limits: [C, 2], the least and the largest sample of each channel. lags: see long_term.py.
   """
   num_channels = len(limits)
   stereo = num_channels > 1
@@ -157,7 +158,7 @@ def new_experts(
     weights=np.zeros((num_channels, NUM_STAGES, longest), np.float32),
     products=np.zeros(longest, np.float32),
     stage_predictions=np.zeros((num_channels, NUM_STAGES)),
-    repeats=new_repeats(lags, num_frames, num_channels, effort.solve_repeats_every),
+    long_term=new_long_term(lags, num_frames, num_channels, effort.solve_long_term_every),
     predictions=np.zeros((num_channels, NUM_PREDICTIONS)),
     blends=new_least_squares([BLEND_SIZE] * len(BLEND_FORGETTING) * num_channels, BLEND_FORGETTING * num_channels),
     blend_error=np.full(num_channels, 16.0),
@@ -177,6 +178,6 @@ def new_experts(
 
 
 def _octaves(sample_rate_hz: int) -> float:
-  """About how far a rate is above 16 kHz, in octaves, by a rule that needs no library's logarithm."""
+  """Octaves of a rate above 16 kHz, approximately: piecewise linear, so that no library's logarithm is needed."""
   fraction, exponent = math.frexp(max(1, sample_rate_hz) / 16000)
   return exponent - 2 + 2 * fraction

@@ -1,8 +1,8 @@
-"""Which values the samples of a segment take, so that no mass is given to those they never do.
+"""Value maps: which values the samples of a segment take, so that no mass is given to those that never occur.
 
 Samples that were 8 bits once, or were made louder by a factor, use a part of the values only. A common step is divided
 out: sample = step * index + offset. Where indices are still sparse, a map says which of them occur in a zone, and the
-cells of those that do reach to the middle between them, over those that do not. Prediction stays in indices, in which
+bins of those that do reach to the middle between them, over those that do not. Prediction stays in indices, in which
 sound is as smooth as it was.
 
 Shapes: N frames, C channels, V indices of a channel from its least to its largest, Z of them in its zone.
@@ -17,12 +17,12 @@ import numpy as np
 from language_modeling_is_compression.kernels.compilation import compiled
 
 MAX_ZONE = 1 << 17  # Indices that a map may speak about.
-CONTEXT_BITS = 16  # Indices before one that say how likely it is used: what is made louder repeats itself.
+CONTEXT_BITS = 16  # Indices before one, as context: sound made louder has a pattern.
 COUNT_LIMIT = 255
-_FAR = 1e30  # Where the cells of the least and of the largest index end.
+_FAR = 1e30  # Where the bins of the least and of the largest index end.
 _ZONE_SHARES = (1, 2, 4, 8, 16, 32)
-_MOST_GAIN_BITS = 4.0  # That a wide cell is believed to save: far from the centre masses do not grow with it.
-_LEAST_GAIN_BITS = 256
+_MAX_GAIN_BITS = 4.0  # That a wide cell is believed to save: far from the centre masses do not grow with it.
+_MIN_GAIN_BITS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class ChannelValues:
 
 
 class Edges(NamedTuple):
-  """What compiled code asks for the edges of cells. limits: float64 [C, 2]. zones: int64 [C, 2], start and length.
+  """What compiled code asks for the edges of bins. limits: float64 [C, 2]. zones: int64 [C, 2], start and length.
 
   below: float32 [C, Z + 1], lower edges of the indices of a zone, from its start: halves of whole numbers that are far
   below 2**23, so that nothing is rounded.
@@ -62,7 +62,7 @@ def channel_values(samples: np.ndarray) -> ChannelValues:
 
 
 def edges(channels: list[ChannelValues]) -> Edges:
-  """The cells' edges of all channels."""
+  """Edges of all channels' bins."""
   longest = max(len(channel.used) for channel in channels)
   below = np.zeros((len(channels), longest + 1), np.float32)
   for row, channel in zip(below, channels, strict=True):
@@ -82,45 +82,45 @@ def to_indices(samples: np.ndarray, channels: list[ChannelValues]) -> np.ndarray
 
 
 def to_samples(indices: np.ndarray, channels: list[ChannelValues]) -> np.ndarray:
-  """What `to_indices` undoes: int64 [N, C] to int64 [N, C]."""
+  """Inverse of `to_indices`: int64 [N, C] from int64 [N, C]."""
   offsets = np.array([channel.offset for channel in channels])
   return indices * np.array([channel.step for channel in channels]) + offsets
 
 
 def bytes_in_use(sample_bytes: int, channels: list[ChannelValues]) -> int:
-  """Bytes of a sample that mean something: 2 of 16-bit sound in 24-bit samples; at least 1."""
+  """Bytes of a sample that carry information: 2 for 16-bit sound in 24-bit samples; at least 1."""
   step = min((channel.step for channel in channels if channel.largest > channel.least), default=1)
   return max(1, sample_bytes - (step.bit_length() - 1) // 8)
 
 
 @compiled
-def lower_edge(cells, channel, index):
-  """Where the cell of an index begins, and that of the index before it ends."""
-  if index <= cells.limits[channel, 0]:
+def lower_edge(bins, channel, index):
+  """Lower edge of the bin of an index, which is the upper edge of the one before it."""
+  if index <= bins.limits[channel, 0]:
     return -_FAR
-  if index > cells.limits[channel, 1]:
+  if index > bins.limits[channel, 1]:
     return _FAR
-  place = index - cells.zones[channel, 0]
-  if 0 <= place <= cells.zones[channel, 1] and cells.zones[channel, 1] > 0:
-    return cells.zones[channel, 0] + np.float64(cells.below[channel, place])
+  place = index - bins.zones[channel, 0]
+  if 0 <= place <= bins.zones[channel, 1] and bins.zones[channel, 1] > 0:
+    return bins.zones[channel, 0] + np.float64(bins.below[channel, place])
   return index - 0.5
 
 
 def new_use_counts() -> np.ndarray:
-  """What maps are coded by: int32 [1 << CONTEXT_BITS, 2], how often an index was unused or used after those before."""
+  """Counts that maps are coded with: int32 [1 << CONTEXT_BITS, 2], of unused and used indices by their context."""
   return np.zeros((1 << CONTEXT_BITS, 2), np.int32)
 
 
 @compiled
 def used_chance(context, counts):
-  """The probability that an index is used, of 1 << 16."""
+  """Probability that an index is used, of 1 << 16."""
   unused, used = np.int64(counts[context, 0]), np.int64(counts[context, 1])
   return ((2 * used + 1) << 15) // (used + unused + 1)
 
 
 @compiled
 def count_use(context, used, counts):
-  """Takes one index's use into the counts, and returns the next one's context."""
+  """Counts whether an index is used. Returns the context of the next one."""
   counts[context, used] += 1
   if counts[context, used] > COUNT_LIMIT:
     counts[context, 0] >>= 1
@@ -130,19 +130,19 @@ def count_use(context, used, counts):
 
 @compiled
 def log2(value):
-  """About the base-2 logarithm of a positive number: exact at powers of two, straight between them."""
+  """Base-2 logarithm of a positive number, approximately: exact at powers of two, linear between them."""
   fraction, exponent = math.frexp(value)
   return exponent - 2.0 + 2.0 * fraction
 
 
 def _best_zone(indices: np.ndarray, num_indices: int) -> tuple[int, np.ndarray]:
-  """The zone, from the least index on, whose map saves most: its start and what is used in it; empty for none."""
+  """Zone whose map saves most: its start, relative to the smallest index, and which indices in it are used."""
   nothing = (0, np.zeros(0, bool))
   if num_indices == 1 or num_indices > MAX_ZONE:
     return nothing
   counts = np.bincount(indices, minlength=num_indices)
   centre = int(np.median(indices))
-  best, best_gain = nothing, float(_LEAST_GAIN_BITS)
+  best, best_gain = nothing, float(_MIN_GAIN_BITS)
   for share in _ZONE_SHARES:
     reach = math.ceil(num_indices / share)
     start, stop = max(0, centre - reach), min(num_indices, centre + reach + 1)
@@ -175,16 +175,16 @@ def _edges_in_zone(used: np.ndarray) -> np.ndarray:
 
 @compiled
 def _saved_bits(widths, counts):
-  """About how many bits wide cells save, one after the other, so that encoders anywhere choose the same zone."""
+  """Estimate of the bits that wide bins save, summed in one order, so that all encoders choose the same zone."""
   saved = 0.0
   for index in range(len(widths)):
-    saved += counts[index] * min(log2(widths[index]), _MOST_GAIN_BITS)
+    saved += counts[index] * min(log2(widths[index]), _MAX_GAIN_BITS)
   return saved
 
 
 @compiled
 def _map_bits(used, counts):
-  """About how many bits a map takes."""
+  """Estimate of the bits that a map takes."""
   context, bits = 0, 0.0
   for place in range(len(used)):
     chance = used_chance(context, counts) / 65536.0

@@ -13,9 +13,9 @@ from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.format.payloads import Channel, ChannelShape, Payload, PayloadShape
 from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.quantized.coder import Encoded
-from language_modeling_is_compression.quantized.cpu import CompiledPredictor
+from language_modeling_is_compression.quantized.cpu import CpuPredictor
 from language_modeling_is_compression.quantized.predictor import Decoding, Predictor
-from language_modeling_is_compression.quantized.quantize import exact_network
+from language_modeling_is_compression.quantized.quantize import quantize_byte_model
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.extras import require_extra
 
@@ -90,13 +90,13 @@ class ByteCoder:
 
 def load_coder(model: ByteModel, device: str) -> ByteCoder:
   """Coder of a model on a device, 'cpu' or 'gpu'. Raises CheckpointError, ConfigError, DependencyError."""
-  network = exact_network(model)
+  network = quantize_byte_model(model)
   if device == 'cpu':
-    return ByteCoder(CompiledPredictor(network))
+    return ByteCoder(CpuPredictor(network))
   require_extra('train')
-  from language_modeling_is_compression.quantized.xla import ParallelPredictor, gpu
+  from language_modeling_is_compression.quantized.xla import XlaPredictor, gpu
 
-  return ByteCoder(ParallelPredictor(network, gpu()))
+  return ByteCoder(XlaPredictor(network, gpu()))
 
 
 def _encoded(intervals: np.ndarray) -> Encoded:

@@ -35,13 +35,13 @@ class ModelCoder(Protocol):
   has_levels: bool
 
   def division(self, pcm: PcmFormat, num_frames: int, segment_frames: int, effort: int) -> Division | None:
-    """How to divide so many frames; None if they are better coded as bytes: too many channels for their length.
+    """Division of so many frames; None if they are better coded as bytes: too many channels for their length.
 
     segment_frames, effort: of `SegmentSettings`.
     """
 
   def encode_batch_size(self, lanes: int) -> int:
-    """How many payloads `encode` should be given at a time, of those that are in work together."""
+    """Number of payloads that `encode` should be given at a time, of those that are in work together."""
 
   def decode_batches(self, shapes: Sequence[PayloadShape], lanes: int, num_threads: int) -> list[list[int]]:
     """Indices of payloads, in the batches that `decode` should be given, each by one thread."""

@@ -18,7 +18,7 @@ from language_modeling_is_compression.quantized.quantize import (
   LOGIT_BITS,
   MASS_BITS,
   MAX_LOG,
-  ExactNetwork,
+  QuantizedNetwork,
 )
 
 _FRACTION = (1 << LOG_BITS) - 1
@@ -33,7 +33,7 @@ _NOTHING = (
 
 
 class _Network(NamedTuple):
-  """An `ExactNetwork` as arrays."""
+  """An `QuantizedNetwork` as arrays."""
 
   embedding: np.ndarray  # int32 [P, V, E]
   layers: layers.Layers
@@ -44,9 +44,9 @@ class _Network(NamedTuple):
 
 
 class _Lanes(NamedTuple):
-  """What lanes remember."""
+  """State of lanes."""
 
-  rings: layers.Rings
+  cache: layers.KVCache
   position: np.ndarray  # int64 [L]: tokens that came so far
   last: np.ndarray  # int64 [L]: the last of them
   cdfs: np.ndarray  # uint32 [L, V + 1], the next ones'
@@ -54,12 +54,12 @@ class _Lanes(NamedTuple):
   low_cdfs: np.ndarray  # uint32 [L, 257], for bytes below those of the network
 
 
-class CompiledPredictor:
+class CpuPredictor:
   """The `Predictor` of an exact network, computed on the CPU."""
 
   rows_together = False
 
-  def __init__(self, network: ExactNetwork):
+  def __init__(self, network: QuantizedNetwork):
     self.identity = network.identity()
     self.vocab_size = network.vocab_size
     self.places = network.places
@@ -69,15 +69,15 @@ class CompiledPredictor:
     samples = np.array(tokens, np.uint8).reshape(len(tokens), -1, self.places)
     found = np.zeros((*samples.shape, 2), np.uint32)
     for row, length in enumerate(lengths):
-      lanes = _CompiledLanes(self._network, 1)
+      lanes = _CpuLanes(self._network, 1)
       lanes.encode(samples[row : row + 1], -(-length // self.places), found[row : row + 1])
     return found.reshape(*tokens.shape, 2)
 
-  def lanes(self, num_lanes: int) -> '_CompiledLanes':
-    return _CompiledLanes(self._network, num_lanes)
+  def lanes(self, num_lanes: int) -> '_CpuLanes':
+    return _CpuLanes(self._network, num_lanes)
 
 
-class _CompiledLanes:
+class _CpuLanes:
   def __init__(self, network: _Network, num_lanes: int):
     self._network = network
     self._lanes = _new_lanes(network, num_lanes)
@@ -102,7 +102,7 @@ class _CompiledLanes:
 
 def _new_lanes(network: _Network, num_lanes: int) -> _Lanes:
   return _Lanes(
-    rings=layers.new_rings(network.layers, num_lanes, len(network.output_bias)),
+    cache=layers.new_kv_cache(network.layers, num_lanes, len(network.output_bias)),
     position=np.zeros(num_lanes, np.int64),
     last=np.full(num_lanes, network.first_token, np.int64),
     cdfs=np.empty((num_lanes, len(network.output_bias) + 1), np.uint32),
@@ -111,7 +111,7 @@ def _new_lanes(network: _Network, num_lanes: int) -> _Lanes:
   )
 
 
-def _stacked(network: ExactNetwork) -> _Network:
+def _stacked(network: QuantizedNetwork) -> _Network:
   return _Network(
     embedding=network.embedding,
     layers=layers.stacked(network.layers, network.num_heads, network.query_limit),
@@ -168,13 +168,13 @@ def _run(net, lanes, purpose, tokens, lengths, begin, end, intervals, codes, cou
 @inlined
 def _next_cdfs(net, lanes, cdfs):
   """Takes each lane's last token in and writes the next one's cdf."""
-  work = lanes.rings.work
+  work = lanes.cache.work
   for lane in range(len(cdfs)):
     t = lanes.position[lane]
     place = (t - 1) % net.embedding.shape[0]
     for i in range(net.layers.width):
       work.stream[i] = net.embedding[place, lanes.last[lane], i]
-    layers.advance(net.layers, lanes.rings, lane, t)
+    layers.decode_step(net.layers, lanes.cache, lane, t)
     layers.multiply(work.normed, net.output, net.output_scale, work.outputs)
     _cdf(work.outputs[: len(net.output_bias)], net.output_bias, net.layers.exp2, cdfs[lane])
     lanes.position[lane] = t + 1
@@ -186,7 +186,7 @@ def _cdf(sums, bias, exp2, cdf):
   vocab_size = len(bias)
   for v in range(vocab_size):
     sums[v] += bias[v]
-  largest = layers.largest(sums)
+  largest = layers.max_of(sums)
   likeliest = 0
   while sums[likeliest] != largest:
     likeliest += 1

@@ -12,7 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
-from language_modeling_is_compression.kernels.vectors import INTEGERS, add_pairs, greatest, integers, least, load, store
+from language_modeling_is_compression.kernels.vectors import (
+  INTEGERS,
+  add_pairs,
+  integers,
+  load,
+  maximum,
+  minimum,
+  store,
+)
 from language_modeling_is_compression.quantized.quantize import (
   EPSILON,
   EXP_BITS,
@@ -23,17 +31,17 @@ from language_modeling_is_compression.quantized.quantize import (
   NORM_BITS,
   RECIPROCAL_BITS,
   ROOT_BITS,
-  ExactLayer,
   Matrix,
+  QuantizedLayer,
   exp2_table,
 )
 
 _FRACTION = (1 << LOG_BITS) - 1
-_MAX_STEP = 2 * MAX_STREAM  # A step beyond it would take a stream to its limit from wherever it is.
+_MAX_STEP = 2 * MAX_STREAM  # A larger step would take any stream to its limit.
 
 
 class Layers(NamedTuple):
-  """`ExactLayer`s as arrays over all of them, their matrices in pairs of rows.
+  """`QuantizedLayer`s as arrays over all of them, their matrices in pairs of rows.
 
   A scale is the shift that follows a product and the limit after it: int64 [2]. scales: [N, 7, 2], for queries, keys,
   values, scores, attention's output, feed-forward in and out.
@@ -46,7 +54,7 @@ class Layers(NamedTuple):
   feed_forward_in: np.ndarray  # int16 [N, E / 2, 2 F]
   feed_forward_out: np.ndarray  # int16 [N, F / 2, 2 E]
   scales: np.ndarray
-  # int32 [N, H, 2 W]: the biases from lag 0 to lag W - 1 stand backwards, twice, so that the slots of a ring have
+  # int32 [N, H, 2 W]: the biases from lag 0 to lag W - 1 stand backwards, twice, so that the slots of a cache have
   # theirs in one piece wherever the newest key is.
   slot_bias: np.ndarray
   width: int  # E
@@ -54,8 +62,8 @@ class Layers(NamedTuple):
   exp2: np.ndarray  # int32 [1 << LOG_BITS]
 
 
-class Work(NamedTuple):
-  """Arrays for the numbers of one token, since making them anew takes longer than some of the sums."""
+class Scratch(NamedTuple):
+  """Scratch arrays for one token; allocating them anew takes longer than some of the sums."""
 
   stream: np.ndarray  # int32 [E]
   normed: np.ndarray  # int16 [E]
@@ -71,26 +79,26 @@ class Work(NamedTuple):
   squares: np.ndarray  # int16 [F]
 
 
-class Rings(NamedTuple):
-  """Keys and values that lanes remember, slot t % W for the token at position t.
+class KVCache(NamedTuple):
+  """Keys and values of lanes' last W tokens; the token at position t is in slot t % W.
 
   keys: int16 [L, N, H, D / 2, 2 W], values: int16 [L, N, H, W / 2, 2 D].
   """
 
   keys: np.ndarray
   values: np.ndarray
-  work: Work
+  work: Scratch
 
 
 def paired(matrix: Matrix) -> np.ndarray:
-  """Its weights [K, N], each pair of rows in one: int16 [K / 2, 2 N]."""
+  """Weights [K, N] of a matrix with each pair of rows in one: int16 [K / 2, 2 N]."""
   rows, columns = matrix.weights.shape
   pairs = np.zeros((_pairs(rows), 2, _whole(columns)), np.int16)
   pairs.reshape(-1, _whole(columns))[:rows, :columns] = matrix.weights
   return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(len(pairs), -1)
 
 
-def stacked(layers: tuple[ExactLayer, ...], num_heads: int, query_limit: int) -> Layers:
+def stacked(layers: tuple[QuantizedLayer, ...], num_heads: int, query_limit: int) -> Layers:
   bias = np.stack([layer.lag_bias for layer in layers])
   backwards = np.roll(bias[:, :, ::-1], 1, axis=2)  # Lag 0, W - 1, W - 2, ..., 1.
 
@@ -112,20 +120,20 @@ def stacked(layers: tuple[ExactLayer, ...], num_heads: int, query_limit: int) ->
   )
 
 
-def new_rings(layers: Layers, num_lanes: int, num_outputs: int) -> Rings:
+def new_kv_cache(layers: Layers, num_lanes: int, num_outputs: int) -> KVCache:
   window, head_dim = layers.slot_bias.shape[2] // 2, layers.width // layers.num_heads
   shape = (num_lanes, len(layers.scales), layers.num_heads)
-  return Rings(
+  return KVCache(
     keys=np.zeros((*shape, _pairs(head_dim), 2 * _whole(window)), np.int16),
     values=np.zeros((*shape, _pairs(window), 2 * _whole(head_dim)), np.int16),
-    work=new_work(layers, num_outputs),
+    work=new_scratch(layers, num_outputs),
   )
 
 
-def new_work(layers: Layers, num_outputs: int) -> Work:
+def new_scratch(layers: Layers, num_outputs: int) -> Scratch:
   width, wide = _whole(layers.width), layers.feed_forward_in.shape[2] // 2
   window, head_dim = _whole(layers.slot_bias.shape[2] // 2), layers.width // layers.num_heads
-  return Work(
+  return Scratch(
     stream=np.zeros(width, np.int32),
     normed=np.zeros(width, np.int16),
     outputs=np.zeros(_whole(num_outputs), np.int32),
@@ -146,11 +154,11 @@ def _pairs(rows: int) -> int:
 
 
 def _whole(size: int) -> int:
-  """Up to whole vectors."""
+  """Size rounded up to whole vectors."""
   return -(-size // INTEGERS) * INTEGERS
 
 
-def _scales(layer: ExactLayer, query_limit: int) -> list[tuple[int, int]]:
+def _scales(layer: QuantizedLayer, query_limit: int) -> list[tuple[int, int]]:
   return [
     (layer.queries.shift, query_limit),
     (layer.keys.shift, query_limit),
@@ -163,14 +171,14 @@ def _scales(layer: ExactLayer, query_limit: int) -> list[tuple[int, int]]:
 
 
 @inlined
-def advance(layers, rings, lane, t):
-  """Takes what stands in the stream, of a lane's token at position t, through all layers, and norms it."""
-  stream, normed = rings.work.stream, rings.work.normed
+def decode_step(layers, cache, lane, t):
+  """Runs one token, at position t of a lane, whose embedding is in the stream, through all layers and the last norm."""
+  stream, normed = cache.work.stream, cache.work.normed
   for layer in range(layers.scales.shape[0]):
     norm(stream, normed, layers.width)
-    attend(layers, layer, rings.keys[lane, layer], rings.values[lane, layer], rings.work, t, normed, stream)
+    attend(layers, layer, cache.keys[lane, layer], cache.values[lane, layer], cache.work, t, normed, stream)
     norm(stream, normed, layers.width)
-    feed_forward(layers, layer, rings.work, normed, stream)
+    feed_forward(layers, layer, cache.work, normed, stream)
   norm(stream, normed, layers.width)
 
 
@@ -200,7 +208,7 @@ def _integer_root(square):
 
 @inlined
 def attend(layers, layer, keys, values, work, t, normed, stream):
-  """Adds the attention of the token at position t to its stream, and its key and value to the rings of a layer."""
+  """Adds the attention of the token at position t to its stream, and its key and value to the cache of a layer."""
   num_heads, window = layers.num_heads, layers.slot_bias.shape[2] // 2
   head_dim = layers.width // num_heads
   slot = t % window
@@ -221,7 +229,7 @@ def attend(layers, layer, keys, values, work, t, normed, stream):
     bias = layers.slot_bias[layer, head, window - slot : window - slot + count]
     for j in range(count):
       scores[j] += bias[j]
-    # Of slots that hold nothing yet weights are left over from elsewhere, but values are 0.
+    # Empty slots may have weights left over from elsewhere, but their values are 0.
     _softmax(scores, layers.exp2, weights)
     for d in range(0, values.shape[2] >> 1, INTEGERS):
       mixed = _product(work.weights, values[head], d)
@@ -233,7 +241,7 @@ def attend(layers, layer, keys, values, work, t, normed, stream):
 @compiled
 def _softmax(scores, exp2, weights):
   """weights = 2**scores over their sum, EXP_BITS, cut to 16 bits. Unsigned numbers, since they fill vectors better."""
-  top = largest(scores)
+  top = max_of(scores)
   for j in range(len(scores)):
     scores[j] = power(top - scores[j], exp2)
   total = np.int64(0)
@@ -247,7 +255,7 @@ def _softmax(scores, exp2, weights):
 
 
 @compiled
-def largest(values):
+def max_of(values):
   found = values[0]
   for i in range(1, len(values)):
     found = np.int32(max(found, values[i]))
@@ -278,7 +286,7 @@ def _add(steps, stream):
   """stream += steps, limited."""
   most = integers(MAX_STREAM)
   for i in range(0, len(stream), INTEGERS):
-    store(stream, i, least(greatest(load(stream, i) + load(steps, i), integers(-MAX_STREAM)), most))
+    store(stream, i, minimum(maximum(load(stream, i) + load(steps, i), integers(-MAX_STREAM)), most))
 
 
 @compiled
@@ -315,5 +323,5 @@ def _rescaled(sums, shift, limit):
     # Nothing is lost that counts: what lies beyond the limit before it is shifted, stays beyond it.
     left = min(-shift, 30)
     most = (limit >> left) + 1
-    sums = least(greatest(sums, integers(-most)), integers(most)) << integers(left)
-  return least(greatest(sums, integers(-limit)), integers(limit))
+    sums = minimum(maximum(sums, integers(-most)), integers(most)) << integers(left)
+  return minimum(maximum(sums, integers(-limit)), integers(limit))

@@ -62,7 +62,7 @@ def find_coder(header: Header, likely: Sequence[str], device: str) -> ModelCoder
 
 
 def model_path(path: str) -> contextlib.AbstractContextManager[Path]:
-  """Where a model is, by `load_coder`'s path: a file for as long as the context lasts."""
+  """File of a model, by `load_coder`'s path, for as long as the context lasts."""
   if path not in PACKAGED:
     return contextlib.nullcontext(Path(path))
   return _packaged_file(path)

@@ -33,11 +33,11 @@ LOGIT_BITS = 30  # and of one in the last softmax: what is less than 2**-30 of t
 RECIPROCAL_BITS = 45  # Fractional bits of reciprocals: of attention's sums,
 MASS_BITS = 38  # of the last softmax's sum,
 ROOT_BITS = 22  # and of the root of E, which a norm multiplies by.
-EPSILON = (1 << (2 * STREAM_BITS)) // 1_000_000  # What a norm adds to a mean square.
+EPSILON = (1 << (2 * STREAM_BITS)) // 1_000_000  # Added to a norm's mean square.
 MAX_INT16 = (1 << 15) - 1
 
-MAX_EMBEDDING_DIM = 1 << 12  # So that the sum of squares of a stream fits 63 bits.
-MAX_ATTENTION_WINDOW = 1 << 15  # So that attention's sums fit 32 bits.
+MAX_EMBEDDING_DIM = 1 << 12  # Beyond it the sum of squares of a stream may not fit 63 bits.
+MAX_ATTENTION_WINDOW = 1 << 15  # Beyond it attention's sums may not fit 32 bits.
 
 _MAX_COLUMN_SUM = (1 << 16) - 1
 _WEIGHT_BITS = range(24, -25, -1)  # Fractional bits that a matrix may have, the most precise first.
@@ -54,7 +54,7 @@ class Matrix:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExactLayer:
+class QuantizedLayer:
   """One layer. Queries come scaled so that their products with keys are logarithms to base 2.
 
   lag_bias: int32 [H, W], LOG_BITS. score_shift: from products of queries and keys to LOG_BITS.
@@ -71,7 +71,7 @@ class ExactLayer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExactNetwork:
+class QuantizedNetwork:
   """A model of integers alone: the next token's cdf is a pure function of it and the tokens before.
 
   embedding: int32 [places, V, E], STREAM_BITS; a token's place is its byte's place in a sample.
@@ -80,7 +80,7 @@ class ExactNetwork:
 
   num_heads: int
   embedding: np.ndarray
-  layers: tuple[ExactLayer, ...]
+  layers: tuple[QuantizedLayer, ...]
   output: Matrix
   output_bias: np.ndarray
 
@@ -107,7 +107,7 @@ class ExactNetwork:
 
   @property
   def first_token(self) -> int:
-    """What stands before the first token: silence."""
+    """Token before the first one: silence."""
     return self.vocab_size // 2 if self.places == 1 else 0
 
   def identity(self) -> bytes:
@@ -141,7 +141,7 @@ class Identity:
     self.add_array(f'{name}.weights', matrix.weights)
     self.add_number(f'{name}.shift', matrix.shift)
 
-  def add_layers(self, name: str, layers: Sequence[ExactLayer]) -> None:
+  def add_layers(self, name: str, layers: Sequence[QuantizedLayer]) -> None:
     for index, layer in enumerate(layers):
       place = f'{name}.{index}'
       self.add_matrix(f'{place}.queries', layer.queries)
@@ -157,16 +157,16 @@ class Identity:
     return self._digest.digest()
 
 
-def exact_network(model: ByteModel) -> ExactNetwork:
+def quantize_byte_model(model: ByteModel) -> QuantizedNetwork:
   """The integers that a model stands for. Raises CheckpointError if it is too large for exact sums."""
-  require_exact_size(model)
+  require_exact_sums(model)
   config = model.spec.network
-  top = acting_floats(model, TOP)
+  top = effective_weights(model, TOP)
   layers = tuple(
-    exact_layer(acting_floats(model, layer_name(index)), config.num_heads) for index in range(config.num_layers)
+    quantize_layer(effective_weights(model, layer_name(index)), config.num_heads) for index in range(config.num_layers)
   )
   output, bits = bounded_weights(top['output_norm'][:, None] * top['output_weights'] * _LOG2_E)
-  return ExactNetwork(
+  return QuantizedNetwork(
     num_heads=config.num_heads,
     embedding=rounded(top['embedding'], STREAM_BITS, MAX_STREAM),
     layers=layers,
@@ -175,7 +175,7 @@ def exact_network(model: ByteModel) -> ExactNetwork:
   )
 
 
-def require_exact_size(model: Model) -> None:
+def require_exact_sums(model: Model) -> None:
   """Raises CheckpointError if sums over a model's widths may not be exact."""
   config = model.spec.network
   if config.embedding_dim > MAX_EMBEDDING_DIM or config.attention_window > MAX_ATTENTION_WINDOW:
@@ -202,7 +202,7 @@ def exp2_table() -> np.ndarray:
   return np.array(powers, np.int32)
 
 
-def exact_layer(floats: dict[str, np.ndarray], num_heads: int) -> ExactLayer:
+def quantize_layer(floats: dict[str, np.ndarray], num_heads: int) -> QuantizedLayer:
   width = floats['queries'].shape[0]
   head_dim = width // num_heads
   limit = query_limit_of(head_dim)
@@ -214,7 +214,7 @@ def exact_layer(floats: dict[str, np.ndarray], num_heads: int) -> ExactLayer:
   wide, wide_bits = _bounded_matrix(feed_forward_gain * floats['feed_forward_in'], MAX_INT16)
   attention_output, attention_bits = bounded_weights(floats['attention_output'])
   feed_forward_out, feed_forward_bits = bounded_weights(floats['feed_forward_out'])
-  return ExactLayer(
+  return QuantizedLayer(
     queries=queries,
     keys=keys,
     values=values,
@@ -263,6 +263,6 @@ def rounded(floats: np.ndarray, bits: int, limit: int) -> np.ndarray:
   return np.clip(np.rint(floats * 2.0**bits), -limit, limit).astype(np.int32)
 
 
-def acting_floats(model: Model, module: str) -> dict[str, np.ndarray]:
+def effective_weights(model: Model, module: str) -> dict[str, np.ndarray]:
   """A module's parameters as they act, in float64: a product with a power of two, so without rounding."""
   return {name: PARAMETER_SCALE * np.asarray(array, np.float64) for name, array in model.params[module].items()}

@@ -20,14 +20,14 @@ from language_modeling_is_compression.quantized.quantize import (
   MAX_STREAM,
   NORM_BITS,
   STREAM_BITS,
-  ExactLayer,
   Identity,
   Matrix,
-  acting_floats,
+  QuantizedLayer,
   bounded_weights,
-  exact_layer,
+  effective_weights,
+  quantize_layer,
   query_limit_of,
-  require_exact_size,
+  require_exact_sums,
   rounded,
   shift_of,
 )
@@ -37,7 +37,7 @@ _IDENTITY_VERSION = b'lmic exact hybrid network %d\n' % EXPERTS_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExactHybridNetwork:
+class QuantizedHybridNetwork:
   """A hybrid model of integers alone.
 
   input: from features to the stream, STREAM_BITS, where input_bias, int32 [E], is added.
@@ -47,7 +47,7 @@ class ExactHybridNetwork:
   num_heads: int
   input: Matrix
   input_bias: np.ndarray
-  layers: tuple[ExactLayer, ...]
+  layers: tuple[QuantizedLayer, ...]
   output: Matrix
   output_bias: np.ndarray
 
@@ -68,22 +68,23 @@ class ExactHybridNetwork:
     return identity.digest()
 
 
-def exact_hybrid_network(model: HybridModel) -> ExactHybridNetwork:
+def quantize_hybrid_model(model: HybridModel) -> QuantizedHybridNetwork:
   """The integers that a hybrid model stands for. Raises CheckpointError if it is too large for exact sums."""
-  require_exact_size(model)
+  require_exact_sums(model)
   config = model.spec.network
-  top = acting_floats(model, TOP)
+  top = effective_weights(model, TOP)
   entry, entry_bits = bounded_weights(top['input_weights'])
   # Logits become logarithms to base 2; what the loss makes of scales and offsets is in these units already.
   gains = np.ones(len(top['output_bias']))
   gains[LOGITS] = _LOG2_E
   output, output_bits = bounded_weights(top['output_norm'][:, None] * top['output_weights'] * gains)
-  return ExactHybridNetwork(
+  return QuantizedHybridNetwork(
     num_heads=config.num_heads,
     input=Matrix(weights=entry, shift=shift_of(FEATURE_BITS + entry_bits - STREAM_BITS)),
     input_bias=rounded(top['input_bias'], STREAM_BITS, MAX_STREAM),
     layers=tuple(
-      exact_layer(acting_floats(model, layer_name(index)), config.num_heads) for index in range(config.num_layers)
+      quantize_layer(effective_weights(model, layer_name(index)), config.num_heads)
+      for index in range(config.num_layers)
     ),
     output=Matrix(weights=output, shift=shift_of(NORM_BITS + output_bits - LOG_BITS)),
     output_bias=rounded(top['output_bias'] * gains, LOG_BITS, MAX_LOG),

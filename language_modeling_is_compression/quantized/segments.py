@@ -1,4 +1,4 @@
-"""Segments of sound to bytes and back by a hybrid model: experts, network, blend and coder, one sample after the other.
+"""Segments of sound to bytes and back by a hybrid model: experts, network, mixer and coder, one sample after the other.
 
 A segment's channels are coded together, a frame at a time, in groups of at most GROUP_CHANNELS: each group is a code of
 its own. docs/FORMAT.md has every byte.
@@ -22,39 +22,39 @@ from language_modeling_is_compression.format.side_information import map_interva
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.network.hybrid_model import HybridModel
 from language_modeling_is_compression.prediction import value_map
-from language_modeling_is_compression.prediction.ensemble import expect, learn
+from language_modeling_is_compression.prediction.ensemble import predict, update
 from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS
-from language_modeling_is_compression.prediction.features import describe
+from language_modeling_is_compression.prediction.features import extract_features
 from language_modeling_is_compression.prediction.lag_search import find_lags
 from language_modeling_is_compression.prediction.state import EFFORTS, GROUP_CHANNELS, new_experts
 from language_modeling_is_compression.prediction.value_map import ChannelValues, lower_edge
 from language_modeling_is_compression.quantized import layers
 from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.quantized.mixing import (
-  compose,
-  compose_copy,
+  build_copy,
+  build_mixture,
   cumulative_mass,
   final_mass,
   likely_index,
-  new_blend,
-  review,
-  review_copy,
-  weigh_cell,
+  new_mixer,
+  score_bin,
+  update_copy,
+  update_weights,
   whole_mass,
 )
 from language_modeling_is_compression.quantized.quantize import MAX_LOG, MAX_STREAM
-from language_modeling_is_compression.quantized.quantize_hybrid import ExactHybridNetwork, exact_hybrid_network
+from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork, quantize_hybrid_model
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 _FRAMES_PER_CHECK = 4096  # Between two looks at the cancellation.
 _ENCODE, _DECODE = range(2)
-_MASS_BITS = 38  # Of a byte's cell, so that its product with PRECISION_BITS fits 63 bits.
-_FREE = (1 << PRECISION_BITS) - 256  # What is shared out by mass, beside 1 for every byte.
+_MASS_BITS = 38  # Bits of a byte's mass, so that its product with PRECISION_BITS fits 63 bits.
+_FREE = (1 << PRECISION_BITS) - 256  # Divided among bytes by mass, beside 1 for each.
 _NO_CODE = (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 class _Network(NamedTuple):
-  """An `ExactHybridNetwork` as arrays."""
+  """An `QuantizedHybridNetwork` as arrays."""
 
   input: np.ndarray  # int16 [F / 2, 2 E], pairs of rows
   input_scale: np.ndarray
@@ -79,7 +79,7 @@ class HybridCoder:
   sample_bits: int | None = None
   has_levels = True
 
-  def __init__(self, network: ExactHybridNetwork):
+  def __init__(self, network: QuantizedHybridNetwork):
     self.identity = network.identity()
     self._network = _Network(
       input=layers.paired(network.input),
@@ -152,7 +152,7 @@ class HybridCoder:
   def _decode_group(
     self, body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation
   ) -> np.ndarray | None:
-    """One group's samples, int32 [N, C]. Raises ValueError if its header ends early."""
+    """Decodes one group: int32 [N, C]. Raises ValueError if its header ends early."""
     reader = NumberReader(body)
     header = read_header(reader, num_channels, shape)
     if header is None:
@@ -168,25 +168,25 @@ class HybridCoder:
 
 
 class _Group:
-  """One group's arrays while it is worked on."""
+  """State of one group of channels while it is coded."""
 
   def __init__(self, network: _Network, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape):
     self._num_frames = shape.num_frames
     self._places = np.array([index_bytes(channel) for channel in channels], np.int64)
-    self._cells = value_map.edges(channels)
-    if not self._places.any():  # Every sample is known, so nobody has to predict it.
+    self._bins = value_map.edges(channels)
+    if not self._places.any():  # Every sample is known from the side information.
       return
     self._network = network
     self._experts = new_experts(
       EFFORTS[shape.effort],
-      self._cells.limits,
+      self._bins.limits,
       lags,
       shape.num_frames,
       value_map.bytes_in_use(shape.sample_bytes, channels),
       shape.sample_rate_hz,
     )
-    self._rings = layers.new_rings(network.layers, 1, len(network.output_bias))
-    self._blend = new_blend(len(channels))
+    self._cache = layers.new_kv_cache(network.layers, 1, len(network.output_bias))
+    self._mixer = new_mixer(len(channels))
 
   def encode(self, indices: np.ndarray, cancellation: Cancellation) -> np.ndarray:
     """indices: int64 [N, C]. Returns intervals, uint32 [N * sum(P), 2]."""
@@ -208,9 +208,9 @@ class _Group:
     code: tuple[np.ndarray, ...],
     cancellation: Cancellation,
   ) -> bool:
-    """Whether it came to the end; a code that ends too early is not followed any further."""
+    """Codes all frames. Returns whether it came to the end: a code that ends too early is given up."""
     if not self._places.any():
-      indices[:] = self._cells.limits[:, 0]
+      indices[:] = self._bins.limits[:, 0]
       return True
     _, _, following, ends = code
     for begin in range(0, self._num_frames, _FRAMES_PER_CHECK):
@@ -221,9 +221,9 @@ class _Group:
       _run(
         self._experts,
         self._network,
-        self._rings,
-        self._blend,
-        self._cells,
+        self._cache,
+        self._mixer,
+        self._bins,
         self._places,
         purpose,
         indices,
@@ -239,7 +239,7 @@ def load_coder(model: HybridModel, device: str) -> HybridCoder:
   """Coder of a model on a device. Raises CheckpointError, ConfigError for another device than 'cpu'."""
   if device != 'cpu':
     raise ConfigError(f'--device {device}: hybrid models run on CPUs only: leave it out, or name a byte model with -m')
-  return HybridCoder(exact_hybrid_network(model))
+  return HybridCoder(quantize_hybrid_model(model))
 
 
 def join_groups(groups: Sequence[CodedGroup], num_frames: int) -> Encoded:
@@ -259,15 +259,15 @@ def _sample_bits(group: CodedGroup, num_frames: int) -> np.ndarray:
 
 
 def index_bytes(channel: ChannelValues) -> int:
-  """Bytes of an index less the least one; 0 where there is only one."""
+  """Bytes of an index less the smallest one; 0 where there is only one."""
   return ((channel.largest - channel.least).bit_length() + 7) // 8
 
 
 @compiled
-def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end, intervals, code):
-  """Works frames begin to end off; everything in one function, since calls are compiled anew at every level."""
+def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end, intervals, code):
+  """Codes frames begin to end; everything is one function, since LLVM optimizes callees anew at every level."""
   num_channels = indices.shape[1]
-  stream, normed, outputs = rings.work.stream, rings.work.normed, rings.work.outputs
+  stream, normed, outputs = cache.work.stream, cache.work.normed, cache.work.outputs
   per_frame = np.int64(0)
   for channel in range(num_channels):
     per_frame += places[channel]
@@ -276,38 +276,36 @@ def _run(experts, net, rings, blend, cells, places, purpose, indices, begin, end
   for t in range(begin, end):
     for channel in range(num_channels):
       if places[channel] == 0:
-        indices[t, channel] = np.int64(cells.limits[channel, 0])
-      expect(experts, channel, t)
-      # A channel of one value is coded by saying nothing, but the network sees it, as it did in training.
-      describe(experts, cells, channel, t)
+        indices[t, channel] = np.int64(bins.limits[channel, 0])
+      predict(experts, channel, t)
+      # A channel of one value has no code, but the network sees it, as it did in training.
+      extract_features(experts, bins, channel, t)
       layers.multiply(experts.features, net.input, net.input_scale, stream)
       for i in range(len(net.input_bias)):
         stream[i] = min(max(stream[i] + net.input_bias[i], -MAX_STREAM), MAX_STREAM)
-      layers.advance(net.layers, rings, 0, t * num_channels + channel)
+      layers.decode_step(net.layers, cache, 0, t * num_channels + channel)
       layers.multiply(normed, net.output, net.output_scale, outputs)
       for i in range(len(net.output_bias)):
         outputs[i] += net.output_bias[i]
-      compose(blend, experts, exp2, channel, outputs)
-      compose_copy(blend, experts.repeats, indices, channel, t)
+      build_mixture(mixer, experts, exp2, channel, outputs)
+      build_copy(mixer, experts.long_term, indices, channel, t)
       if places[channel] > 0 and purpose == _DECODE:
-        indices[t, channel] = _decode_bytes(blend, cells, experts, channel, places[channel], code)
+        indices[t, channel] = _decode_bytes(mixer, bins, experts, channel, places[channel], code)
       index = indices[t, channel]
-      weigh_cell(blend, experts, channel, lower_edge(cells, channel, index), lower_edge(cells, channel, index + 1))
+      score_bin(mixer, experts, channel, lower_edge(bins, channel, index), lower_edge(bins, channel, index + 1))
       if places[channel] > 0 and purpose == _ENCODE:
-        _encode_bytes(
-          blend, cells, experts.table, channel, places[channel], index, intervals[at : at + places[channel]]
-        )
+        _encode_bytes(mixer, bins, experts.table, channel, places[channel], index, intervals[at : at + places[channel]])
         at += places[channel]
-      mass = learn(experts, channel, t, np.float64(index))
+      mass = update(experts, channel, t, np.float64(index))
       if places[channel] > 0:
-        review(blend, channel, mass)
-        review_copy(blend, experts.repeats, indices, channel, t)
+        update_weights(mixer, channel, mass)
+        update_copy(mixer, experts.long_term, indices, channel, t)
 
 
 @inlined
-def _encode_bytes(blend, cells, table, channel, places, index, intervals):
-  """Intervals [P, 2] of the bytes of an index less the least one, the highest first; its cell has been weighed."""
-  least, largest = np.int64(cells.limits[channel, 0]), np.int64(cells.limits[channel, 1])
+def _encode_bytes(mixer, bins, table, channel, places, index, intervals):
+  """Writes intervals [P, 2] of the bytes of an index less the smallest one, highest first; its bin has been scored."""
+  least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
   shift = 8 * places
   below, above = np.int64(0), whole_mass(largest - least + 1)
   for place in range(places):
@@ -315,11 +313,11 @@ def _encode_bytes(blend, cells, table, channel, places, index, intervals):
     byte = ((index - least) >> shift) & 255
     if shift > 0:
       start = least + (((index - least) >> shift) << shift)
-      low = cumulative_mass(blend, cells, table, channel, start)
-      high = cumulative_mass(blend, cells, table, channel, start + (np.int64(1) << shift))
+      low = cumulative_mass(mixer, bins, table, channel, start)
+      high = cumulative_mass(mixer, bins, table, channel, start + (np.int64(1) << shift))
     else:
-      low = final_mass(blend, cells, channel, index, blend.below[NUM_COMPONENTS])
-      high = final_mass(blend, cells, channel, index + 1, blend.above[NUM_COMPONENTS])
+      low = final_mass(mixer, bins, channel, index, mixer.below[NUM_COMPONENTS])
+      high = final_mass(mixer, bins, channel, index + 1, mixer.above[NUM_COMPONENTS])
     start_slot = _slot(below, above, low, byte)
     # Where a copy leaves nothing to all 256 of them, the last one still takes what there is.
     stop_slot = _slot(below, above, high, byte + 1) if byte < 255 else np.int64(1 << PRECISION_BITS)
@@ -330,7 +328,10 @@ def _encode_bytes(blend, cells, table, channel, places, index, intervals):
 
 @compiled
 def _slot(below, above, mass, byte):
-  """Where a byte begins, of 1 << PRECISION_BITS: all of them lie between two masses, those before it below a third."""
+  """Start of a byte's interval, of 1 << PRECISION_BITS.
+
+  mass: of all below it, between below and above, those of all.
+  """
   whole = max(above - below, np.int64(1))
   cut = np.int64(0)
   while whole >> cut >= np.int64(1) << _MASS_BITS:
@@ -339,12 +340,12 @@ def _slot(below, above, mass, byte):
 
 
 @inlined
-def _decode_bytes(blend, cells, experts, channel, places, code):
-  """Decodes the bytes of an index less the least one, the highest first; returns the index."""
-  least, largest = np.int64(cells.limits[channel, 0]), np.int64(cells.limits[channel, 1])
+def _decode_bytes(mixer, bins, experts, channel, places, code):
+  """Decodes the bytes of an index less the smallest one, highest first. Returns the index."""
+  least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
   states, words, following, ends = code
   table = experts.table
-  expected = likely_index(blend, experts, channel) - least
+  expected = likely_index(mixer, experts, channel) - least
   known = np.int64(0)
   shift = 8 * places
   below, above = np.int64(0), whole_mass(largest - least + 1)
@@ -356,7 +357,7 @@ def _decode_bytes(blend, cells, experts, channel, places, code):
     probe = min(max((expected - known) >> shift, np.int64(0)), np.int64(255))
     reach = np.int64(1)
     while stop - start > 1:
-      middle = cumulative_mass(blend, cells, table, channel, least + known + (probe << shift))
+      middle = cumulative_mass(mixer, bins, table, channel, least + known + (probe << shift))
       middle_slot = _slot(below, above, middle, probe)
       if middle_slot <= slot:
         start, low, start_slot = probe, middle, middle_slot

@@ -29,9 +29,9 @@ from language_modeling_is_compression.quantized.quantize import (
   NORM_BITS,
   RECIPROCAL_BITS,
   ROOT_BITS,
-  ExactLayer,
-  ExactNetwork,
   Matrix,
+  QuantizedLayer,
+  QuantizedNetwork,
   exp2_table,
 )
 
@@ -47,19 +47,19 @@ class _Lanes(NamedTuple):
   last: jax.Array
 
 
-class ParallelPredictor:
+class XlaPredictor:
   """The `Predictor` of an exact network, computed by XLA on a device."""
 
   rows_together = True
 
-  def __init__(self, network: ExactNetwork, device: jax.Device):
+  def __init__(self, network: QuantizedNetwork, device: jax.Device):
     self.identity = network.identity()
     self.vocab_size = network.vocab_size
     self.places = network.places
     self._network = network
     self._device = device
-    self._advance = jax.jit(functools.partial(_advance, network))
-    self._advance_known = jax.jit(functools.partial(_advance_known, network))
+    self._decode_steps = jax.jit(functools.partial(_decode_steps, network))
+    self._intervals_of = jax.jit(functools.partial(_intervals_of, network))
 
   def intervals(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     num_lanes, num_tokens = tokens.shape
@@ -70,19 +70,19 @@ class ParallelPredictor:
       lanes = _new_lanes(self._network, num_lanes)
       for start in range(0, num_tokens, block):
         span = slice(start, start + block)
-        lanes, found[:, span] = self._advance_known(lanes, padded[:, span].astype(np.int64))
+        lanes, found[:, span] = self._intervals_of(lanes, padded[:, span].astype(np.int64))
     return found[:, :num_tokens]
 
-  def lanes(self, num_lanes: int) -> '_ParallelLanes':
+  def lanes(self, num_lanes: int) -> '_XlaLanes':
     with jax.enable_x64(True), jax.default_device(self._device):
       lanes = _new_lanes(self._network, num_lanes)
-    return _ParallelLanes(self._advance, lanes, self.places, self._device)
+    return _XlaLanes(self._decode_steps, lanes, self.places, self._device)
 
 
-class _ParallelLanes:
+class _XlaLanes:
   def __init__(self, advance, lanes: _Lanes, places: int, device: jax.Device):
     self._places = places
-    self._advance = advance
+    self._decode_steps = advance
     self._lanes = lanes
     self._device = device
     self._last = np.asarray(lanes.last).copy()
@@ -91,7 +91,7 @@ class _ParallelLanes:
     """All lanes are computed, whatever num_lanes is: another shape would be another program."""
     with jax.enable_x64(True), jax.default_device(self._device):
       last = jnp.asarray(self._last)
-      self._lanes, cdfs = self._advance(self._lanes._replace(last=last), last[:, None])
+      self._lanes, cdfs = self._decode_steps(self._lanes._replace(last=last), last[:, None])
       return np.asarray(cdfs)[:num_lanes, 0]
 
   def push(self, tokens: np.ndarray) -> None:
@@ -109,7 +109,7 @@ def gpu() -> jax.Device:
     raise ConfigError('--device gpu: JAX finds no GPU here; install jax[cuda13], or leave the flag out') from error
 
 
-def _new_lanes(network: ExactNetwork, num_lanes: int) -> _Lanes:
+def _new_lanes(network: QuantizedNetwork, num_lanes: int) -> _Lanes:
   shape = (len(network.layers), num_lanes, network.attention_window, network.embedding_dim)
   return _Lanes(
     keys=jnp.zeros(shape, jnp.int64),
@@ -119,14 +119,14 @@ def _new_lanes(network: ExactNetwork, num_lanes: int) -> _Lanes:
   )
 
 
-def _advance_known(network: ExactNetwork, lanes: _Lanes, tokens: jax.Array) -> tuple[_Lanes, jax.Array]:
+def _intervals_of(network: QuantizedNetwork, lanes: _Lanes, tokens: jax.Array) -> tuple[_Lanes, jax.Array]:
   """Takes tokens [L, Q] in; returns their intervals, uint32 [L, Q, 2]."""
-  lanes, cdfs = _advance(network, lanes, tokens)
+  lanes, cdfs = _decode_steps(network, lanes, tokens)
   ends = jnp.take_along_axis(cdfs, jnp.stack([tokens, tokens + 1], axis=-1), axis=-1)
   return lanes, jnp.stack([ends[..., 0], ends[..., 1] - ends[..., 0]], axis=-1)
 
 
-def _advance(network: ExactNetwork, lanes: _Lanes, tokens: jax.Array) -> tuple[_Lanes, jax.Array]:
+def _decode_steps(network: QuantizedNetwork, lanes: _Lanes, tokens: jax.Array) -> tuple[_Lanes, jax.Array]:
   """Takes the last token and all but the last of tokens [L, Q] in; returns cdfs of the tokens, uint32 [L, Q, V + 1]."""
   num_tokens = tokens.shape[1]
   before = jnp.concatenate([lanes.last[:, None], tokens[:, :-1]], axis=1)
@@ -146,8 +146,8 @@ def _advance(network: ExactNetwork, lanes: _Lanes, tokens: jax.Array) -> tuple[_
 
 
 def _attend(
-  network: ExactNetwork,
-  layer: ExactLayer,
+  network: QuantizedNetwork,
+  layer: QuantizedLayer,
   stream: jax.Array,
   cached_keys: jax.Array,
   cached_values: jax.Array,
@@ -182,7 +182,7 @@ def _attend(
   return stream, keys[:, num_tokens:], values[:, num_tokens:]
 
 
-def _feed_forward(layer: ExactLayer, stream: jax.Array) -> jax.Array:
+def _feed_forward(layer: QuantizedLayer, stream: jax.Array) -> jax.Array:
   wide = jnp.maximum(_limited(_product(_norm(stream), layer.feed_forward_in), MAX_INT16), 0)
   squares = jnp.minimum(_shifted(wide * wide, EXP_BITS), MAX_INT16)
   return _limited(stream + _product(squares, layer.feed_forward_out), MAX_STREAM)

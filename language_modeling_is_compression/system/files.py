@@ -60,7 +60,7 @@ def vanishing(path: Path) -> Iterator[None]:
 
 
 def locked(file: IO) -> bool:
-  """Whether an exclusive lock on an open file could be had; it goes with the process, however that ends.
+  """Locks an open file exclusively, until the process ends, however it does. Returns whether that was possible.
 
   Where the system or the file system has no locks the answer is yes: then a second process is not noticed.
   """
@@ -129,7 +129,7 @@ class GrowingFile:
     return open(self.path, mode, encoding='utf-8', errors='backslashreplace')
 
   def close(self) -> None:
-    with contextlib.suppress(OSError):  # What could not be written has been said.
+    with contextlib.suppress(OSError):  # A failed write has been reported.
       self._file.close()
 
 
@@ -271,7 +271,7 @@ def input_file(source: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def output_file(target: Path | None, source: str, *, force: bool, spooled: bool) -> Iterator[BinaryIO]:
-  """Where a source's output goes: a new file, a stream that is there, or (target None) standard output.
+  """Opens a source's output: a new file, an existing stream, or (target None) standard output.
 
   A file appears when the block ends without an exception, with the source's date and permissions. spooled: a stream
   gets nothing before that either, and what the block has written can be read back meanwhile.

@@ -1,4 +1,4 @@
-"""How long work still takes: a bar on a terminal, now and then a log line where standard error goes elsewhere."""
+"""Progress: a bar on a terminal, a log line a minute where standard error goes elsewhere."""
 
 import logging
 import sys

@@ -22,15 +22,21 @@ from language_modeling_is_compression.data.evidence_batches import (
   in_batches,
   read_batch,
 )
-from language_modeling_is_compression.data.evidence_cache import EvidenceSpan, Experts
-from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, check_samples, evidence_of
+from language_modeling_is_compression.data.evidence_cache import Extractor
+from language_modeling_is_compression.data.evidence_sources import (
+  DomainFile,
+  Group,
+  SpansByGroup,
+  check_samples,
+  evidence_of,
+)
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.kernels.compilation import require_compiler
 from language_modeling_is_compression.network.hybrid import build_hybrid
 from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
 from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS, NUM_FEATURES
-from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION, observe
+from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION, extract_evidence
 from language_modeling_is_compression.training.objectives import Objective, hybrid_objective
 from language_modeling_is_compression.training.plan import activation_bytes
 from language_modeling_is_compression.training.task import ValidationResult
@@ -40,12 +46,10 @@ _PERIODIC_SEQUENCES = 64
 _FINAL_SEQUENCES = 1024
 _EVIDENCE_FOLDER = 'evidence_cache'
 
-Spans = Mapping[Group, Sequence[EvidenceSpan]]
-
 
 def sample_bytes(spec: HybridSpec) -> int:
   """Estimate of what the backward pass keeps for a sample."""
-  # Of a mixture's components about a dozen numbers each are kept.
+  # About a dozen numbers are kept for each component of a mixture.
   return activation_bytes(spec.network, NUM_FEATURES + 12 * NUM_COMPONENTS)
 
 
@@ -68,7 +72,7 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridT
     train_files,
     valid_files,
     config,
-    Experts(observe=observe, version=EXPERTS_VERSION, effort=config.effort),
+    Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort),
     valid_fraction=training.valid_fraction,
     folder=Path(config.cache_dir or Path(run.output_dir, _EVIDENCE_FOLDER)),
     show_progress=not run.no_progress,
@@ -98,8 +102,8 @@ class HybridTask:
     config: HybridConfig,
     training: TrainingConfig,
     *,
-    train: Spans,
-    valid: Spans,
+    train: SpansByGroup,
+    valid: SpansByGroup,
     weights: Mapping[str, float],
     experts_version: int,
   ):
@@ -150,7 +154,7 @@ class HybridTask:
 
 
 class _Sums:
-  """Of one domain at one depth."""
+  """Sums over one domain at one depth."""
 
   def __init__(self) -> None:
     self.nats, self.experts_log2, self.num_samples = 0.0, 0.0, 0

@@ -26,8 +26,8 @@ _logger = logging.getLogger(__name__)
 _GRACE_SECONDS = 30.0  # Between a scheduler's SIGTERM and its SIGKILL.
 
 
-class Outcome(NamedTuple):
-  """How a run ended.
+class RunOutcome(NamedTuple):
+  """Outcome of a run.
 
   held_out: None if there was no time for it. stopped_by: number of the signal that ended training early, or None.
   is_saved: whether there is a model; there is none of a run that was stopped before its first step was done.
@@ -73,7 +73,7 @@ class Trainer:
     self._show_progress = show_progress
     self._warned = False
 
-  def run(self, state: TrainingState) -> Outcome:
+  def run(self, state: TrainingState) -> RunOutcome:
     """Trains from a state to the last step, validates and saves.
 
     Raises TrainingError if a step's figures are not finite or memory runs out; what was good before that is saved
@@ -82,11 +82,11 @@ class Trainer:
     first = int(state.step)
     state, failure = self._train(state)
     if int(state.step) == first:
-      # What was there before is better than parameters that have learnt nothing.
+      # An earlier model is better than parameters that have not been trained.
       if failure:
         raise failure
       _logger.warning('stopped before the first step was done: there is nothing to save')
-      return Outcome(state, None, self._stopper.signal, is_saved=False)
+      return RunOutcome(state, None, self._stopper.signal, is_saved=False)
     held_out = None
     if failure is None and self._stopper.signal is None:
       try:
@@ -100,7 +100,7 @@ class Trainer:
     self._stopper.has_unsaved_work = False
     if failure:
       raise failure
-    return Outcome(state, held_out, self._stopper.signal)
+    return RunOutcome(state, held_out, self._stopper.signal)
 
   def _train(self, state: TrainingState) -> tuple[TrainingState, TrainingError | None]:
     """Steps until the last one, the stopper or a failure; the state is good in each case."""
@@ -231,7 +231,7 @@ class Trainer:
 
 
 def explained(error: jax.errors.JaxRuntimeError) -> TrainingError:
-  """What a user can make of a failure of the devices, most often that memory ran out."""
+  """Error for a failure of the devices, most often that memory ran out."""
   reason = (str(error).strip() or type(error).__name__).splitlines()[0]
   advice = '; try a lower --micro_batch_size or a smaller model' if 'RESOURCE_EXHAUSTED' in reason else ''
   return TrainingError(f'the device failed: {reason}{advice}')

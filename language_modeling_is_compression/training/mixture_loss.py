@@ -1,6 +1,6 @@
 """Code length of samples under the mixtures that a hybrid model's network gives, in nats.
 
-Shapes: B rows, T samples, Q centres, K components, O outputs; experts/evidence.py says what they are.
+Shapes: B rows, T samples, Q centres, K components, O outputs; prediction/evidence.py says what they are.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What training makes smaller: for each family of models, first parameters and the code length of a batch.
+"""Objectives: for each family of models, first parameters and the code length of a batch.
 
 Shapes: R rows, T tokens or samples.
 """
@@ -34,7 +34,7 @@ class Objective(NamedTuple):
 
 
 def byte_objective(transformer: hk.Transformed) -> Objective:
-  """Of a network from tokens [R, T] to `Hidden`, on batches of data/batches.py."""
+  """Objective of a network from tokens [R, T] to `Hidden`, on batches of data/batches.py."""
 
   def nats(params: hk.Params, batch: Any) -> jax.Array:
     return code_length(transformer.apply(params, batch.tokens), batch.tokens, batch.lengths)
@@ -43,7 +43,7 @@ def byte_objective(transformer: hk.Transformed) -> Objective:
 
 
 def hybrid_objective(network: hk.Transformed) -> Objective:
-  """Of a network from features [R, T, NUM_FEATURES] to the outputs that experts/evidence.py describes."""
+  """Objective of a network from features [R, T, NUM_FEATURES] to the outputs that prediction/evidence.py describes."""
 
   def nats(params: hk.Params, batch: EvidenceBatch) -> jax.Array:
     return mixture_code_length(network.apply(params, batch.features), batch)

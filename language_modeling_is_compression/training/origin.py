@@ -1,4 +1,4 @@
-"""Which sources a model was trained with."""
+"""Commit of the sources that a model was trained with."""
 
 import functools
 import subprocess
@@ -22,7 +22,7 @@ def source_commit() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-  """What git says in the package's folder; None if it fails or is not there."""
+  """Output of git in the package's folder; None if it fails or is not installed."""
   try:
     done = subprocess.run(
       ['git', *arguments], cwd=_PACKAGE, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS

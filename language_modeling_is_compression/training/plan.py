@@ -1,4 +1,4 @@
-"""How a batch is cut into micro-batches, so that a step fits the devices' memory, and laid over the devices."""
+"""Plan of micro-batches: a batch is cut so that a step fits the devices' memory, and laid over the devices."""
 
 import logging
 import math
@@ -19,11 +19,11 @@ _logger = logging.getLogger(__name__)
 
 AnyRows = TypeVar('AnyRows', bound=Rows)
 
-# Of a host's memory, for all its cores: more is no faster, since rows are worked off one by one.
+# Activations on a host, for all its cores: more is no faster, since rows are processed one by one.
 _CPU_ACTIVATION_BYTES = 1 << 30
-# Of that, what micro-batches take: with the default flags one is half a second's work, so that a signal is soon heeded.
+# Share of micro-batches: with the default flags one is half a second's work, so that a signal is soon heeded.
 _CPU_SLICE_BYTES = 1 << 28
-# Of an accelerator's memory; the rest is for parameters, gradients, the optimizer and what the compiler needs.
+# Share of an accelerator's memory; the rest is for parameters, gradients, the optimizer and the compiler.
 _ACCELERATOR_FRACTION = 0.35
 _FALLBACK_ACCELERATOR_BYTES = 4 << 30
 
@@ -99,7 +99,7 @@ def _activation_bytes(mesh: Mesh) -> float:
 
 
 def _slice_bytes(mesh: Mesh) -> float:
-  """What the rows of a micro-batch on one device take at most, however much memory there is."""
+  """Limit of a micro-batch's activations on one device, however much memory there is."""
   return _CPU_SLICE_BYTES / mesh.devices.size if mesh.devices.flat[0].platform == 'cpu' else math.inf
 
 

@@ -17,7 +17,7 @@ from language_modeling_is_compression.config.settings import given_settings
 from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.model import Model
-from language_modeling_is_compression.training.loop import Outcome, Trainer, explained
+from language_modeling_is_compression.training.loop import RunOutcome, Trainer, explained
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 from language_modeling_is_compression.training.origin import source_commit
 from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
@@ -36,7 +36,7 @@ from language_modeling_is_compression.version import __version__
 _logger = logging.getLogger(__name__)
 
 
-def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stopper: Stopper) -> Outcome:
+def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stopper: Stopper) -> RunOutcome:
   """Trains, validates, saves `files.model` and logs beside it.
 
   Raises TrainingError and CheckpointError as `Trainer.run`.
@@ -108,7 +108,7 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
 
 
 def _run_name(run: RunConfig, training: TrainingConfig, task: Task) -> str:
-  """What tells an experiment from others, e.g. speech_16bit_64x4_lr0.0001_steps1000_seed42."""
+  """Name that distinguishes an experiment, e.g. speech_16bit_64x4_lr0.0001_steps1000_seed42."""
   network = task.spec.network
   kind = f'{task.label}_{network.embedding_dim}x{network.num_layers}'
   return f'{run.model_name}_{kind}_lr{training.learning_rate:g}_steps{training.training_steps}_seed{training.seed}'
@@ -125,7 +125,7 @@ def _start_tracker(run: RunConfig, default_name: str, files: RunFiles, config: M
 
 
 def _origin(tracker: Tracker) -> dict[str, Any]:
-  """What made a model, beside versions: the commit of the package's sources and the wandb run, where there are."""
+  """Origin of a model beside versions: the commit of the package's sources and the wandb run, where there are."""
   origin = {'git_commit': source_commit(), 'wandb': tracker.wandb_identity}
   return {name: value for name, value in origin.items() if value}
 

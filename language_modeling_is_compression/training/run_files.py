@@ -34,18 +34,18 @@ class RunFiles:
 
   @property
   def metrics(self) -> Path:
-    """Where metrics are written now."""
+    """Path that metrics are written to now."""
     return self._path(_METRICS, 'unsaved' if self._names_taken else '')
 
   @property
   def log(self) -> Path:
-    """Where the log is written now."""
+    """Path that the log is written to now."""
     return self._path(_LOG, 'unsaved' if self._names_taken else '')
 
   def when_renamed(
     self, *, metrics: Callable[[Path], object] | None = None, log: Callable[[Path], object] | None = None
   ):
-    """What gives an open file its new name; it may raise OSError."""
+    """Registers callbacks that rename open files; they may raise OSError."""
     given: Mapping[str, Callable[[Path], object] | None] = {_METRICS: metrics, _LOG: log}
     self._renames |= {kind: rename for kind, rename in given.items() if rename}
 

@@ -1,4 +1,4 @@
-"""What training carries from step to step, and the pure functions that make and advance it.
+"""Training state, and the pure functions that make and update it.
 
 Shapes: M micro-batches, R rows of one micro-batch over all devices, D devices.
 """
@@ -18,8 +18,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from language_modeling_is_compression.training.objectives import Objective, Rows
 from language_modeling_is_compression.training.plan import DEVICE_AXIS
 
-_ROWS = PartitionSpec(None, DEVICE_AXIS)  # Of a batch [M, R, ...]: each device has its share of R.
-_SUMS = PartitionSpec(DEVICE_AXIS)  # Of sums [D, ...].
+_ROWS = PartitionSpec(None, DEVICE_AXIS)  # Batches [M, R, ...]: each device has its share of R.
+_SUMS = PartitionSpec(DEVICE_AXIS)  # Sums [D, ...].
 # Micro-batches between two looks whether to stop. XLA compiles a loop for CPUs so that devices do not share threads;
 # without one (a loop of one is none) training takes 8% longer.
 _TOGETHER = 2

@@ -13,7 +13,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Stopper:
-  """What SIGINT and SIGTERM do while it is installed.
+  """Handler of SIGINT and SIGTERM while it is installed.
 
   Until `begin` they raise KeyboardInterrupt. Libraries that are being imported or started then may swallow it, so
   `begin` raises it again. From then on the first of them is a request that the loop heeds between micro-batches.
@@ -69,7 +69,7 @@ class Stopper:
 
 @contextlib.contextmanager
 def _swallowed_quietly() -> Iterator[None]:
-  """Says nothing of a KeyboardInterrupt that comes where it has to be swallowed, as in a callback of JAX's."""
+  """Silences a KeyboardInterrupt that is raised where it has to be swallowed, as in a callback of JAX's."""
   before = sys.unraisablehook
 
   def hook(unraisable: Any) -> None:

@@ -9,7 +9,7 @@ from language_modeling_is_compression.training.objectives import Objective, Rows
 
 
 class ValidationResult(NamedTuple):
-  """Outcome of a validation.
+  """RunOutcome of a validation.
 
   metrics: tracked, by name, behind valid/ or held_out/. text: for the log. provenance: plain JSON for the model file.
   """

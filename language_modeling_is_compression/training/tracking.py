@@ -1,4 +1,4 @@
-"""Where a run's figures go: a JSON-lines file always, Weights & Biases if asked for.
+"""Trackers of a run's metrics: a JSON-lines file always, Weights & Biases if asked for.
 
 Losing a place to write to never ends a run: it is said once, and the run goes on.
 """
@@ -88,7 +88,7 @@ class Tracker:
 
 
 def _identity(run: Any) -> dict[str, str]:
-  """What a model file says of the wandb run that logged its training."""
+  """Identity of a wandb run, for model files."""
   names = ('id', 'project') if getattr(run, 'offline', False) else ('id', 'project', 'entity', 'url')
   found = {name: getattr(run, name, None) for name in names}
   return {name: str(value) for name, value in found.items() if value}

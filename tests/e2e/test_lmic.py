@@ -29,7 +29,7 @@ from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.cli import main as lmic_main
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.network.checkpoint import save_model
-from language_modeling_is_compression.quantized.quantize import exact_network
+from language_modeling_is_compression.quantized.quantize import quantize_byte_model
 
 SPEECH = sorted((REPOSITORY / 'examples/audio/valid').glob('*.wav'))[0]
 _HYBRID = REPOSITORY / 'tests/golden/v2/model.npz'
@@ -570,7 +570,9 @@ class TestRefusals:
     assert lmic('compress', song, '-o', tmp_path / 'locked').code == 1
 
   def test_another_model(self, lmic, packed, models, tmp_path):
-    names = [exact_network(lmic_cases.tiny_model(use_16bit=True, seed=seed)).identity().hex()[:16] for seed in (0, 1)]
+    names = [
+      quantize_byte_model(lmic_cases.tiny_model(use_16bit=True, seed=seed)).identity().hex()[:16] for seed in (0, 1)
+    ]
     for command in ('decompress', 'test'):
       done = lmic(command, packed, model=models[1])
       assert done.code == 1
@@ -739,7 +741,7 @@ class TestInfo:
       'segment_seconds': None,
       'effort': None,
       'model_kind': 'bytes',
-      'model': exact_network(lmic_cases.tiny_model(use_16bit=True)).identity().hex(),
+      'model': quantize_byte_model(lmic_cases.tiny_model(use_16bit=True)).identity().hex(),
       'problems': [],
     }
 
@@ -751,7 +753,7 @@ class TestInfo:
     head, first, second, both = done.stdout.decode().splitlines()
     names = 'chunks fell back compressed original rate bits/sample format length version segment effort kind model file'
     assert re.sub(' +', ' ', head.strip()) == names
-    model = exact_network(lmic_cases.tiny_model(use_16bit=True)).identity().hex()[:8]
+    model = quantize_byte_model(lmic_cases.tiny_model(use_16bit=True)).identity().hex()[:8]
     size = packed.stat().st_size
     assert first.split() == [
       *('3', '2', f'{size:,}', '4,044', f'{size / 4044:.1%}', f'{size / 250:.3f}'),

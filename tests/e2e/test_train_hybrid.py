@@ -14,7 +14,7 @@ from support.wav_builder import IEEE_FLOAT, build_wav
 import train_audio
 from language_modeling_is_compression import load_model
 from language_modeling_is_compression.training import run as training_run
-from language_modeling_is_compression.training.loop import Outcome
+from language_modeling_is_compression.training.loop import RunOutcome
 
 _OBSERVATION = 'language_modeling_is_compression.prediction.extraction'
 _TINY = (
@@ -58,7 +58,7 @@ def handed_over(monkeypatch) -> list:
 
   def train_model(settings, task, *, files, stopper):
     handed.append(task)
-    return Outcome(None, None, None, is_saved=False)
+    return RunOutcome(None, None, None, is_saved=False)
 
   monkeypatch.setattr(training_run, 'train_model', train_model)
   return handed

@@ -13,8 +13,8 @@ from support.wav_builder import build_wav
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.network.checkpoint import Model, save_model
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
-from language_modeling_is_compression.quantized.cpu import CompiledPredictor
-from language_modeling_is_compression.quantized.quantize import exact_network
+from language_modeling_is_compression.quantized.cpu import CpuPredictor
+from language_modeling_is_compression.quantized.quantize import quantize_byte_model
 
 FOLDER = Path(__file__).parent / 'v1'
 NUM_FRAMES = 150
@@ -37,7 +37,7 @@ def _files() -> dict[str, bytes]:
   for name, original in originals.items():
     files[f'{name}.original'] = original
     for use_16bit in (False, True):
-      coder = ChunkCoder(ByteCoder(CompiledPredictor(exact_network(_model(use_16bit)))))
+      coder = ChunkCoder(ByteCoder(CpuPredictor(quantize_byte_model(_model(use_16bit)))))
       files[f'{name}.{_model_name(use_16bit)}.lmic'] = lmic_cases.compressed(original, coder)
   for name, data in _broken(files['drawn 16.model-16.lmic'], files['drawn 16.original']).items():
     files[f'broken {name}.lmic'] = data
@@ -68,7 +68,7 @@ def _drawn(bits: int) -> bytes:
 
 def _drawn_samples(sample_bytes: int, rng: np.random.Generator) -> np.ndarray:
   """Uint8 [N, S], as they stand in a WAV file."""
-  predictor = CompiledPredictor(exact_network(_model(sample_bytes > 1)))
+  predictor = CpuPredictor(quantize_byte_model(_model(sample_bytes > 1)))
   lanes = predictor.lanes(1)
   planes = rng.geometric(0.3, (NUM_FRAMES, sample_bytes)).astype(np.uint8)
   for sample in planes:

@@ -12,7 +12,7 @@ from support.wav_builder import build_wav, pcm_bytes
 VERSION = 7
 
 
-def observe(samples: np.ndarray, *, sample_bytes: int, sample_rate_hz: int, effort: int) -> Evidence:
+def extract_evidence(samples: np.ndarray, *, sample_bytes: int, sample_rate_hz: int, effort: int) -> Evidence:
   """The sample before is the prediction, of the same width everywhere; the experts' own mixture takes 12 bits.
 
   The first feature tells half of the truth, so a network can do better.
@@ -38,7 +38,7 @@ class Counting:
   def __call__(self, samples: np.ndarray, **settings: int) -> Evidence:
     if samples.size != evidence_cache._TRIED_FRAMES:
       self.calls.append(samples.size)
-    return observe(samples, **settings)
+    return extract_evidence(samples, **settings)
 
 
 def write_sound(path: Path, num_frames: int, *, channels: int = 1, bits: int = 16, seed: int = 0) -> WavInfo:

@@ -14,15 +14,15 @@ from language_modeling_is_compression.prediction.evidence import (
   NUM_FEATURES,
   NUM_OUTPUTS,
 )
-from language_modeling_is_compression.quantized.quantize import LOG_BITS, MAX_INT16, ExactLayer, Matrix
-from language_modeling_is_compression.quantized.quantize_hybrid import ExactHybridNetwork
+from language_modeling_is_compression.quantized.quantize import LOG_BITS, MAX_INT16, Matrix, QuantizedLayer
+from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork
 from language_modeling_is_compression.quantized.segments import CodedGroup, HybridCoder, index_bytes, join_groups
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 
 def random_network(
   seed: int = 0, *, width: int = 16, num_heads: int = 2, num_layers: int = 2, window: int = 8, gain: float = 1.0
-) -> ExactHybridNetwork:
+) -> QuantizedHybridNetwork:
   """gain: of the outputs; 0 gives the same mixture for every sample, 100 and more gives nonsense."""
   rng = np.random.default_rng(seed)
 
@@ -30,8 +30,8 @@ def random_network(
     weights = rng.normal(size=(depth, num_outputs)) * scale
     return Matrix(weights=weights.clip(-MAX_INT16, MAX_INT16).astype(np.int16), shift=shift)
 
-  def layer() -> ExactLayer:
-    return ExactLayer(
+  def layer() -> QuantizedLayer:
+    return QuantizedLayer(
       queries=matrix(width, width, 500, 12),
       keys=matrix(width, width, 500, 12),
       values=matrix(width, width, 500, 12),
@@ -45,7 +45,7 @@ def random_network(
   bias = np.zeros(NUM_OUTPUTS)
   bias[LOGITS][NUM_COMPONENTS] = 3
   bias[LOG2_SCALES] = [-2, -1, 0, 1, 3, 0, 0, 0]
-  return ExactHybridNetwork(
+  return QuantizedHybridNetwork(
     num_heads=num_heads,
     input=matrix(NUM_FEATURES, width, 400, 0),
     input_bias=rng.integers(-5000, 5000, width).astype(np.int32),

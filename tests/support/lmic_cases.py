@@ -21,8 +21,8 @@ from language_modeling_is_compression.network.byte_model import ByteModel, ByteS
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
-from language_modeling_is_compression.quantized.cpu import CompiledPredictor
-from language_modeling_is_compression.quantized.quantize import exact_network
+from language_modeling_is_compression.quantized.cpu import CpuPredictor
+from language_modeling_is_compression.quantized.quantize import quantize_byte_model
 from language_modeling_is_compression.quantized.segments import HybridCoder
 from support import hybrid_cases
 from support.tiny_models import random_params
@@ -51,7 +51,7 @@ def tiny_model(*, use_16bit: bool, seed: int = 0) -> Model:
 
 
 def tiny_coder(*, use_16bit: bool = True, lanes: int = 4) -> ChunkCoder:
-  return ChunkCoder(ByteCoder(CompiledPredictor(exact_network(tiny_model(use_16bit=use_16bit)))), lanes)
+  return ChunkCoder(ByteCoder(CpuPredictor(quantize_byte_model(tiny_model(use_16bit=use_16bit)))), lanes)
 
 
 def compressed(original: bytes, by: ChunkCoder, level: SegmentSettings = LEVELS[DEFAULT_LEVEL].segments) -> bytes:

@@ -31,7 +31,7 @@ _TOKENS_AT_ONCE = 1 << 15
 
 @dataclass(frozen=True, kw_only=True)
 class CodeLength:
-  """Of one recording. bits: of all samples together. by_position: of chunks, else ()."""
+  """Code length of one recording. bits: sum over all samples. by_position: of chunks, else ()."""
 
   bits: float
   by_position: tuple[Span, ...] = ()
@@ -87,7 +87,7 @@ class TokenModel:
     return tokens_of(samples, recording.info.resolution_bits, self._model.spec.data)
 
   def _bits(self, rows: Iterable[np.ndarray], longest: int) -> Iterator[np.ndarray]:
-    """What each token of each row costs, given those before it: float64 [N]. longest: N at most."""
+    """Code lengths of each row's tokens, in bits, given those before them: float64 [N]. longest: N at most."""
     # Powers of two, so that few programs are compiled.
     num_tokens = _power_of_two(longest)
     rows = iter(rows)

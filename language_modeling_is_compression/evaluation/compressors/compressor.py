@@ -33,7 +33,7 @@ from language_modeling_is_compression.evaluation.statistics.measurements import 
 from language_modeling_is_compression.system.files import scratch_folder
 
 ALL = 'all'
-# What pydub's segments are given in the code of "Language Modeling is Compression", whatever the data's rate is.
+# Sample rate that the code of "Language Modeling is Compression" gives pydub, whatever the data's rate is.
 _REFERENCE_RATE_HZ = 16_000
 _TOP_BIT_FLIPPED = bytes(byte ^ 0x80 for byte in range(256))
 # Files that cannot be read or written, rates that no header holds, and libraries at their limits.
@@ -42,7 +42,7 @@ _FAILURES = (OSError, struct.error, wave.Error, lzma.LZMAError, zstandard.ZstdEr
 
 @dataclass(frozen=True, kw_only=True)
 class Pcm:
-  """What the chunked protocol compresses: consecutive pieces of one channel.
+  """Input of the chunked protocol: consecutive pieces of one channel.
 
   chunks: bytes as they stand in a WAV file, of 8 bits unsigned, of more signed and little-endian.
   """
@@ -53,8 +53,8 @@ class Pcm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-  """What one compressor made of one file, or of all its chunks.
+class CompressionResult:
+  """Result of compressing one file, or all its chunks.
 
   compressed_bytes: every byte that came out. Seconds are those of the compressor alone; decode_seconds is 0 if nothing
   decodes it. header_bytes: size of the output for one sample of zeros, which the code of "Language Modeling is
@@ -81,11 +81,11 @@ class Compressor(Protocol):
   @property
   def info(self) -> CompressorInfo: ...
 
-  def whole(self, wav: Path) -> Outcome:
+  def whole(self, wav: Path) -> CompressionResult:
     """Compresses a sound WAV file as a user would, decodes it and compares."""
     ...
 
-  def chunked(self, pcm: Pcm) -> Outcome:
+  def chunked(self, pcm: Pcm) -> CompressionResult:
     """Compresses each chunk alone, decodes it and compares."""
     ...
 
@@ -122,7 +122,7 @@ def find_compressors(
 
 
 def known_names() -> list[str]:
-  """What `find_compressors` takes as names: libraries, then programs."""
+  """Names that `find_compressors` takes: libraries, then programs."""
   return [*LIBRARIES, *PROGRAMS]
 
 
@@ -133,15 +133,15 @@ class LibraryCompressor:
   info: CompressorInfo
   library: Library
 
-  def whole(self, wav: Path) -> Outcome:
+  def whole(self, wav: Path) -> CompressionResult:
     with _named(self.info.name):
       return self._coded(wav.read_bytes())
 
-  def chunked(self, pcm: Pcm) -> Outcome:
+  def chunked(self, pcm: Pcm) -> CompressionResult:
     header_bytes = len(self.library.compress(bytes(pcm.sample_bytes)))
     return _chunked(self.info.name, pcm.chunks, self._coded, header_bytes=header_bytes)
 
-  def _coded(self, data: bytes) -> Outcome:
+  def _coded(self, data: bytes) -> CompressionResult:
     started = time.perf_counter()
     compressed = self.library.compress(data)
     encoded = time.perf_counter()
@@ -149,7 +149,9 @@ class LibraryCompressor:
     decoded = time.perf_counter()
     if decompressed != data:
       raise BaselineError('does not round-trip: what it decodes is not what it was given')
-    return Outcome(compressed_bytes=len(compressed), encode_seconds=encoded - started, decode_seconds=decoded - encoded)
+    return CompressionResult(
+      compressed_bytes=len(compressed), encode_seconds=encoded - started, decode_seconds=decoded - encoded
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,15 +166,15 @@ class FileCompressor:
   coder: Coder
   as_reference: bool = False
 
-  def whole(self, wav: Path) -> Outcome:
+  def whole(self, wav: Path) -> CompressionResult:
     with _named(self.info.name), scratch_folder() as folder:
       # A copy, under a plain name: programs choke on others, and nobody knows what they do to their input.
       source = Path(folder) / 'input.wav'
       shutil.copyfile(wav, source)
       return self._coded(source, like=read_wav_info(wav))
 
-  def chunked(self, pcm: Pcm) -> Outcome:
-    def coded(chunk: bytes) -> Outcome:
+  def chunked(self, pcm: Pcm) -> CompressionResult:
+    def coded(chunk: bytes) -> CompressionResult:
       with scratch_folder() as folder:
         source = self._chunk_file(Path(folder), pcm, chunk)
         return self._coded(source, like=read_wav_info(source))
@@ -197,7 +199,7 @@ class FileCompressor:
       file.writeframes(chunk.translate(_TOP_BIT_FLIPPED) if flip else chunk)
     return path
 
-  def _coded(self, source: Path, *, like: WavInfo) -> Outcome:
+  def _coded(self, source: Path, *, like: WavInfo) -> CompressionResult:
     packed, encode_seconds = self._encoded(read_wav_info(source))
     decode_seconds = 0.0
     if self.coder.decodes:
@@ -205,7 +207,9 @@ class FileCompressor:
       decode_seconds = self.coder.decode(packed, decoded, like=like)
       if not same_sound(like, decoded):
         raise BaselineError('does not round-trip: the samples that it decodes are not those that it was given')
-    return Outcome(compressed_bytes=packed.stat().st_size, encode_seconds=encode_seconds, decode_seconds=decode_seconds)
+    return CompressionResult(
+      compressed_bytes=packed.stat().st_size, encode_seconds=encode_seconds, decode_seconds=decode_seconds
+    )
 
   def _encoded(self, info: WavInfo) -> tuple[Path, float]:
     packed = info.path.with_name('packed' + self.coder.suffix)
@@ -215,7 +219,9 @@ class FileCompressor:
     return packed, seconds
 
 
-def _chunked(name: str, chunks: list[bytes], code: Callable[[bytes], Outcome], *, header_bytes: int) -> Outcome:
+def _chunked(
+  name: str, chunks: list[bytes], code: Callable[[bytes], CompressionResult], *, header_bytes: int
+) -> CompressionResult:
   compressed_bytes, encode_seconds, decode_seconds = 0, 0.0, 0.0
   for index, chunk in enumerate(chunks):
     with _named(f'{name}: chunk {index}'):
@@ -223,7 +229,7 @@ def _chunked(name: str, chunks: list[bytes], code: Callable[[bytes], Outcome], *
     compressed_bytes += outcome.compressed_bytes
     encode_seconds += outcome.encode_seconds
     decode_seconds += outcome.decode_seconds
-  return Outcome(
+  return CompressionResult(
     compressed_bytes=compressed_bytes,
     encode_seconds=encode_seconds,
     decode_seconds=decode_seconds,

@@ -19,7 +19,7 @@ from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Modelled
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.errors import BaselineError
-from language_modeling_is_compression.evaluation.compressors.compressor import Outcome, Pcm
+from language_modeling_is_compression.evaluation.compressors.compressor import CompressionResult, Pcm
 from language_modeling_is_compression.evaluation.statistics.measurements import CompressorInfo, Fallback, spans_of
 from language_modeling_is_compression.format.container import CHUNK_OVERHEAD_BYTES, MODEL, Container
 from language_modeling_is_compression.format.layout import INTEGER, PcmFormat
@@ -50,7 +50,7 @@ class ModelCompressor:
       settings=f'lmic compress -m {path}' if path != DEFAULT else 'lmic compress',
       parameters_bytes=size,
     )
-    # What is compiled when it is first needed shall not be timed.
+    # Compilation at first use must not be timed.
     sample_bytes = (self.sample_bits or 16) // 8
     self.chunked(Pcm(chunks=[_some_noise(64 * sample_bytes)], sample_bytes=sample_bytes, sample_rate_hz=8000))
 
@@ -59,7 +59,7 @@ class ModelCompressor:
     """Bits of the samples that the model was trained on; None for one that is for all."""
     return self._coder.sample_bits
 
-  def whole(self, wav: Path) -> Outcome:
+  def whole(self, wav: Path) -> CompressionResult:
     """A file to a .lmic file and back, in which the model codes all sound that it can code.
 
     The code length of a file that it cannot code, of floats for example, is None.
@@ -84,7 +84,7 @@ class ModelCompressor:
       if not filecmp.cmp(wav, restored, shallow=False):
         raise BaselineError(f'{self.info.name}: what it decodes is not what it encoded')
     info, header = read_wav_info(wav), compressed.header
-    return Outcome(
+    return CompressionResult(
       compressed_bytes=compressed.num_bytes,
       encode_seconds=encoded - begin,
       decode_seconds=decoded - encoded,
@@ -98,7 +98,7 @@ class ModelCompressor:
       ),
     )
 
-  def chunked(self, pcm: Pcm) -> Outcome:
+  def chunked(self, pcm: Pcm) -> CompressionResult:
     """Chunks of a .lmic file, each with its record and its entry in the table, without the file's header and footer."""
     payloads = [self._payload(chunk, pcm.sample_bytes, pcm.sample_rate_hz) for chunk in pcm.chunks]
     shapes = [payload.shape for payload in payloads]
@@ -114,7 +114,7 @@ class ModelCompressor:
     ):
       raise BaselineError(f'{self.info.name}: what it decodes is not what it encoded')
     compressed_bytes = sum(len(chunk.body) + CHUNK_OVERHEAD_BYTES for chunk in chunks)
-    return Outcome(
+    return CompressionResult(
       compressed_bytes=compressed_bytes,
       encode_seconds=encoded - begin,
       decode_seconds=decoded - encoded,
@@ -130,7 +130,7 @@ class ModelCompressor:
     )
 
   def sample_bits_of(self, chunk: bytes, sample_bytes: int, sample_rate_hz: int) -> np.ndarray:
-    """What each sample of a chunk costs, in bits: float64 [N]."""
+    """Code lengths of a chunk's samples, in bits: float64 [N]."""
     found: list[Modelled] = []
     with ChunkCoder(self._coder, self._lanes, model_only=True, observe=found.append) as coder:
       coder.encode([self._payload(chunk, sample_bytes, sample_rate_hz)])

@@ -47,7 +47,7 @@ class Program:
     return (found.group(1) or '') if found else ''
 
   def missing(self) -> str | None:
-    """What has to be on PATH and is not, or None."""
+    """Name of a program that is needed and not on PATH, or None."""
     for command in (self.encode, self.decode):
       if command and not shutil.which(executable := shlex.split(command)[0]):
         return executable

@@ -24,7 +24,7 @@ from language_modeling_is_compression.evaluation.statistics.measurements import 
 FileBits: TypeAlias = Mapping[str, Mapping[str, float]]
 
 _MANY_DOTS = 2000  # From here on an image of them is smaller than their outlines.
-_SHOWN_FILES = 10  # Of the hardest, and as many of the easiest.
+_SHOWN_FILES = 10  # Hardest files that are shown, and as many of the easiest.
 
 
 def bits_against_reference(bits: FileBits, names: Sequence[str], reference: str, looks: Looks) -> Figure:

@@ -14,7 +14,7 @@ from language_modeling_is_compression.evaluation.report.text import NONE, decima
 from language_modeling_is_compression.evaluation.statistics.measurements import CompressorInfo, Measurement
 from language_modeling_is_compression.evaluation.statistics.summary import DOMAIN, MEAN, Comparison, Summary, best_first
 
-_MOST_ROWS = 100  # Of a list of what failed.
+_MAX_ROWS = 100  # Failures that the page lists.
 _FALLBACK_NOTE = (
   'The rate of a model is of the model alone. Fell back: the share of its chunks, and of the bytes in them, that lmic '
   'compress writes without the model, since that is smaller; the rate of lmic is what it reaches so.'
@@ -223,7 +223,7 @@ def _compressor_table(compressors: Sequence[CompressorInfo]) -> _Table:
 
 
 def _gaps(results: Results) -> list[_Table]:
-  """What was asked for and is not in the figures, and why."""
+  """Compressors and files that were asked for and are missing from the figures, with reasons."""
   failures = [_failure(each) for each in results.measurements if each.error is not None]
   tables = [
     _gap_table('Compressors that could not run', ['compressor', 'why'], list(results.missing.items())),
@@ -234,11 +234,11 @@ def _gaps(results: Results) -> list[_Table]:
 
 
 def _gap_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> _Table:
-  left_out = len(rows) - _MOST_ROWS
+  left_out = len(rows) - _MAX_ROWS
   return _Table(
     title=f'{title}: {len(rows):,}',
     headings=headings,
-    rows=rows[:_MOST_ROWS],
+    rows=rows[:_MAX_ROWS],
     note=f'{left_out:,} more are in results.json.' if left_out > 0 else '',
     text_columns=len(headings),
   )

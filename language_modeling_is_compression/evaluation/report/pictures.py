@@ -1,4 +1,4 @@
-"""Which figures an evaluation has, and how to read each of them: for the report, and for wandb."""
+"""Figures of an evaluation, and how to read each of them: for the report, and for wandb."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -32,7 +32,8 @@ Looks: TypeAlias = Mapping[str, Look]
 # Speed, × real time, and rate, in percent, of each compressor.
 Points: TypeAlias = Mapping[str, tuple[float, float]]
 
-# Of a label's corner from its dot, in points, and how the text lies there: the first without a collision is taken.
+# Offsets of a label's corner from its dot, in points, with the text's alignment: the first without a collision is
+# taken.
 _PLACES = (
   (5, 0, 'left', 'center'),
   (-5, 0, 'right', 'center'),

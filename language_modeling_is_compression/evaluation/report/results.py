@@ -1,4 +1,4 @@
-"""What an evaluation found, on disk: results.json (its schema is in docs/EVALUATION.md), and CSV for spreadsheets."""
+"""Results of an evaluation on disk: results.json (its schema is in docs/EVALUATION.md), and CSV for spreadsheets."""
 
 import csv
 import dataclasses
@@ -162,7 +162,7 @@ def _dump(plain: object) -> str:
 
 
 def _plain(value: object) -> Any:
-  """What `json` takes: data classes and tuples as dictionaries and lists, numbers that are not finite as None."""
+  """JSON values of data classes and tuples: dictionaries and lists; None for numbers that are not finite."""
   if dataclasses.is_dataclass(value) and not isinstance(value, type):
     return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
   if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""How figures look, and how they become SVG or PNG: readable in print, by colour-blind people, the same every time.
+"""Style of figures, and their SVG and PNG: readable in print, by colour-blind people, the same every time.
 
 matplotlib's object interface only: no pyplot, no window, and its settings are as they were after each call.
 """
@@ -21,7 +21,7 @@ from language_modeling_is_compression.evaluation.report.text import printable
 from language_modeling_is_compression.evaluation.statistics.measurements import CompressorInfo
 
 WIDTH_INCHES = 6.3  # 16 cm, the text of an A4 page.
-NARROW_INCHES = 3.6  # Of figures that a phone shows whole, with text of the same size.
+NARROW_INCHES = 3.6  # Width of figures that a phone shows whole, with text of the same size.
 INK, GREY, FAINT = '#000000', '#767676', '#e4e4e4'
 PNG_DPI = 300
 
@@ -62,7 +62,7 @@ _NAMESPACE = re.compile(r'^\{[^}]*\}')
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-  """What a compressor is drawn with, in all figures: models are filled, the others hollow."""
+  """Colour and marker of a compressor, in all figures: models are filled, the others hollow."""
 
   colour: str
   marker: str
@@ -101,7 +101,7 @@ def looks(compressors: Sequence[CompressorInfo]) -> dict[str, Look]:
 
 @contextlib.contextmanager
 def figure_settings() -> Iterator[None]:
-  """What figures are made and saved with. Glyphs that matplotlib's own font lacks are the browser's business."""
+  """Settings that figures are made and saved with. Glyphs that matplotlib's own font lacks are left to the browser."""
   with style.context(['default', _SETTINGS]), warnings.catch_warnings():
     warnings.filterwarnings('ignore', 'Glyph .* missing from font')
     yield

@@ -1,4 +1,4 @@
-"""How sure a compression rate is: 95% bootstrap intervals over files, and what they need to be paired.
+"""Confidence intervals of compression rates: 95% bootstrap over files, paired where compressors are compared.
 
 Files are resampled, neither samples nor chunks: those of one file resemble each other, and the question is what another
 set of such files would have given. A rate is a ratio of sums, both of them over the same resampled files.

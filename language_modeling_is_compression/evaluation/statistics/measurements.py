@@ -1,4 +1,4 @@
-"""What an evaluation measures: one compressor, on one file, under one protocol."""
+"""Measurements: one compressor, on one file, under one protocol."""
 
 import itertools
 import math
@@ -51,7 +51,7 @@ def spans_of(by_chunk: Sequence[np.ndarray]) -> tuple[Span, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Fallback:
-  """What `lmic compress` does where its model is not the smallest: it takes LZMA, or the bytes as they are.
+  """Fallback of `lmic compress` where its model is not the smallest: LZMA, or the bytes as they are.
 
   sound_chunks: the chunks of a .lmic file that hold samples. fallback_chunks, fallback_bytes: of these, the chunks that
   the model does not code, and the bytes of their samples. lmic_bytes: all that `lmic compress` writes.

@@ -1,4 +1,4 @@
-"""What measurements come to: the figures of every compressor in every scope, and compressors compared in pairs.
+"""Summaries of measurements: every compressor in every scope, and comparisons of pairs.
 
 docs/EVALUATION.md defines each figure.
 """
@@ -111,7 +111,7 @@ def compare(
 
 
 def counted_bytes(measurements: Sequence[Measurement], count_headers: str) -> int:
-  """What the chunks of these measurements, of one compressor, take together; nothing where there are no bytes.
+  """Sum over chunks of measurements of one compressor; nothing where there are no bytes.
 
   count_headers: ONCE or EVERY.
   """
@@ -258,7 +258,7 @@ class _Table:
     )
 
   def _rate(self, compressor: str, measurements: Sequence[Measurement]) -> Estimate:
-    """Of files that it did, one or more."""
+    """Mean over files that it compressed, one or more."""
     files = frozenset(each.file for each in measurements)
     if files not in self._drawn:
       self._drawn[files] = bootstrap.resampled_sums({file: self._row(file) for file in files}, seed=self._seed)

@@ -20,8 +20,8 @@ from language_modeling_is_compression.format import division
 from language_modeling_is_compression.format.container import MODEL, Container
 from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
-from language_modeling_is_compression.quantized.cpu import CompiledPredictor
-from language_modeling_is_compression.quantized.quantize import exact_network
+from language_modeling_is_compression.quantized.cpu import CpuPredictor
+from language_modeling_is_compression.quantized.quantize import quantize_byte_model
 
 SAMPLES = random_samples(60, 2, 16)
 PAYLOAD = pcm_bytes(SAMPLES, 16)
@@ -122,7 +122,7 @@ def test_the_model_codes_what_it_likes():
   model = lmic_cases.tiny_model(use_16bit=False)
   bias = np.where(np.abs(np.arange(256) - 128) < 8, 1.0, 0.0).astype(np.float32)
   model = dataclasses.replace(model, params={**model.params, '~': {**model.params['~'], 'output_bias': bias}})
-  by = ChunkCoder(ByteCoder(CompiledPredictor(exact_network(model))))
+  by = ChunkCoder(ByteCoder(CpuPredictor(quantize_byte_model(model))))
   quiet = build_wav(np.random.default_rng(0).integers(121, 136, 2000).astype(np.uint8).tobytes(), bits=8)
   data = lmic_cases.compressed(quiet, by)
   assert opened(data).chunk(1).method == MODEL

@@ -15,7 +15,7 @@ from language_modeling_is_compression.data import evidence_cache
 from language_modeling_is_compression.data.evidence_cache import (
   RECORD,
   EvidenceSpan,
-  Experts,
+  Extractor,
   Sound,
   cached_evidence,
   read_records,
@@ -34,8 +34,8 @@ def sounds(tmp_path) -> list[Sound]:
   return [Sound(info=mono, bits=16), Sound(info=stereo, bits=16), Sound(info=stereo, bits=8)]
 
 
-def make(folder, sounds, observe=observe, *, version: int = VERSION, effort: int = 1, segment: int = SEGMENT):
-  experts = Experts(observe=observe, version=version, effort=effort)
+def make(folder, sounds, extract=observe, *, version: int = VERSION, effort: int = 1, segment: int = SEGMENT):
+  experts = Extractor(extract=observe, version=version, effort=effort)
   return cached_evidence(sounds, experts, folder=folder / 'cache', segment_frames=segment, show_progress=False)
 
 
@@ -237,7 +237,7 @@ def test_a_disk_that_fills_up_keeps_what_is_done(tmp_path, sounds, monkeypatch):
 
 
 def changing(path, change):
-  """Experts in whose first call a file changes: when its segments were found and are not computed yet."""
+  """Extractor in whose first call a file changes: when its segments were found and are not computed yet."""
   calls = []
 
   def changed(samples, **settings):
@@ -272,7 +272,7 @@ def test_the_time_that_is_said_is_that_of_the_second_try(monkeypatch):
     clock[0] += next(takes)
     return observe(samples, **settings)
 
-  experts = Experts(observe=slow, version=VERSION, effort=1)
+  experts = Extractor(extract=slow, version=VERSION, effort=1)
   assert evidence_cache._seconds_per_sample(experts) == pytest.approx(0.001)
 
 

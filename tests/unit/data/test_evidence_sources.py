@@ -6,11 +6,11 @@ import pytest
 from support.evidence_cases import VERSION, observe, write_sound
 
 from language_modeling_is_compression.config.options import HybridConfig
-from language_modeling_is_compression.data.evidence_cache import Experts
+from language_modeling_is_compression.data.evidence_cache import Extractor
 from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, check_samples, evidence_of
 from language_modeling_is_compression.errors import AudioFormatError
 
-EXPERTS = Experts(observe=observe, version=VERSION, effort=1)
+EXPERTS = Extractor(extract=observe, version=VERSION, effort=1)
 
 
 @pytest.fixture

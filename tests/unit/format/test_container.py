@@ -72,7 +72,7 @@ def damaged_chunks(container: Container) -> dict[int, str]:
       assert container.chunk(index).body == payload
     except DamageError as error:
       found[index] = str(error)
-      assert str(error).startswith(container.header.describe(index))
+      assert str(error).startswith(container.header.chunk_label(index))
   return found
 
 
@@ -293,8 +293,8 @@ def test_counts_and_places_behind_a_canonical_head():
   assert counts == (0, 3, 2, 5)
   assert [CANONICAL.payload_bytes(index) for index in range(5)] == [40, 40, 20, 50, 20]
   assert CANONICAL.original_bytes == SEGMENTED.original_bytes
-  assert CANONICAL.describe(0) == 'chunk 0 (all channels, 0.00 to 0.10 s)'
-  assert CANONICAL.describe(3) == 'chunk 3 (bytes after the samples)'
+  assert CANONICAL.chunk_label(0) == 'chunk 0 (all channels, 0.00 to 0.10 s)'
+  assert CANONICAL.chunk_label(3) == 'chunk 3 (bytes after the samples)'
 
 
 def test_canonical_headers_are_as_documented():

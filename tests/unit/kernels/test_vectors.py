@@ -16,7 +16,7 @@ def combine(a, b, found):
   vectors.store(found[1], GUARD, one - other)
   vectors.store(found[2], GUARD, one * other)
   vectors.store(found[3], GUARD, vectors.least(one, other))
-  vectors.store(found[4], GUARD, vectors.greatest(one, other))
+  vectors.store(found[4], GUARD, vectors.maximum(one, other))
 
 
 @compiled

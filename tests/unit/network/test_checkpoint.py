@@ -29,8 +29,8 @@ from language_modeling_is_compression.network.hybrid_model import HybridModel, H
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer, log_probabilities
 from language_modeling_is_compression.prediction.evidence import NUM_FEATURES, NUM_OUTPUTS
-from language_modeling_is_compression.quantized.quantize import exact_network
-from language_modeling_is_compression.quantized.quantize_hybrid import exact_hybrid_network
+from language_modeling_is_compression.quantized.quantize import quantize_byte_model
+from language_modeling_is_compression.quantized.quantize_hybrid import quantize_hybrid_model
 
 MODELS = Path(checkpoint.__file__).parents[1] / 'models'
 
@@ -762,8 +762,8 @@ def test_a_field_that_is_added_orphans_no_model(name, monkeypatch):
   monkeypatch.setattr(checkpoint, 'ModelConfig', More)
   after = load_model(path)
   assert isinstance(after.spec.network, More)
-  exact = exact_hybrid_network if before.spec.family == 'hybrid' else exact_network
-  assert exact(after).identity() == exact(before).identity()
+  quantized = quantize_hybrid_model if before.spec.family == 'hybrid' else quantize_byte_model
+  assert quantized(after).identity() == quantized(before).identity()
 
 
 def test_the_names_of_format_version_2(tmp_path):

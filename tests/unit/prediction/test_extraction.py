@@ -7,7 +7,7 @@ from support.hybrid_cases import tone
 
 from language_modeling_is_compression.prediction import ensemble, evidence, features, state
 from language_modeling_is_compression.prediction.evidence import Evidence
-from language_modeling_is_compression.prediction.extraction import observe
+from language_modeling_is_compression.prediction.extraction import extract_evidence
 from language_modeling_is_compression.prediction.least_squares import BLOCK
 
 SOUNDS = hybrid_cases.sounds()
@@ -15,7 +15,7 @@ NAMES = ('features', 'below', 'width', 'experts_log2')
 
 
 def seen(samples: np.ndarray, sample_bytes: int = 2, effort: int = 0, sample_rate_hz: int = 16_000) -> Evidence:
-  return observe(samples, sample_bytes=sample_bytes, sample_rate_hz=sample_rate_hz, effort=effort)
+  return extract_evidence(samples, sample_bytes=sample_bytes, sample_rate_hz=sample_rate_hz, effort=effort)
 
 
 @pytest.mark.parametrize('effort', [0, 1, 2])
@@ -110,7 +110,7 @@ def test_log2_is_straight_between_powers_of_two(value):
 
 
 def test_cells_are_in_units_of_the_running_error():
-  """Which begins with 16, of which 1 is 12: cells of the first samples, by hand. The largest sample's has no end."""
+  """Which begins with 16, of which 1 is 12: bins of the first samples, by hand. The largest sample's has no end."""
   samples = np.array([[-40], [7], [40]], np.int32)
   found = seen(samples)
   np.testing.assert_allclose(found.width[1], 1 / (0.75 * (16 + 24 / 32)), rtol=1e-6)
@@ -170,9 +170,9 @@ def test_histories_are_moved_back_before_they_end():
   slots = state.HISTORY_SLOTS + 5
   histories = np.arange(2 * slots, dtype=np.float64).reshape(2, slots)
   before = histories.copy()
-  assert ensemble._moved(histories, 3) == 3
+  assert ensemble._rewind(histories, 3) == 3
   np.testing.assert_array_equal(histories, before)
-  assert ensemble._moved(histories, 0) == state.HISTORY_SLOTS
+  assert ensemble._rewind(histories, 0) == state.HISTORY_SLOTS
   np.testing.assert_array_equal(histories[:, state.HISTORY_SLOTS :], before[:, :5])
 
 

@@ -14,7 +14,7 @@ SIZE = 16
 def accumulate_one(
   covariance: np.ndarray, moments: np.ndarray, inputs: np.ndarray, target: float, weight: float, forgetting: float
 ) -> None:
-  work = least_squares.new_work(len(inputs))
+  work = least_squares.new_scratch(len(inputs))
   one = (np.array([inputs]), np.array([target]), np.array([weight]))
   least_squares.accumulate(covariance, moments, *one, 1, forgetting, work)
 
@@ -37,7 +37,7 @@ def solved(
   covariance: np.ndarray, moments: np.ndarray, ridge: float = 0.0, relative: float = 0.0, before: float = 7.0
 ) -> np.ndarray:
   coefficients = np.full(len(moments), before)
-  work = np.full_like(least_squares.new_work(len(moments)), np.nan)
+  work = np.full_like(least_squares.new_scratch(len(moments)), np.nan)
   least_squares.solve(covariance, moments, ridge, relative, work, coefficients)
   return coefficients
 
@@ -91,7 +91,7 @@ def test_nothing_beside_the_arrays_is_written(size):
     return array
 
   covariance, moments = guarded('covariance', size, size), guarded('moments', size)
-  coefficients, work = guarded('coefficients', size), guarded('work', *least_squares.new_work(size).shape)
+  coefficients, work = guarded('coefficients', size), guarded('work', *least_squares.new_scratch(size).shape)
   ones = np.ones(least_squares.WAITING)
   for _ in range(size):
     least_squares.accumulate(covariance, moments, inputs, ones, ones, least_squares.WAITING, 0.99, work)
@@ -107,8 +107,8 @@ def follow(several, inputs, targets, weights, solves, found):
     waiting = least_squares.next_inputs(several, 1)
     for i in range(len(waiting)):
       waiting[i] = inputs[t, i]
-    found[t] = least_squares.expect(several, 1)
-    least_squares.learn(several, 1, targets[t], weights[t], solves[t], 0.1, 0.01)
+    found[t] = least_squares.predict(several, 1)
+    least_squares.update(several, 1, targets[t], weights[t], solves[t], 0.1, 0.01)
 
 
 @pytest.mark.parametrize('every', [1, 2, 7, 8, 20])
@@ -124,7 +124,7 @@ def test_samples_that_wait_count_as_if_they_did_not(every):
     assert found[t] == least_squares.dot(coefficients, inputs[t], SIZE)
     accumulate_one(covariance, moments, inputs[t], targets[t], weights[t], 0.98)
     if solves[t]:
-      least_squares.solve(covariance, moments, 0.1, 0.01, least_squares.new_work(SIZE), coefficients)
+      least_squares.solve(covariance, moments, 0.1, 0.01, least_squares.new_scratch(SIZE), coefficients)
   assert not several.coefficients[0].any() and np.abs(found).max() > 1
 
 

@@ -1,4 +1,4 @@
-"""What repeats: lags that encoders find in sounds that have them and nowhere else, and what experts make of them.
+"""What long_term: lags that encoders find in sounds that have them and nowhere else, and what experts make of them.
 
 Shapes: N frames, C channels, B blocks.
 """
@@ -19,7 +19,7 @@ from language_modeling_is_compression.prediction.long_term import (
   BLOCK_FRAMES,
   MIN_LAG,
   NUM_LAGS,
-  new_repeats,
+  new_long_term,
   num_blocks,
 )
 
@@ -52,7 +52,7 @@ def check_bounds(lags: np.ndarray, num_frames: int) -> None:
   assert (abs(both[:, 0] - both[:, 1]) > 8).all()
 
 
-# Where encoders find repeats.
+# Where encoders find long_term.
 
 
 @pytest.mark.parametrize('period', [32, 33, 100, 1000, 4095, 4096, 4097, 8192, 10_000, 16_384])
@@ -205,15 +205,15 @@ def test_it_is_cancelled(patience):
 # What experts make of them.
 
 
-def all_known(lags: list[list[int]], channels: int) -> long_term.Repeats:
+def all_known(lags: list[list[int]], channels: int) -> long_term.LongTerm:
   """Of two blocks, all samples and all that has been left over of them being known."""
-  found = new_repeats(np.array(lags, np.int64), 2 * BLOCK_FRAMES, channels, 8)
+  found = new_long_term(np.array(lags, np.int64), 2 * BLOCK_FRAMES, channels, 8)
   found.samples[:, -2 * BLOCK_FRAMES :] = noise(channels, 2 * BLOCK_FRAMES)
   found.residuals[:, -2 * BLOCK_FRAMES :] = noise(channels, 2 * BLOCK_FRAMES, seed=1)
   return found
 
 
-def expected_inputs(known: long_term.Repeats, channel: int, t: int, lags: list[int], base: float) -> list[float]:
+def expected_inputs(known: long_term.LongTerm, channel: int, t: int, lags: list[int], base: float) -> list[float]:
   """For each lag by how much samples of a lag ago differ, and what was left over four frames later and three before."""
   start, both = known.samples.shape[1] - 2 * BLOCK_FRAMES, len(known.samples) > 1
   inputs: list[float] = []
@@ -240,7 +240,7 @@ def test_what_each_coefficient_is_of(channels, channel, lags):
     for i in range(len(expected)):
       coefficients[:] = 0
       coefficients[i] = 1
-      assert long_term.expect_residual(known, channel, 1 - channel, t, 12.5) == expected[i], (t, i)
+      assert long_term.predict_residual(known, channel, 1 - channel, t, 12.5) == expected[i], (t, i)
 
 
 @pytest.mark.parametrize('lag', [MIN_LAG, BLOCK_FRAMES])
@@ -254,33 +254,33 @@ def test_what_has_not_come_is_not_read(lag):
         values[:channel, come + 1 :] = np.nan
         values[channel:, come:] = np.nan
       known.least_squares.coefficients[:] = 1.0
-      assert np.isfinite(long_term.expect_residual(known, channel, 1 - channel, t, 0.0))
+      assert np.isfinite(long_term.predict_residual(known, channel, 1 - channel, t, 0.0))
 
 
 def test_nothing_is_expected_or_kept_where_nothing_repeats():
   known = all_known([[0, 0], [40, 0]], 1)
   known.least_squares.coefficients[:] = 1.0
-  assert long_term.expect_residual(known, 0, 1, BLOCK_FRAMES - 1, 0.0) == 0
-  assert long_term.expect_residual(known, 0, 1, BLOCK_FRAMES, 0.0) != 0
-  silent = new_repeats(np.zeros((2, NUM_LAGS), np.int64), 2 * BLOCK_FRAMES, 3, 8)
+  assert long_term.predict_residual(known, 0, 1, BLOCK_FRAMES - 1, 0.0) == 0
+  assert long_term.predict_residual(known, 0, 1, BLOCK_FRAMES, 0.0) != 0
+  silent = new_long_term(np.zeros((2, NUM_LAGS), np.int64), 2 * BLOCK_FRAMES, 3, 8)
   assert silent.residuals.shape == silent.samples.shape == (3, 0)
 
 
 @compiled
-def learn(known, t, sample, residual):
-  long_term.learn_residual(known, 0, t, sample, residual)
+def update(known, t, sample, residual):
+  long_term.update_residual(known, 0, t, sample, residual)
 
 
 def test_what_fades_is_0_before_it_is_denormal():
   known = all_known([[0, 0], [40, 0]], 1)
   for residual, kept in ((2.0**-19, 2.0**-19), (-(2.0**-20), 0.0), (1e-40, 0.0)):
-    learn(known, 7, 3.0, residual)
+    update(known, 7, 3.0, residual)
     assert known.residuals[0, -2 * BLOCK_FRAMES + 7] == kept
     assert known.samples[0, -2 * BLOCK_FRAMES + 7] == 3
 
 
 def seen(samples: np.ndarray, effort: int = 0) -> Evidence:
-  return extraction.observe(samples.astype(np.int32), sample_bytes=2, sample_rate_hz=16_000, effort=effort)
+  return extraction.extract_evidence(samples.astype(np.int32), sample_bytes=2, sample_rate_hz=16_000, effort=effort)
 
 
 def bits(samples: np.ndarray) -> np.ndarray:
@@ -369,7 +369,7 @@ def test_a_sample_changes_nothing_up_to_itself(monkeypatch, channels, lags):
 @pytest.mark.parametrize('deviation', [0.0, 3.0])
 @pytest.mark.parametrize('top', [1 << 23, 1 << 31])
 def test_everything_is_finite(top, deviation):
-  """Whatever repeats: extremes, exactly or not."""
+  """Whatever long_term: extremes, exactly or not."""
   rng = np.random.default_rng(0)
   sound = np.resize(rng.integers(0, 2, 300) * (2 * top - 100) - top + 50, (2 * BLOCK_FRAMES, 1))
   sound = sound + rng.normal(0, deviation, sound.shape).round().astype(np.int64)

@@ -82,11 +82,11 @@ def test_weights_follow_the_best_and_keep_a_share_for_all():
   above = np.full(mixture.NUM_SHAPES, mixture.WHOLE // 10)
   above[5] *= 2
   for _ in range(50):
-    total = mixture.follow(nothing, above, work, weights)
+    total = mixture.update_weights(nothing, above, work, weights)
     assert 0.1 <= total <= 0.2001
   assert weights.argmax() == 5 and weights[5] > 0.99
   assert weights.min() >= 0.001 / mixture.NUM_SHAPES
   np.testing.assert_allclose(weights.sum(), 1)
-  impossible = mixture.follow(nothing, nothing, work, weights)
+  impossible = mixture.update_weights(nothing, nothing, work, weights)
   np.testing.assert_allclose(impossible, 1e-9)
   assert weights.argmax() == 5

@@ -1,4 +1,4 @@
-"""Values that are used: indices and samples, maps and cells, whatever the samples are."""
+"""Values that are used: indices and samples, maps and bins, whatever the samples are."""
 
 import numpy as np
 import pytest
@@ -33,8 +33,8 @@ def louder(num_samples: int = 4000, factor: float = 1.9968) -> np.ndarray:
 def all_edges(samples: np.ndarray) -> np.ndarray:
   """From the least index's lower edge to the largest one's upper edge."""
   channel = channel_values(samples)
-  cells = edges([channel])
-  return np.array([lower_edge(cells, 0, index) for index in range(channel.least, channel.largest + 2)])
+  bins = edges([channel])
+  return np.array([lower_edge(bins, 0, index) for index in range(channel.least, channel.largest + 2)])
 
 
 @settings(deadline=None)
@@ -118,9 +118,9 @@ def test_edges_lie_in_the_middle_of_used_values():
   channel = value_map.ChannelValues(
     step=1, offset=0, least=-10, largest=10, zone_start=2, used=np.array([True, False, False, True, True])
   )
-  cells = edges([channel])
-  assert [lower_edge(cells, 0, index) for index in (1, 2, 3, 4, 5, 6, 7, 8)] == [0.5, 1.5, 3.5, 3.5, 3.5, 5.5, 6.5, 7.5]
-  assert lower_edge(cells, 0, -10) == -1e30 and lower_edge(cells, 0, 11) == 1e30
+  bins = edges([channel])
+  assert [lower_edge(bins, 0, index) for index in (1, 2, 3, 4, 5, 6, 7, 8)] == [0.5, 1.5, 3.5, 3.5, 3.5, 5.5, 6.5, 7.5]
+  assert lower_edge(bins, 0, -10) == -1e30 and lower_edge(bins, 0, 11) == 1e30
 
 
 @pytest.mark.parametrize('start', [-(1 << 31), -(1 << 23) - 3, 0, (1 << 24) - 5, 1_500_000_001, (1 << 31) - 2001])

@@ -1,4 +1,4 @@
-"""What repeats, coded: exactly back, next to nothing where it is a copy to the bit, and little lost where it is not.
+"""What long_term, coded: exactly back, next to nothing where it is a copy to the bit, and little lost where it is not.
 
 Shapes: N frames, C channels.
 """
@@ -14,12 +14,12 @@ from support.hybrid_cases import shape_of
 
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.prediction.lag_search import find_lags
-from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES, new_repeats
+from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES, new_long_term
 from language_modeling_is_compression.prediction.mixture import logistic_table
 from language_modeling_is_compression.prediction.state import GROUP_CHANNELS
 from language_modeling_is_compression.prediction.value_map import ChannelValues, edges
 from language_modeling_is_compression.quantized import mixing, segments
-from language_modeling_is_compression.quantized.mixing import new_blend, whole_mass
+from language_modeling_is_compression.quantized.mixing import new_mixer, whole_mass
 from language_modeling_is_compression.quantized.segments import HybridCoder
 
 CODER = HybridCoder(hybrid_cases.random_network())
@@ -143,17 +143,17 @@ LIKELIHOODS = st.floats(SHARED, 1 - SHARED)
 @settings(deadline=None)
 @given(LIKELIHOODS, st.booleans(), st.floats(2.0**-45, 1.0))
 def test_nothing_is_ever_certain(copying, equal, mixed):
-  found = mixing._believed(copying, equal, mixed)
+  found = mixing._posterior(copying, equal, mixed)
   assert SHARED <= found <= 1 - SHARED
   if not equal:
     assert found == SHARED
 
 
 def test_what_is_unlikely_otherwise_is_a_sign_of_a_copy():
-  assert mixing._believed(0.5, True, 1.0) == pytest.approx(0.5)
-  assert mixing._believed(0.5, True, 0.25) == pytest.approx(0.8, abs=1e-3)
-  assert mixing._believed(SHARED, True, 2.0**-12) == pytest.approx(0.5, abs=1e-3)
-  assert mixing._believed(0.5, True, 2.0**-45) == pytest.approx(1 - SHARED)
+  assert mixing._posterior(0.5, True, 1.0) == pytest.approx(0.5)
+  assert mixing._posterior(0.5, True, 0.25) == pytest.approx(0.8, abs=1e-3)
+  assert mixing._posterior(SHARED, True, 2.0**-12) == pytest.approx(0.5, abs=1e-3)
+  assert mixing._posterior(0.5, True, 2.0**-45) == pytest.approx(1 - SHARED)
 
 
 INDICES = np.arange(2 * BLOCK_FRAMES, dtype=np.int64)[:, None]
@@ -172,12 +172,12 @@ INDICES = np.arange(2 * BLOCK_FRAMES, dtype=np.int64)[:, None]
 )
 def test_the_likelier_copy_is_taken(lag, copying, run, expected):
   """In the second channel; the first one's state says something else."""
-  known = new_blend(2)
+  known = new_mixer(2)
   known.copying[:] = [[0.99, 0.98], copying]
   known.run[:] = [50, run]
-  repeats = new_repeats(np.array([[0, 0], [lag, 0]], np.int64), len(INDICES), 2, 8)
+  long_term = new_long_term(np.array([[0, 0], [lag, 0]], np.int64), len(INDICES), 2, 8)
   t = BLOCK_FRAMES + 200
-  mixing.compose_copy(known, repeats, np.repeat(INDICES, 2, axis=1), 1, t)
+  mixing.build_copy(known, long_term, np.repeat(INDICES, 2, axis=1), 1, t)
   if expected is None:
     assert known.copy_share[0] == 0
   else:
@@ -187,13 +187,13 @@ def test_the_likelier_copy_is_taken(lag, copying, run, expected):
 
 def test_runs_are_counted():
   """Of each channel; nothing is as before in the first frame."""
-  known, repeats = new_blend(2), new_repeats(np.zeros((1, 2), np.int64), 40, 2, 8)
+  known, long_term = new_mixer(2), new_long_term(np.zeros((1, 2), np.int64), 40, 2, 8)
   known.below[-1], known.above[-1] = 0, 1 << 20
   indices = np.stack([np.repeat([0, 7], [3, 37]), np.arange(40)], axis=1)
   runs = []
   for t in range(40):
     for channel in range(2):
-      mixing.review_copy(known, repeats, indices, channel, t)
+      mixing.update_copy(known, long_term, indices, channel, t)
     runs.append(known.run.tolist())
   assert runs == [[t if t < 3 else t - 3, 0] for t in range(40)]
   # Only after 16 of a run anything is learnt of it.
@@ -225,10 +225,10 @@ RISING = st.lists(st.floats(0, 1), min_size=63, max_size=63).map(lambda inner: n
 )
 def test_masses_rise_with_the_index(share, span, copied, centre, log2_scale, quantiles, places):
   least = -(1 << 31) if span >> 31 else -100
-  cells = edges(
+  bins = edges(
     [ChannelValues(step=1, offset=0, least=least, largest=least + span, zone_start=least, used=np.zeros(0, bool))]
   )
-  known = new_blend(1)
+  known = new_mixer(1)
   known.quantiles[0] = quantiles
   known.num_used[0], known.weights[:2] = 2, [30_000, 2768]
   known.centres[:2], known.inverse_scales[:2] = least + centre * span, [2.0**-log2_scale, 1.0]
@@ -236,7 +236,7 @@ def test_masses_rise_with_the_index(share, span, copied, centre, log2_scale, qua
   known.copied[0], known.copy_share[0] = index, share
 
   def below(at: int) -> int:
-    return int(mixing.cumulative_mass(known, cells, table(), 0, at))
+    return int(mixing.cumulative_mass(known, bins, table(), 0, at))
 
   ends = [least, least + span + 1]
   near = [index + by for by in range(-2, 4)]

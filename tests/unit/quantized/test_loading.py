@@ -11,7 +11,7 @@ from language_modeling_is_compression.format.layout import INTEGER, ChannelLayou
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.quantized import loading
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
-from language_modeling_is_compression.quantized.cpu import CompiledPredictor
+from language_modeling_is_compression.quantized.cpu import CpuPredictor
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_every_packaged_name_is_a_model():
     with loading.model_path(name) as path:
       assert path.is_file() and path.parent.name == 'models'
   found = loading.load_coder('bytes', 'cpu')
-  assert isinstance(found, ByteCoder) and isinstance(found.predictor, CompiledPredictor)
+  assert isinstance(found, ByteCoder) and isinstance(found.predictor, CpuPredictor)
 
 
 def test_a_packaged_name_is_never_taken_for_a_file(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from language_modeling_is_compression.quantized import mixing
-from language_modeling_is_compression.quantized.mixing import WHOLE_BITS, new_blend, whole_mass
+from language_modeling_is_compression.quantized.mixing import WHOLE_BITS, new_mixer, whole_mass
 from language_modeling_is_compression.quantized.quantize import exp2_table
 
 WHOLE = 1 << WHOLE_BITS
@@ -23,29 +23,29 @@ RISING = st.lists(st.floats(0, 1), min_size=63, max_size=63).map(lambda inner: n
 @given(RISING, MASSES, MASSES)
 def test_bent_masses_never_fall(quantiles, first, second):
   low, high = sorted((first, second))
-  found = mixing._bent(quantiles, np.int64(low)), mixing._bent(quantiles, np.int64(high))
+  found = mixing._recalibrated(quantiles, np.int64(low)), mixing._recalibrated(quantiles, np.int64(high))
   assert 0 <= found[0] <= found[1] <= WHOLE
 
 
 @settings(deadline=None)
 @given(RISING)
 def test_all_of_the_mass_stays_and_none_of_it_is_impossible(quantiles):
-  assert mixing._bent(quantiles, np.int64(0)) == 0
-  assert mixing._bent(quantiles, np.int64(WHOLE)) == WHOLE
-  at = [mixing._bent(quantiles, np.int64(q * STEP)) for q in range(65)]
+  assert mixing._recalibrated(quantiles, np.int64(0)) == 0
+  assert mixing._recalibrated(quantiles, np.int64(WHOLE)) == WHOLE
+  at = [mixing._recalibrated(quantiles, np.int64(q * STEP)) for q in range(65)]
   # 16 of 2**22 for every quantile, which a rounded one may lack one of.
   assert min(np.diff(at)) >= 15 << (WHOLE_BITS - 22)
 
 
 def test_nothing_is_bent_before_anything_has_come():
-  [quantiles] = new_blend(1).quantiles
+  [quantiles] = new_mixer(1).quantiles
   for mass in (0, 1 << 20, WHOLE // 3, WHOLE - 1):
-    assert abs(mixing._bent(quantiles, np.int64(mass)) - mass) <= 2 << (WHOLE_BITS - 22)
+    assert abs(mixing._recalibrated(quantiles, np.int64(mass)) - mass) <= 2 << (WHOLE_BITS - 22)
 
 
 def test_what_was_seen_often_gets_more():
   quantiles = np.array([0.0] + [0.75] * 32 + [1.0] * 32)
-  assert mixing._bent(quantiles, np.int64(STEP)) == pytest.approx(0.75 * WHOLE, rel=1e-3)
+  assert mixing._recalibrated(quantiles, np.int64(STEP)) == pytest.approx(0.75 * WHOLE, rel=1e-3)
 
 
 @pytest.mark.parametrize(('num_indices', 'floor'), [(2, 1 << 30), (65_536, 1 << 15), (1 << 31, 1), (1 << 32, 1)])

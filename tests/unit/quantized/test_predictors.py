@@ -12,10 +12,10 @@ from language_modeling_is_compression.config.options import DataConfig, ModelCon
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.quantized import xla
-from language_modeling_is_compression.quantized.cpu import CompiledPredictor
+from language_modeling_is_compression.quantized.cpu import CpuPredictor
 from language_modeling_is_compression.quantized.predictor import Predictor
-from language_modeling_is_compression.quantized.quantize import exact_network
-from language_modeling_is_compression.quantized.xla import ParallelPredictor
+from language_modeling_is_compression.quantized.quantize import quantize_byte_model
+from language_modeling_is_compression.quantized.xla import XlaPredictor
 
 TOTAL = 1 << 24
 
@@ -38,7 +38,7 @@ LENGTHS = np.array([40, 40, 23, 7, 2])
 
 
 @functools.cache
-def predictors(name: str) -> tuple[CompiledPredictor, ParallelPredictor]:
+def predictors(name: str) -> tuple[CpuPredictor, XlaPredictor]:
   case = CASES[name]
   config = ModelConfig(
     embedding_dim=6,
@@ -49,8 +49,8 @@ def predictors(name: str) -> tuple[CompiledPredictor, ParallelPredictor]:
   )
   data = DataConfig(use_16bit=case.use_16bit, chunk_size=16)
   params = tiny_models.random_params(build_transformer(config, data), scale=case.scale)
-  network = exact_network(ByteModel(params=params, spec=ByteSpec(network=config, data=data), provenance={}))
-  return CompiledPredictor(network), ParallelPredictor(network, jax.devices('cpu')[0])
+  network = quantize_byte_model(ByteModel(params=params, spec=ByteSpec(network=config, data=data), provenance={}))
+  return CpuPredictor(network), XlaPredictor(network, jax.devices('cpu')[0])
 
 
 @functools.cache

@@ -13,8 +13,13 @@ from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
-from language_modeling_is_compression.quantized.cpu import CompiledPredictor
-from language_modeling_is_compression.quantized.quantize import ExactNetwork, Matrix, exact_network, exp2_table
+from language_modeling_is_compression.quantized.cpu import CpuPredictor
+from language_modeling_is_compression.quantized.quantize import (
+  Matrix,
+  QuantizedNetwork,
+  exp2_table,
+  quantize_byte_model,
+)
 
 LARGEST_NORMED_BITS = 11
 
@@ -43,7 +48,7 @@ def test_powers_of_two():
 
 @pytest.mark.parametrize('scale', [0.001, 0.05, 1.0, 20.0])
 def test_sums_of_products_fit_31_bits(scale):
-  network = exact_network(model_of_scale(scale))
+  network = quantize_byte_model(model_of_scale(scale))
   matrices = [network.output]
   for layer in network.layers:
     fields = [getattr(layer, field.name) for field in dataclasses.fields(layer)]
@@ -61,7 +66,7 @@ def test_sums_of_products_fit_31_bits(scale):
 @pytest.mark.parametrize('scale', [0.001, 0.05, 1.0, 20.0])
 def test_no_normed_input_drives_a_bounded_matrix_over_its_limit(scale, width):
   """The worst input is one along a column, as long as a norm makes it; nothing is cut off."""
-  network = exact_network(model_of_scale(scale, width=width))
+  network = quantize_byte_model(model_of_scale(scale, width=width))
   assert network.query_limit == min(math.isqrt((2**31 - 1) // (width // 2)), 32767)
   longest = math.sqrt(width) * (1 << LARGEST_NORMED_BITS)
   for layer in network.layers:
@@ -75,7 +80,7 @@ def test_no_normed_input_drives_a_bounded_matrix_over_its_limit(scale, width):
 def test_weights_are_those_of_the_model():
   """With the norm's gain in them, and times their power of two, to within half a step."""
   model = model_of_scale(0.05)
-  network = exact_network(model)
+  network = quantize_byte_model(model)
   floats = {name: 8.0 * np.asarray(array, np.float64) for name, array in model.params['layer_1'].items()}
   layer = network.layers[1]
   np.testing.assert_allclose(layer.lag_bias / 1024, floats['lag_bias'] / math.log(2), atol=0.51 / 1024)
@@ -94,7 +99,7 @@ def test_what_is_too_far_out_stops_at_the_limit():
   model = model_of_scale(0.05)
   model = with_parameter(model, '~', 'output_bias', np.where(np.arange(256) < 128, 1e30, -1e30))
   model = with_parameter(model, '~', 'embedding', np.full((1, 256, 8), 1e30))
-  network = exact_network(model)
+  network = quantize_byte_model(model)
   assert set(network.output_bias.tolist()) == {2**26 - 1, 1 - 2**26}
   assert (network.embedding == 2**25 - 1).all()
 
@@ -108,7 +113,7 @@ def test_a_model_too_large_for_exact_sums_is_refused(too_large):
     model, spec=dataclasses.replace(model.spec, network=dataclasses.replace(model.spec.network, **too_large))
   )
   with pytest.raises(CheckpointError, match='exact sums need at most 4096 and 32768; train a smaller one'):
-    exact_network(model)
+    quantize_byte_model(model)
 
 
 @pytest.mark.parametrize('name', ['queries', 'values', 'attention_output', 'feed_forward_in', 'feed_forward_out'])
@@ -117,7 +122,7 @@ def test_absurd_weights_are_refused(name):
   array = np.array(model.params['layer_1'][name])
   array[0, 0] = 1e30
   with pytest.raises(CheckpointError, match='weights that are too large'):
-    exact_network(with_parameter(model, 'layer_1', name, array))
+    quantize_byte_model(with_parameter(model, 'layer_1', name, array))
 
 
 def test_weights_of_zero_are_fine():
@@ -125,12 +130,12 @@ def test_weights_of_zero_are_fine():
   params = {
     module: {name: np.zeros_like(array) for name, array in arrays.items()} for module, arrays in model.params.items()
   }
-  network = exact_network(dataclasses.replace(model, params=params))
-  found = CompiledPredictor(network).intervals(np.array([[0, 255, 3, 4]], np.uint8), np.array([4]))
+  network = quantize_byte_model(dataclasses.replace(model, params=params))
+  found = CpuPredictor(network).intervals(np.array([[0, 255, 3, 4]], np.uint8), np.array([4]))
   assert found[0, :, 1].tolist() == [65536] * 4
 
 
-def changed_networks(network: ExactNetwork) -> dict[str, ExactNetwork]:
+def changed_networks(network: QuantizedNetwork) -> dict[str, QuantizedNetwork]:
   """One integer of each kind changed, each time another one."""
 
   def bumped(value):
@@ -162,7 +167,7 @@ def changed_networks(network: ExactNetwork) -> dict[str, ExactNetwork]:
 
 
 def test_identity_changes_with_every_integer():
-  network = exact_network(lmic_cases.tiny_model(use_16bit=False))
+  network = quantize_byte_model(lmic_cases.tiny_model(use_16bit=False))
   identities = {name: each.identity() for name, each in changed_networks(network).items()}
   assert len(identities) == 5 + 2 * (8 + 6)
   assert len({network.identity(), *identities.values()}) == len(identities) + 1
@@ -170,7 +175,7 @@ def test_identity_changes_with_every_integer():
 
 def test_identity_is_that_of_the_integers_alone():
   model = lmic_cases.tiny_model(use_16bit=False)
-  identity = exact_network(model).identity()
+  identity = quantize_byte_model(model).identity()
   assert len(identity) == 32
   elsewhere = dataclasses.replace(
     model,
@@ -178,12 +183,12 @@ def test_identity_is_that_of_the_integers_alone():
     spec=dataclasses.replace(model.spec, data=dataclasses.replace(model.spec.data, chunk_size=4096)),
     params={module: dict(reversed(arrays.items())) for module, arrays in reversed(model.params.items())},
   )
-  assert exact_network(elsewhere).identity() == identity
-  assert exact_network(lmic_cases.tiny_model(use_16bit=True)).identity() != identity
+  assert quantize_byte_model(elsewhere).identity() == identity
+  assert quantize_byte_model(lmic_cases.tiny_model(use_16bit=True)).identity() != identity
   # A nudge that rounding takes away is no other network; one that it does not is.
   bias = np.array(model.params['~']['output_bias'])
-  assert exact_network(with_parameter(model, '~', 'output_bias', bias * (1 + 1e-7))).identity() == identity
-  assert exact_network(with_parameter(model, '~', 'output_bias', bias + 1 / 1024)).identity() != identity
+  assert quantize_byte_model(with_parameter(model, '~', 'output_bias', bias * (1 + 1e-7))).identity() == identity
+  assert quantize_byte_model(with_parameter(model, '~', 'output_bias', bias + 1 / 1024)).identity() != identity
 
 
 @pytest.mark.parametrize(('use_16bit', 'scale'), [(False, 0.1), (True, 0.05)])
@@ -192,7 +197,7 @@ def test_price_of_exactness(use_16bit, scale):
   model = model_of_scale(scale, use_16bit=use_16bit, width=16)
   tokens = tiny_models.random_tokens((1, 60)).astype(np.uint8)
   log_probs = model.log_probs(tokens.astype(np.int32))[0].astype(np.float64) / math.log(2)
-  lanes = CompiledPredictor(exact_network(model)).lanes(1)
+  lanes = CpuPredictor(quantize_byte_model(model)).lanes(1)
   exact = []
   for token in tokens[0]:
     exact.append(np.log2(np.diff(lanes.cdfs(1)[0].astype(np.int64)) / 2**24))

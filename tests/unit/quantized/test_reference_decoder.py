@@ -13,7 +13,7 @@ from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.quantized import quantize
-from language_modeling_is_compression.quantized.quantize_hybrid import ExactHybridNetwork
+from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork
 from language_modeling_is_compression.quantized.segments import HybridCoder
 
 MODERATE = hybrid_cases.random_network()
@@ -22,13 +22,13 @@ EXTREME = hybrid_cases.random_network(1, width=12, num_heads=4, num_layers=1, wi
 SOUNDS = hybrid_cases.sounds(30)
 
 
-def plain(network: ExactHybridNetwork) -> independent_hybrid.Network:
+def plain(network: QuantizedHybridNetwork) -> independent_hybrid.Network:
   """The same integers as lists."""
 
   def matrix(one: quantize.Matrix) -> independent_hybrid.Matrix:
     return independent_hybrid.Matrix(one.weights.tolist(), one.shift)
 
-  def layer(one: quantize.ExactLayer) -> independent_hybrid.Layer:
+  def layer(one: quantize.QuantizedLayer) -> independent_hybrid.Layer:
     names = ('queries', 'keys', 'values', 'attention_output', 'feed_forward_in', 'feed_forward_out')
     matrices = [matrix(getattr(one, name)) for name in names]
     return independent_hybrid.Layer(*matrices, lag_bias=one.lag_bias.tolist(), score_shift=one.score_shift)
@@ -43,11 +43,11 @@ def plain(network: ExactHybridNetwork) -> independent_hybrid.Network:
   )
 
 
-def encoded(network: ExactHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
+def encoded(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
   return hybrid_cases.encode(HybridCoder(network), samples, hybrid_cases.shape_of(samples, **shape))[0]
 
 
-def check(network: ExactHybridNetwork, samples: np.ndarray, **shape: int) -> None:
+def check(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> None:
   body = encoded(network, samples, **shape)
   segment = independent_hybrid.Segment(**dataclasses.asdict(hybrid_cases.shape_of(samples, **shape)))
   assert independent_hybrid.decode(body, plain(network), segment) == samples.tolist()

@@ -18,7 +18,7 @@ from language_modeling_is_compression.entropy.varints import write_number
 from language_modeling_is_compression.errors import CancelledError
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.prediction import lag_search, value_map
-from language_modeling_is_compression.prediction.extraction import observe
+from language_modeling_is_compression.prediction.extraction import extract_evidence
 from language_modeling_is_compression.prediction.value_map import channel_values
 from language_modeling_is_compression.quantized import segments
 from language_modeling_is_compression.quantized.segments import HybridCoder
@@ -39,7 +39,9 @@ def code_bytes(samples: np.ndarray, shape: SegmentShape, coder: HybridCoder = CO
 
 def experts_bytes(samples: np.ndarray, shape: SegmentShape) -> float:
   """What the experts alone would need."""
-  evidence = observe(samples, sample_bytes=shape.sample_bytes, sample_rate_hz=shape.sample_rate_hz, effort=shape.effort)
+  evidence = extract_evidence(
+    samples, sample_bytes=shape.sample_bytes, sample_rate_hz=shape.sample_rate_hz, effort=shape.effort
+  )
   return -float(evidence.experts_log2.sum(dtype=np.float64)) / 8
 
 
@@ -158,7 +160,7 @@ def test_shifted_samples_cost_no_more():
 
 
 def test_a_bad_network_costs_little():
-  """Nonsense is not trusted."""
+  """Nonsense is not for_network."""
   samples = tone(3000)
   shape = shape_of(samples)
   for gain in (10.0, 700.0):

@@ -16,7 +16,7 @@ from language_modeling_is_compression.config.options import (
   TrainingConfig,
   TrainingSettings,
 )
-from language_modeling_is_compression.data.evidence_cache import Experts, read_records
+from language_modeling_is_compression.data.evidence_cache import Extractor, read_records
 from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, evidence_of
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.network.checkpoint import load_model
@@ -52,7 +52,7 @@ def sides(tmp_path_factory):
     [file for file in train if '_2' not in file.info.path.name],
     [file for file in train if '_2' in file.info.path.name],
     CONFIG,
-    Experts(observe=observe, version=VERSION, effort=1),
+    Extractor(extract=observe, version=VERSION, effort=1),
     valid_fraction=0.1,
     folder=folder / 'cache',
     show_progress=False,
