@@ -1,14 +1,13 @@
 """Measures compression rates on a folder of WAV files: evaluate-audio --audio_dir DIR [flags]."""
 
-import argparse
 import logging
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.cli.usage import Parser
 from language_modeling_is_compression.config.options import EvaluationConfig
 from language_modeling_is_compression.config.settings import add_flags, read_settings
 from language_modeling_is_compression.data import paths as default_paths
@@ -25,20 +24,13 @@ _logger = logging.getLogger(__name__)
 _HEARD = ('language_modeling_is_compression.kernels.compilation', 'language_modeling_is_compression.system.progress')
 
 
-class _Parser(argparse.ArgumentParser):
-  """Reports wrong usage in one line, like every other error."""
-
-  def error(self, message: str) -> NoReturn:
-    self.exit(2, f'{self.prog}: error: {message}; see --help\n')
-
-
 def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths, prog: str = 'evaluate-audio') -> int:
   """Returns 0 when done, 1 if something could not be measured, 2 for wrong usage, 130 if interrupted.
 
   paths: says which files there are and on which side they stand. prog: the command's name.
   """
   interrupted = f'{prog}: interrupted; --resume goes on with what is measured'
-  parser = _Parser(prog=prog, description='Measures compression rates on a folder of WAV files.')
+  parser = Parser(prog=prog, description='Measures compression rates on a folder of WAV files.')
   add_flags(parser, EvaluationConfig)
   arguments = parser.parse_args(argv)
   logging.basicConfig(format='%(message)s', level=logging.WARNING, force=True)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from language_modeling_is_compression.cli.jobs import printable
 from language_modeling_is_compression.codec.plan import count_fallbacks
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.layout import INTEGER, NO_SAMPLES, SegmentLayout
+from language_modeling_is_compression.system.text import printable
 
 
 def facts_of(container: Container) -> dict[str, Any]:

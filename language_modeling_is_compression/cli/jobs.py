@@ -9,13 +9,9 @@ from tqdm import tqdm
 
 from language_modeling_is_compression.errors import CancelledError, LmicError, OutputExistsError
 from language_modeling_is_compression.system.cancellation import Cancellation
+from language_modeling_is_compression.system.text import printable
 
 _held_back = threading.local()  # `lines` of the file that a thread is at, until it is that file's turn.
-
-
-def printable(text: str) -> str:
-  """One line of text that every terminal and encoding can show: names of files may hold anything."""
-  return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
 
 
 def say(line: str) -> None:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.info import facts_of, print_table
-from language_modeling_is_compression.cli.jobs import each_file, printable, say, several_files
+from language_modeling_is_compression.cli.jobs import each_file, say, several_files
 from language_modeling_is_compression.cli.parser import parse
 from language_modeling_is_compression.cli.selection import (
   Outputs,
@@ -31,6 +31,7 @@ from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.files import STANDARD, input_file, output_file, remove_source
 from language_modeling_is_compression.system.interrupts import ended_soon
+from language_modeling_is_compression.system.text import printable
 
 _logger = logging.getLogger(__name__)
 

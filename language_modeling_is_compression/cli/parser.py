@@ -3,11 +3,11 @@
 import argparse
 import re
 from collections.abc import Sequence
-from typing import NoReturn
 
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.completion import SHELLS
 from language_modeling_is_compression.cli.selection import SUFFIX
+from language_modeling_is_compression.cli.usage import Parser
 from language_modeling_is_compression.codec.chunk_coder import DEFAULT_LANES
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.errors import ConfigError
@@ -43,13 +43,6 @@ _CLUSTER = re.compile(r'-[A-Za-z0-9]{2,}')
 _LETTERS_WITH_VALUE = 'moTr'
 
 
-class _Parser(argparse.ArgumentParser):
-  """Reports wrong usage in one line, like every other error."""
-
-  def error(self, message: str) -> NoReturn:
-    self.exit(2, f'{self.prog}: error: {message}; see --help\n')
-
-
 def parse(argv: Sequence[str]) -> options.Options | None:
   """Options of a command line; None if there is nothing on it, and the help was printed.
 
@@ -71,7 +64,7 @@ def parse(argv: Sequence[str]) -> options.Options | None:
 
 def build_parser() -> argparse.ArgumentParser:
   """Parser of the command, which its manual page and shell completions are made from too."""
-  parser = _Parser(prog='lmic', description='Lossless audio compression by a language model.', epilog=_EPILOG)
+  parser = Parser(prog='lmic', description='Lossless audio compression by a language model.', epilog=_EPILOG)
   formats = ' and '.join(map(str, FORMAT_VERSIONS))
   parser.add_argument('-V', '--version', action='version', version=f'lmic {__version__}, file formats {formats}')
   parser.add_argument('--completion', choices=SHELLS, action=_Completion, help='print the completion script of a shell')

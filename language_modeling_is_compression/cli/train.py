@@ -1,12 +1,11 @@
 """Trains a language model on folders of WAV files: train-audio --audio_dir DIR [flags]."""
 
-import argparse
 import logging
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
+from language_modeling_is_compression.cli.usage import Parser
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.config.settings import add_flags, read_settings
@@ -21,19 +20,12 @@ from language_modeling_is_compression.training.stopper import Stopper
 _logger = logging.getLogger(__name__)
 
 
-class _Parser(argparse.ArgumentParser):
-  """Reports wrong usage in one line, like every other error."""
-
-  def error(self, message: str) -> NoReturn:
-    self.exit(2, f'{self.prog}: error: {message}; see --help\n')
-
-
 def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths, prog: str = 'train-audio') -> int:
   """Returns 0 when done, 1 if the data or the run failed, 2 for wrong usage, 128 + N if signal N ended it.
 
   paths: says which files there are and on which side they stand. prog: the command's name.
   """
-  parser = _Parser(prog=prog, description='Trains a language model on folders of WAV files.')
+  parser = Parser(prog=prog, description='Trains a language model on folders of WAV files.')
   add_flags(parser, TrainingSettings)
   arguments = parser.parse_args(argv)
   _log_to_stderr()

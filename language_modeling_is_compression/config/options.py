@@ -12,6 +12,7 @@ from language_modeling_is_compression.errors import ConfigError
 _MAX_COUNT = 2**31 - 1  # Counts become sizes and loop bounds of 32 bits in compiled code.
 _MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
 MAX_EFFORT = 2  # The last of prediction/state.py's EFFORTS, which stands above this module.
+DEFAULT_SEGMENT_FRAMES = 3 << 18  # Frames of a segment at the default level, and in training.
 EQUAL_WEIGHTS = 'equal'
 NATIVE_DEPTH = 'native'
 _BIT_DEPTHS = (NATIVE_DEPTH, '8', '16', '24')
@@ -185,7 +186,10 @@ class HybridConfig(Settings):
   )
   effort: int = setting(1, check=_effort, help='how much work the experts do for a sample, 0 to 2', model='hybrid')
   segment_frames: int = setting(
-    3 << 18, check=_positive, help='frames after which the experts begin anew, as in a compressed file', model='hybrid'
+    DEFAULT_SEGMENT_FRAMES,
+    check=_positive,
+    help='frames after which the experts begin anew, as in a compressed file',
+    model='hybrid',
   )
   cache_dir: str | None = setting(
     None,

@@ -28,7 +28,6 @@ from language_modeling_is_compression.evaluation.measure import Plan, Task, meas
 from language_modeling_is_compression.evaluation.recordings import Recording, chunk_bytes_of, samples_of
 from language_modeling_is_compression.evaluation.report import results
 from language_modeling_is_compression.evaluation.report.tables import table
-from language_modeling_is_compression.evaluation.report.text import printable
 from language_modeling_is_compression.evaluation.statistics.measurements import CHUNKED, WHOLE, Measurement, Trace
 from language_modeling_is_compression.evaluation.statistics.summary import compare, summarize
 from language_modeling_is_compression.network.byte_model import ByteModel
@@ -37,6 +36,7 @@ from language_modeling_is_compression.quantized.loading import PACKAGED, model_p
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.files import replacing
 from language_modeling_is_compression.system.progress import progress_bar
+from language_modeling_is_compression.system.text import printable
 from language_modeling_is_compression.version import __version__
 
 _logger = logging.getLogger(__name__)

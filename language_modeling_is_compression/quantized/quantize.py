@@ -41,7 +41,7 @@ MAX_ATTENTION_WINDOW = 1 << 15  # Beyond it attention's sums may not fit 32 bits
 
 _MAX_COLUMN_SUM = (1 << 16) - 1
 _WEIGHT_BITS = range(24, -25, -1)  # Fractional bits that a matrix may have, the most precise first.
-_LOG2_E = 1.4426950408889634
+LOG2_E = 1.4426950408889634
 _IDENTITY_VERSION = b'lmic exact network 1\n'
 
 
@@ -165,13 +165,13 @@ def quantize_byte_model(model: ByteModel) -> QuantizedNetwork:
   layers = tuple(
     quantize_layer(effective_weights(model, layer_name(index)), config.num_heads) for index in range(config.num_layers)
   )
-  output, bits = bounded_weights(top['output_norm'][:, None] * top['output_weights'] * _LOG2_E)
+  output, bits = bounded_weights(top['output_norm'][:, None] * top['output_weights'] * LOG2_E)
   return QuantizedNetwork(
     num_heads=config.num_heads,
     embedding=rounded(top['embedding'], STREAM_BITS, MAX_STREAM),
     layers=layers,
     output=Matrix(weights=output, shift=shift_of(NORM_BITS + bits - LOG_BITS)),
-    output_bias=rounded(top['output_bias'] * _LOG2_E, LOG_BITS, MAX_LOG),
+    output_bias=rounded(top['output_bias'] * LOG2_E, LOG_BITS, MAX_LOG),
   )
 
 
@@ -207,7 +207,7 @@ def quantize_layer(floats: dict[str, np.ndarray], num_heads: int) -> QuantizedLa
   head_dim = width // num_heads
   limit = query_limit_of(head_dim)
   attention_gain, feed_forward_gain = floats['attention_norm'][:, None], floats['feed_forward_norm'][:, None]
-  per_score = _LOG2_E / math.sqrt(head_dim)
+  per_score = LOG2_E / math.sqrt(head_dim)
   queries, query_bits = _bounded_matrix(attention_gain * floats['queries'] * per_score, limit)
   keys, key_bits = _bounded_matrix(attention_gain * floats['keys'], limit)
   values, value_bits = _bounded_matrix(attention_gain * floats['values'], MAX_INT16)
@@ -224,7 +224,7 @@ def quantize_layer(floats: dict[str, np.ndarray], num_heads: int) -> QuantizedLa
     feed_forward_out=Matrix(
       weights=feed_forward_out, shift=shift_of(2 * wide_bits - EXP_BITS + feed_forward_bits - STREAM_BITS)
     ),
-    lag_bias=rounded(floats['lag_bias'] * _LOG2_E, LOG_BITS, MAX_LOG),
+    lag_bias=rounded(floats['lag_bias'] * LOG2_E, LOG_BITS, MAX_LOG),
     score_shift=shift_of(query_bits + key_bits - LOG_BITS),
   )
 

@@ -15,6 +15,7 @@ from language_modeling_is_compression.network.parameters import TOP, layer_name
 from language_modeling_is_compression.prediction.evidence import FEATURE_BITS, LOGITS
 from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION
 from language_modeling_is_compression.quantized.quantize import (
+  LOG2_E,
   LOG_BITS,
   MAX_LOG,
   MAX_STREAM,
@@ -32,7 +33,6 @@ from language_modeling_is_compression.quantized.quantize import (
   shift_of,
 )
 
-_LOG2_E = 1.4426950408889634
 _IDENTITY_VERSION = b'lmic exact hybrid network %d\n' % EXPERTS_VERSION
 
 
@@ -76,7 +76,7 @@ def quantize_hybrid_model(model: HybridModel) -> QuantizedHybridNetwork:
   entry, entry_bits = bounded_weights(top['input_weights'])
   # Logits become logarithms to base 2; what the loss makes of scales and offsets is in these units already.
   gains = np.ones(len(top['output_bias']))
-  gains[LOGITS] = _LOG2_E
+  gains[LOGITS] = LOG2_E
   output, output_bits = bounded_weights(top['output_norm'][:, None] * top['output_weights'] * gains)
   return QuantizedHybridNetwork(
     num_heads=config.num_heads,

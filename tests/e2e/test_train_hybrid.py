@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.evidence_cases import VERSION, observe, write_sound
+from support.evidence_cases import VERSION, extract_evidence, write_sound
 from support.wav_builder import IEEE_FLOAT, build_wav
 
 import train_audio
@@ -28,7 +28,7 @@ _HYBRID = (*_TINY, '--model', 'hybrid', '--sequence_length', '16')
 @pytest.fixture(autouse=True)
 def _stand_in(monkeypatch):
   module = types.ModuleType(_OBSERVATION)
-  module.__dict__.update(observe=observe, EXPERTS_VERSION=VERSION)
+  module.__dict__.update(extract_evidence=extract_evidence, EXPERTS_VERSION=VERSION)
   monkeypatch.setitem(sys.modules, _OBSERVATION, module)
 
 

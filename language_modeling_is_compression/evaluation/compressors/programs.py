@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from language_modeling_is_compression.errors import BaselineError, ConfigError
+from language_modeling_is_compression.system.text import printable
 
 _VERSION_SECONDS = 20
 _SHOWN_LINES = 6
@@ -210,4 +211,4 @@ def _last_lines(output: bytes, places: Mapping[str, str]) -> str:
 
 def _lines(output: bytes) -> list[str]:
   lines = (line.strip() for line in re.split(r'[\r\n]+', output.decode(errors='replace')))
-  return [''.join(char if char.isprintable() else '?' for char in line) for line in lines if line]
+  return [printable(line) for line in lines if line]

@@ -17,8 +17,8 @@ from language_modeling_is_compression.evaluation.report.style import (
   figure_settings,
   new_figure,
 )
-from language_modeling_is_compression.evaluation.report.text import printable
 from language_modeling_is_compression.evaluation.statistics.measurements import Trace
+from language_modeling_is_compression.system.text import printable
 
 # Bits per sample of each file, by compressor.
 FileBits: TypeAlias = Mapping[str, Mapping[str, float]]

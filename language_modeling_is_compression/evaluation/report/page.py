@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from language_modeling_is_compression.evaluation.report.pictures import PROTOCOL_NAMES, Picture
 from language_modeling_is_compression.evaluation.report.results import Results
 from language_modeling_is_compression.evaluation.report.style import WIDTH_INCHES, svg
-from language_modeling_is_compression.evaluation.report.text import NONE, decimals, percent, printable, shares, speed
+from language_modeling_is_compression.evaluation.report.text import NONE, decimals, percent, shares, speed
 from language_modeling_is_compression.evaluation.statistics.measurements import CompressorInfo, Measurement
 from language_modeling_is_compression.evaluation.statistics.summary import DOMAIN, MEAN, Comparison, Summary, best_first
+from language_modeling_is_compression.system.text import printable
 
 _MAX_ROWS = 100  # Failures that the page lists.
 _FALLBACK_NOTE = (

@@ -24,9 +24,9 @@ from language_modeling_is_compression.evaluation.report.style import (
   figure_settings,
   new_figure,
 )
-from language_modeling_is_compression.evaluation.report.text import printable
 from language_modeling_is_compression.evaluation.statistics.measurements import Measurement
 from language_modeling_is_compression.evaluation.statistics.summary import ALL, MEAN, Summary
+from language_modeling_is_compression.system.text import printable
 
 Looks: TypeAlias = Mapping[str, Look]
 # Speed, × real time, and rate, in percent, of each compressor.

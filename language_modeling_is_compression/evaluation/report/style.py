@@ -17,8 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from language_modeling_is_compression.evaluation.report.text import printable
 from language_modeling_is_compression.evaluation.statistics.measurements import CompressorInfo
+from language_modeling_is_compression.system.text import printable
 
 WIDTH_INCHES = 6.3  # 16 cm, the text of an A4 page.
 NARROW_INCHES = 3.6  # Width of figures that a phone shows whole, with text of the same size.

@@ -4,8 +4,9 @@ import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from language_modeling_is_compression.evaluation.report.text import NONE, decimals, percent, printable, shares, speed
+from language_modeling_is_compression.evaluation.report.text import NONE, decimals, percent, shares, speed
 from language_modeling_is_compression.evaluation.statistics.summary import DOMAIN, MEAN, Comparison, Summary, best_first
+from language_modeling_is_compression.system.text import printable
 
 WIDTH = 120
 _LONGEST_NAME, _SHORTEST_LIMIT = 28, 16

@@ -11,8 +11,8 @@ from language_modeling_is_compression.config.options import EvaluationConfig
 from language_modeling_is_compression.evaluation.report.pictures import Picture
 from language_modeling_is_compression.evaluation.report.results import Results
 from language_modeling_is_compression.evaluation.report.style import png
-from language_modeling_is_compression.evaluation.report.text import printable
 from language_modeling_is_compression.evaluation.statistics.summary import ALL, Summary
+from language_modeling_is_compression.system.text import printable
 from language_modeling_is_compression.training.tracking import default_wandb_name, say_where, start_wandb
 
 _logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.evidence_cases import VERSION, Counting, observe, write_sound
+from support.evidence_cases import VERSION, Counting, extract_evidence, write_sound
 
 from language_modeling_is_compression.audio.wav import read_frames
 from language_modeling_is_compression.data import evidence_cache
@@ -34,8 +34,8 @@ def sounds(tmp_path) -> list[Sound]:
   return [Sound(info=mono, bits=16), Sound(info=stereo, bits=16), Sound(info=stereo, bits=8)]
 
 
-def make(folder, sounds, extract=observe, *, version: int = VERSION, effort: int = 1, segment: int = SEGMENT):
-  experts = Extractor(extract=observe, version=version, effort=effort)
+def make(folder, sounds, extract=extract_evidence, *, version: int = VERSION, effort: int = 1, segment: int = SEGMENT):
+  experts = Extractor(extract=extract_evidence, version=version, effort=effort)
   return cached_evidence(sounds, experts, folder=folder / 'cache', segment_frames=segment, show_progress=False)
 
 
@@ -52,7 +52,9 @@ def test_segments_are_what_the_experts_say_of_them(tmp_path, sounds):
   for sound, each in zip(sounds, spans, strict=True):
     for number, span in enumerate(each):
       frames = read_frames(sound.info, SEGMENT * number, min(SEGMENT * (number + 1), sound.info.num_frames))
-      evidence = observe(frames >> (16 - sound.bits), sample_bytes=sound.bits // 8, sample_rate_hz=8000, effort=1)
+      evidence = extract_evidence(
+        frames >> (16 - sound.bits), sample_bytes=sound.bits // 8, sample_rate_hz=8000, effort=1
+      )
       records = read_records(span, span.first, span.last)
       for name in RECORD.names:
         np.testing.assert_array_equal(records[name], getattr(evidence, name))
@@ -158,7 +160,7 @@ def test_what_there_is_to_do_is_said_before_it_is_done(tmp_path, sounds, caplog)
   def watched(samples, **settings):
     if samples.size != evidence_cache._TRIED_FRAMES:
       assert any('are to be computed' in message for message in caplog.messages)
-    return observe(samples, **settings)
+    return extract_evidence(samples, **settings)
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(evidence_cache.shutil, 'disk_usage', lambda _: free)
@@ -244,7 +246,7 @@ def changing(path, change):
     if not calls:
       path.write_bytes(change(path.read_bytes()))
     calls.append(samples.size)
-    return observe(samples, **settings)
+    return extract_evidence(samples, **settings)
 
   return changed
 
@@ -270,7 +272,7 @@ def test_the_time_that_is_said_is_that_of_the_second_try(monkeypatch):
 
   def slow(samples, **settings):
     clock[0] += next(takes)
-    return observe(samples, **settings)
+    return extract_evidence(samples, **settings)
 
   experts = Extractor(extract=slow, version=VERSION, effort=1)
   assert evidence_cache._seconds_per_sample(experts) == pytest.approx(0.001)

@@ -3,14 +3,14 @@
 import dataclasses
 
 import pytest
-from support.evidence_cases import VERSION, observe, write_sound
+from support.evidence_cases import VERSION, extract_evidence, write_sound
 
 from language_modeling_is_compression.config.options import HybridConfig
 from language_modeling_is_compression.data.evidence_cache import Extractor
 from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, check_samples, evidence_of
 from language_modeling_is_compression.errors import AudioFormatError
 
-EXPERTS = Extractor(extract=observe, version=VERSION, effort=1)
+EXPERTS = Extractor(extract=extract_evidence, version=VERSION, effort=1)
 
 
 @pytest.fixture

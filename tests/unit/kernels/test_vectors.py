@@ -15,7 +15,7 @@ def combine(a, b, found):
   vectors.store(found[0], GUARD, one + other)
   vectors.store(found[1], GUARD, one - other)
   vectors.store(found[2], GUARD, one * other)
-  vectors.store(found[3], GUARD, vectors.least(one, other))
+  vectors.store(found[3], GUARD, vectors.minimum(one, other))
   vectors.store(found[4], GUARD, vectors.maximum(one, other))
 
 

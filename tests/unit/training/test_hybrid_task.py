@@ -5,7 +5,7 @@ import math
 import jax
 import numpy as np
 import pytest
-from support.evidence_cases import VERSION, observe, write_sound
+from support.evidence_cases import VERSION, extract_evidence, write_sound
 from support.tiny_models import HYBRID
 
 from language_modeling_is_compression.config.options import (
@@ -52,7 +52,7 @@ def sides(tmp_path_factory):
     [file for file in train if '_2' not in file.info.path.name],
     [file for file in train if '_2' in file.info.path.name],
     CONFIG,
-    Extractor(extract=observe, version=VERSION, effort=1),
+    Extractor(extract=extract_evidence, version=VERSION, effort=1),
     valid_fraction=0.1,
     folder=folder / 'cache',
     show_progress=False,

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from language_modeling_is_compression.evaluation.report.text import decimals, percent, printable, share, speed
+from language_modeling_is_compression.evaluation.report.text import decimals, percent, share, speed
+from language_modeling_is_compression.system.text import printable
 
 
 @pytest.mark.parametrize(
