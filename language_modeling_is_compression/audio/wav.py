@@ -114,7 +114,7 @@ def read_wav_info(path: Path) -> WavInfo:
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # Opening a pipe would wait for its writer.
       kind = 'a directory' if stat.S_ISDIR(status.st_mode) else 'a device, pipe or socket'
-      raise AudioFormatError(f'{printable(str(path))}: expected a regular WAV file, got {kind}: name a file.')
+      raise AudioFormatError(f'{_name(path)}: expected a regular WAV file, got {kind}: name a file.')
     with open(path, 'rb', buffering=0) as file:
       return parse_wav_info(file, status.st_size, path)
   except OSError as error:
@@ -149,7 +149,7 @@ def read_frames(info: WavInfo, start: int, stop: int) -> np.ndarray:
     raise _unreadable(info.path, error) from error
   if raw.size != num_bytes:
     raise AudioFormatError(
-      f'{printable(str(info.path))}: expected {num_bytes} bytes at offset {offset}, got {raw.size}: '
+      f'{_name(info.path)}: expected {num_bytes} bytes at offset {offset}, got {raw.size}: '
       'the file became shorter while it was in use; start again once nothing writes to it.'
     )
   if info.encoding == 'float':
@@ -288,7 +288,7 @@ def _parse(path: Path, riff: _Riff) -> WavInfo:
   if fields is None or data is None:
     missing = 'fmt ' if fields is None else 'data'
     raise AudioFormatError(
-      f"{printable(str(path))}: expected a '{missing}' chunk among the first {_MAX_CHUNKS} chunks, found none: "
+      f"{_name(path)}: expected a '{missing}' chunk among the first {_MAX_CHUNKS} chunks, found none: "
       'the file is damaged or cut off; export or copy it again.'
     )
   encoding, sample_bytes, num_channels, sample_rate_hz = _parse_format(path, fields)
@@ -308,11 +308,11 @@ def _parse(path: Path, riff: _Riff) -> WavInfo:
 def _check_form(path: Path, riff: _Riff) -> None:
   """Raises AudioFormatError unless the first twelve bytes are a little-endian WAVE file's."""
   if riff.form == b'RIFX':
-    raise AudioFormatError(f'{printable(str(path))}: expected little-endian RIFF, got big-endian RIFX: {_CONVERT}.')
+    raise AudioFormatError(f'{_name(path)}: expected little-endian RIFF, got big-endian RIFX: {_CONVERT}.')
   if riff.form not in (b'RIFF', *_FORMS_64) or riff.kind != b'WAVE':
     got = 'an empty file' if riff.file_bytes == 0 else f'{riff.form!r} and {riff.kind!r}'
     raise AudioFormatError(
-      f"{printable(str(path))}: not a WAV file: expected 'RIFF' (or 'RF64', 'BW64') and 'WAVE', got {got}: {_CONVERT}."
+      f"{_name(path)}: not a WAV file: expected 'RIFF' (or 'RF64', 'BW64') and 'WAVE', got {got}: {_CONVERT}."
     )
 
 
@@ -320,7 +320,7 @@ def _parse_format(path: Path, fields: bytes) -> tuple[str, int, int, int]:
   """Encoding, sample_bytes, num_channels and sample_rate_hz of a `fmt ` chunk's body (its first 40 bytes or fewer)."""
   if len(fields) < _FORMAT_BYTES:
     raise AudioFormatError(
-      f"{printable(str(path))}: expected a 'fmt ' chunk of at least {_FORMAT_BYTES} bytes, got {len(fields)}: "
+      f"{_name(path)}: expected a 'fmt ' chunk of at least {_FORMAT_BYTES} bytes, got {len(fields)}: "
       'the file is damaged; export it again.'
     )
   tag, num_channels, sample_rate_hz, _, block_align, bits = struct.unpack_from('<HHIIHH', fields)
@@ -330,23 +330,19 @@ def _parse_format(path: Path, fields: bytes) -> tuple[str, int, int, int]:
   if encoding is None:
     name = _CODEC_NAMES.get(tag, 'unknown')
     raise AudioFormatError(
-      f'{printable(str(path))}: expected PCM integers or floats, got codec 0x{tag:04X} ({name}): {_CONVERT}.'
+      f'{_name(path)}: expected PCM integers or floats, got codec 0x{tag:04X} ({name}): {_CONVERT}.'
     )
   if num_channels == 0:
-    raise AudioFormatError(
-      f'{printable(str(path))}: expected 1 channel or more, got 0: the file is damaged; export it again.'
-    )
+    raise AudioFormatError(f'{_name(path)}: expected 1 channel or more, got 0: the file is damaged; export it again.')
   if bits not in ((32, 64) if encoding == 'float' else range(1, 33)):
     widths = '32 or 64' if encoding == 'float' else '1 to 32'
-    raise AudioFormatError(
-      f'{printable(str(path))}: expected {encoding} samples of {widths} bits, got {bits}: {_CONVERT}.'
-    )
+    raise AudioFormatError(f'{_name(path)}: expected {encoding} samples of {widths} bits, got {bits}: {_CONVERT}.')
   least_bytes = -(-bits // 8)
   sample_bytes, rest = divmod(block_align, num_channels)
   # 17 to 24 valid bits may stand in four bytes; every other width has one container.
   if rest or not (sample_bytes == least_bytes or (least_bytes, sample_bytes) == (3, 4)):
     raise AudioFormatError(
-      f'{printable(str(path))}: expected {least_bytes * num_channels} bytes per frame ({num_channels} channels, {bits} bits), '
+      f'{_name(path)}: expected {least_bytes * num_channels} bytes per frame ({num_channels} channels, {bits} bits), '
       f'got a block_align of {block_align}: the header contradicts itself; export the file again.'
     )
   return encoding, sample_bytes, num_channels, sample_rate_hz
@@ -356,14 +352,12 @@ def _sub_format(path: Path, fields: bytes) -> int:
   """The codec number inside a WAVE_FORMAT_EXTENSIBLE `fmt ` body."""
   if len(fields) < _EXTENSIBLE_BYTES:
     raise AudioFormatError(
-      f"{printable(str(path))}: expected an extensible 'fmt ' chunk of at least {_EXTENSIBLE_BYTES} bytes, got {len(fields)}: "
+      f"{_name(path)}: expected an extensible 'fmt ' chunk of at least {_EXTENSIBLE_BYTES} bytes, got {len(fields)}: "
       'the file is damaged; export it again.'
     )
   guid = fields[24:40]
   if guid[2:] != _SUB_FORMAT_TAIL:
-    raise AudioFormatError(
-      f'{printable(str(path))}: expected the sub-format PCM or float, got GUID {guid.hex()}: {_CONVERT}.'
-    )
+    raise AudioFormatError(f'{_name(path)}: expected the sub-format PCM or float, got GUID {guid.hex()}: {_CONVERT}.')
   return int.from_bytes(guid[:2], 'little')
 
 
@@ -379,7 +373,11 @@ def _from_floats(raw: np.ndarray, sample_bytes: int) -> np.ndarray:
   return values.astype(np.int32)
 
 
+def _name(path: Path) -> str:
+  return printable(str(path))
+
+
 def _unreadable(path: Path, error: OSError) -> AudioFormatError:
   return AudioFormatError(
-    f'{printable(str(path))}: cannot be read: {error.strerror or error}: check the path and its permissions.'
+    f'{_name(path)}: cannot be read: {error.strerror or error}: check the path and its permissions.'
   )

@@ -2,7 +2,7 @@
 
 
 def printable(text: str, max_chars: int | None = None) -> str:
-  """One line that every terminal can show: unprintable characters are escaped, the middle of a long text is left out."""
+  """One line that every terminal can show: unprintable characters escaped, the middle of a long text left out."""
   text = ''.join(char if char.isprintable() else char.encode('unicode_escape').decode() for char in text)
   if max_chars is None or len(text) <= max_chars:
     return text

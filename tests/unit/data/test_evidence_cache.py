@@ -35,8 +35,8 @@ def sounds(tmp_path) -> list[Sound]:
 
 
 def make(folder, sounds, extract=extract_evidence, *, version: int = VERSION, effort: int = 1, segment: int = SEGMENT):
-  experts = Extractor(extract=extract_evidence, version=version, effort=effort)
-  return cached_evidence(sounds, experts, folder=folder / 'cache', segment_frames=segment, show_progress=False)
+  extractor = Extractor(extract=extract, version=version, effort=effort)
+  return cached_evidence(sounds, extractor, folder=folder / 'cache', segment_frames=segment, show_progress=False)
 
 
 def calls_of(folder, sounds, **settings) -> list[int]:
