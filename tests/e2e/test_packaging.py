@@ -1,6 +1,7 @@
 """The sdist and the wheel: what they hold, and that what is installed from them works without the checkout."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -51,8 +52,21 @@ def wheel(unpacked) -> Path:
 
 @pytest.fixture(scope='module')
 def installed(wheel, tmp_path_factory) -> Path:
-  """The scripts of an environment in which the wheel was installed, beside what it depends on."""
-  folder = tmp_path_factory.mktemp('environment')
+  """The scripts of an environment in which the wheel was installed with all its extras."""
+  return _environment(wheel, tmp_path_factory.mktemp('environment'), Path(sysconfig.get_path('purelib')))
+
+
+@pytest.fixture(scope='module')
+def codec_alone(wheel, tmp_path_factory) -> Path:
+  """The same without extras: links to what the codec depends on, and to nothing else."""
+  packages = tmp_path_factory.mktemp('packages')
+  for path in Path(sysconfig.get_path('purelib')).iterdir():
+    if re.fullmatch(r'(numpy|numba|llvmlite|tqdm)(\.libs|-[\d.]+\.dist-info)?', path.name):
+      (packages / path.name).symlink_to(path)
+  return _environment(wheel, tmp_path_factory.mktemp('codec'), packages)
+
+
+def _environment(wheel: Path, folder: Path, dependencies: Path) -> Path:
   venv.create(folder, with_pip=False)
   python = folder / 'bin/python'
   subprocess.run(
@@ -60,7 +74,7 @@ def installed(wheel, tmp_path_factory) -> Path:
   )
   [packages] = folder.glob('lib/python*/site-packages')
   # Editable installations work by .pth files, which count in an environment's own folder only.
-  (packages / 'dependencies.pth').write_text(sysconfig.get_path('purelib') + '\n')
+  (packages / 'dependencies.pth').write_text(f'{dependencies}\n')
   return folder / 'bin'
 
 
@@ -79,6 +93,9 @@ def test_the_wheel_holds_the_package_and_models_alone(wheel):
   for model in ('default', 'tiny', 'bytes'):
     assert f'language_modeling_is_compression/models/{model}.npz' in names
   assert not [name for name in names if 'test' in name or name.endswith('.lmic_code')]
+  assert 'language_modeling_is_compression/py.typed' in names
+  assert [name for name in names if name.endswith('/licenses/LICENSE')]
+  assert [name for name in names if name.endswith('data/share/man/man1/lmic.1')]
 
 
 def test_what_is_installed_works_anywhere(installed, tmp_path):
@@ -98,6 +115,26 @@ def test_what_is_installed_works_anywhere(installed, tmp_path):
   assert 'audio_model' in said
 
 
+def test_the_codec_needs_no_extra(codec_alone, tmp_path):
+  write_folder(tmp_path / 'audio')
+  song = tmp_path / 'audio/train/a.wav'
+  _run(tmp_path, codec_alone / 'lmic', '-1', song, '-o', 'song.lmic')
+  _run(tmp_path, codec_alone / 'lmic', '-t', 'song.lmic')
+  program = (
+    'import numpy as np, language_modeling_is_compression as lmic; '
+    'samples = np.arange(-50, 50, dtype=np.int16); '
+    'assert (lmic.decompress(lmic.compress(samples, 8000, level=1))[0] == samples).all(); '
+    'assert lmic.code_length(samples, 8000, model="bytes").shape == (100,)'
+  )
+  _run(tmp_path, codec_alone / 'python', '-W', 'error', '-c', program)
+  for command, extra in (('train-audio', 'train'), ('evaluate-audio', 'evaluate')):
+    done = subprocess.run(
+      [codec_alone / command, '--audio_dir', 'audio'], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1 and done.stderr.count('\n') == 1, done.stderr
+    assert done.stderr.endswith(f'is not installed: pip install "language-modeling-is-compression[{extra}]"\n')
+
+
 def test_scripts_of_the_root_are_no_modules_of_everybody(installed, tmp_path):
   for name in ('data_paths', 'train_audio', 'evaluate_audio', 'tests', 'bench'):
     done = subprocess.run([installed / 'python', '-c', f'import {name}'], cwd=tmp_path, capture_output=True, text=True)
@@ -105,9 +142,19 @@ def test_scripts_of_the_root_are_no_modules_of_everybody(installed, tmp_path):
 
 
 def test_the_sdist_can_test_itself(unpacked):
-  for name in ('Makefile', 'requirements.lock', 'tests/conftest.py', 'examples/demo.py', 'data_paths.py', '.ci/run'):
+  for name in (
+    'Makefile',
+    'requirements.lock',
+    'LICENSE',
+    'CITATION.cff',
+    'docs/lmic.1',
+    'tests/conftest.py',
+    'examples/demo.py',
+    'data_paths.py',
+    '.ci/run',
+  ):
     assert (unpacked / name).exists(), name
-  chosen = ('tests/unit/test_data_paths.py', 'tests/unit/test_config.py', 'tests/golden')
+  chosen = ('tests/unit/data/test_paths.py', 'tests/unit/config', 'tests/golden')
   env = {**os.environ, 'PYTHONPATH': str(unpacked)}
   done = subprocess.run(
     [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *chosen],
