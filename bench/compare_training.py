@@ -156,7 +156,7 @@ def _reference(arguments: argparse.Namespace) -> Any:
   return _contender(lambda: params, step, nats_per_token)
 
 
-def _contender(params: Callable[[], Any], step: Callable, nats_per_token: Callable) -> Any:
+def _contender(params: Callable[[], Any], step: Callable[..., Any], nats_per_token: Callable[..., Any]) -> Any:
   import jax
 
   def num_parameters() -> int:

@@ -8,6 +8,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
@@ -44,7 +45,7 @@ def main() -> int:
     array[:] = rng.integers(-3000, 3000, array.shape)
   normed, stream, scale = work.normed, work.stream, body.scales[0]
   of_lane = (cache.keys[0, 0], cache.values[0, 0])
-  rows: list[tuple[str, int, Callable, tuple]] = [
+  rows: list[tuple[str, int, Callable[..., Any], tuple[Any, ...]]] = [
     ('norm', 2 * num_layers + 1, layers.norm, (stream, normed, width)),
     ('attention', num_layers, layers.attend, (body, 0, *of_lane, work, 8 * window, normed, stream)),
     ('  product E x E', 4 * num_layers, layers.multiply, (normed, body.keys[0], scale[1], work.keys)),
@@ -68,7 +69,7 @@ def main() -> int:
   return 0
 
 
-def _microseconds(function: Callable, inputs: tuple, rounds: int) -> float:
+def _microseconds(function: Callable[..., Any], inputs: tuple[Any, ...], rounds: int) -> float:
   _repeated(function, inputs, 1)
   best = float('inf')
   for _ in range(rounds):
@@ -79,13 +80,13 @@ def _microseconds(function: Callable, inputs: tuple, rounds: int) -> float:
 
 
 @numba.njit
-def _repeated(function, inputs, count):
+def _repeated(function: Any, inputs: Any, count: int) -> None:
   for _ in range(count):
     function(*inputs)
 
 
 @compiled
-def _float_product(x, weights, products):
+def _float_product(x: Any, weights: Any, products: Any) -> None:
   products[:] = 0
   for k in range(weights.shape[0]):
     for n in range(weights.shape[1]):

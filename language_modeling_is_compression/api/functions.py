@@ -21,6 +21,7 @@ from language_modeling_is_compression.api.arrays import Samples, to_frames, wav_
 from language_modeling_is_compression.api.engine import Compressor, Decompressor, Progress, open_container
 from language_modeling_is_compression.api.sound import Sound
 from language_modeling_is_compression.errors import InputError, OutputExistsError
+from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.files import STANDARD, input_file, output_file
@@ -195,8 +196,10 @@ def code_length(
       payloads = division.layout.split(frames[start : start + division.span_frames], pcm)
       return np.concatenate([_bits(model_coder.encode([payload], token)) for payload in payloads], axis=1)
 
-    def _bits(encoded: Sequence) -> np.ndarray:
-      return encoded[0].sample_bits()
+    def _bits(encoded: Sequence[Encoded | None]) -> np.ndarray:
+      [one] = encoded
+      assert one is not None, 'models code all payloads of their own layout'
+      return one.sample_bits()
 
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
       try:

@@ -49,7 +49,7 @@ _MPEG_FRAME = re.compile(rb'\xff[\xe2-\xff]', re.DOTALL)
 _MPEG = {'.mp3': 'MP3', '.mp2': 'MP2', '.aac': 'AAC'}
 
 
-def audio_kind(name: str | os.PathLike, head: bytes) -> AudioKind | None:
+def audio_kind(name: str | os.PathLike[str], head: bytes) -> AudioKind | None:
   """The kind of a file, or None if it is no audio. head: its first HEAD_BYTES, or all if it has fewer."""
   for pattern, kind in _KINDS:
     if pattern.match(head):
@@ -60,7 +60,7 @@ def audio_kind(name: str | os.PathLike, head: bytes) -> AudioKind | None:
   return None
 
 
-def audio_kind_of(path: str | os.PathLike) -> AudioKind | None:
+def audio_kind_of(path: str | os.PathLike[str]) -> AudioKind | None:
   """The kind of a file on disk. Raises OSError if it cannot be read."""
   with open(path, 'rb') as file:
     return audio_kind(Path(path).name, file.read(HEAD_BYTES))

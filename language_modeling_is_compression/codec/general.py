@@ -34,7 +34,7 @@ def compress_below(data: bytes, limit: int, cancellation: Cancellation) -> bytes
   return _compress(data, _FILTERS, limit, cancellation)
 
 
-def _compress(data: bytes, filters: list[dict], limit: int, cancellation: Cancellation) -> bytes | None:
+def _compress(data: bytes, filters: list[dict[str, int]], limit: int, cancellation: Cancellation) -> bytes | None:
   """None as soon as it is known not to be below the limit."""
   compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters)
   packed = bytearray()

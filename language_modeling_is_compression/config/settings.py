@@ -122,7 +122,7 @@ def _refuse_idle(values: Mapping[str, Any], kinds: Sequence[type[Settings]]) -> 
       raise ConfigError(f'{name}: means something only with --model {family}, got {chosen}; leave it out')
 
 
-def _lists(fields: Sequence[dataclasses.Field], given: Mapping[str, Any]) -> dict[str, Any]:
+def _lists(fields: Sequence[dataclasses.Field[Any]], given: Mapping[str, Any]) -> dict[str, Any]:
   """Values of list fields as tuples; a single text stands for a list of one."""
   lists = {field.name: given[field.name] for field in fields if _is_list(field) and field.name in given}
   return {
@@ -164,17 +164,17 @@ def _read_toml(path: Path, names: Sequence[str]) -> dict[str, Any]:
   return values
 
 
-def _is_list(field: dataclasses.Field) -> bool:
+def _is_list(field: dataclasses.Field[Any]) -> bool:
   return typing.get_origin(field.type) is tuple
 
 
-def _scalar_type(field: dataclasses.Field) -> Any:
+def _scalar_type(field: dataclasses.Field[Any]) -> Any:
   """The type of a field's values, None set aside."""
   kinds: Sequence[Any] = typing.get_args(field.type) or (field.type,)
   return next(kind for kind in kinds if kind is not type(None))
 
 
-def _check_type(field: dataclasses.Field, value: Any) -> None:
+def _check_type(field: dataclasses.Field[Any], value: Any) -> None:
   if _is_list(field):
     if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
       raise ConfigError(f'{field.name}: expected a list of texts, got {value!r}')
@@ -188,7 +188,7 @@ def _check_type(field: dataclasses.Field, value: Any) -> None:
     raise ConfigError(f'{field.name}: expected {expected.__name__}, got {value!r}')
 
 
-def _help(field: dataclasses.Field) -> str:
+def _help(field: dataclasses.Field[Any]) -> str:
   text = field.metadata['help']
   if field.default is dataclasses.MISSING:
     text += ' (required)'

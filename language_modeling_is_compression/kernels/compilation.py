@@ -33,7 +33,7 @@ _NO_COMPILER = (
 )
 
 
-def compiled(function: Callable) -> Callable:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
   """Compiles a function when it is first called; the code is kept on disk where that is possible."""
   if _config.DISABLE_JIT:
     return _refusing(function)
@@ -43,7 +43,7 @@ def compiled(function: Callable) -> Callable:
   return dispatcher
 
 
-def inlined(function: Callable) -> Callable:
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
   """Makes a function part of the compiled ones that call it.
 
   For one that is long and called once: code is optimized anew at every level of calls that stands above it.
@@ -57,7 +57,7 @@ def require_compiler() -> None:
     raise ConfigError(_NO_COMPILER)
 
 
-def _refusing(function: Callable) -> Callable:
+def _refusing(function: Callable[..., Any]) -> Callable[..., Any]:
   @functools.wraps(function)
   def refuse(*_: object) -> NoReturn:
     raise ConfigError(_NO_COMPILER)
@@ -74,7 +74,7 @@ class _KeptCode:
   read by no other installation.
   """
 
-  def __init__(self, function: Callable):
+  def __init__(self, function: Callable[..., Any]):
     self._name = f'{Path(function.__code__.co_filename).stem}.{function.__qualname__}'
 
   @property

@@ -45,7 +45,9 @@ def _attend_row(queries: jax.Array, keys: jax.Array, values: jax.Array, *, lag_b
     return array.reshape(num_blocks, block, num_heads, head_dim).swapaxes(1, 2)
 
   @jax.checkpoint
-  def attend_block(carried, inputs):
+  def attend_block(
+    carried: tuple[jax.Array, jax.Array], inputs: tuple[jax.Array, ...]
+  ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
     start, block_queries, block_keys, block_values = inputs
     block_keys = jnp.concatenate([carried[0], block_keys], axis=1)  # [H, W + Q, D]
     block_values = jnp.concatenate([carried[1], block_values], axis=1)

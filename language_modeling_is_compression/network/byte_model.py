@@ -100,7 +100,7 @@ class ByteModel(Model):
 
     transformer = build_transformer(self.spec.network, self.spec.data)
 
-    def log_probs(params: Mapping, tokens: jax.Array) -> jax.Array:
+    def log_probs(params: Mapping[str, Any], tokens: jax.Array) -> jax.Array:
       return log_probabilities(transformer.apply(params, tokens))
 
     return jax.jit(log_probs)

@@ -73,7 +73,7 @@ def save_model(path: Path, model: Model) -> None:
     ) from error
 
 
-def load_model(path: str | os.PathLike) -> Model:
+def load_model(path: str | os.PathLike[str]) -> Model:
   """Reads a model file.
 
   Raises CheckpointError if it is missing, truncated, damaged, of another version or not a model file of this package.

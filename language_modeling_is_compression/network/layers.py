@@ -11,6 +11,7 @@ Shapes: B rows, T tokens or samples, E embedding_dim, H heads.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import haiku as hk
 import jax
@@ -63,7 +64,7 @@ class _Layer(hk.Module):
     return linear(jnp.square(jax.nn.relu(wide)), config.embedding_dim, 'feed_forward_out', init=jnp.zeros)
 
 
-def linear(inputs: jax.Array, size: int, name: str, init: Callable | None = None) -> jax.Array:
+def linear(inputs: jax.Array, size: int, name: str, init: Callable[..., Any] | None = None) -> jax.Array:
   """inputs [..., N] times a matrix [N, size], which begins with variance 1 / N."""
   fan_in = inputs.shape[-1]
   return inputs @ parameter(name, [fan_in, size], init or hk.initializers.TruncatedNormal(stddev=fan_in**-0.5))
@@ -75,7 +76,7 @@ def _rms_norm(inputs: jax.Array, name: str) -> jax.Array:
   return inputs * jax.lax.rsqrt(jnp.mean(jnp.square(inputs), axis=-1, keepdims=True) + _NORM_EPSILON) * scale
 
 
-def parameter(name: str, shape: list[int], init: Callable) -> jax.Array:
+def parameter(name: str, shape: list[int], init: Callable[..., Any]) -> jax.Array:
   """A parameter as it acts; `init` says how it begins to."""
   return PARAMETER_SCALE * hk.get_parameter(name, shape, init=lambda *spec: init(*spec) / PARAMETER_SCALE)
 

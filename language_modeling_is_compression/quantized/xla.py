@@ -8,7 +8,8 @@ Shapes: L lanes, Q tokens that go through at once, E embedding_dim, H heads, W a
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -80,9 +81,9 @@ class XlaPredictor:
 
 
 class _XlaLanes:
-  def __init__(self, advance, lanes: _Lanes, places: int, device: jax.Device):
+  def __init__(self, decode_steps: Callable[..., Any], lanes: _Lanes, places: int, device: jax.Device):
     self._places = places
-    self._decode_steps = advance
+    self._decode_steps = decode_steps
     self._lanes = lanes
     self._device = device
     self._last = np.asarray(lanes.last).copy()

@@ -14,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from language_modeling_is_compression.errors import ConfigError, OutputExistsError
 
@@ -59,7 +59,7 @@ def vanishing(path: Path) -> Iterator[None]:
     _unfinished.discard(str(path))
 
 
-def locked(file: IO) -> bool:
+def locked(file: IO[Any]) -> bool:
   """Locks an open file exclusively, until the process ends, however it does. Returns whether that was possible.
 
   Where the system or the file system has no locks the answer is yes: then a second process is not noticed.
@@ -75,7 +75,7 @@ def locked(file: IO) -> bool:
   return True
 
 
-def _locked_on_windows(file: IO) -> bool:
+def _locked_on_windows(file: IO[Any]) -> bool:
   try:
     import msvcrt
   except ImportError:

@@ -44,7 +44,7 @@ class RunFiles:
 
   def when_renamed(
     self, *, metrics: Callable[[Path], object] | None = None, log: Callable[[Path], object] | None = None
-  ):
+  ) -> None:
     """Registers callbacks that rename open files; they may raise OSError."""
     given: Mapping[str, Callable[[Path], object] | None] = {_METRICS: metrics, _LOG: log}
     self._renames |= {kind: rename for kind, rename in given.items() if rename}

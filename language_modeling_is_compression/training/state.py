@@ -91,7 +91,7 @@ def make_update(
   return update
 
 
-def _make_add(objective: Objective, mesh: Mesh) -> Callable:
+def _make_add(objective: Objective, mesh: Mesh) -> Callable[..., Any]:
   """A function of params, sums and some micro-batches, [K, R, ...]: the sums with their losses and gradients.
 
   Sums are those of each device, [D, ...]: what devices have is added up once, at the end of a step.
@@ -110,7 +110,7 @@ def _make_add(objective: Objective, mesh: Mesh) -> Callable:
   )
 
 
-def _make_finish(optimizer: optax.GradientTransformation, mesh: Mesh) -> Callable:
+def _make_finish(optimizer: optax.GradientTransformation, mesh: Mesh) -> Callable[..., Any]:
   """A function of state, sums and the number of tokens (or samples) counted: the next state and the step's metrics."""
 
   def device_total(sums: Any) -> Any:

@@ -174,7 +174,7 @@ def _finished(command: list[str], time_limit_seconds: float) -> tuple[int, bytes
   return process.returncode, output
 
 
-def _kill(process: subprocess.Popen) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
   if hasattr(os, 'killpg'):
     with contextlib.suppress(ProcessLookupError):
       os.killpg(process.pid, signal.SIGKILL)
