@@ -434,7 +434,7 @@ def test_models_of_tokens_have_code_lengths_beside_the_others(run, models, tmp_p
 
 @pytest.mark.usefixtures('no_pictures')
 def test_a_model_of_whole_samples_has_its_depth(run, models):
-  exit_code, results, _, _ = run('--model_path', models / 'samples.npz', '--baselines', 'none', '--chunk_size', 2000)
+  exit_code, results, _, _ = run('--model_path', models / 'samples.npz', '--baselines', 'none', '--protocol', 'whole')
   assert exit_code == 0
   assert {row['raw_bytes'] for row in results['measurements']} == {2 * _FRAMES, 4 * _FRAMES}
   # Of 65,536 that are hardly told apart.
