@@ -46,7 +46,7 @@ class ResultsError(LmicError):
 
 
 class CancelledError(LmicError):
-  """Work was told to stop; what it was at is of no use."""
+  """Work was stopped on request; its result so far is incomplete and must be discarded."""
 
 
 class InputError(LmicError, ValueError):

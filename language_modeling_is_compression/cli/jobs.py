@@ -11,7 +11,9 @@ from language_modeling_is_compression.errors import CancelledError, LmicError, O
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.text import printable
 
-_held_back = threading.local()  # `lines` of the file that a thread is at, until it is that file's turn.
+_held_back = (
+  threading.local()
+)  # `lines`: messages of the thread's file, until those of the files before it are printed.
 
 
 def say(line: str) -> None:
@@ -31,9 +33,9 @@ def each_file(sources: Sequence[str], work: Callable[[str], object]) -> int:
 def several_files(
   sources: Sequence[str], work: Callable[[str], object], cancellation: Cancellation, at_a_time: int
 ) -> int:
-  """As `each_file`, but so many at a time.
+  """Runs a job per file, `at_a_time` at once; otherwise as `each_file`.
 
-  cancellation: of all work, for when a signal comes; then it ends within a moment, with CancelledError.
+  cancellation: of all jobs; a request ends them within a moment, with CancelledError.
   """
 
   def hold_back(source: str) -> tuple[int, list[str]]:

@@ -277,7 +277,7 @@ def _info(chosen: options.Info) -> int:
 
 @contextlib.contextmanager
 def _opened(source: str) -> Iterator[tuple[Container, os.stat_result]]:
-  """A .lmic file, and what the system says of it."""
+  """Opens a .lmic file; yields it with its status."""
   with input_file(source) as path, open(path, 'rb') as file:
     before = os.fstat(file.fileno())
     yield Container(file, before.st_size), before

@@ -1,4 +1,4 @@
-"""Options of the lmic command, as its functions take them: what the parser makes of a command line."""
+"""Options of the lmic command, as its functions take them; the parser builds them from a command line."""
 
 from dataclasses import dataclass
 

@@ -46,7 +46,7 @@ _LETTERS_WITH_VALUE = 'moTr'
 def parse(argv: Sequence[str]) -> options.Options | None:
   """Options of a command line; None if there is nothing on it, and the help was printed.
 
-  Names behind `--` are those of files, whatever they begin with. Exits with code 2 for wrong usage, 0 after --help.
+  Every name behind `--` is a file, even with a leading dash. Exits with code 2 for wrong usage, 0 after --help.
   Raises ConfigError for flags that contradict each other.
   """
   flags, names = list(argv), []

@@ -90,7 +90,7 @@ def _reason_against(path: str) -> str | None:
   try:
     kind = audio_kind_of(path)
   except OSError:
-    return None  # It has its turn, and is told to be unreadable.
+    return None  # Processing it reports that it is unreadable.
   if kind is None:
     return _OTHER
   return kind.name if kind.is_compressed else None
@@ -210,7 +210,7 @@ class Outputs:
     return self._output == os.devnull
 
   def _targets(self) -> list[Path]:
-    """The files that sources become, but of those that have no name for one: that is told when they have their turn."""
+    """The output of every source that has one; processing the others reports why they have none."""
     if self._to_nowhere():
       return []
     found = []

@@ -47,8 +47,8 @@ class ChunkCoder:
   threads: None for one on each core. cancellation: ends all work with CancelledError; so does leaving the context.
   model_only: code by the model whatever it can code, even where something else is smaller. Such chunks may be longer
   than what they decode to, so they are for measuring, not for files.
-  observe: is told of every payload that the model encodes, by any thread in any order. Without it nothing is computed
-  for it.
+  observe: callback for every payload that the model encodes, called from any thread in any order. Without it nothing is
+  computed for it.
   """
 
   def __init__(

@@ -109,5 +109,5 @@ def count_fallbacks(header: Header, methods: Iterable[int | None]) -> int:
 
 
 def changed(name: str) -> AudioFormatError:
-  """Error for a file that is not what it was a moment ago."""
-  return AudioFormatError(f'{name}: changed while it was read: start again once nothing writes to it')
+  """Builds the error for a file that changed while it was read."""
+  return AudioFormatError(f'{name}: changed while it was read; try again when no other program writes to it')

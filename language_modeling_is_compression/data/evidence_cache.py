@@ -186,9 +186,7 @@ def _check_room(missing: Sequence[_Segment], num_segments: int, extractor: Extra
   try:
     needed, free = num_samples * RECORD.itemsize, shutil.disk_usage(folder).free
   except OSError as error:
-    raise TrainingError(
-      f'{folder}: its free space cannot be told: {error.strerror}: name another --cache_dir'
-    ) from error
+    raise TrainingError(f'{folder}: cannot read its free space: {error.strerror}: name another --cache_dir') from error
   if needed > free - _RESERVE_BYTES:
     raise TrainingError(
       f'{folder}: the evidence of {num_samples:,} samples takes {needed:,} bytes, and {free:,} are free, of which '

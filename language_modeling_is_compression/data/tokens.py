@@ -35,7 +35,7 @@ def interleave_blocks(frames: np.ndarray, block: int) -> np.ndarray:
 
 
 def interleaved_span(start: int, stop: int, num_frames: int, num_channels: int, block: int) -> tuple[int, int, int]:
-  """The frames that must be read for samples start:stop of what `interleave_blocks` makes of a whole file.
+  """The frames that must be read for samples start:stop of what `interleave_blocks` returns for a whole file.
 
   0 <= start <= stop <= num_frames * num_channels and block >= 1, else ValueError.
   Returns (frame_start, frame_stop, offset): the smallest span whose own layout has the wanted samples in one piece,

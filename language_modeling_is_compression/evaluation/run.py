@@ -217,7 +217,7 @@ def _sha256(recording: Recording) -> str:
 
 @contextlib.contextmanager
 def _progress(work: Sequence[Task], settings: EvaluationConfig) -> Iterator[Callable[[Task], None]]:
-  """Progress in samples, since files differ in length. Yields what is to be told of a task that is done."""
+  """Shows progress in samples, since files differ in length. Yields a function to call with every finished task."""
   total = sum(task.recording.num_samples for task in work)
   with progress_bar(total=total, unit='sample', shown=not settings.no_progress) as bar:
 

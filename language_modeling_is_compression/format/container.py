@@ -92,7 +92,7 @@ class Container:
     self._bodies_may_expand = bodies_may_expand
     self.problems: list[str] = []
     self.sha256: bytes | None = None
-    self._rewind = 0  # Bytes that somebody put into the file, or (below 0) took out.
+    self._shift = 0  # Bytes that were inserted into the file or, below 0, removed from it.
     beginning = self._read(0, HEADER_BYTES)
     footer = self._footer_at_end()
     if is_sound_header(beginning):
@@ -153,7 +153,7 @@ class Container:
     if index >= len(self._starts):
       return []
     start = int(self._starts[index])
-    return [start, start + self._rewind] if self._rewind else [start]
+    return [start, start + self._shift] if self._shift else [start]
 
   def _locate(self, footer: bytes | None) -> None:
     """Finds the chunks, by the footer's table or, without it, one after the other."""
@@ -175,11 +175,11 @@ class Container:
     ends = HEADER_BYTES + np.cumsum(table.astype(np.int64) + _RECORD_BYTES)
     self._starts = np.concatenate([[HEADER_BYTES], ends])[:-1]
     end = int(ends[-1]) if num_chunks else HEADER_BYTES
-    self._rewind = self.file_bytes - _FOOTER_REST - _ENTRY_BYTES * num_chunks - end
-    if self._rewind:
-      more = 'more' if self._rewind > 0 else 'fewer'
+    self._shift = self.file_bytes - _FOOTER_REST - _ENTRY_BYTES * num_chunks - end
+    if self._shift:
+      more = 'more' if self._shift > 0 else 'fewer'
       self.problems.append(
-        f'it has {abs(self._rewind)} bytes {more} than its table of chunks says, {self._first_misplaced()}'
+        f'it has {abs(self._shift)} bytes {more} than its table of chunks says, {self._first_misplaced()}'
       )
 
   def _first_misplaced(self) -> str:

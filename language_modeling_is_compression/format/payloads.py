@@ -1,7 +1,7 @@
 """Payloads: what a chunk of a .lmic file decodes to, as arrays, and as the bytes that checksums and LZMA see.
 
 A payload is one of three: raw bytes, one channel of a span of frames (format version 1, byte tokens), or a segment
-(format version 2, all channels of a span). Its shape is what the file's header says of it before anything is decoded.
+(format version 2, all channels of a span). Its shape follows from the file's header, before anything is decoded.
 
 Shapes: N samples of a channel (frames of a segment), C channels, S bytes of a sample.
 """

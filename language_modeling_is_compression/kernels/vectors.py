@@ -1,4 +1,4 @@
-"""Vectors of numbers in compiled code, several lanes wide: LLVM makes of them what a machine has.
+"""Vectors of numbers in compiled code, several lanes wide, which LLVM maps to the machine's registers.
 
 What happens to a lane does not depend on the machine: numbers are multiplied and added one by one, as IEEE 754 and
 two's complement have it, nothing is fused or put in another order. Loops written with them are as fast as they look,

@@ -78,7 +78,7 @@ def _extract_segment(experts, bins, indices, features, below, width, experts_log
       unit = experts.unit[channel]
       for k in range(NUM_FEATURES):
         features[place, k] = experts.features[k]
-      # A cell without a lower end goes by its upper edge: what is far leaves no digits for what is near.
+      # A cell without a lower end is measured from its upper edge: a distant end would leave no digits for near cells.
       open_below = index <= bins.limits[channel, 0]
       edge = high if open_below else low
       for centre in range(NUM_CENTRES):

@@ -1,4 +1,4 @@
-"""Model coders: what the codec asks of a model, whatever its family.
+"""Model coders: the interface between the codec and a model of any family.
 
 A coder turns payloads into the bodies of chunks and back, exactly and on every machine alike. byte_coder.py has the one
 of byte models, segments.py the one of hybrid models.

@@ -74,7 +74,7 @@ def quantize_hybrid_model(model: HybridModel) -> QuantizedHybridNetwork:
   config = model.spec.network
   top = effective_weights(model, TOP)
   entry, entry_bits = bounded_weights(top['input_weights'])
-  # Logits become logarithms to base 2; what the loss makes of scales and offsets is in these units already.
+  # Logits become logarithms to base 2; the loss uses scales and offsets in these units already.
   gains = np.ones(len(top['output_bias']))
   gains[LOGITS] = LOG2_E
   output, output_bits = bounded_weights(top['output_norm'][:, None] * top['output_weights'] * gains)

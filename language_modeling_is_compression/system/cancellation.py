@@ -1,4 +1,4 @@
-"""One way to stop work that runs: a token that is handed down to whatever takes long, and asked now and then."""
+"""Cooperative cancellation: a token that long work takes as an argument and checks regularly."""
 
 import threading
 

@@ -146,7 +146,7 @@ def named_again(paths: Iterable[str | Path], *, capitals: bool = True) -> str | 
 
 
 def remove_source(source: str, before: os.stat_result) -> None:
-  """Removes what has become another file. Raises ConfigError if it is not what it was `before`, or has to stay."""
+  """Removes a source whose output is written. Raises ConfigError if it changed since `before`, or cannot be removed."""
   now = os.stat(source)
   if any(getattr(now, field) != getattr(before, field) for field in ('st_dev', 'st_ino', 'st_size', 'st_mtime_ns')):
     raise ConfigError('source changed after compression; not removed')

@@ -1,8 +1,8 @@
 """Ends a process that does not end by itself soon after Ctrl-C or SIGTERM.
 
 Python runs signal handlers on the main thread, between two instructions of its own. A compiler or a matrix product that
-runs there keeps them waiting for as long as it takes, and so does a thread that has to be waited for. What watches here
-is a thread that the operating system tells of signals at once.
+runs there delays them for as long as it takes, and so does joining a thread. Here a thread watches instead, which the
+operating system notifies of signals at once.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from language_modeling_is_compression.system.files import remove_unfinished
 
-GRACE_SECONDS = 1.0  # For an end in order: running work is told to stop, and threads are waited for.
+GRACE_SECONDS = 1.0  # For an orderly end: running work is cancelled, and threads are joined.
 
 _SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 

@@ -1,4 +1,4 @@
-"""The training loop: steps, figures, validations, saves, and an orderly end whatever happens."""
+"""The training loop: steps, metrics, validations, saves, and an orderly end in every case."""
 
 import dataclasses
 import logging
@@ -163,9 +163,11 @@ class Trainer:
     """Reads a step's figures from the devices and shows them. Raises TrainingError if they are not finite."""
     if not bool(metrics.finite):
       loss, grad_norm = float(metrics.loss_nats), float(metrics.grad_norm)
-      what = 'the loss' if not math.isfinite(loss) else 'the gradient' if not math.isfinite(grad_norm) else ''
+      not_finite = (
+        'loss' if not math.isfinite(loss) else 'gradient' if not math.isfinite(grad_norm) else 'updated parameters'
+      )
       raise TrainingError(
-        f'step {meter.steps + 1}: {what or "what the step makes of the parameters"} is not finite '
+        f'step {meter.steps + 1}: {not_finite} not finite '
         f'(loss {loss:g}, gradient norm {grad_norm:g}); the parameters before it are kept; try a lower --learning_rate'
       )
     meter.add(metrics)

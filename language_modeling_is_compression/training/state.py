@@ -65,7 +65,7 @@ def make_update(
     lambda params: jax.tree.map(lambda x: jnp.zeros((mesh.devices.size, *x.shape), x.dtype), (jnp.zeros(()), params)),
     out_shardings=by_device,
   )
-  # A processor gains nothing from work that waits; an accelerator would idle until it is told what is next.
+  # A CPU gains nothing from queued work; an accelerator without it would idle until the next call is dispatched.
   num_ahead = 0 if mesh.devices.flat[0].platform == 'cpu' else 1
 
   def update(

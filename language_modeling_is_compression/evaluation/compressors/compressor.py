@@ -148,7 +148,7 @@ class LibraryCompressor:
     decompressed = self.library.decompress(compressed)
     decoded = time.perf_counter()
     if decompressed != data:
-      raise BaselineError('does not round-trip: what it decodes is not what it was given')
+      raise BaselineError('does not round-trip: its output differs from its input')
     return CompressionResult(
       compressed_bytes=len(compressed), encode_seconds=encoded - started, decode_seconds=decoded - encoded
     )

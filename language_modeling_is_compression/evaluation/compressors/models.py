@@ -1,7 +1,7 @@
 """Our own models as compressors: the codec on whole files, its coder on chunks.
 
-What is measured is the model: where LZMA or the plain bytes would be smaller, as a file of `lmic compress` has them, it
-is not let off, but it is counted how often that is (`Fallback`).
+The model alone is measured: `lmic compress` stores a chunk as LZMA or as plain bytes where that is smaller, this does
+not, but counts how often it would have happened (`Fallback`).
 """
 
 import dataclasses

@@ -357,7 +357,7 @@ def test_what_is_decoded_to_no_sound_is_an_error(wav, tmp_path, script, data, me
 def test_a_library_that_loses_a_bit_is_an_error(wav, monkeypatch):
   monkeypatch.setattr(zstandard.ZstdDecompressor, 'decompress', lambda self, data: b'')
   (compressor,) = found('zstd')
-  reason = 'does not round-trip: what it decodes is not what it was given'
+  reason = 'does not round-trip: its output differs from its input'
   with pytest.raises(BaselineError, match=f'^{compressor.info.name}: {reason}$'):
     compressor.whole(wav)
   with pytest.raises(BaselineError, match=f'^{compressor.info.name}: chunk 0: {reason}$'):
