@@ -24,7 +24,7 @@ _TIME_LIMIT_SECONDS = 60
 def main() -> int:
   """Returns the exit code of the training, 0 if all went well."""
   output_dir = _ROOT / 'demo'
-  print(f'Training on {_AUDIO / "train"}; Ctrl-C stops it and keeps what it has learnt.', file=sys.stderr)
+  print(f'Training on {_AUDIO / "train"}; Ctrl-C stops it and saves the model.', file=sys.stderr)
   flags = [
     '--config',
     str(_ROOT / 'configs' / 'demo.toml'),
@@ -55,10 +55,8 @@ def _print_table(model: Path, files: Sequence[Path]) -> None:
   print(f'{"":<28}{"bytes":>12}{"bits per sample":>18}{"compression rate":>18}')
   for name, size in sorted(rows, key=lambda row: row[1]):
     print(f'{name:<28}{size:>12,}{8 * size / samples:>18.3f}{size / data_bytes:>18.1%}')
-  print(
-    '\nCompression rate: all bytes that came out, over those of the samples; lower is better. Every file was decoded'
-  )
-  print('again and compared. The models are not counted.')
+  print('\nCompression rate: all bytes of output over those of the samples; lower is better. Every file was decoded and')
+  print('compared. The models are not counted.')
 
 
 def _others() -> list[Compressor]:
@@ -74,7 +72,7 @@ def _total_bytes(compressor: Compressor, files: Sequence[Path]) -> int:
 def _round_trip(path: Path, output_dir: Path) -> int:
   """Compresses a file with the model in the package, decompresses it, and compares. Returns 0 if nothing is lost."""
   packed, unpacked = output_dir / f'{path.name}.lmic', output_dir / 'restored.wav'
-  print('\nNow one file by the commands, with the model that comes with the package (it has not heard it either):\n')
+  print('\nNow one file by the commands, with the packaged model (held out from its training too):\n')
   for command in (['compress', str(path), '-o', str(packed)], ['decompress', str(packed), '-o', str(unpacked)]):
     shown = [Path(word).name if '/' in word else word for word in command]
     print(f'$ lmic {" ".join(shown)}', flush=True)

@@ -96,11 +96,11 @@ def compress_file(
   progress: Progress | None = None,
   cancellation: Cancellation | None = None,
 ) -> CompressedFile:
-  """Compresses a file, whatever it holds, so that it comes back byte for byte.
+  """Compresses a file of any kind; `decompress_file` restores it byte for byte.
 
   source, target: paths, or binary files; a source is read from its position on. A target that is a path appears whole,
-  with the source's date and permissions, or not at all. overwrite: whether it may exist. verify: decode and compare
-  before it counts as done. Others as `compress` has them.
+  with the source's date and permissions, or not at all. overwrite: whether it may exist. verify: decode the output
+  and compare it with the source. Other arguments as for `compress`.
   Raises OutputExistsError, InputError, AudioFormatError if the source changes meanwhile, OSError, others as `compress`.
   """
   with (

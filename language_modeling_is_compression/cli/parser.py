@@ -227,7 +227,7 @@ def _add_compress_flags(parser: argparse.ArgumentParser) -> None:
   )
   for level in LEVELS:
     parser.add_argument(f'-{level}', action='store_const', const=level, dest='level', help=argparse.SUPPRESS)
-  parser.add_argument('--no-verify', action='store_true', help='do not decode and compare before a file counts as done')
+  parser.add_argument('--no-verify', action='store_true', help='do not verify the output by decoding it')
 
 
 def _add_output_flags(parser: argparse.ArgumentParser) -> None:
