@@ -4,6 +4,7 @@ import dataclasses
 import io
 import tracemalloc
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +120,7 @@ def test_header_bytes_are_as_documented():
 def test_header_of_segments_is_as_documented():
   """Version 2, and effort and flags in the fields that are reserved in version 1."""
   for flags, header in enumerate((SEGMENTED, CANONICAL)):
+    assert isinstance(header.layout, SegmentLayout)
     data = serialize_header(dataclasses.replace(header, layout=dataclasses.replace(header.layout, effort=2)))
     assert data[:16].hex() == f'8b4c4d49430d0a1a 0200 01 02 0200 02 0{flags}'.replace(' ', '')
   assert data[16:92] == serialize_header(dataclasses.replace(STEREO, model_id=bytes(range(32))))[16:92]
@@ -204,8 +206,9 @@ def test_flags_that_nobody_knows_yet():
 
 @pytest.mark.parametrize('field', ['sample_bytes', 'num_channels', 'chunk_frames', 'num_frames', 'tail_bytes'])
 def test_header_of_bytes_alone_says_nothing_of_samples(field):
+  change: dict[str, Any] = {field: 1}
   with pytest.raises(FormatError, match='contradicts itself'):
-    opened(serialize_header(dataclasses.replace(BYTES_ALONE, **{field: 1})))
+    opened(serialize_header(dataclasses.replace(BYTES_ALONE, **change)))
 
 
 @pytest.mark.parametrize('position', [14, 15])
@@ -271,10 +274,10 @@ def test_counts_and_places():
   assert (STEREO.num_head_chunks, STEREO.num_spans, STEREO.num_tail_chunks, STEREO.num_chunks) == (1, 3, 2, 9)
   assert [STEREO.payload_bytes(index) for index in range(9)] == [44, 20, 20, 20, 20, 10, 10, 50, 20]
   assert STEREO.original_bytes == sum(len(payload) for payload in payloads(STEREO)) == 44 + 25 * 4 + 70
-  assert STEREO.describe(0) == 'chunk 0 (bytes before the samples)'
-  assert STEREO.describe(6) == 'chunk 6 (channel 1, 0.20 to 0.25 s)'
-  assert STEREO.describe(8) == 'chunk 8 (bytes after the samples)'
-  assert dataclasses.replace(STEREO, sample_rate_hz=0).describe(6) == 'chunk 6 (channel 1, frames 20 to 25)'
+  assert STEREO.chunk_label(0) == 'chunk 0 (bytes before the samples)'
+  assert STEREO.chunk_label(6) == 'chunk 6 (channel 1, 0.20 to 0.25 s)'
+  assert STEREO.chunk_label(8) == 'chunk 8 (bytes after the samples)'
+  assert dataclasses.replace(STEREO, sample_rate_hz=0).chunk_label(6) == 'chunk 6 (channel 1, frames 20 to 25)'
 
 
 def test_counts_and_places_of_segments():
@@ -282,10 +285,10 @@ def test_counts_and_places_of_segments():
   assert counts == (1, 3, 2, 6)
   assert [SEGMENTED.payload_bytes(index) for index in range(6)] == [44, 40, 40, 20, 50, 20]
   assert SEGMENTED.original_bytes == sum(len(payload) for payload in payloads(SEGMENTED)) == 44 + 25 * 4 + 70
-  assert SEGMENTED.describe(0) == 'chunk 0 (bytes before the samples)'
-  assert SEGMENTED.describe(3) == 'chunk 3 (all channels, 0.20 to 0.25 s)'
-  assert SEGMENTED.describe(4) == 'chunk 4 (bytes after the samples)'
-  assert dataclasses.replace(SEGMENTED, sample_rate_hz=0).describe(3) == 'chunk 3 (all channels, frames 20 to 25)'
+  assert SEGMENTED.chunk_label(0) == 'chunk 0 (bytes before the samples)'
+  assert SEGMENTED.chunk_label(3) == 'chunk 3 (all channels, 0.20 to 0.25 s)'
+  assert SEGMENTED.chunk_label(4) == 'chunk 4 (bytes after the samples)'
+  assert dataclasses.replace(SEGMENTED, sample_rate_hz=0).chunk_label(3) == 'chunk 3 (all channels, frames 20 to 25)'
 
 
 def test_counts_and_places_behind_a_canonical_head():
@@ -383,7 +386,7 @@ def test_cut_at_every_byte():
     [problem] = container.problems
     assert 'damaged or cut off' in problem
     if 0 <= length - ends[whole] < RECORD_BYTES and whole < 9:
-      assert f'{STEREO.describe(whole)} is the first that is not there' in problem
+      assert f'{STEREO.chunk_label(whole)} is the first that is not there' in problem
     elif whole < 9:
       missing = ends[whole + 1] - length
       assert lost[whole].endswith(f'the file is cut off in it, {missing} bytes are missing')
@@ -395,7 +398,7 @@ def test_insertion_is_found_where_it_is(count):
   for chunk in range(9):
     inside = ends[chunk] + 25
     container = opened(data[:inside] + bytes(count) + data[inside:])
-    where = f'{STEREO.describe(chunk + 1)} is the first that is not in its place' if chunk < 8 else 'after its last'
+    where = f'{STEREO.chunk_label(chunk + 1)} is the first that is not in its place' if chunk < 8 else 'after its last'
     [problem] = container.problems
     assert problem.startswith(f'it has {count} bytes more than its table of chunks says, ') and where in problem
     assert list(damaged_chunks(container)) == [chunk]
@@ -407,7 +410,7 @@ def test_removal_is_found_where_it_is(count):
   for chunk in range(9):
     inside = ends[chunk] + 25
     container = opened(data[:inside] + data[inside + count :])
-    where = f'{STEREO.describe(chunk + 1)} is the first that is not in its place' if chunk < 8 else 'after its last'
+    where = f'{STEREO.chunk_label(chunk + 1)} is the first that is not in its place' if chunk < 8 else 'after its last'
     [problem] = container.problems
     assert problem.startswith(f'it has {count} bytes fewer than its table of chunks says, ') and where in problem
     assert list(damaged_chunks(container)) == [chunk]
@@ -449,7 +452,7 @@ def test_a_file_after_a_file():
 def test_prepended_bytes():
   container = opened(b'junk' + written())
   assert container.problems[0] == 'its header is damaged (a copy of it at the end is not)'
-  assert container.problems[1].startswith(f'it has 4 bytes more than its table of chunks says, {STEREO.describe(0)}')
+  assert container.problems[1].startswith(f'it has 4 bytes more than its table of chunks says, {STEREO.chunk_label(0)}')
   assert damaged_chunks(container) == {}
 
 
@@ -461,7 +464,7 @@ def test_lost_beginning():
 
 def test_body_of_more_bytes_than_its_payload_is_not_read():
   data = written(bodies=[bytes(1000), *payloads(STEREO)[1:]])
-  assert damaged_chunks(opened(data)) == {0: f'{STEREO.describe(0)} is damaged: it is not where the file says'}
+  assert damaged_chunks(opened(data)) == {0: f'{STEREO.chunk_label(0)} is damaged: it is not where the file says'}
 
 
 def test_methods_and_sums_come_back():
