@@ -53,7 +53,7 @@ class Header(NamedTuple):
 class Shape(NamedTuple):
   """What a chunk's payload is: a piece of so many bytes (channels is 0), or so many frames of channels."""
 
-  count: int
+  size: int
   channels: int
 
 
@@ -81,7 +81,8 @@ def decode(data: bytes, model: ModelFile | None, hybrid: segments.Network | None
   file = parse(data)
   network = None
   if file.header.version == 1 and any(chunk.method == MODEL for chunk in file.chunks):
-    require(model is not None, 'the file needs a model')
+    if model is None:
+      raise ValueError('the file needs a model')
     network, identity = integers(model)
     require(identity == file.header.model_id, f'needs model {file.header.model_id.hex()}, got {identity.hex()}')
   if file.header.version == 2 and hybrid is None and model is not None:
@@ -200,7 +201,7 @@ def _parse_chunk(data: bytes, offset: int, index: int, shape: Shape, header: Hea
   require(number == index, f'chunk {index}: says that it is number {number}')
   require(body_bytes <= _payload_bytes(shape, header), f'chunk {index}: body is longer than its payload')
   require(method in (STORED, LZMA, MODEL), f'chunk {index}: unknown method {method}')
-  allowed = method != MODEL or (shape.channels and header.sample_kind == INTEGERS)
+  allowed = method != MODEL or (shape.channels > 0 and header.sample_kind == INTEGERS)
   require(allowed, f'chunk {index}: coded with a model, but not integers')
   return Chunk(method, crc32, body)
 
@@ -222,7 +223,7 @@ def _blake2b(data: bytes, key: bytes = b'') -> bytes:
 
 
 def _payload_bytes(shape: Shape, header: Header) -> int:
-  return shape.count * shape.channels * header.sample_bytes if shape.channels else shape.count
+  return shape.size * shape.channels * header.sample_bytes if shape.channels else shape.size
 
 
 def _payload(
@@ -235,7 +236,8 @@ def _payload(
   if chunk.method == MODEL and header.version == 2:
     return _decode_segment(chunk.body, shape, header, hybrid)
   if chunk.method == MODEL:
-    return _decode_planes(chunk.body, shape.count, header.sample_bytes, network)
+    assert network is not None
+    return _decode_planes(chunk.body, shape.size, header.sample_bytes, network)
   payload = chunk.body if chunk.method == STORED else _decompress(chunk.body, _payload_bytes(shape, header))
   require(len(payload) == _payload_bytes(shape, header), 'a payload is too long or too short')
   return payload
@@ -277,9 +279,10 @@ def _samples(payload: bytes, header: Header) -> np.ndarray:
 
 
 def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: segments.Network | None) -> bytes:
-  require(hybrid is not None, 'the file needs a hybrid network')
+  if hybrid is None:
+    raise ValueError('the file needs a hybrid network')
   segment = segments.Segment(
-    num_frames=shape.count,
+    num_frames=shape.size,
     num_channels=header.num_channels,
     sample_bytes=header.sample_bytes,
     sample_rate_hz=header.sample_rate_hz,

@@ -189,8 +189,8 @@ def _as_lists(matrix: Matrix) -> segments.Matrix:
 
 
 def _layer_as_lists(layer: Layer) -> segments.Layer:
-  matrices = [_as_lists(getattr(layer, name)) for name in MATRICES]
-  return segments.Layer(*matrices, lag_bias=layer.lag_bias.tolist(), score_shift=layer.score_shift)
+  matrices: dict[str, Any] = {name: _as_lists(getattr(layer, name)) for name in MATRICES}
+  return segments.Layer(**matrices, lag_bias=layer.lag_bias.tolist(), score_shift=layer.score_shift)
 
 
 class _Identity:

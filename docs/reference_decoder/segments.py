@@ -725,8 +725,8 @@ class Mixer:
     low, high = self._mass_below(below), self._mass_below(above)
     slope = 1.0 / float(max(high - low, 1))
     for q in range(1, 64):
-      share = (float(q << 39) - float(low)) * slope
-      self._quantiles[q] += (min(max(share, 0.0), 1.0) - self._quantiles[q]) / 8192
+      reached = (float(q << 39) - float(low)) * slope
+      self._quantiles[q] += (min(max(reached, 0.0), 1.0) - self._quantiles[q]) / 8192
     mixed = float(max(high - low, 1)) * 2.0**-45
     if self._before is not None:
       self._copying[0] = _followed(self._copying[0], index == self._before, mixed)

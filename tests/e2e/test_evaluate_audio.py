@@ -47,8 +47,8 @@ def models(tmp_path_factory) -> Path:
 
 
 def _token_model(data: DataConfig) -> Model:
-  params = tiny_models.random_params(build_transformer(tiny_models.MODEL, data))
-  params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
+  drawn = tiny_models.random_params(build_transformer(tiny_models.MODEL, data))
+  params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in drawn.items()}
   return ByteModel(params=params, spec=ByteSpec(network=tiny_models.MODEL, data=data), provenance={})
 
 
@@ -77,7 +77,7 @@ def run(audio, tmp_path, capsys):
   def evaluate(*flags: object, output: str = 'out', folder: Path = audio) -> tuple[int, Any, str, str]:
     arguments = ['--audio_dir', folder, '--output_dir', tmp_path / output, '--no_progress', *flags]
     try:
-      exit_code = evaluate_audio.main([str(argument) for argument in arguments])
+      exit_code: Any = evaluate_audio.main([str(argument) for argument in arguments])
     except SystemExit as exit:
       exit_code = exit.code
     captured = capsys.readouterr()
@@ -487,7 +487,7 @@ def test_an_evaluation_that_heeds_no_signal_ends_all_the_same(tmp_path):
     env={**os.environ, 'PYTHONPATH': root},
   )
   try:
-    assert process.stdout.readline() == 'stuck\n'
+    assert process.stdout is not None and process.stdout.readline() == 'stuck\n'
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
   finally:

@@ -39,8 +39,8 @@ _FAST_MATH = '--xla_cpu_enable_fast_math=true'
 def _model(model_config: ModelConfig, *, use_16bit: bool, scale: float) -> Model:
   """A model that expects bytes near 128, so that files of such bytes are coded with it."""
   data_config = DataConfig(use_16bit=use_16bit)
-  params = random_params(build_transformer(model_config, data_config), scale=scale)
-  params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
+  drawn = random_params(build_transformer(model_config, data_config), scale=scale)
+  params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in drawn.items()}
   expected = np.abs(np.arange(256, dtype=np.float32) - 128)
   params['~']['output_bias'] = params['~']['output_bias'] - expected / (16 * PARAMETER_SCALE)
   return ByteModel(params=params, spec=ByteSpec(network=model_config, data=data_config), provenance={})

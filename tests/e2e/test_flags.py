@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.training_runs import command, environment, finish, write_tone
@@ -20,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 def _refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
   """The one line that the command says about wrong usage."""
   try:
-    exit_code = train_audio.main([str(argument) for argument in arguments])
+    exit_code: Any = train_audio.main([str(argument) for argument in arguments])
   except SystemExit as exit:
     exit_code = exit.code
   captured = capsys.readouterr()

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -70,7 +70,7 @@ def lmic(models, capsysbinary, monkeypatch):
     with_model = ['-m', str(model)] if model and command != 'info' else []
     monkeypatch.setattr(sys, 'stdin', io.TextIOWrapper(io.BytesIO(stdin)))
     try:
-      code = lmic_main.main([command, *with_model, *map(str, arguments)])
+      code: Any = lmic_main.main([command, *with_model, *map(str, arguments)])
     except SystemExit as end:
       code = end.code
     captured = capsysbinary.readouterr()
@@ -369,7 +369,8 @@ class TestSources:
     done = lmic('compress', song, tmp_path / 'other.wav')
     one, _, both = done.stderr.splitlines()
     assert both.startswith(f'2 files: {2 * len(_song_bytes()):,} bytes, ')
-    assert re.search(r'[\d.]+ bits per sample', both)[0] == re.search(r'[\d.]+ bits per sample', one)[0]
+    of_one, of_both = (re.search(r'[\d.]+ bits per sample', line) for line in (one, both))
+    assert of_one is not None and of_both is not None and of_both[0] == of_one[0]
     assert lmic('decompress', '-f', f'{song}.lmic', tmp_path / 'other.wav.lmic').stderr.splitlines()[-1] == both
 
   @pytest.mark.parametrize('separator', ['\n', '\0'])
@@ -799,6 +800,7 @@ class TestProcesses:
       with subprocess.Popen(
         _command(*arguments, tmp_path / 'noise.lmic'), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
       ) as process:
+        assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b''
       assert process.returncode == 1

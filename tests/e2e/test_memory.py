@@ -88,7 +88,7 @@ def test_a_step_with_the_default_flags_fits_a_laptop(tmp_path, flags, most_bytes
 def test_memory_does_not_grow_with_the_file_that_is_coded(tmp_path):
   """Some segments are in work at a time, and what they take does not stay."""
   env, lanes = environment(tmp_path), 4
-  times = np.arange(LEVELS[1].segment_frames)
+  times = np.arange(LEVELS[1].segments.frames)
   sound = pcm_bytes(np.round(9000 * np.sin(0.1 * times) * np.sin(2e-4 * times)).astype(np.int64), 16)
   # Silence is coded in no time, and no smaller than sound wherever it is kept.
   payloads = {'short': lanes * sound, 'long': lanes * sound + bytes(600 * len(sound)) + 2 * lanes * sound}

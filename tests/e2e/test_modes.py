@@ -13,6 +13,7 @@ import pytest
 from support.training_runs import TINY, command, finish, held_out_bits, read_metrics, write_folder, write_tone
 
 from language_modeling_is_compression import load_model
+from language_modeling_is_compression.network.byte_model import ByteModel
 
 _STEPS = 10
 _SETTINGS = (*TINY, '--training_steps', _STEPS, '--learning_rate', '3e-3')
@@ -149,13 +150,17 @@ def _check_held_out(run: Run) -> None:
 
 
 def test_the_model_knows_how_its_tokens_are_made(run):
-  config = load_model(run.model_path).spec.data
+  model = load_model(run.model_path)
+  assert isinstance(model, ByteModel)
+  config = model.spec.data
   assert dataclasses.asdict(config).items() >= run.mode.stored.items()
   assert config.vocab_size == run.mode.vocab_size
 
 
 def test_it_gives_a_distribution_over_the_whole_vocabulary(run):
-  log_probs = load_model(run.model_path).log_probs(run.tokens[None, :50].astype(np.int64))
+  model = load_model(run.model_path)
+  assert isinstance(model, ByteModel)
+  log_probs = model.log_probs(run.tokens[None, :50].astype(np.int64))
   assert log_probs.shape == (1, 50, run.mode.vocab_size)
   np.testing.assert_allclose(np.exp(log_probs.astype(np.float64)).sum(axis=-1), 1, rtol=1e-4)
 

@@ -11,6 +11,7 @@ import pytest
 from support.training_runs import TINY, command, environment, finish, held_out_bits, read_metrics, write_folder
 
 from language_modeling_is_compression import __version__, load_model
+from language_modeling_is_compression.network.byte_model import ByteModel
 
 _STEPS = 60
 _SETTINGS = (*TINY, '--training_steps', _STEPS, '--learning_rate', '3e-3', '--validate_every', '30')
@@ -77,6 +78,7 @@ def test_it_writes_the_model_and_its_logs_and_nothing_else(run):
 
 def test_the_model_says_what_it_is_and_where_it_came_from(run):
   model = load_model(run.model_path)
+  assert isinstance(model, ByteModel)
   assert (model.spec.network.embedding_dim, model.spec.network.num_layers) == (8, 1)
   assert (model.spec.data.chunk_size, model.spec.data.use_16bit) == (64, False)
   assert (model.provenance['steps'], model.provenance['package_version']) == (_STEPS, __version__)

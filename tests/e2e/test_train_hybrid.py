@@ -5,6 +5,7 @@ import re
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,8 @@ def handed_over(monkeypatch) -> list:
 
   def train_model(settings, task, *, files, stopper):
     handed.append(task)
-    return RunOutcome(None, None, None, is_saved=False)
+    state: Any = None
+    return RunOutcome(state, None, None, is_saved=False)
 
   monkeypatch.setattr(training_run, 'train_model', train_model)
   return handed

@@ -10,11 +10,13 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.training_runs import REPOSITORY, TINY, command, finish, read_metrics, write_folder
 
 from language_modeling_is_compression import load_model
+from language_modeling_is_compression.network.byte_model import ByteModel
 
 _SETTINGS = (*TINY, '--training_steps', 10, '--validate_every', 5, '--wandb_project', 'speech', '--model_name', 'voice')
 _LOG_BLOCK_BYTES = 32768
@@ -30,10 +32,11 @@ class Run:
   @functools.cached_property
   def records(self) -> list:
     """wandb's own records, in the order of writing."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto import wandb_internal_pb2
 
     (path,) = self.folder.rglob('*.wandb')
-    return [Record.FromString(data) for data in _log_entries(path.read_bytes())]
+    messages: Any = wandb_internal_pb2
+    return [messages.Record.FromString(data) for data in _log_entries(path.read_bytes())]
 
   def of_kind(self, kind: str) -> list:
     return [getattr(record, kind) for record in self.records if record.WhichOneof('record_type') == kind]
@@ -100,6 +103,7 @@ def test_wandb_knows_every_flag_and_the_sizes_of_the_data_and_the_model(run):
   (started,) = run.of_kind('run')
   config = {update.key: json.loads(update.value_json) for update in started.config.update}
   model = load_model(run.folder / 'voice.npz')
+  assert isinstance(model, ByteModel)
   stored = {**dataclasses.asdict(model.spec.data), **dataclasses.asdict(model.spec.network)}
   assert config.items() >= stored.items()
   assert config.items() >= model.provenance['settings'].items()

@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 from unittest import mock
 
 import numpy as np
@@ -26,10 +26,11 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
-from language_modeling_is_compression.codec import file_codec, layout
+from language_modeling_is_compression.codec import file_codec, plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.errors import LmicError
+from language_modeling_is_compression.format import division
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.quantized.loading import load_coder
 
@@ -331,7 +332,7 @@ def _twins(coder: ChunkCoder) -> list[Case]:
   whole tells.
   """
   samples = np.random.default_rng(0).normal(0, 500, (2, 1200)).astype(np.int64)
-  with mock.patch.object(layout, '_SOURCE_ID_BYTES', 64), mock.patch.object(layout, '_CHUNK_FRAMES', 300):
+  with mock.patch.object(plan, '_SOURCE_ID_BYTES', 64), mock.patch.object(division, '_SPAN_FRAMES', 300):
     first, second = (
       _case(name, build_wav(bytes(100) + pcm_bytes(each, 16), rate_hz=16_000), coder)
       for name, each in zip(('twin', 'other twin'), samples, strict=True)
@@ -345,7 +346,7 @@ def _case(name: str, original: bytes, coder: ChunkCoder) -> Case:
   with tempfile.NamedTemporaryFile() as source:
     source.write(original)
     source.flush()
-    file_codec.compress(source, target, coder, segments=_SHORT_SEGMENTS)
+    file_codec.compress(cast(BinaryIO, source), target, coder, segments=_SHORT_SEGMENTS)
   data = target.getvalue()
   chunks = [_HEADER_BYTES]
   while not data.startswith(_FOOTER_MAGIC, chunks[-1]):

@@ -11,7 +11,8 @@ from support import lmic_cases
 from support.wav_builder import build_wav
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.network.checkpoint import Model, save_model
+from language_modeling_is_compression.network.byte_model import ByteModel
+from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
 from language_modeling_is_compression.quantized.quantize import quantize_byte_model
@@ -48,15 +49,13 @@ def _model_name(use_16bit: bool) -> str:
   return 'model-16' if use_16bit else 'model-8'
 
 
-def _model(use_16bit: bool) -> Model:
+def _model(use_16bit: bool) -> ByteModel:
   """A tiny one that likes some bytes much better than others, so that it codes what is drawn from it best."""
   model = lmic_cases.tiny_model(use_16bit=use_16bit)
   bias = np.zeros(256, np.float32)
   bias[[0, 1, 2, 3, 60, 61, 124, 125, 127, 128, 200, 255]] = 1.0
   top = {**model.params['~'], 'output_bias': bias}
-  return Model(
-    params={**model.params, '~': top}, model_config=model.spec.network, data_config=model.spec.data, provenance={}
-  )
+  return ByteModel(params={**model.params, '~': top}, spec=model.spec, provenance={})
 
 
 def _drawn(bits: int) -> bytes:

@@ -72,7 +72,8 @@ def test_every_method_is_there():
 
 @pytest.mark.parametrize('model', MODELS)
 def test_identity(model):
-  assert coder(model).model.identity.hex() == MODELS[model]
+  found = coder(model).model
+  assert found is not None and found.identity.hex() == MODELS[model]
 
 
 @pytest.mark.parametrize('model', MODELS)

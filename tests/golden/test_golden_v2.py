@@ -120,6 +120,6 @@ def test_salvage_of_broken_ones(name):
 def test_the_reference_decoder_restores_files_of_segments(tmp_path):
   """As anybody would call it, from the model file alone."""
   packed, expected = FOLDER / 'mono_8.effort_0.lmic', golden('mono_8.original')
-  command = [sys.executable, '-m', 'reference_decoder', FOLDER / 'model.npz', packed]
+  command: list[str | Path] = [sys.executable, '-m', 'reference_decoder', FOLDER / 'model.npz', packed]
   env = {**os.environ, 'PYTHONPATH': str(REPOSITORY / 'docs')}
   assert subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=True).stdout == expected

@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from typing import Any
 
 import jax
 import numpy as np
@@ -57,8 +58,10 @@ def assert_unchanged_or_rejected(path, contents: bytes, original: Model) -> None
   model = load_or_reject(path, contents)
   if model is None:
     return
+  assert isinstance(model, ByteModel)
   assert (model.spec.network, model.spec.data, model.provenance) == (MODEL, DATA, PROVENANCE)
-  assert jax.tree.structure(model.params) == jax.tree.structure(original.params)
+  structure: Any = jax.tree.structure(model.params)
+  assert structure == jax.tree.structure(original.params)
   jax.tree.map(np.testing.assert_array_equal, model.params, original.params)
 
 

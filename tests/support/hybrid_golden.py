@@ -29,8 +29,8 @@ def originals() -> dict[str, bytes]:
   """WAVs of every width, plain heads and others, with what the map of values and the constant channel are for."""
   rng = np.random.default_rng(7)
   t = np.arange(NUM_FRAMES)[:, None]
-  waves = 6000 * np.sin(0.07 * t + [0, 0.4]) * np.exp(-t / 400) + rng.normal(0, 30, (NUM_FRAMES, 2))
-  waves = np.round(waves).astype(np.int64)
+  sines = 6000 * np.sin(0.07 * t + [0, 0.4]) * np.exp(-t / 400) + rng.normal(0, 30, (NUM_FRAMES, 2))
+  waves = np.round(sines).astype(np.int64)
   # Long enough for a map of its values to pay.
   long = 3000 * np.sin(0.03 * np.arange(4000)[:, None]) + rng.normal(0, 30, (4000, 1))
   louder = np.round(1.9968 * np.round(long)).astype(np.int64)

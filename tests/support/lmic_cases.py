@@ -18,7 +18,6 @@ from language_modeling_is_compression.config.options import DataConfig, ModelCon
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format.container import Container, ContainerWriter
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
-from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
@@ -41,12 +40,12 @@ class Case(NamedTuple):
   by: ChunkCoder
 
 
-def tiny_model(*, use_16bit: bool, seed: int = 0) -> Model:
+def tiny_model(*, use_16bit: bool, seed: int = 0) -> ByteModel:
   """A model whose distributions are far from uniform, and cheap."""
   model = ModelConfig(embedding_dim=8, num_layers=2, num_heads=2, widening_factor=2, attention_window=4)
   data = DataConfig(use_16bit=use_16bit, chunk_size=16)
-  params = random_params(build_transformer(model, data), seed)
-  params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
+  drawn = random_params(build_transformer(model, data), seed)
+  params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in drawn.items()}
   return ByteModel(params=params, spec=ByteSpec(network=model, data=data), provenance={})
 
 
@@ -84,8 +83,8 @@ def segment_originals() -> dict[str, bytes]:
   """Small files of all that a segment's headers tell apart: widths, steps, maps, groups, channels of one value."""
   rng = np.random.default_rng(1)
   # Segments are of so many frames at most that what is longer has two.
-  long = 6000 * np.sin(0.07 * np.arange(600)[:, None] + [0, 0.4]) + rng.normal(0, 30, (600, 2))
-  long = np.round(long).astype(np.int64)
+  sines = 6000 * np.sin(0.07 * np.arange(600)[:, None] + [0, 0.4]) + rng.normal(0, 30, (600, 2))
+  long = np.round(sines).astype(np.int64)
   waves = long[:60]
   louder = np.round(1.9968 * rng.laplace(0, 30, (500, 1)).round()).astype(np.int64)
   many = np.concatenate([waves // (index + 1) for index in range(5)], axis=1)
@@ -130,23 +129,23 @@ def check_reading(data: bytes, original: bytes, *, may_differ: bool, by: ChunkCo
 
 def sealed(data: bytes) -> bytes:
   """The same file with the checks of header, chunks and footer put right, as far as they can be found."""
-  data = bytearray(data)
   if len(data) < _HEADER_BYTES:
     return bytes(data)
-  data[92:100] = _check(b'', data[:92])
-  key, header = bytes(data[92:100]), bytes(data[:_HEADER_BYTES])
+  changed = bytearray(data)
+  changed[92:100] = _check(b'', bytes(changed[:92]))
+  key, header = bytes(changed[92:100]), bytes(changed[:_HEADER_BYTES])
   position = _HEADER_BYTES
-  while position + _RECORD_BYTES <= len(data) and data[position : position + 8] != b'LMICtabl':
-    size = struct.unpack_from('<I', data, position + 5)[0]
+  while position + _RECORD_BYTES <= len(changed) and changed[position : position + 8] != b'LMICtabl':
+    size = struct.unpack_from('<I', changed, position + 5)[0]
     body = position + _RECORD_BYTES
-    if body + size > len(data):
+    if body + size > len(changed):
       break
-    data[position + 13 : body] = _check(key, data[position : position + 13] + data[body : body + size])
+    changed[position + 13 : body] = _check(key, bytes(changed[position : position + 13] + changed[body : body + size]))
     position = body + size
-  if data[position : position + 8] == b'LMICtabl' and len(data) >= position + 164:
-    data[position + 8 : position + 108] = header
-    data[-16:-8] = _check(key, data[position:-16])
-  return bytes(data)
+  if changed[position : position + 8] == b'LMICtabl' and len(changed) >= position + 164:
+    changed[position + 8 : position + 108] = header
+    changed[-16:-8] = _check(key, bytes(changed[position:-16]))
+  return bytes(changed)
 
 
 def with_changed_body(data: bytes, index: int, change: Callable[[bytes], bytes]) -> bytes:

@@ -52,9 +52,10 @@ class StandIn:
   ) -> list[Payload | None]:
     payloads: list[Payload | None] = []
     for body, shape in zip(bodies, shapes, strict=True):
-      samples = self.decode_segment(body, shape, cancellation) if isinstance(shape, SegmentShape) else None
-      known = isinstance(shape, SegmentShape) and samples is not None
-      payloads.append(Segment(samples=samples, shape=shape) if known else None)
+      payload = None
+      if isinstance(shape, SegmentShape) and (samples := self.decode_segment(body, shape, cancellation)) is not None:
+        payload = Segment(samples=samples, shape=shape)
+      payloads.append(payload)
     return payloads
 
   def encode_segment(

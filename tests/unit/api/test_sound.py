@@ -11,6 +11,7 @@ from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
 import language_modeling_is_compression as lmic
 from language_modeling_is_compression.api import engine, sound
+from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.levels import SegmentSettings
 
 SAMPLES = tone(1000, channels=2).astype(np.int16)
@@ -69,13 +70,13 @@ def test_seeking(blob):
 def decoded(monkeypatch) -> list[int]:
   """The first frames of spans that were decoded."""
   starts: list[int] = []
-  plain = sound.file_codec.decode_frames
+  plain = file_codec.decode_frames
 
   def decode_frames(container, coder, first, last, *others):
     starts.extend(range(first, last, container.header.chunk_frames))
     return plain(container, coder, first, last, *others)
 
-  monkeypatch.setattr(sound.file_codec, 'decode_frames', decode_frames)
+  monkeypatch.setattr(file_codec, 'decode_frames', decode_frames)
   return starts
 
 

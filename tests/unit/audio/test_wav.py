@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.io import wavfile
+from scipy.io import wavfile  # type: ignore[import-untyped]
 from support.wav_builder import EXTENSIBLE, IEEE_FLOAT, UNKNOWN_SIZE, build_wav, chunk, pcm_bytes, random_samples
 
 from language_modeling_is_compression.audio import wav

@@ -6,6 +6,7 @@ import io
 import os
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -275,7 +276,8 @@ def test_wrong_whole_of_sound_chunks_is_found():
 
 def test_another_model_is_named():
   data = lmic_cases.compressed(WAVS['chunks around'], coder(True))
-  written, got = (coder(use_16bit).model.identity.hex()[:16] for use_16bit in (True, False))
+  models: list[Any] = [coder(use_16bit).model for use_16bit in (True, False)]
+  written, got = (model.identity.hex()[:16] for model in models)
   with pytest.raises(ModelMismatchError, match=f'written with model {written}, this is model {got}: name the model'):
     lmic_cases.decompressed(data, coder(False))
   for read in (
@@ -304,7 +306,7 @@ def append_to(path: Path) -> None:
 def test_a_file_that_changes_while_it_is_read(short_spans, monkeypatch, tmp_path, change):
   path = tmp_path / 'a.wav'
   path.write_bytes(build_wav(PAYLOAD * 400, channels=2))
-  plan_file = file_codec.plan_file
+  plan_file = plan.plan_file
 
   def plan_and_change(*arguments):
     header = plan_file(*arguments)
@@ -341,7 +343,7 @@ def test_large_files_take_no_more_memory_than_small_ones(tmp_path):
 
 
 def test_progress_adds_up():
-  done = []
+  done: list[int] = []
   for case in (*lmic_cases.cases(), *lmic_cases.segment_cases()):
     file_codec.decompress(opened(case.data), io.BytesIO(), case.by, done.append)
     assert sum(done) == len(case.original)

@@ -3,7 +3,7 @@
 import dataclasses
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ class Codec(NamedTuple):
 
 
 def tiny_model(folder: Path, model_config: ModelConfig, data_config: DataConfig, scale: float) -> tuple[Path, Model]:
-  params = tiny_models.random_params(build_transformer(model_config, data_config), scale=scale)
+  params: Any = tiny_models.random_params(build_transformer(model_config, data_config), scale=scale)
   return saved(folder, ByteModel(params=params, spec=ByteSpec(network=model_config, data=data_config), provenance={}))
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import tracemalloc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes, random_samples
 
 from language_modeling_is_compression.audio.wav import read_frames, read_wav_info, wav_header
 from language_modeling_is_compression.codec import file_codec, general, plan
-from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Modelled
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.errors import (
   AudioFormatError,
@@ -26,9 +27,10 @@ from language_modeling_is_compression.errors import (
   ModelMismatchError,
 )
 from language_modeling_is_compression.format.container import LZMA, MODEL, STORED, Chunk, Container, ContainerWriter
-from language_modeling_is_compression.format.header import INTEGER, Header, serialize_header
-from language_modeling_is_compression.format.layout import ChannelLayout, SegmentLayout
+from language_modeling_is_compression.format.header import Header, serialize_header
+from language_modeling_is_compression.format.layout import INTEGER, ChannelLayout, SegmentLayout
 from language_modeling_is_compression.format.payloads import ChannelShape, Raw, RawShape, Segment, SegmentShape
+from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.quantized.segments import HybridCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -74,6 +76,7 @@ def test_every_width_and_number_of_channels_comes_back(bits, channels):
   by = segment_stand_in.coder()
   data = lmic_cases.compressed(original, by, LEVEL)
   header = opened(data).header
+  assert isinstance(by.model, StandIn)
   assert (header.format_version, header.layout.effort, header.model_id) == (2, 1, by.model.identity)
   assert (header.num_spans, header.chunk_frames, header.num_chunks) == (4, 83, 6)
   assert [opened(data).chunk(index).method for index in (1, 2, 3, 4)] == [MODEL] * 4
@@ -81,7 +84,7 @@ def test_every_width_and_number_of_channels_comes_back(bits, channels):
     other = segment_stand_in.coder(lanes)
     assert lmic_cases.compressed(original, other, LEVEL) == data
     assert lmic_cases.decompressed(data, other) == original
-  shape = {'num_channels': channels, 'sample_bytes': bits // 8, 'sample_rate_hz': 22_050, 'effort': 1}
+  shape: dict[str, Any] = {'num_channels': channels, 'sample_bytes': bits // 8, 'sample_rate_hz': 22_050, 'effort': 1}
   expected = [SegmentShape(num_frames=frames, **shape) for frames in (83, 83, 83, 81)]
   assert sorted(by.model.encoded, key=lambda shape: -shape.num_frames) == expected
 
@@ -160,7 +163,8 @@ def test_segments_keep_the_limits_of_the_format(monkeypatch, limits, chunk_frame
 def test_progress_adds_up_segment_by_segment(tmp_path):
   original = wav(trailer=b'odd')
   (tmp_path / 'a.wav').write_bytes(original)
-  done, target = [], io.BytesIO()
+  done: list[int] = []
+  target = io.BytesIO()
   with open(tmp_path / 'a.wav', 'rb') as source:
     file_codec.compress(source, target, segment_stand_in.coder(), done.append, segments=LEVEL)
   assert sum(done) == len(original) and len(done) == 6
@@ -180,6 +184,7 @@ def test_a_part_needs_its_own_segments_only(tmp_path):
     file_codec.decompress_span(opened(data), target, by, 90, 200)
   info = read_wav_info(tmp_path / 'part.wav')
   np.testing.assert_array_equal(read_frames(info, 0, info.num_frames), waves(330, 2, 16)[90:200])
+  assert isinstance(by.model, StandIn)
   assert [shape.num_frames for shape in by.model.decoded] == [83, 83]
   with pytest.raises(DamageError, match=r'chunk 0 \(all channels, 0.00 to 83.00 s\) is damaged: its checksum'):
     file_codec.decompress_span(opened(data), io.BytesIO(), by, 80, 90)
@@ -208,8 +213,9 @@ def test_a_body_that_decodes_to_something_else_is_damaged():
     by = segment_stand_in.coder()
     changed = lmic_cases.sealed(damaged_in(data, 2))
     if position == 0:
-      decode = by.model.decode_segment
-      by.model.decode_segment = lambda *told, decode=decode: (
+      model: Any = by.model
+      decode = model.decode_segment
+      model.decode_segment = lambda *told, decode=decode: (
         np.zeros((83, 2), np.int32) if (found := decode(*told)) is None else found
       )
     with pytest.raises(DamageError, match=r'chunk 2 \(.*\) is damaged: what it decodes to is not what was encoded'):
@@ -329,7 +335,7 @@ def test_version_1_keeps_its_head():
 
 @pytest.mark.parametrize('position', [4, 24, 40])
 def test_a_head_that_changes_while_it_is_read(monkeypatch, tmp_path, position):
-  path, plan_file = tmp_path / 'a.wav', file_codec.plan_file
+  path, plan_file = tmp_path / 'a.wav', plan.plan_file
   path.write_bytes(canonical_wav(1, 16))
 
   def plan_and_change(source, *others):
@@ -386,6 +392,7 @@ def test_a_flag_that_is_not_true():
   writer = ContainerWriter(target, dataclasses.replace(sound.header, layout=layout))
   for index in range(1, sound.header.num_chunks):
     writer.add(sound.chunk(index))
+  assert sound.sha256 is not None
   writer.finish(sound.sha256)
   with pytest.raises(FormatError, match='every chunk is sound, but together they are not the file'):
     lmic_cases.decompressed(target.getvalue(), by)
@@ -394,6 +401,7 @@ def test_a_flag_that_is_not_true():
 def test_frames_that_no_wav_can_have():
   """Nothing but our error leaves where a header of them is asked for."""
   by = segment_stand_in.coder()
+  assert by.model is not None
   header = Header(
     sample_kind=INTEGER,
     sample_bytes=2,
@@ -413,7 +421,10 @@ def test_frames_that_no_wav_can_have():
   for index in range(2):
     writer.add(Chunk(method=STORED, crc32=0, body=bytes(header.payload_bytes(index))))
   writer.finish(bytes(32))
-  for read in (lambda *told: file_codec.decompress_span(*told, 0, 1), file_codec.salvage):
+  for read in (
+    lambda container, target, coder: file_codec.decompress_span(container, target, coder, 0, 1),
+    file_codec.salvage,
+  ):
     with pytest.raises(FormatError, match='its frames have 131070 bytes, those of a WAV 65535 at most'):
       read(opened(target.getvalue()), io.BytesIO(), by)
 
@@ -429,8 +440,15 @@ def payload(samples: np.ndarray, bits: int) -> Segment:
   return Segment(samples=samples.astype(np.int32), shape=shape)
 
 
+def model_code(coder: ChunkCoder, one: Segment) -> Encoded:
+  assert coder.model is not None
+  [encoded] = coder.model.encode([one], Cancellation())
+  assert encoded is not None
+  return encoded
+
+
 def decoded_bytes(coder: ChunkCoder, chunks, shapes) -> list[bytes | None]:
-  return [found and found.to_bytes() for found in coder.decode(chunks, shapes)]
+  return [found.to_bytes() if found else None for found in coder.decode(chunks, shapes)]
 
 
 NOISE = random_samples(500, 2, 16)
@@ -446,7 +464,7 @@ def test_the_smallest_chunk_of_all_methods(samples, method):
   with segment_stand_in.coder() as coder:
     [chunk] = coder.encode([one])
     [decoded] = decoded_bytes(coder, [chunk], [one.shape])
-    [(body, _)] = coder.model.encode([one], Cancellation())
+    (body, _) = model_code(coder, one)
   packed = lzma.compress(one.to_bytes(), lzma.FORMAT_RAW, filters=general._FILTERS)
   assert len(chunk.body) == min(len(one.to_bytes()), len(body), len(packed))
   assert (chunk.method, decoded) == (method, one.to_bytes())
@@ -465,6 +483,7 @@ def test_lzma_gives_up_early():
   assert len(fed) <= 6
   zeros = bytes(1 << 20)
   packed = general.compress_below(zeros, 1000, Counted())
+  assert packed is not None
   assert lzma.decompress(packed, lzma.FORMAT_RAW, filters=general._FILTERS) == zeros
   assert general.compress_below(zeros, len(packed), Counted()) is None
   cancelled = Cancellation()
@@ -478,10 +497,11 @@ def test_lzma_gives_up_early():
   [(waves(500, 2, 16), MODEL), (NOISE, STORED), (np.tile(NOISE[:5], (100, 1)), LZMA)],
 )
 def test_an_observer_is_told_of_the_model_and_of_what_is_kept(samples, method):
-  one, seen = payload(samples, 16), []
+  one = payload(samples, 16)
+  seen: list[Modelled] = []
   with ChunkCoder(StandIn(), observe=seen.append) as coder:
     [chunk, _] = coder.encode([one, Raw(data=b'bytes alone')])
-    [(body, sample_bits)] = coder.model.encode([one], Cancellation())
+    (body, sample_bits) = model_code(coder, one)
   [modelled] = seen
   assert (modelled.raw_bytes, modelled.model_bytes) == (2000, len(body))
   assert (modelled.method, modelled.kept_bytes) == (method, len(chunk.body)) and chunk.method == method
@@ -498,7 +518,7 @@ def test_the_model_alone(samples, observe):
   with ChunkCoder(StandIn(), model_only=True, observe=observe) as coder:
     chunks = coder.encode([one, words])
     assert decoded_bytes(coder, chunks, shapes) == [one.to_bytes(), words.data]
-    [(body, _)] = coder.model.encode([one], Cancellation())
+    (body, _) = model_code(coder, one)
   assert (chunks[0].method, chunks[0].body, chunks[1].method) == (MODEL, body, LZMA)
 
 
@@ -567,7 +587,7 @@ class Endless(StandIn):
 def test_work_is_stopped_in_the_middle_of_a_segment(direction):
   one = payload(waves(50, 1, 16), 16)
   chunk = Chunk(method=MODEL, crc32=0, body=b'')
-  arguments = {'encode': [[one]], 'decode': [[chunk], [one.shape]]}
+  arguments: dict[str, list[Any]] = {'encode': [[one]], 'decode': [[chunk], [one.shape]]}
   model = Endless()
   with pytest.raises(KeyboardInterrupt), ChunkCoder(model, 1) as coder:
     getattr(coder, direction)(*arguments[direction])

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -88,9 +89,9 @@ def parse(argv: list[str]) -> dict:
 
 
 def test_every_field_is_checked_below():
-  listed = COUNTS + COUNTS_OR_ZERO + POSITIVE_NUMBERS + FRACTIONS
-  listed += OPTIONAL_NUMBERS + EFFORTS + SWITCHES + CHOICES + TEXTS + FOLDERS + OPTIONAL_TEXTS + FILE_NAMES
-  listed += WEIGHTS + DEPTHS
+  listed: list[tuple[type, str]] = [*COUNTS, *COUNTS_OR_ZERO, *POSITIVE_NUMBERS, *FRACTIONS]
+  listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
+  listed += [*WEIGHTS, *DEPTHS]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   assert sorted(listed, key=str) == sorted(fields, key=str)
 
@@ -163,8 +164,9 @@ def test_combinations():
     DataConfig(use_16bit=True, quantization='mu-law')
   with pytest.raises(ConfigError, match=r'^embedding_dim: expected a multiple of num_heads \(8\), got 60$'):
     ModelConfig(embedding_dim=60)
+  config: Any = ModelConfig()
   with pytest.raises(dataclasses.FrozenInstanceError):
-    ModelConfig().num_layers = 3  # pyright: ignore[reportAttributeAccessIssue]
+    config.num_layers = 3
 
 
 def test_defaults_of_the_front_end():
@@ -319,6 +321,7 @@ def test_from_mapping(kind):
   names = {name: name for name in values}
   assert from_mapping(kind, values, names) == kind()
   name = next(iter(values))
+  wrong: Any
   for wrong in ({}, {**values, 'more': 1}, {key: values[key] for key in values if key != name}, None, [], 'text'):
     with pytest.raises(ConfigError, match=f'^{kind.__name__}: expected the keys '):
       from_mapping(kind, wrong, names)

@@ -1,6 +1,7 @@
 """Chunks against whole files tokenized at once by the rules of `audio.tokens`."""
 
 from itertools import pairwise
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_chunks_hold_every_sample_once_and_in_order(files, kind, layout):
 
 def test_indices_outside_are_errors(files):
   config = DataConfig(chunk_size=4)
-  chunks = Chunks([whole_stream(files[3][0], config)], config)
+  chunks: Any = Chunks([whole_stream(files[3][0], config)], config)
   assert len(list(chunks)) == len(chunks) == 3
   for index in (-1, 3, 10**9):
     with pytest.raises(IndexError, match=rf'^chunk {index} of 3$'):
@@ -103,9 +104,10 @@ def test_max_tokens_of_short_files(files):
 def test_a_limit_spreads_evenly(files, limit):
   config = DataConfig(chunk_size=1)
   whole = [files[3][0]]
-  every = [chunk.tobytes() for chunk in Chunks([whole_stream(info, config) for info in whole], config)]
+  unlimited: Any = Chunks([whole_stream(info, config) for info in whole], config)
+  every = [chunk.tobytes() for chunk in unlimited]
   assert len(set(every)) == len(every) == 11, 'the test needs chunks that can be told apart'
-  limited = Chunks([whole_stream(info, config) for info in whole], config, limit)
+  limited: Any = Chunks([whole_stream(info, config) for info in whole], config, limit)
   picked = [every.index(chunk.tobytes()) for chunk in limited]
   assert len(limited) == limit and picked[0] == 0
   gaps = np.diff([*picked, 11])
@@ -146,7 +148,7 @@ def test_the_parts_of_a_split_file_hold_its_samples(files, layout):
   config = DataConfig(chunk_size=4, use_16bit=True, **layout)
   info, samples, bits = files[3]
   parts = split_stream(whole_stream(info, config), 0.3)
-  tokens = [np.concatenate(list(Chunks([part], config))) for part in parts]
+  tokens = [np.concatenate(list(cast(Any, Chunks([part], config)))) for part in parts]
   np.testing.assert_array_equal(np.concatenate(tokens), tokens_of(samples, bits, config))
   assert len(tokens[1]) == 2 * round(0.3 * parts[1].last)
 

@@ -18,7 +18,8 @@ LONG, SHORT, DEEP, OTHER = Group('a', 'native'), Group('b', 'native'), Group('b'
 def spans(tmp_path) -> dict[Group, list[EvidenceSpan]]:
   """Files whose samples are numbered on, in `width`."""
   sizes = {LONG: [300, 100], SHORT: [20, 5], DEEP: [30], OTHER: [LENGTH]}
-  made, number = {}, 0
+  made: dict[Group, list[EvidenceSpan]] = {}
+  number = 0
   for group, each in sizes.items():
     for size in each:
       records = np.zeros(size, RECORD)

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import os
+import shutil
 import time
 from types import SimpleNamespace
 
@@ -56,6 +57,7 @@ def test_segments_are_what_the_experts_say_of_them(tmp_path, sounds):
         frames >> (16 - sound.bits), sample_bytes=sound.bits // 8, sample_rate_hz=8000, effort=1
       )
       records = read_records(span, span.first, span.last)
+      assert RECORD.names
       for name in RECORD.names:
         np.testing.assert_array_equal(records[name], getattr(evidence, name))
       np.testing.assert_array_equal(read_records(span, 7, 19), records[7:19])
@@ -163,7 +165,7 @@ def test_what_there_is_to_do_is_said_before_it_is_done(tmp_path, sounds, caplog)
     return extract_evidence(samples, **settings)
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(evidence_cache.shutil, 'disk_usage', lambda _: free)
+    patch.setattr(shutil, 'disk_usage', lambda _: free)
     patch.setattr(evidence_cache, '_seconds_per_sample', lambda _: 10.0)
     make(tmp_path, sounds, watched)
   # 770 samples of 72 bytes.
@@ -180,7 +182,7 @@ def test_what_there_is_to_do_is_said_before_it_is_done(tmp_path, sounds, caplog)
 
 @pytest.mark.parametrize(('free', 'fits'), [(770 * 72 + (64 << 20), True), (770 * 72 + (64 << 20) - 1, False)])
 def test_what_cannot_fit_is_not_begun_and_leaves_nothing(tmp_path, sounds, monkeypatch, free, fits):
-  monkeypatch.setattr(evidence_cache.shutil, 'disk_usage', lambda _: SimpleNamespace(free=free))
+  monkeypatch.setattr(shutil, 'disk_usage', lambda _: SimpleNamespace(free=free))
   counting, folder = Counting(), tmp_path / 'new' / 'folder'
   if fits:
     make(folder, sounds, counting)
@@ -192,7 +194,7 @@ def test_what_cannot_fit_is_not_begun_and_leaves_nothing(tmp_path, sounds, monke
 
 def test_a_folder_that_was_there_stays(tmp_path, sounds, monkeypatch):
   (tmp_path / 'cache').mkdir()
-  monkeypatch.setattr(evidence_cache.shutil, 'disk_usage', lambda _: SimpleNamespace(free=0))
+  monkeypatch.setattr(shutil, 'disk_usage', lambda _: SimpleNamespace(free=0))
   with pytest.raises(TrainingError):
     make(tmp_path, sounds)
   assert (tmp_path / 'cache').is_dir()
@@ -215,7 +217,7 @@ def test_a_new_folder_that_another_run_uses_stays(tmp_path, sounds, monkeypatch)
     (folder / 'of_another_run.evidence').touch()
     return SimpleNamespace(free=0)
 
-  monkeypatch.setattr(evidence_cache.shutil, 'disk_usage', full)
+  monkeypatch.setattr(shutil, 'disk_usage', full)
   with pytest.raises(TrainingError, match='are free'):
     make(tmp_path, sounds)
   assert (tmp_path / 'cache/of_another_run.evidence').exists()
@@ -240,7 +242,7 @@ def test_a_disk_that_fills_up_keeps_what_is_done(tmp_path, sounds, monkeypatch):
 
 def changing(path, change):
   """Extractor in whose first call a file changes: when its segments were found and are not computed yet."""
-  calls = []
+  calls: list[int] = []
 
   def changed(samples, **settings):
     if not calls:
@@ -268,7 +270,7 @@ def test_files_that_change_between_the_search_and_the_work(tmp_path, sounds, cap
 
 def test_the_time_that_is_said_is_that_of_the_second_try(monkeypatch):
   clock, takes = [0.0], iter((100.0, 8.192))
-  monkeypatch.setattr(evidence_cache.time, 'monotonic', lambda: clock[0])
+  monkeypatch.setattr(time, 'monotonic', lambda: clock[0])
 
   def slow(samples, **settings):
     clock[0] += next(takes)
@@ -286,7 +288,7 @@ def test_what_ends_before_anything_is_computed_leaves_nothing(tmp_path, sounds, 
   def fail(_):
     raise error
 
-  monkeypatch.setattr(evidence_cache.shutil, 'disk_usage', fail)
+  monkeypatch.setattr(shutil, 'disk_usage', fail)
   with pytest.raises(expected):
     make(tmp_path / 'new', sounds)
   assert not (tmp_path / 'new').exists()

@@ -67,7 +67,8 @@ def test_words_stand_in_the_order_of_decoding():
   """Symbols of size 1 move 24 bits each; the state needs no word before it would exceed 64 bits."""
   starts = np.array([5, 6, 7], np.uint32)
   body = rans.encode(np.stack([starts, np.ones(3, np.uint32)], axis=1))
-  state, words = 1 << 32, []
+  state = 1 << 32
+  words: list[int] = []
   for start in (7, 6, 5):
     if state >= 1 << 40:
       words.insert(0, state % 2**32)
@@ -83,7 +84,7 @@ def test_lanes_of_different_lengths_do_not_disturb_each_other():
   rows = [rng.integers(0, 256, length) for length in lengths]
   cdfs = random_cdfs(max(lengths), 256, 4)
   decoder = rans.Decoder([rans.encode(intervals_of(cdfs[: len(row)], row)) for row in rows])
-  found = [[] for _ in rows]
+  found: list[list[int]] = [[] for _ in rows]
   symbols = np.zeros(4, np.int64)
   for step in range(max(lengths)):
     active = sum(length > step for length in lengths)
@@ -91,8 +92,8 @@ def test_lanes_of_different_lengths_do_not_disturb_each_other():
     for lane in range(active):
       found[lane].append(symbols[lane])
   assert decoder.sound().all()
-  for row, lane in zip(rows, found, strict=True):
-    np.testing.assert_array_equal(lane, row)
+  for row, decoded in zip(rows, found, strict=True):
+    np.testing.assert_array_equal(decoded, row)
 
 
 def test_a_damaged_lane_leaves_the_others_sound():

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import tracemalloc
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +120,7 @@ def test_header_bytes_are_as_documented():
 def test_header_of_segments_is_as_documented():
   """Version 2, and effort and flags in the fields that are reserved in version 1."""
   for flags, header in enumerate((SEGMENTED, CANONICAL)):
+    assert isinstance(header.layout, SegmentLayout)
     data = serialize_header(dataclasses.replace(header, layout=dataclasses.replace(header.layout, effort=2)))
     assert data[:16].hex() == f'8b4c4d49430d0a1a 0200 01 02 0200 02 0{flags}'.replace(' ', '')
   assert data[16:92] == serialize_header(dataclasses.replace(STEREO, model_id=bytes(range(32))))[16:92]
@@ -204,8 +206,9 @@ def test_flags_that_nobody_knows_yet():
 
 @pytest.mark.parametrize('field', ['sample_bytes', 'num_channels', 'chunk_frames', 'num_frames', 'tail_bytes'])
 def test_header_of_bytes_alone_says_nothing_of_samples(field):
+  change: dict[str, Any] = {field: 1}
   with pytest.raises(FormatError, match='contradicts itself'):
-    opened(serialize_header(dataclasses.replace(BYTES_ALONE, **{field: 1})))
+    opened(serialize_header(dataclasses.replace(BYTES_ALONE, **change)))
 
 
 @pytest.mark.parametrize('position', [14, 15])

@@ -11,6 +11,7 @@ import stat
 import tracemalloc
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -51,7 +52,7 @@ def make_model(model: ModelConfig = MODEL, data: DataConfig = DATA, seed: int = 
   return ByteModel(params=params, spec=ByteSpec(network=model, data=data), provenance=provenance or PROVENANCE)
 
 
-def make_hybrid(model: ModelConfig = HYBRID) -> Model:
+def make_hybrid(model: ModelConfig = HYBRID) -> HybridModel:
   params = jax.tree.map(np.asarray, hybrid_params(build_hybrid(model)))
   return HybridModel(params=params, spec=HybridSpec(network=model), provenance=PROVENANCE)
 
@@ -59,7 +60,8 @@ def make_hybrid(model: ModelConfig = HYBRID) -> Model:
 def assert_same_model(got: Model, expected: Model) -> None:
   assert (type(got), got.spec) == (type(expected), expected.spec)
   assert got.provenance == expected.provenance
-  assert jax.tree.structure(got.params) == jax.tree.structure(expected.params)
+  structure: Any = jax.tree.structure(got.params)
+  assert structure == jax.tree.structure(expected.params)
   for array, wanted in zip(jax.tree.leaves(got.params), jax.tree.leaves(expected.params), strict=True):
     assert array.dtype == np.float32 and array.shape == wanted.shape and array.tobytes() == wanted.tobytes()
 
@@ -88,7 +90,7 @@ def path(tmp_path) -> Path:
   return tmp_path / 'a.npz'
 
 
-def npy(array: np.ndarray, **options) -> bytes:
+def npy(array: Any, **options) -> bytes:
   file = io.BytesIO()
   np.lib.format.write_array(file, array, **options)
   return file.getvalue()
@@ -157,7 +159,7 @@ def test_saving_what_was_loaded_gives_the_same_model(path, tiny):
 
 def test_extreme_numbers_survive(path, tiny):
   numbers = [-0.0, 1e-45, -1e-40, np.finfo(np.float32).max, np.finfo(np.float32).min, np.finfo(np.float32).tiny]
-  params = jax.tree.map(lambda array: np.resize(np.float32(numbers), array.shape), tiny.params)
+  params = jax.tree.map(lambda array: np.resize(np.array(numbers, np.float32), array.shape), tiny.params)
   written = dataclasses.replace(tiny, params=params)
   save_model(path, written)
   assert_same_model(load_model(path), written)
@@ -762,7 +764,7 @@ def test_a_field_that_is_added_orphans_no_model(name, monkeypatch):
   monkeypatch.setattr(checkpoint, 'ModelConfig', More)
   after = load_model(path)
   assert isinstance(after.spec.network, More)
-  quantized = quantize_hybrid_model if before.spec.family == 'hybrid' else quantize_byte_model
+  quantized: Any = quantize_hybrid_model if before.spec.family == 'hybrid' else quantize_byte_model
   assert quantized(after).identity() == quantized(before).identity()
 
 

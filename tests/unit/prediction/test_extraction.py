@@ -5,7 +5,7 @@ import pytest
 from support import hybrid_cases
 from support.hybrid_cases import tone
 
-from language_modeling_is_compression.prediction import ensemble, evidence, features, state
+from language_modeling_is_compression.prediction import ensemble, evidence, features, state, value_map
 from language_modeling_is_compression.prediction.evidence import Evidence
 from language_modeling_is_compression.prediction.extraction import extract_evidence
 from language_modeling_is_compression.prediction.least_squares import BLOCK
@@ -106,7 +106,7 @@ def test_fixed_rounds_within_8_bits(value, expected):
 @pytest.mark.parametrize('value', [2.0**-1074, 2.0**-20, 0.5, 1.0, 1.5, 3.0, 12.0, 1e300])
 def test_log2_is_straight_between_powers_of_two(value):
   exponent = np.floor(np.log2(value))
-  assert features.log2(value) == exponent + value / 2.0**exponent - 1
+  assert value_map.log2(value) == exponent + value / 2.0**exponent - 1
 
 
 def test_cells_are_in_units_of_the_running_error():

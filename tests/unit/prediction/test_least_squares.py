@@ -26,7 +26,7 @@ def gathered(num_samples: int, seed: int = 0, forgetting: float = 0.99) -> tuple
   expected_covariance, expected_moments = np.zeros((SIZE, SIZE)), np.zeros(SIZE)
   for _ in range(num_samples):
     inputs = rng.normal(0, 100, SIZE)
-    target, weight = inputs @ np.arange(SIZE) / 10 + rng.normal(), rng.uniform(0.1, 1)
+    target, weight = float(inputs @ np.arange(SIZE) / 10 + rng.normal()), rng.uniform(0.1, 1)
     accumulate_one(covariance, moments, inputs, target, weight, forgetting)
     expected_covariance = forgetting * expected_covariance + weight * np.outer(inputs, inputs)
     expected_moments = forgetting * expected_moments + weight * target * inputs

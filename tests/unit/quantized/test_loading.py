@@ -1,6 +1,7 @@
 """Models by path, by name, and by the identity that a file asks for."""
 
 from collections.abc import Iterator
+from importlib import resources
 
 import pytest
 from support import lmic_cases, segment_stand_in
@@ -35,7 +36,7 @@ def built(monkeypatch, tmp_path) -> Iterator[list[str]]:
       'bytes': loading.Packaged('bytes.npz', ChannelLayout),
     },
   )
-  monkeypatch.setattr(loading.resources, 'files', lambda package: tmp_path / 'package')
+  monkeypatch.setattr(resources, 'files', lambda package: tmp_path / 'package')
   monkeypatch.setattr(loading, '_coder', build)
   loading._packaged_coder.cache_clear()
   yield names

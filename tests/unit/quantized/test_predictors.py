@@ -1,7 +1,7 @@
 """The compiled and the parallel predictor: the same integers, in lanes and at once, whatever the lanes."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -48,7 +48,7 @@ def predictors(name: str) -> tuple[CpuPredictor, XlaPredictor]:
     attention_window=case.window,
   )
   data = DataConfig(use_16bit=case.use_16bit, chunk_size=16)
-  params = tiny_models.random_params(build_transformer(config, data), scale=case.scale)
+  params: Any = tiny_models.random_params(build_transformer(config, data), scale=case.scale)
   network = quantize_byte_model(ByteModel(params=params, spec=ByteSpec(network=config, data=data), provenance={}))
   return CpuPredictor(network), XlaPredictor(network, jax.devices('cpu')[0])
 
@@ -60,7 +60,8 @@ def text() -> np.ndarray:
 
 def stepwise(predictor: Predictor, rows: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
   """Cdfs [length, V + 1] of each row; the rows are lanes, the longest first, that drop out as they end."""
-  lanes, found = predictor.lanes(len(rows)), [[] for _ in rows]
+  lanes = predictor.lanes(len(rows))
+  found: list[list[np.ndarray]] = [[] for _ in rows]
   for t in range(max(lengths)):
     active = int((lengths > t).sum())
     for lane, cdf in enumerate(lanes.cdfs(active).copy()):

@@ -11,7 +11,6 @@ from support import lmic_cases, tiny_models
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
-from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
 from language_modeling_is_compression.quantized.quantize import (
@@ -24,15 +23,15 @@ from language_modeling_is_compression.quantized.quantize import (
 LARGEST_NORMED_BITS = 11
 
 
-def model_of_scale(scale: float, *, use_16bit: bool = False, width: int = 8) -> Model:
+def model_of_scale(scale: float, *, use_16bit: bool = False, width: int = 8) -> ByteModel:
   model = ModelConfig(embedding_dim=width, num_layers=2, num_heads=2, widening_factor=3, attention_window=4)
   data = DataConfig(use_16bit=use_16bit, chunk_size=16)
-  params = tiny_models.random_params(build_transformer(model, data), scale=scale)
-  params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
+  drawn = tiny_models.random_params(build_transformer(model, data), scale=scale)
+  params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in drawn.items()}
   return ByteModel(params=params, spec=ByteSpec(network=model, data=data), provenance={})
 
 
-def with_parameter(model: Model, module: str, name: str, array: np.ndarray) -> Model:
+def with_parameter(model: ByteModel, module: str, name: str, array: np.ndarray) -> ByteModel:
   params = {**model.params, module: {**model.params[module], name: array.astype(np.float32)}}
   return dataclasses.replace(model, params=params)
 
@@ -181,7 +180,7 @@ def test_identity_is_that_of_the_integers_alone():
     model,
     provenance={'trained': 'elsewhere'},
     spec=dataclasses.replace(model.spec, data=dataclasses.replace(model.spec.data, chunk_size=4096)),
-    params={module: dict(reversed(arrays.items())) for module, arrays in reversed(model.params.items())},
+    params={module: dict(reversed(list(arrays.items()))) for module, arrays in reversed(list(model.params.items()))},
   )
   assert quantize_byte_model(elsewhere).identity() == identity
   assert quantize_byte_model(lmic_cases.tiny_model(use_16bit=True)).identity() != identity

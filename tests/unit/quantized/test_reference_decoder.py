@@ -1,6 +1,7 @@
 """docs/FORMAT.md suffices for hybrid models: a decoder written in its order gives back what the package coded."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,8 +31,8 @@ def plain(network: QuantizedHybridNetwork) -> independent_hybrid.Network:
 
   def layer(one: quantize.QuantizedLayer) -> independent_hybrid.Layer:
     names = ('queries', 'keys', 'values', 'attention_output', 'feed_forward_in', 'feed_forward_out')
-    matrices = [matrix(getattr(one, name)) for name in names]
-    return independent_hybrid.Layer(*matrices, lag_bias=one.lag_bias.tolist(), score_shift=one.score_shift)
+    matrices: dict[str, Any] = {name: matrix(getattr(one, name)) for name in names}
+    return independent_hybrid.Layer(**matrices, lag_bias=one.lag_bias.tolist(), score_shift=one.score_shift)
 
   return independent_hybrid.Network(
     num_heads=network.num_heads,

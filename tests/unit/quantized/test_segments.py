@@ -60,7 +60,7 @@ def test_round_trip(name, effort):
   shape = shape_of(samples, sample_bytes, effort)
   body, intervals = hybrid_cases.encode(CODER, samples, shape)
   decoded = hybrid_cases.decode(CODER, body, shape)
-  assert decoded.dtype == np.int32
+  assert decoded is not None and decoded.dtype == np.int32
   np.testing.assert_array_equal(decoded, samples)
 
   assert intervals.dtype == np.uint32 and intervals.shape == (samples.size, sample_bytes, 2)

@@ -8,7 +8,6 @@ import pytest
 from support.training_runs import REPOSITORY
 
 from language_modeling_is_compression.errors import DependencyError
-from language_modeling_is_compression.system import extras
 from language_modeling_is_compression.system.extras import DISTRIBUTION, EXTRAS, require_extra
 
 # Distributions whose modules have other names.
@@ -30,6 +29,6 @@ def test_the_table_is_that_of_the_project():
 def test_what_is_missing_is_named(extra, monkeypatch):
   require_extra(extra)
   missing, find = EXTRAS[extra][-1], importlib.util.find_spec
-  monkeypatch.setattr(extras.importlib.util, 'find_spec', lambda name: None if name == missing else find(name))
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None if name == missing else find(name))
   with pytest.raises(DependencyError, match=rf'^{missing} is not installed: pip install "{DISTRIBUTION}\[{extra}\]"$'):
     require_extra(extra)

@@ -47,6 +47,7 @@ def start(folder: Path, refusals: int, tenths: int = 10**6) -> Iterator[subproce
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_process_that_heeds_no_signal_is_ended(tmp_path, number):
   with start(tmp_path, 0) as process:
+    assert process.stdout is not None
     scratch = process.stdout.readline().strip()
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -57,6 +58,7 @@ def test_a_process_that_heeds_no_signal_is_ended(tmp_path, number):
 
 def test_who_may_not_be_ended_goes_on_until_the_next_signal(tmp_path):
   with start(tmp_path, 1) as process:
+    assert process.stdout is not None
     process.stdout.readline()
     for _ in range(3):  # Those that come together are one.
       process.send_signal(signal.SIGINT)
@@ -69,6 +71,7 @@ def test_who_may_not_be_ended_goes_on_until_the_next_signal(tmp_path):
 
 def test_who_ends_in_order_is_left_alone(tmp_path):
   with start(tmp_path, 0, tenths=5) as process:
+    assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

@@ -1,18 +1,19 @@
 """Where standard error is no terminal, progress is a log line now and then."""
 
 import logging
+import sys
+import time
 
 import pytest
 from tqdm import tqdm
 
-from language_modeling_is_compression.system import progress
 from language_modeling_is_compression.system.progress import ProgressLog, progress_bar
 
 
 @pytest.fixture
 def clock(monkeypatch) -> list[float]:
   now = [0.0]
-  monkeypatch.setattr(progress.time, 'monotonic', lambda: now[0])
+  monkeypatch.setattr(time, 'monotonic', lambda: now[0])
   return now
 
 
@@ -40,7 +41,7 @@ def test_without_a_total_nothing_is_foretold(clock, caplog):
 
 @pytest.mark.parametrize(('terminal', 'shown', 'kind'), [(True, True, tqdm), (False, True, ProgressLog)])
 def test_a_terminal_has_a_bar(monkeypatch, terminal, shown, kind):
-  monkeypatch.setattr(progress.sys.stderr, 'isatty', lambda: terminal, raising=False)
+  monkeypatch.setattr(sys.stderr, 'isatty', lambda: terminal, raising=False)
   with progress_bar(total=1, unit='step', shown=shown) as bar:
     assert isinstance(bar, kind)
 

@@ -1,6 +1,7 @@
 """Hybrid models from evidence to model file: what is measured, and that something is learnt."""
 
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +21,7 @@ from language_modeling_is_compression.data.evidence_cache import Extractor, read
 from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, evidence_of
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.network.checkpoint import load_model
-from language_modeling_is_compression.network.hybrid_model import HybridSpec
+from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
 from language_modeling_is_compression.training.hybrid_task import HybridTask
 from language_modeling_is_compression.training.run import train_model
 from language_modeling_is_compression.training.run_files import claimed_files
@@ -71,8 +72,9 @@ def trained(sides, tmp_path_factory):
     hybrid=CONFIG,
     training=TRAINING,
   )
+  task: Any = task_of(*sides)
   with claimed_files(run) as files:
-    outcome = train_model(settings, task_of(*sides), files=files, stopper=Stopper())
+    outcome = train_model(settings, task, files=files, stopper=Stopper())
   return files, outcome
 
 
@@ -88,6 +90,7 @@ def test_the_held_out_figures_are_the_code_length_of_what_is_held_out(sides, tra
   """From the whole segments at once, by the outputs of the model file."""
   files, outcome = trained
   model = load_model(files.model)
+  assert isinstance(model, HybridModel)
   domains = outcome.held_out.provenance['domains']
   assert set(domains) == {'steps', 'steps_8bit', 'pairs', 'pairs_8bit'}
   for group, spans in sides[1].items():
@@ -178,5 +181,7 @@ def test_what_costs_nothing_has_no_sign(sides):
   validation = task.validation(periodic=False)
   for batch in validation.batches(10):
     validation.add(batch._replace(experts_log2=np.full_like(batch.experts_log2, 1e-12)), -1e-9)
-  text = validation.result().text
+  result = validation.result()
+  assert result is not None
+  text = result.text
   assert text.count('0.0000 (0.0000)') == 6 and '-0.0' not in text, text

@@ -4,6 +4,8 @@ import logging
 import math
 import signal
 import sys
+import time
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -12,7 +14,6 @@ import pytest
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
 from language_modeling_is_compression.network.byte_model import ByteSpec
-from language_modeling_is_compression.training import loop
 from language_modeling_is_compression.training.byte_task import ByteTask, rates
 from language_modeling_is_compression.training.loop import Trainer, explained
 from language_modeling_is_compression.training.plan import MicroBatches
@@ -24,6 +25,10 @@ DATA = DataConfig(chunk_size=2)
 NEVER = 1000
 OUT_OF_MEMORY = 'RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.'
 TOKEN_NATS = 3 * math.log(2)  # Of each held-out token.
+
+# Made of plain numbers here, which arrays have the place of elsewhere.
+PlainState: Any = TrainingState
+PlainMetrics: Any = StepMetrics
 
 
 class FakeChunks:
@@ -50,7 +55,7 @@ class FakeTask(ByteTask):
   def __init__(self, config: TrainingConfig, valid_chunks: int):
     self.spec, self.row_length = ByteSpec(network=ModelConfig(), data=DATA), 2
     self._training = config
-    self._train, self._valid = FakeChunks(10), FakeChunks(valid_chunks)
+    self._train, self._valid = cast(Any, FakeChunks(10)), cast(Any, FakeChunks(valid_chunks))
 
 
 class FakeTracker:
@@ -73,7 +78,8 @@ class Fakes:
   def __init__(
     self, *, unsound=(), in_step=None, at_step=None, at_validation=None, failing_saves: int = 0, valid_chunks: int = 0
   ):
-    self.stopper, self.tracker = Stopper(), FakeTracker()
+    self.stopper = Stopper()
+    self.tracker: Any = FakeTracker()
     self.steps: list[int] = []
     self.saves: list[tuple[int, ValidationResult | None]] = []
     self.validated: list[int] = []
@@ -83,9 +89,10 @@ class Fakes:
 
   def run(self, first: int = 0, **settings):
     config = TrainingConfig(**{'training_steps': 6, 'log_every': NEVER, 'batch_size': 4, **settings})
+    task: Any = FakeTask(config, self._valid_chunks)
     trainer = Trainer(
       config=config,
-      task=FakeTask(config, self._valid_chunks),
+      task=task,
       micro_batches=MicroBatches(count=2, rows=2, remat=False),
       learning_rate=lambda step: step / 10,
       update=self._update,
@@ -95,7 +102,7 @@ class Fakes:
       stopper=self.stopper,
       show_progress=False,
     )
-    return trainer.run(TrainingState(first, None, np.int32(first)))
+    return trainer.run(PlainState(first, None, np.int32(first)))
 
   def _update(self, state, batch, stopped):
     if self._in_step:
@@ -108,8 +115,8 @@ class Fakes:
     if self._at_step:
       self._at_step(self, step)
     finite = step not in self._unsound
-    metrics = StepMetrics(step if finite else math.nan, 10 * step, 0.5, finite)
-    return TrainingState(state.params + 1, None, np.int32(step)), metrics
+    metrics = PlainMetrics(step if finite else math.nan, 10 * step, 0.5, finite)
+    return PlainState(state.params + 1, None, np.int32(step)), metrics
 
   def _code_length(self, params, batch):
     self.validated.append(int(np.count_nonzero(batch.lengths)))
@@ -343,7 +350,7 @@ def test_a_run_that_is_stopped_before_its_first_step_saves_nothing(caplog):
 
 
 def test_there_is_unsaved_work_from_the_first_step_to_the_last_save():
-  seen = {}
+  seen: dict[int, bool] = {}
   fakes = Fakes(in_step=lambda fakes, step: seen.setdefault(step, fakes.stopper.has_unsaved_work))
   fakes.run(log_every=1)
   assert seen == {1: False, 2: True, 3: True, 4: True, 5: True, 6: True}
@@ -368,8 +375,8 @@ def test_what_may_end_a_run_at_once():
   ],
 )
 def test_what_is_not_finite_is_named(loss, grad_norm, what):
-  fakes = Fakes()
-  fakes._update = lambda state, batch, stopped: (state, StepMetrics(loss, 10, grad_norm, False))
+  fakes: Any = Fakes()
+  fakes._update = lambda state, batch, stopped: (state, PlainMetrics(loss, 10, grad_norm, False))
   with pytest.raises(TrainingError) as caught:
     fakes.run()
   assert str(caught.value).startswith(f'step 1: {what} not finite (loss {loss:g}, gradient norm {grad_norm:g}); ')
@@ -378,7 +385,7 @@ def test_what_is_not_finite_is_named(loss, grad_norm, what):
 @pytest.mark.parametrize(('seconds', 'warnings'), [(29.0, 0), (31.0, 1)])
 def test_steps_that_outlast_a_schedulers_grace_are_said_once(monkeypatch, caplog, seconds, warnings):
   clock = [0.0]
-  monkeypatch.setattr(loop.time, 'monotonic', lambda: clock[0])
+  monkeypatch.setattr(time, 'monotonic', lambda: clock[0])
   fakes = Fakes(at_step=lambda fakes, step: clock.append(clock.pop() + seconds))
   fakes.run(log_every=1, save_minutes=1e9)
   assert sum('longer than the 30 s' in message for message in caplog.messages) == warnings
@@ -397,7 +404,7 @@ def test_an_interrupt_that_is_swallowed_makes_no_noise(handlers, capsys):
 
 def test_what_costs_nothing_has_no_sign_in_the_log(caplog):
   caplog.set_level(logging.INFO)
-  fakes = Fakes()
+  fakes: Any = Fakes()
   sound = fakes._update
   fakes._update = lambda *given: (lambda state, metrics: (state, metrics._replace(loss_nats=-1e-9)))(*sound(*given))
   fakes.run(log_every=6)

@@ -1,6 +1,7 @@
 """How batches are cut: by the memory that a row is estimated to take, evenly, over all devices."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ NUM_TOKENS = 16
 ROW_BYTES = NUM_TOKENS * TOKEN_BYTES
 
 
-def fake_mesh(num_devices: int = 2, platform: str = 'cpu', stats: dict | None = None) -> SimpleNamespace:
+def fake_mesh(num_devices: int = 2, platform: str = 'cpu', stats: dict | None = None) -> Any:
   device = SimpleNamespace(platform=platform, device_kind='fake', memory_stats=lambda: stats)
   return SimpleNamespace(devices=np.array([device] * num_devices))
 
@@ -108,7 +109,7 @@ def test_accelerators_that_do_not_tell_their_memory(monkeypatch, stats):
 def test_the_estimate_grows_with_the_network_and_the_rows(monkeypatch):
   allow_rows(monkeypatch, 64)
   settings = {'embedding_dim': 16, 'num_heads': 2, 'num_layers': 2, 'widening_factor': 2}
-  larger = [
+  larger: list[dict[str, Any]] = [
     {'model': ModelConfig(**settings)},
     {'model': ModelConfig(**{**settings, 'embedding_dim': 8, 'num_layers': 4})},
     {'model': ModelConfig(**{**settings, 'embedding_dim': 8, 'widening_factor': 8})},

@@ -1,6 +1,7 @@
 """A step is one step however its batch is cut, and one that is not finite is none."""
 
 import functools
+from typing import Any
 
 import haiku as hk
 import jax
@@ -35,7 +36,7 @@ def _bigram(tokens: jax.Array) -> Hidden:
 
 
 # What is tested here asks nothing of a network but gradients, and this one compiles in no time.
-TRANSFORMER = hk.without_apply_rng(hk.transform(_bigram))
+TRANSFORMER: hk.Transformed = hk.without_apply_rng(hk.transform(_bigram))
 OBJECTIVE = byte_objective(TRANSFORMER)
 # Adam divides by the gradient's magnitude, which blows rounding up where that is nothing: the step size is small.
 OPTIMIZER = make_optimizer(TrainingConfig(learning_rate=1e-4))
@@ -82,7 +83,8 @@ def naive_mean(params, batch: Batch) -> jax.Array:
 
 
 def assert_bits_equal(got, expected) -> None:
-  assert jax.tree.structure(got) == jax.tree.structure(expected)
+  structure: Any = jax.tree.structure(got)
+  assert structure == jax.tree.structure(expected)
   for array, wanted in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
     assert array.dtype == wanted.dtype and np.asarray(array).tobytes() == np.asarray(wanted).tobytes()
 
@@ -173,7 +175,8 @@ def test_a_step_that_is_not_finite_changes_no_bit(update, number, name):
 def test_a_loss_too_large_for_a_float_changes_no_bit(update):
   """Every parameter is finite, and only the sum over rows is not."""
   before = make_state()
-  before.params['~']['output_bias'] = np.array([3e38] + 255 * [-3e38], np.float32)
+  params: Any = before.params
+  params['~']['output_bias'] = np.array([3e38] + 255 * [-3e38], np.float32)
   after, metrics = update(before, arranged(make_batch()))
   assert not bool(metrics.finite)
   assert_bits_equal(after, before)
@@ -184,7 +187,9 @@ def test_a_step_that_leaves_for_infinity_is_not_taken():
   optimizer = make_optimizer(TrainingConfig(learning_rate=3e38))
   params = random_params(TRANSFORMER)
   before = TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
-  after, metrics = make_update(OBJECTIVE, optimizer, device_mesh())(before, arranged(make_batch()))
+  updated = make_update(OBJECTIVE, optimizer, device_mesh())(before, arranged(make_batch()))
+  assert updated is not None
+  after, metrics = updated
   assert np.isfinite(metrics.loss_nats) and np.isfinite(metrics.grad_norm) and not bool(metrics.finite)
   assert_bits_equal(after, before)
 
@@ -205,7 +210,9 @@ def test_steps_lower_the_loss():
   state = initial_state(OBJECTIVE, optimizer, seed=0)
   losses = []
   for _ in range(20):
-    state, metrics = update(state, arranged(make_batch()))
+    updated = update(state, arranged(make_batch()))
+    assert updated is not None
+    state, metrics = updated
     losses.append(float(metrics.loss_nats))
   assert losses[0] == pytest.approx(np.log(256), rel=1e-5) and losses[-1] < losses[0] - 1
   assert int(state.step) == 20

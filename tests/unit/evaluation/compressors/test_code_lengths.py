@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from support.tiny_models import MODEL, random_params
@@ -27,8 +28,8 @@ NUM_FRAMES = 50
 
 
 def model_of(data: DataConfig) -> ByteModel:
-  params = random_params(build_transformer(MODEL, data))
-  params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
+  drawn = random_params(build_transformer(MODEL, data))
+  params = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in drawn.items()}
   return ByteModel(params=params, spec=ByteSpec(network=MODEL, data=data), provenance={})
 
 
@@ -100,14 +101,14 @@ def test_logits_of_a_large_vocabulary_are_never_all_there(tmp_path, monkeypatch,
   recording = dataclasses.replace(recording, bit_depth=16)
   expected = token_model(model_of(SAMPLES), tmp_path).whole(recording).bits
   seen = []
-  logsumexp = loss.jax.nn.logsumexp
+  logsumexp = jax.nn.logsumexp
 
   def watched(logits, axis):
     seen.append(logits.shape)
     return logsumexp(logits, axis=axis)
 
   monkeypatch.setattr(loss, '_MAX_LOGITS', 3 << 16)
-  monkeypatch.setattr(loss.jax.nn, 'logsumexp', watched)
+  monkeypatch.setattr(jax.nn, 'logsumexp', watched)
   assert token_model(model_of(SAMPLES), tmp_path).whole(recording).bits == pytest.approx(expected, rel=1e-6)
   assert set(seen) == {(3, 1 << 16)}
 
@@ -145,5 +146,6 @@ def test_a_measurement_has_no_bytes_and_no_seconds(tmp_path, recording, protocol
   num_channels = 2 if protocol == WHOLE else 1
   assert (found.num_samples, found.raw_bytes) == (num_channels * NUM_FRAMES, num_channels * NUM_FRAMES)
   assert found.num_chunks == (1 if protocol == WHOLE else 3)
+  assert found.code_length_bits is not None
   assert 7 * found.num_samples < found.code_length_bits < 9 * found.num_samples
   assert bool(found.by_position) == (protocol == CHUNKED)

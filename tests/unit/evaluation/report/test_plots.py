@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import matplotlib
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from support import evaluation_cases, report_cases
 from support.report_cases import FLAC, MODEL
@@ -48,7 +50,7 @@ def two_files() -> Results:
 def dots(figure: Figure, index: int = 0) -> list[tuple[float, float]]:
   """Where the marks of one of its axes are."""
   marked = [line for line in figure.axes[index].lines if line.get_marker() != 'None']
-  return [(float(x), float(y)) for line in marked for x, y in zip(*line.get_data(), strict=True)]
+  return [(float(x), float(y)) for line in marked for x, y in zip(*cast(Any, line.get_data()), strict=True)]
 
 
 def shown_texts(figure: Figure) -> list[matplotlib.text.Text]:
@@ -57,7 +59,7 @@ def shown_texts(figure: Figure) -> list[matplotlib.text.Text]:
   canvas.draw()
   found = [text for legend in figure.legends for text in legend.get_texts()]
   for axes in figure.axes:
-    found += [axes.xaxis.label, axes.yaxis.label, axes.title, axes._left_title, *axes.texts]
+    found += [axes.xaxis.label, axes.yaxis.label, axes.title, cast(Any, axes)._left_title, *axes.texts]
     for axis, limits in [(axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())]:
       ticks = (tick for tick in axis.get_major_ticks() if min(limits) <= tick.get_loc() <= max(limits))
       found += [tick.label1 for tick in ticks if tick.label1.get_visible()]
@@ -93,6 +95,7 @@ def test_intervals_are_bars_and_may_be_missing():
   missing = dataclasses.replace(summary, domain='x', scope='domain', compression_rate=None, interval=None)
   figure = rates_by_domain([narrow, missing], LOOKS)
   [bars] = figure.axes[0].collections
+  assert isinstance(bars, LineCollection)
   [bar] = bars.get_segments()
   assert list(bar[:, 0]) == pytest.approx([30, 70])
   assert len(dots(figure)) == 1
@@ -102,7 +105,8 @@ def test_speeds_and_names():
   pooled = [each for each in two_files().summaries if each.scope == ALL]
   slow = dataclasses.replace(pooled[1], encode_speed=0.01, decode_speed=None)
   figure = rate_against_speed([pooled[0], slow], LOOKS)
-  encoding, decoding = dots(figure, 0), dots(figure, 1)
+  encoding: list[Any] = dots(figure, 0)
+  decoding: list[Any] = dots(figure, 1)
   assert encoding == [(0.01, pytest.approx(52.5)), (pooled[0].encode_speed, pytest.approx(60))]
   assert decoding == [(pooled[0].decode_speed, pytest.approx(60))]
   assert {text.get_text() for text in figure.axes[0].texts} == {MODEL, FLAC}
@@ -199,8 +203,8 @@ def test_waveform_and_bits_share_the_time():
   upper, lower = figure.axes
   assert upper.get_xlim() == lower.get_xlim() == (0, 1)  # The last column is as long as the others.
   [line] = lower.lines
-  assert list(line.get_xdata()) == [0, 0.5, 1] and list(line.get_ydata()) == [3, 7, 7]
-  corners = upper.collections[0].get_paths()[0].vertices
+  assert np.asarray(line.get_xdata()).tolist() == [0, 0.5, 1] and np.asarray(line.get_ydata()).tolist() == [3, 7, 7]
+  corners = np.asarray(upper.collections[0].get_paths()[0].vertices)
   assert [*corners.min(axis=0), *corners.max(axis=0)] == [0, -0.5, 1, 1]
 
 
@@ -382,10 +386,10 @@ def test_ids_begin_with_the_prefix_and_references_follow():
   trace = waveform_over_bits(report_cases.trace(), LOOKS)
   text = svg(trace, 'one')
   root = ElementTree.fromstring(text)
-  ids = [element.get('id') for element in root.iter() if element.get('id')]
+  ids = [found for element in root.iter() if (found := element.get('id'))]
   assert len(ids) == len(set(ids)) > 10 and all(each.startswith('one-') for each in ids)
-  used = [element.get('href') for element in root.iter() if element.get('href')]
-  clipped = [element.get('clip-path') for element in root.iter() if element.get('clip-path')]
+  used = [found for element in root.iter() if (found := element.get('href'))]
+  clipped = [found for element in root.iter() if (found := element.get('clip-path'))]
   assert used and {each.removeprefix('#') for each in used} <= set(ids)
   assert clipped and {each.removeprefix('url(#').removesuffix(')') for each in clipped} <= set(ids)
 

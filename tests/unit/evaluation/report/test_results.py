@@ -98,6 +98,7 @@ def test_everything_is_in_it():
   assert found['comparisons'][0]['interval'] is None and found['comparisons'][0]['difference'] == 0.5 - 0.4
   [flac] = [each for each in found['summaries'] if (each['compressor'], each['scope']) == ('flac', 'all')]
   [expected] = [each for each in SUMMARIES if (each.compressor, each.scope) == ('flac', 'all')]
+  assert expected.interval is not None
   assert flac['interval'] == {'low': expected.interval.low, 'high': expected.interval.high}
   assert flac['compression_rate'] == 0.55 and flac['code_length_rate'] is None
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 from language_modeling_is_compression.evaluation.statistics import bootstrap
 from language_modeling_is_compression.evaluation.statistics.bootstrap import (
@@ -20,7 +20,7 @@ from language_modeling_is_compression.evaluation.statistics.bootstrap import (
 )
 
 
-def files(table: np.ndarray, prefix: str = 'file') -> dict[str, list[int]]:
+def files(table: np.ndarray | list[list[int]], prefix: str = 'file') -> dict[str, list[int]]:
   return {f'{prefix}{index:05}': row for index, row in enumerate(np.asarray(table).tolist())}
 
 
@@ -73,6 +73,7 @@ def test_the_interval_is_the_one_that_scipy_finds():
   table = skewed(40)
   theirs = scipys_interval(rate, *table.T, method='BCa')
   ours = interval(ratio(resampled_sums(files(table), seed=0), 1, 0))
+  assert ours is not None
   width = theirs.high - theirs.low
   assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03 * width)
   # Files so unlike each other tell this method from the simpler one.
@@ -90,6 +91,7 @@ def test_the_interval_of_a_difference_is_the_one_that_scipy_finds():
   theirs = scipys_interval(rates_apart, *table.T, method='BCa')
   sums = resampled_sums(files(table), seed=0)
   ours = interval(difference(ratio(sums, 1, 0), ratio(sums, 2, 0)))
+  assert ours is not None
   width = theirs.high - theirs.low
   assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03 * width)
   simpler = scipys_interval(rates_apart, *table.T, method='percentile')
@@ -99,6 +101,7 @@ def test_the_interval_of_a_difference_is_the_one_that_scipy_finds():
 def test_draws_that_come_to_the_rate_itself_lie_on_both_sides_of_it():
   """Twenty files, half of them at 0.4 and half at 0.6, are symmetric around their rate, which a draw in six has."""
   found = interval(ratio(resampled_sums(files([[100, 40], [100, 60]] * 10), seed=0), 1, 0))
+  assert found is not None
   assert found.low + found.high == pytest.approx(1, abs=0.005)
 
 
@@ -110,6 +113,7 @@ def test_the_interval_has_the_true_rate_in_it_as_often_as_it_says():
     raw = rng.integers(1000, 20_000, 60)
     table = np.stack([raw, rng.binomial(raw, rng.uniform(0.3, 0.5, 60))], axis=1)
     found = interval(ratio(resampled_sums(files(table, f'{trial}_'), seed=0), 1, 0))
+    assert found is not None
     hits += found.low <= 0.4 <= found.high
   assert 178 <= hits <= 199
 
@@ -155,8 +159,9 @@ def test_a_difference_of_pairs_is_surer_than_its_two_rates():
   better = np.column_stack([table, table[:, 1] * 0.99])
   sums = resampled_sums(files(better), seed=0)
   first, second = ratio(sums, 1, 0), ratio(sums, 2, 0)
-  assert interval(first).low < second.value < interval(first).high
-  found = interval(difference(first, second))
+  of_first, found = interval(first), interval(difference(first, second))
+  assert of_first is not None and found is not None
+  assert of_first.low < second.value < of_first.high
   assert found.excludes(0) and found.low < 0.01 * first.value < found.high
 
 

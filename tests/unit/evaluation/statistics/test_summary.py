@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from typing import cast
 
 import pytest
 from support.evaluation_cases import compressor, failed, measured
@@ -346,7 +347,7 @@ def test_pairs_are_compared_on_the_files_that_both_did():
 def test_a_difference_that_is_one():
   measurements = [measured('flac', f'a/{index}', 1000, 300 + 40 * index) for index in range(10)]
   measurements += [
-    dataclasses.replace(each, compressor='model', compressed_bytes=each.compressed_bytes - 5 - index)
+    dataclasses.replace(each, compressor='model', compressed_bytes=cast(int, each.compressed_bytes) - 5 - index)
     for index, each in enumerate(measurements)
   ]
   [found] = compared(measurements)
@@ -377,7 +378,9 @@ def test_headers_decide_who_wins(count_headers, flac_wins):
   """flac writes 500 bytes of two files in three and four chunks; 20 or 30 of them are headers that count once."""
   measurements = [
     *CHUNKS[:2],
-    *(measured('model', each.file, 1000, each.compressed_bytes - 15, protocol=CHUNKED) for each in CHUNKS[:2]),
+    *(
+      measured('model', each.file, 1000, cast(int, each.compressed_bytes) - 15, protocol=CHUNKED) for each in CHUNKS[:2]
+    ),
   ]
   [found] = compared(measurements, count_headers=count_headers)
   assert (found.first_wins, found.second_wins) == (flac_wins, 2 - flac_wins)
