@@ -55,7 +55,9 @@ def _print_table(model: Path, files: Sequence[Path]) -> None:
   print(f'{"":<28}{"bytes":>12}{"bits per sample":>18}{"compression rate":>18}')
   for name, size in sorted(rows, key=lambda row: row[1]):
     print(f'{name:<28}{size:>12,}{8 * size / samples:>18.3f}{size / data_bytes:>18.1%}')
-  print('\nCompression rate: all bytes of output over those of the samples; lower is better. Every file was decoded and')
+  print(
+    '\nCompression rate: all bytes of output over those of the samples; lower is better. Every file was decoded and'
+  )
   print('compared. The models are not counted.')
 
 
