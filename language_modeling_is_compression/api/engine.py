@@ -22,6 +22,7 @@ from language_modeling_is_compression.system.files import file_size
 
 # Told of bytes of the original that are done, and of all. An exception that it raises ends the work.
 Progress = Callable[[int, int], object]
+Packed = BinaryIO | Container  # A .lmic file that can be seeked, or one whose header and table are read.
 
 
 class Compressor:
@@ -90,8 +91,9 @@ class Compressor:
 class Decompressor:
   """Decompresses files of any model. Close it, or use it as a context, to end its threads.
 
-  model: a packaged model's name or a .npz file; None looks for the packaged one that wrote a file. Others as
-  `Compressor` has them.
+  Its methods take a .lmic file as a binary file object that can be seeked, or as the Container of one.
+  model: a packaged model's name or a .npz file; None looks for the packaged one that wrote a file. Other arguments as
+  for `Compressor`.
   """
 
   def __init__(
@@ -125,17 +127,18 @@ class Decompressor:
     with self._lock:
       self._open.close()
 
-  def decompress(self, container: Container, target: BinaryIO, *, progress: Progress | None = None) -> None:
+  def decompress(self, packed: Packed, target: BinaryIO, *, progress: Progress | None = None) -> None:
     """Writes the original file.
 
     Raises FormatError (DamageError if one chunk is to blame) if anything is damaged, ModelMismatchError if it was
     written with another model; what is written by then must not be used.
     """
+    container = open_container(packed)
     file_codec.decompress(container, target, self.coder(container.header), self._counted(container, progress))
 
   def decompress_span(
     self,
-    container: Container,
+    packed: Packed,
     target: BinaryIO,
     *,
     start_seconds: float = 0.0,
@@ -143,15 +146,18 @@ class Decompressor:
     progress: Progress | None = None,
   ) -> None:
     """Writes a WAV of a part, decoding only the chunks that it is in. Raises ConfigError if there is no such part."""
+    container = open_container(packed)
     coder, count = self.coder(container.header), self._counted(container, progress)
     file_codec.decompress_span(container, target, coder, start_seconds, end_seconds, count)
 
-  def salvage(self, container: Container, target: BinaryIO, *, progress: Progress | None = None) -> list[str]:
+  def salvage(self, packed: Packed, target: BinaryIO, *, progress: Progress | None = None) -> list[str]:
     """Writes what is sound, silence for the rest; says what was wrong, [] for a sound file."""
+    container = open_container(packed)
     return file_codec.salvage(container, target, self.coder(container.header), self._counted(container, progress))
 
-  def find_damage(self, container: Container, *, progress: Progress | None = None) -> list[str]:
+  def find_damage(self, packed: Packed, *, progress: Progress | None = None) -> list[str]:
     """Decodes everything and says all that is wrong; [] for a sound file."""
+    container = open_container(packed)
     return file_codec.find_damage(container, self.coder(container.header), self._counted(container, progress))
 
   def coder(self, header: Header) -> ChunkCoder:
@@ -186,9 +192,9 @@ def chosen_level(level: int | None) -> int:
   return level
 
 
-def open_container(file: BinaryIO) -> Container:
-  """A .lmic file that can be seeked. Raises FormatError if it is none."""
-  return Container(file, file_size(file))
+def open_container(packed: Packed) -> Container:
+  """Reads the header and the table of a .lmic file. Raises FormatError if it is none."""
+  return packed if isinstance(packed, Container) else Container(packed, file_size(packed))
 
 
 def require_sound(container: Container) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from language_modeling_is_compression.api.arrays import Samples, to_frames, wav_parts
-from language_modeling_is_compression.api.engine import Compressor, Decompressor, Progress, open_container
+from language_modeling_is_compression.api.engine import Compressor, Decompressor, Progress
 from language_modeling_is_compression.api.sound import Sound
 from language_modeling_is_compression.errors import InputError, OutputExistsError
 from language_modeling_is_compression.quantized.coder import Encoded
@@ -140,7 +140,7 @@ def decompress_file(
     _readable(source) as (packed, path),
     _writable(target, path, overwrite=overwrite, spooled=False) as original,
   ):
-    decompressor.decompress(open_container(packed), original, progress=progress)
+    decompressor.decompress(packed, original, progress=progress)
 
 
 def open_sound(

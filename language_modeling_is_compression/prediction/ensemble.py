@@ -50,7 +50,7 @@ def predict(experts, channel, t):
     experts.stage_predictions[channel, stage] = nlms.predict(
       experts.weights[channel, stage, :taps], experts.residuals[channel, stage, at : at + taps], experts.products
     )
-  # Predictions of the short cascade come first, so that the last one of all is the long one's.
+  # Each prediction of a cascade adds one more stage to the least squares that it follows.
   total = predictions[QUICK]
   for stage in range(SHORT_STAGES):
     total += experts.stage_predictions[channel, LONG_STAGES + stage]
@@ -123,7 +123,7 @@ def update(experts, channel, t, sample):
       left = _flush_small(sample - predictions[QUICK])
     taps = experts.taps[stage]
     error = _flush_small(left - experts.stage_predictions[channel, stage])
-    nlms.adapt(
+    nlms.update(
       experts.weights[channel, stage, :taps],
       experts.residuals[channel, stage, at : at + taps],
       experts.recency[stage, :taps],

@@ -30,7 +30,7 @@ def predict(weights, inputs, work):
 
 
 @compiled
-def adapt(weights, inputs, recent, step, error, work):
+def update(weights, inputs, recent, step, error, work):
   """Moves weights against the error; recent: p_k [T]; step: mu / n * sum(p_k)."""
   factor = singles(np.float32(step * error / (1.0 + _sum(recent, inputs, True, work))))
   most = singles(_MAX_WEIGHT)

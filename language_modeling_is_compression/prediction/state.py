@@ -11,7 +11,7 @@ import numpy as np
 
 from language_modeling_is_compression.prediction import mixture, nlms
 from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_FEATURES
-from language_modeling_is_compression.prediction.least_squares import LeastSquares, new_least_squares
+from language_modeling_is_compression.prediction.least_squares import BLOCK, LeastSquares, new_least_squares
 from language_modeling_is_compression.prediction.long_term import LongTerm, new_long_term
 
 # Least squares, in the order of their predictions: medium memory (forgetting 0.997), long memory, and a short-memory
@@ -36,7 +36,7 @@ NUM_BLENDS = len(BLEND_FORGETTING)
 
 GROUP_CHANNELS = 8  # Channels that are predicted from one another, at most.
 NUM_ERRORS = 16  # Last errors of the final prediction that are kept.
-BLEND_SIZE = 16  # Coefficients of a stacking: one for each prediction, padded to whole blocks.
+BLEND_SIZE = NUM_PREDICTIONS + -NUM_PREDICTIONS % BLOCK  # Coefficients of a stacking, padded to whole blocks.
 HISTORY_SLOTS = 4096  # Samples after which a history is copied back to its end.
 
 
@@ -103,7 +103,7 @@ class Experts(NamedTuple):
   products: np.ndarray  # float32 [T], scratch
   stage_predictions: np.ndarray  # float64 [C, 7]
   long_term: LongTerm
-  predictions: np.ndarray  # float64 [C, 11]
+  predictions: np.ndarray  # float64 [C, NUM_PREDICTIONS]
   blends: LeastSquares  # G = 2 C, stackings of predictions less the long-term one
   blend_error: np.ndarray  # float64 [C]
   centres: np.ndarray  # float64 [C, 4], see evidence.py

@@ -348,8 +348,11 @@ def test_a_compressor_is_for_many_files():
       packed, restored = io.BytesIO(), io.BytesIO()
       compressed = compressor.compress(io.BytesIO(FILES[name]), packed)
       compressor.verify(packed, compressed)
-      decompressor.decompress(Container(packed, compressed.num_bytes), restored)
+      decompressor.decompress(packed, restored)
       assert restored.getvalue() == FILES[name]
+      assert decompressor.find_damage(packed) == []
+      decompressor.decompress(Container(packed, compressed.num_bytes), again := io.BytesIO())
+      assert again.getvalue() == FILES[name]
 
 
 # The package.

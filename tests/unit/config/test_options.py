@@ -93,7 +93,10 @@ def test_every_field_is_checked_below():
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
-  assert sorted(listed, key=str) == sorted(fields, key=str)
+  missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
+  assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
+  assert not unknown, f'there is no such field: {unknown}'
+  assert len(listed) == len(fields), 'a field is listed twice'
 
 
 BAD_VALUES = with_values(

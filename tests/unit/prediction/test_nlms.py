@@ -27,7 +27,7 @@ def test_follows_the_formula_in_double_precision():
     target = float(inputs.astype(np.float64) @ wanted)
     found, expected = nlms.predict(weights, inputs, work), float(inputs.astype(np.float64) @ reference)
     assert abs(found - expected) < 1e-3
-    nlms.adapt(weights, inputs, recent, step, target - found, work)
+    nlms.update(weights, inputs, recent, step, target - found, work)
     doubles = inputs.astype(np.float64)
     factor = step * (target - expected) / (1 + float(recent.astype(np.float64) @ doubles**2))
     reference = np.clip(reference + factor * doubles, -10, 10)
@@ -57,11 +57,11 @@ def test_weights_stay_within_their_limits():
   weights, work = np.zeros(TAPS, np.float32), np.zeros(TAPS, np.float32)
   inputs = np.tile(np.array([1, -1], np.float32), TAPS // 2)
   for _ in range(5):
-    nlms.adapt(weights, inputs, nlms.recency(TAPS), 1.0, 1e6, work)
+    nlms.update(weights, inputs, nlms.recency(TAPS), 1.0, 1e6, work)
   np.testing.assert_array_equal(weights, 10 * inputs)
 
 
 def test_inputs_too_large_to_square_change_nothing():
   weights, work = np.ones(TAPS, np.float32), np.zeros(TAPS, np.float32)
-  nlms.adapt(weights, np.full(TAPS, 1e25, np.float32), nlms.recency(TAPS), 0.1, 1e30, work)
+  nlms.update(weights, np.full(TAPS, 1e25, np.float32), nlms.recency(TAPS), 0.1, 1e30, work)
   np.testing.assert_array_equal(weights, np.ones(TAPS))

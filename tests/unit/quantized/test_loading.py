@@ -9,7 +9,8 @@ from support import lmic_cases, segment_stand_in
 from language_modeling_is_compression.errors import CheckpointError, ConfigError, ModelMismatchError
 from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.layout import INTEGER, ChannelLayout, SegmentLayout
-from language_modeling_is_compression.network.checkpoint import save_model
+from language_modeling_is_compression.network.checkpoint import load_model, save_model
+from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION
 from language_modeling_is_compression.quantized import loading
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
@@ -108,3 +109,10 @@ def test_a_model_that_is_not_packaged_is_named(built):
 def test_a_hybrid_model_has_no_gpu():
   with pytest.raises(ConfigError, match='--device gpu: hybrid models run on CPUs only'):
     loading.load_coder('tiny', 'gpu')
+
+
+@pytest.mark.parametrize('name', ['default', 'tiny'])
+def test_packaged_hybrid_models_were_trained_on_the_experts_of_today(name):
+  with loading.model_path(name) as path:
+    version = load_model(path).provenance['experts_version']
+  assert version == EXPERTS_VERSION, f'{name}: train it anew; files of version {version} have to go on decoding'
