@@ -167,7 +167,7 @@ class Trainer:
         'loss' if not math.isfinite(loss) else 'gradient' if not math.isfinite(grad_norm) else 'updated parameters'
       )
       raise TrainingError(
-        f'step {meter.steps + 1}: {not_finite} not finite '
+        f'step {meter.steps + 1}: non-finite {not_finite} '
         f'(loss {loss:g}, gradient norm {grad_norm:g}); the parameters before it are kept; try a lower --learning_rate'
       )
     meter.add(metrics)

@@ -103,7 +103,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was_finite(audio,
   done = finish(_arguments(audio, tmp_path, '--training_steps', '50', '--learning_rate', '1e12'), cached_env)
   assert (done.returncode, done.stdout) == (1, '')
   last = done.stderr.splitlines()[-1]
-  assert last.startswith('train_audio.py: error: step ') and 'not finite' in last and '--learning_rate' in last
+  assert last.startswith('train_audio.py: error: step ') and 'non-finite' in last and '--learning_rate' in last
   assert done.stderr.count('error: ') == 1 and 'Traceback' not in done.stderr
   model = load_model(tmp_path / 'audio_model.npz')
   assert all(np.isfinite(array).all() for array in jax.tree.leaves(model.params))

@@ -243,7 +243,7 @@ def test_reports_are_means_over_tokens_since_the_last_one():
 def test_a_step_that_is_not_finite_ends_the_run_with_the_state_before_it(log_every, unsound):
   """Figures are read one step late, so a step more may have been begun, and what it made is not kept."""
   fakes = Fakes(unsound=[unsound], valid_chunks=9)
-  with pytest.raises(TrainingError, match=rf'^step {unsound}: the loss .* not finite .*lower --learning_rate$'):
+  with pytest.raises(TrainingError, match=rf'^step {unsound}: non-finite loss .*lower --learning_rate$'):
     fakes.run(log_every=log_every)
   # Parameters that have learnt nothing are not saved.
   assert fakes.saves == ([(unsound - 1, None)] if unsound > 1 else [])
@@ -251,7 +251,7 @@ def test_a_step_that_is_not_finite_ends_the_run_with_the_state_before_it(log_eve
 
 
 def test_a_failure_that_cannot_be_saved_either_says_both():
-  with pytest.raises(CheckpointError, match=r'^step 2: the loss .*; a\.npz: cannot be written: no room$'):
+  with pytest.raises(CheckpointError, match=r'^step 2: non-finite loss .*; a\.npz: cannot be written: no room$'):
     Fakes(unsound=[2], failing_saves=1).run()
 
 
@@ -369,9 +369,9 @@ def test_what_may_end_a_run_at_once():
 @pytest.mark.parametrize(
   ('loss', 'grad_norm', 'what'),
   [
-    (math.nan, math.nan, 'the loss is'),
-    (5.5, math.inf, 'the gradient is'),
-    (5.5, 5.1, 'what the step makes of the parameters is'),
+    (math.nan, math.nan, 'loss'),
+    (5.5, math.inf, 'gradient'),
+    (5.5, 5.1, 'updated parameters'),
   ],
 )
 def test_what_is_not_finite_is_named(loss, grad_norm, what):
@@ -379,7 +379,7 @@ def test_what_is_not_finite_is_named(loss, grad_norm, what):
   fakes._update = lambda state, batch, stopped: (state, PlainMetrics(loss, 10, grad_norm, False))
   with pytest.raises(TrainingError) as caught:
     fakes.run()
-  assert str(caught.value).startswith(f'step 1: {what} not finite (loss {loss:g}, gradient norm {grad_norm:g}); ')
+  assert str(caught.value).startswith(f'step 1: non-finite {what} (loss {loss:g}, gradient norm {grad_norm:g}); ')
 
 
 @pytest.mark.parametrize(('seconds', 'warnings'), [(29.0, 0), (31.0, 1)])
