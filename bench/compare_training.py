@@ -90,7 +90,8 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
 def _ours(arguments: argparse.Namespace) -> Any:
   import jax
 
-  from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
+  from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingSettings
+  from language_modeling_is_compression.config.settings import read_settings
   from language_modeling_is_compression.network.byte_model import ByteSpec
   from language_modeling_is_compression.network.transformer import build_transformer
   from language_modeling_is_compression.system.cores import usable_cores
@@ -110,7 +111,8 @@ def _ours(arguments: argparse.Namespace) -> Any:
     mesh=mesh,
   )
   objective = byte_objective(build_transformer(model, data, remat=micro_batches.remat))
-  optimizer = make_optimizer(TrainingConfig(learning_rate=arguments.learning_rate))
+  settings = {'audio_dir': [str(arguments.audio_dir)], 'learning_rate': arguments.learning_rate}
+  optimizer = make_optimizer(read_settings(settings, TrainingSettings))
   state = initial_state(objective, optimizer, seed=0)
   update, code_length = make_update(objective, optimizer, mesh), make_code_length(objective, mesh)
 

@@ -23,7 +23,8 @@ def main() -> None:
   from language_modeling_is_compression.system.cores import usable_cores
 
   jax.config.update('jax_num_cpu_devices', usable_cores())  # As train_audio.py does.
-  from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
+  from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingSettings
+  from language_modeling_is_compression.config.settings import read_settings
   from language_modeling_is_compression.data.batches import Batch
   from language_modeling_is_compression.network.byte_model import ByteSpec
   from language_modeling_is_compression.network.transformer import build_transformer
@@ -41,7 +42,7 @@ def main() -> None:
     mesh=mesh,
   )
   objective = byte_objective(build_transformer(model, data, remat=micro_batches.remat))
-  optimizer = make_optimizer(TrainingConfig())
+  optimizer = make_optimizer(read_settings({'audio_dir': ['.']}, TrainingSettings))
   state = initial_state(objective, optimizer, seed=1)
   update = make_update(objective, optimizer, mesh)
   tokens = np.random.default_rng(0).integers(0, 256, (arguments.batch_size, data.chunk_size)).astype(np.int32)

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
 
 
 def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths) -> int:
-  folders = find_folders(settings.run.audio_dir, settings.training.valid_fraction, paths)
+  folders = find_folders(settings.folders.audio_dir, settings.folders.valid_fraction, paths)
   require_extra('train')
   # Imported late: JAX takes seconds, and wrong flags are reported at once.
   task_module = FAMILIES[settings.family.model].task_module()

@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.config.settings import Settings, setting
@@ -92,6 +93,8 @@ class DataConfig(Settings):
   A model file stores it, since a model is of use only for tokens made the same way.
   """
 
+  section: ClassVar[str] = 'data'
+
   use_16bit: bool = setting(False, help='16-bit samples; without it the top 8 bits of each', model='bytes')
   tokenization: str = setting(
     'byte',
@@ -146,6 +149,8 @@ class DataConfig(Settings):
 class FamilyConfig(Settings):
   """The model's family."""
 
+  section: ClassVar[str] = 'model'
+
   model: str = setting(
     'bytes',
     choices=tuple(FAMILIES),
@@ -156,6 +161,8 @@ class FamilyConfig(Settings):
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Settings):
   """The network's size."""
+
+  section: ClassVar[str] = 'model'
 
   embedding_dim: int = setting(64, check=_positive, help='width of the residual stream')
   num_layers: int = setting(4, check=_positive, help='transformer layers')
@@ -176,6 +183,8 @@ class ModelConfig(Settings):
 @dataclass(frozen=True, kw_only=True)
 class HybridConfig(Settings):
   """Data that a hybrid model is trained on."""
+
+  section: ClassVar[str] = 'data'
 
   sequence_length: int = setting(512, check=_positive, help='samples in a row of a batch', model='hybrid')
   bit_depths: str = setting(
@@ -206,40 +215,66 @@ class HybridConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Settings):
-  """Training: length, batches, optimizer, validation."""
+  """Length of the training, batches and validation."""
+
+  section: ClassVar[str] = 'training'
 
   training_steps: int = setting(1000, check=_positive, help='optimizer steps')
   batch_size: int = setting(128, check=_positive, help='chunks (hybrid: sequences) in a step')
   micro_batch_size: int | None = setting(
     None, check=_positive, help='of these, what one device holds at a time; default: as many as memory allows'
   )
-  learning_rate: float = setting(1e-4, check=_positive_float32, help="Adam's step size, the largest one if it varies")
-  learning_rate_schedule: str = setting(
-    'constant', choices=('constant', 'cosine'), help='or warm up for 5% of the steps and decay to 2%'
-  )
-  gradient_clip_norm: float | None = setting(
-    None, check=_positive_float32, help='scale gradients down to this norm where they are larger; default: never'
-  )
   seed: int = setting(42, check=_non_negative, help='of the first parameters and of the order of chunks')
   num_chunks: int = setting(
     488281, check=_positive, help='train on at most so many chunks, spread over all files', model='bytes'
   )
-  valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out for validation')
-  log_every: int = setting(100, check=_positive, help='steps between two lines in the log and the metrics')
   validate_every: int = setting(
     0,
     check=_non_negative,
     help='steps between two validations, on at most 1024 held-out chunks; 0: only at the end, on all (hybrid: 64, and '
     'at the end 1024, sequences of each domain and depth)',
   )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig(Settings):
+  """The optimizer."""
+
+  section: ClassVar[str] = 'optimizer'
+
+  learning_rate: float = setting(1e-4, check=_positive_float32, help="Adam's step size, the largest one if it varies")
+  gradient_clip_norm: float | None = setting(
+    None, check=_positive_float32, help='scale gradients down to this norm where they are larger; default: never'
+  )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig(Settings):
+  """The learning rate over time."""
+
+  section: ClassVar[str] = 'schedule'
+
+  learning_rate_schedule: str = setting(
+    'constant', choices=('constant', 'cosine'), help='or warm up for 5% of the steps and decay to 2%'
+  )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig(Settings):
+  """What a run leaves on disk while it goes on."""
+
+  section: ClassVar[str] = 'checkpoint'
+
   save_minutes: float = setting(
     10.0, check=_positive_finite, help='minutes between two saves of the model, so that a killed run leaves one'
   )
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(Settings):
-  """Inputs and outputs of a run."""
+class FoldersConfig(Settings):
+  """Folders of audio, and which of their files are held out."""
+
+  section: ClassVar[str] = 'data'
 
   audio_dir: tuple[str, ...] = setting(
     check=_all_named, help='folder of WAV files, searched with its subfolders; may be given several times'
@@ -251,8 +286,31 @@ class RunConfig(Settings):
     'domains, the folders below it that hold files or train and valid, are equal',
     model='hybrid',
   )
+  valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out for validation')
+
+  @property
+  def weights(self) -> tuple[float, ...] | None:
+    """A weight for each folder; None if all are equal."""
+    return _weights('audio_weights', self.audio_weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Settings):
+  """Outputs of a run."""
+
+  section: ClassVar[str] = 'run'
+
   output_dir: str = setting('./', check=_named, help='folder for the model and its logs, created if missing')
   model_name: str = setting('audio_model', check=_file_stem, help='base name of what is written: NAME.npz and others')
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggingConfig(Settings):
+  """What is logged, and where."""
+
+  section: ClassVar[str] = 'logging'
+
+  log_every: int = setting(100, check=_positive, help='steps between two lines in the log and the metrics')
   wandb_project: str | None = setting(None, help='log to this Weights & Biases project')
   wandb_run_name: str | None = setting(
     None,
@@ -260,27 +318,29 @@ class RunConfig(Settings):
   )
   no_progress: bool = setting(False, help='no progress bar')
 
-  @property
-  def folder_weights(self) -> tuple[float, ...] | None:
-    """A weight for each folder; None if all are equal."""
-    return _weights('audio_weights', self.audio_weights)
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
   """All settings of a training run."""
 
   run: RunConfig
-  family: FamilyConfig
+  folders: FoldersConfig
   data: DataConfig
-  model: ModelConfig
   hybrid: HybridConfig
+  family: FamilyConfig
+  model: ModelConfig
   training: TrainingConfig
+  optimizer: OptimizerConfig
+  schedule: ScheduleConfig
+  checkpoint: CheckpointConfig
+  logging: LoggingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig(Settings):
   """Files and compressors of an evaluation."""
+
+  section: ClassVar[str] = 'evaluation'
 
   audio_dir: str = setting(check=_named, help='folder of WAV files, searched with its subfolders')
   model_path: tuple[str, ...] = setting(

@@ -35,7 +35,12 @@ def setting(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-  """Base of the configurations: types, choices and checks of single fields. Raises ConfigError."""
+  """Base of the configurations: types, choices and checks of single fields. Raises ConfigError.
+
+  section: of configuration files, in which the fields are keys. Several configurations may share one.
+  """
+
+  section: typing.ClassVar[str] = ''
 
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):

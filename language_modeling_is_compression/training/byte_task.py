@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from language_modeling_is_compression.config.options import DataConfig, TrainingConfig, TrainingSettings
-from language_modeling_is_compression.config.settings import Settings
 from language_modeling_is_compression.data.batches import Batch, training_batch, validation_batches
 from language_modeling_is_compression.data.chunks import Chunks, Stream, split_stream, whole_stream
 from language_modeling_is_compression.data.folders import Folder, read_files
@@ -54,7 +53,7 @@ def check(settings: TrainingSettings, folders: Sequence[Folder]) -> None:
 
 def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTask':
   """Task on all files of all folders. Raises AudioFormatError if none can be read."""
-  data, training = settings.data, settings.training
+  data, valid_fraction = settings.data, settings.folders.valid_fraction
   if not data.codes_files:
     _logger.warning(
       'models of --quantization %s and --tokenization %s are for research: lmic cannot code files with them; '
@@ -71,11 +70,11 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTas
     )
   train, valid = read_files(folders, lambda _, info: whole_stream(info, data))
   if not valid:
-    _logger.warning('too few files to hold some out whole: the last %g of each is held out', training.valid_fraction)
-    parts = [split_stream(stream, training.valid_fraction) for stream in train]
+    _logger.warning('too few files to hold some out whole: the last %g of each is held out', valid_fraction)
+    parts = [split_stream(stream, valid_fraction) for stream in train]
     train, valid = [part[0] for part in parts], [part[1] for part in parts]
   spec = ByteSpec(network=settings.model, data=data)
-  return ByteTask(spec, training, train_streams=train, valid_streams=valid)
+  return ByteTask(spec, settings.training, train_streams=train, valid_streams=valid)
 
 
 class ByteTask:
@@ -99,7 +98,6 @@ class ByteTask:
     if not len(self._train):
       raise AudioFormatError('the files to train on hold no samples')
     self.row_length = max(self._train.max_tokens, self._valid.max_tokens)
-    self.settings: Sequence[Settings] = (data,)
     self.label = f'{data.sample_bits}bit'
     self.unit_bytes = token_bytes(spec)
     self.provenance: Mapping[str, Any] = {}

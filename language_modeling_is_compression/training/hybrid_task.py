@@ -14,7 +14,6 @@ from language_modeling_is_compression.config.options import (
   TrainingConfig,
   TrainingSettings,
 )
-from language_modeling_is_compression.config.settings import Settings
 from language_modeling_is_compression.data.evidence_batches import (
   EvidenceBatch,
   EvidenceRows,
@@ -55,13 +54,13 @@ def sample_bytes(spec: HybridSpec) -> int:
 
 def check(settings: TrainingSettings, folders: Sequence[Folder]) -> None:
   """Raises ConfigError for weights that do not suit the folders, or where nothing can be compiled."""
-  domain_weights(settings.run.folder_weights, folders)
+  domain_weights(settings.folders.weights, folders)
   require_compiler()
 
 
 def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridTask':
   """Task on the experts' evidence of all files, by domain. Raises AudioFormatError if none can be read."""
-  run, config, training = settings.run, settings.hybrid, settings.training
+  config = settings.hybrid
 
   def domain_file(domain: str, info: WavInfo) -> DomainFile:
     check_samples(info)
@@ -73,17 +72,17 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridT
     valid_files,
     config,
     Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort),
-    valid_fraction=training.valid_fraction,
-    folder=Path(config.cache_dir or Path(run.output_dir, _EVIDENCE_FOLDER)),
-    show_progress=not run.no_progress,
+    valid_fraction=settings.folders.valid_fraction,
+    folder=Path(config.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER)),
+    show_progress=not settings.logging.no_progress,
   )
   return HybridTask(
     HybridSpec(network=settings.model),
     config,
-    training,
+    settings.training,
     train=train,
     valid=valid,
-    weights=domain_weights(run.folder_weights, folders),
+    weights=domain_weights(settings.folders.weights, folders),
     experts_version=EXPERTS_VERSION,
   )
 
@@ -116,7 +115,6 @@ class HybridTask:
     self._weights = {domain: weights[domain] for domain in self._train.domains}
     if not self._weights:
       raise AudioFormatError('the files to train on hold no samples that a hybrid model can be trained on')
-    self.settings: Sequence[Settings] = (config,)
     self.provenance: Mapping[str, Any] = {
       'experts_version': experts_version,
       'effort': config.effort,

@@ -11,7 +11,7 @@ import haiku as hk
 import jax
 import numpy as np
 
-from language_modeling_is_compression.config.options import TrainingConfig
+from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
 from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.training.objectives import Rows
@@ -50,7 +50,7 @@ class Trainer:
   def __init__(
     self,
     *,
-    config: TrainingConfig,
+    settings: TrainingSettings,
     task: Task,
     micro_batches: MicroBatches,
     learning_rate: Callable[[int], float],
@@ -59,9 +59,8 @@ class Trainer:
     save: Callable[[TrainingState, ValidationResult | None], None],
     tracker: Tracker,
     stopper: Stopper,
-    show_progress: bool,
   ):
-    self._config = config
+    self._settings = settings
     self._task = task
     self._micro_batches = micro_batches
     self._learning_rate = learning_rate
@@ -70,7 +69,7 @@ class Trainer:
     self._save = save
     self._tracker = tracker
     self._stopper = stopper
-    self._show_progress = show_progress
+    self._show_progress = not settings.logging.no_progress
     self._warned = False
 
   def run(self, state: TrainingState) -> RunOutcome:
@@ -104,7 +103,8 @@ class Trainer:
 
   def _train(self, state: TrainingState) -> tuple[TrainingState, TrainingError | None]:
     """Steps until the last one, the stopper or a failure; the state is good in each case."""
-    first, last = int(state.step), self._config.training_steps
+    first, last = int(state.step), self._settings.training.training_steps
+    every = self._settings.training.validate_every
     meter = _Meter(first)
     saved_at = time.monotonic()
     good = state  # As of the last step whose figures have arrived.
@@ -113,9 +113,9 @@ class Trainer:
     with progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar:
       for done in range(first + 1, last + 1):
         batch = self._task.training_batch(done - 1)
-        log = done % self._config.log_every == 0 or done == last
-        validate = self._config.validate_every > 0 and done % self._config.validate_every == 0 and done < last
-        save = time.monotonic() - saved_at > 60 * self._config.save_minutes
+        log = done % self._settings.logging.log_every == 0 or done == last
+        validate = every > 0 and done % every == 0 and done < last
+        save = time.monotonic() - saved_at > 60 * self._settings.checkpoint.save_minutes
         entered = state
         try:
           # The devices work on this step while the figures of the one before are read.
@@ -201,7 +201,13 @@ class Trainer:
     self._tracker.log(step, figures)
     _logger.info(
       'step %d of %d: %s, %s nats per %s, gradient norm %.3g, %.0f %ss/s',
-      *(step, self._config.training_steps, self._task.format_loss(meter.mean_loss), f'{meter.mean_loss:z.4f}', unit),
+      *(
+        step,
+        self._settings.training.training_steps,
+        self._task.format_loss(meter.mean_loss),
+        f'{meter.mean_loss:z.4f}',
+        unit,
+      ),
       *(meter.last_grad_norm, meter.tokens_per_second, unit),
     )
     meter.restart()

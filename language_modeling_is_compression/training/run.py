@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from language_modeling_is_compression.config.options import RunConfig, TrainingConfig, TrainingSettings
-from language_modeling_is_compression.config.settings import given_settings
+from language_modeling_is_compression.config.options import LoggingConfig, TrainingSettings
+from language_modeling_is_compression.config.settings import given_settings, kinds_of
 from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.model import Model
@@ -41,7 +41,7 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
 
   Raises TrainingError and CheckpointError as `Trainer.run`.
   """
-  run, training = settings.run, settings.training
+  training = settings.training
   if not task.validation(periodic=False).num_rows:
     _logger.warning('no samples are held out, so nothing will be known of how well the model compresses other files')
   mesh = device_mesh()
@@ -52,7 +52,7 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
     mesh=mesh,
   )
   objective = task.objective(remat=micro_batches.remat)
-  optimizer = make_optimizer(training)
+  optimizer, schedule = make_optimizer(settings), learning_rate_schedule(settings)
   try:
     state = initial_state(objective, optimizer, seed=training.seed)
   except jax.errors.JaxRuntimeError as error:
@@ -60,9 +60,9 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
   facts = {**task.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
-  configs = (run, settings.family, task.spec.network, training, *task.settings)
+  configs = tuple(getattr(settings, name) for name in kinds_of(TrainingSettings))
   given = given_settings(configs, family=task.spec.family)
-  tracker = _start_tracker(run, _run_name(run, training, task), files, {**given, **facts})
+  tracker = _start_tracker(settings.logging, _run_name(settings, task), files, {**given, **facts})
   started = time.time()
 
   def save(state: TrainingState, held_out: ValidationResult | None) -> None:
@@ -87,16 +87,15 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
     with logging_redirect_tqdm():
       stopper.begin()
       outcome = Trainer(
-        config=training,
+        settings=settings,
         task=task,
         micro_batches=micro_batches,
-        learning_rate=lambda step: float(np.asarray(learning_rate_schedule(training)(step))),
+        learning_rate=lambda step: float(np.asarray(schedule(step))),
         update=make_update(objective, optimizer, mesh),
         code_length=make_code_length(objective, mesh),
         save=save,
         tracker=tracker,
         stopper=stopper,
-        show_progress=not run.no_progress,
       ).run(state)
       if outcome.is_saved:
         held_out = outcome.held_out.provenance if outcome.held_out else None
@@ -107,18 +106,22 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
     tracker.close(exit_code)
 
 
-def _run_name(run: RunConfig, training: TrainingConfig, task: Task) -> str:
+def _run_name(settings: TrainingSettings, task: Task) -> str:
   """Name that distinguishes an experiment, e.g. speech_16bit_64x4_lr0.0001_steps1000_seed42."""
   network = task.spec.network
   kind = f'{task.label}_{network.embedding_dim}x{network.num_layers}'
-  return f'{run.model_name}_{kind}_lr{training.learning_rate:g}_steps{training.training_steps}_seed{training.seed}'
+  training = settings.training
+  return (
+    f'{settings.run.model_name}_{kind}_lr{settings.optimizer.learning_rate:g}_steps{training.training_steps}'
+    f'_seed{training.seed}'
+  )
 
 
-def _start_tracker(run: RunConfig, default_name: str, files: RunFiles, config: Mapping[str, Any]) -> Tracker:
+def _start_tracker(config: LoggingConfig, default_name: str, files: RunFiles, recorded: Mapping[str, Any]) -> Tracker:
   wandb_run = None
-  if run.wandb_project:
-    name = run.wandb_run_name or default_wandb_name(default_name)
-    wandb_run = start_wandb(run.wandb_project, name, files.model.parent, config, minima=TRAINING_MINIMA)
+  if config.wandb_project:
+    name = config.wandb_run_name or default_wandb_name(default_name)
+    wandb_run = start_wandb(config.wandb_project, name, files.model.parent, recorded, minima=TRAINING_MINIMA)
   tracker = Tracker(files.metrics, wandb_run)
   files.when_renamed(metrics=tracker.rename)
   return tracker

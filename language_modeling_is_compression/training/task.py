@@ -1,9 +1,8 @@
 """Task: what the training loop asks of a family of models."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from language_modeling_is_compression.config.settings import Settings
 from language_modeling_is_compression.network.model import Model, ModelSpec
 from language_modeling_is_compression.training.objectives import Objective, Rows
 
@@ -41,8 +40,8 @@ class Task(Protocol):
   """Data, network and loss of a family of models. Its module also has `check` and `make_task`.
 
   spec: of the model. unit: what a row is made of, 'token' or 'sample'. row_length: of batches, in these. unit_bytes:
-  estimate of what the backward pass keeps for one of them. facts: sizes for the log. settings: the configurations of
-  this family. provenance: what a model file says beside what all say. label: its kind, in names of runs.
+  estimate of what the backward pass keeps for one of them. facts: sizes for the log. provenance: what a model file says
+  beside what all say. label: its kind, in names of runs.
   """
 
   spec: ModelSpec
@@ -51,7 +50,6 @@ class Task(Protocol):
   row_length: int
   unit_bytes: int
   facts: Mapping[str, int]
-  settings: Sequence[Settings]
   provenance: Mapping[str, Any]
 
   def objective(self, *, remat: bool) -> Objective: ...

@@ -1,5 +1,6 @@
 """Wrong usage is told in one line and with exit code 2, before anything expensive starts."""
 
+import dataclasses
 import re
 import subprocess
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 from support.training_runs import command, environment, finish, write_tone
 
 import train_audio
-from language_modeling_is_compression.config.options import DataConfig, ModelConfig, RunConfig, TrainingConfig
+from language_modeling_is_compression.config.options import TrainingSettings
+from language_modeling_is_compression.config.settings import kinds_of
 
 
 @pytest.fixture
@@ -175,11 +177,11 @@ def test_help_shows_every_flag_and_default(tmp_path):
   assert (done.returncode, done.stderr) == (0, '')
   # One entry from each flag to the next, without the white space, since lines are broken at hyphens too.
   entries = {entry.split()[0]: _squeezed(entry) for entry in done.stdout.split('\n  --')[1:]}
-  for kind in (RunConfig, DataConfig, ModelConfig, TrainingConfig):
-    for name, field in kind.__dataclass_fields__.items():
+  for kind in kinds_of(TrainingSettings).values():
+    for field in dataclasses.fields(kind):
       shown = isinstance(field.default, (int, float, str)) and field.default is not False
-      assert not shown or f'(default:{field.default})' in entries[name]
-      assert _squeezed(field.metadata['help']) in entries[name]
+      assert not shown or f'(default:{field.default})' in entries[field.name]
+      assert _squeezed(field.metadata['help']) in entries[field.name]
   assert '(required)' in entries['audio_dir']
 
 
@@ -211,10 +213,5 @@ def test_help_shows_every_flag_and_default(tmp_path):
   }.items(),
 )
 def test_the_defaults_are_those_that_were_promised(name, default):
-  fields = {
-    **RunConfig.__dataclass_fields__,
-    **DataConfig.__dataclass_fields__,
-    **ModelConfig.__dataclass_fields__,
-    **TrainingConfig.__dataclass_fields__,
-  }
+  fields = {field.name: field for kind in kinds_of(TrainingSettings).values() for field in dataclasses.fields(kind)}
   assert fields[name].default == default

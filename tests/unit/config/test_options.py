@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from support.settings import training_settings
 
 from language_modeling_is_compression.config.options import (
+  CheckpointConfig,
   DataConfig,
   FamilyConfig,
+  FoldersConfig,
   HybridConfig,
+  LoggingConfig,
   ModelConfig,
+  OptimizerConfig,
   RunConfig,
+  ScheduleConfig,
   TrainingConfig,
   TrainingSettings,
 )
@@ -32,7 +38,7 @@ from language_modeling_is_compression.config.settings import (
 from language_modeling_is_compression.errors import ConfigError
 
 KINDS = tuple(kinds_of(TrainingSettings).values())
-REQUIRED = {RunConfig: {'audio_dir': ('music',)}}
+REQUIRED = {FoldersConfig: {'audio_dir': ('music',)}}
 
 COUNTS = [
   (DataConfig, 'stereo_blocking_n'),
@@ -48,25 +54,25 @@ COUNTS = [
   (TrainingConfig, 'batch_size'),
   (TrainingConfig, 'micro_batch_size'),
   (TrainingConfig, 'num_chunks'),
-  (TrainingConfig, 'log_every'),
+  (LoggingConfig, 'log_every'),
 ]
 COUNTS_OR_ZERO = [(TrainingConfig, 'seed'), (TrainingConfig, 'validate_every')]
-POSITIVE_NUMBERS = [(TrainingConfig, 'learning_rate'), (TrainingConfig, 'save_minutes')]
-OPTIONAL_NUMBERS = [(TrainingConfig, 'gradient_clip_norm')]
+POSITIVE_NUMBERS = [(OptimizerConfig, 'learning_rate'), (CheckpointConfig, 'save_minutes')]
+OPTIONAL_NUMBERS = [(OptimizerConfig, 'gradient_clip_norm')]
 EFFORTS = [(HybridConfig, 'effort')]
-FRACTIONS = [(TrainingConfig, 'valid_fraction')]
-SWITCHES = [(DataConfig, 'use_16bit'), (RunConfig, 'no_progress')]
+FRACTIONS = [(FoldersConfig, 'valid_fraction')]
+SWITCHES = [(DataConfig, 'use_16bit'), (LoggingConfig, 'no_progress')]
 CHOICES = [
   (FamilyConfig, 'model'),
   (DataConfig, 'tokenization'),
   (DataConfig, 'quantization'),
   (DataConfig, 'channels'),
-  (TrainingConfig, 'learning_rate_schedule'),
+  (ScheduleConfig, 'learning_rate_schedule'),
 ]
 TEXTS = [(RunConfig, 'output_dir')]
-FOLDERS = [(RunConfig, 'audio_dir')]
-OPTIONAL_TEXTS = [(RunConfig, 'wandb_project'), (RunConfig, 'wandb_run_name'), (HybridConfig, 'cache_dir')]
-WEIGHTS = [(RunConfig, 'audio_weights')]
+FOLDERS = [(FoldersConfig, 'audio_dir')]
+OPTIONAL_TEXTS = [(LoggingConfig, 'wandb_project'), (LoggingConfig, 'wandb_run_name'), (HybridConfig, 'cache_dir')]
+WEIGHTS = [(FoldersConfig, 'audio_weights')]
 DEPTHS = [(HybridConfig, 'bit_depths')]
 FILE_NAMES = [(RunConfig, 'model_name')]
 
@@ -103,7 +109,7 @@ BAD_VALUES = with_values(
   [
     (COUNTS, [0, -1, 2**31, 1.5, 2.0, '1', True]),
     (COUNTS_OR_ZERO, [-1, 0.5, '0', None, False, math.inf]),
-    ([(TrainingConfig, 'learning_rate')], [3.5e38, 1e39, 10**39]),  # Steps are taken in float32.
+    ([(OptimizerConfig, 'learning_rate')], [3.5e38, 1e39, 10**39]),  # Steps are taken in float32.
     (OPTIONAL_NUMBERS, [0, -1.0, math.nan, math.inf, 1e39, '1', True]),
     (EFFORTS, [-1, 3, 1.0, None, True]),
     (FOLDERS, ['music', (), ('',), ('a', ''), (1,), None, ['music']]),
@@ -132,7 +138,7 @@ GOOD_VALUES = with_values(
     (COUNTS, [8, 2**31 - 8]),
     (COUNTS_OR_ZERO, [0, 1, 2**70]),
     (POSITIVE_NUMBERS, [1, 5e-324, 3.4e38]),
-    ([(TrainingConfig, 'save_minutes')], [1.7e308]),
+    ([(CheckpointConfig, 'save_minutes')], [1.7e308]),
     (FRACTIONS, [1e-9, 0.5, 0.999]),
     (OPTIONAL_NUMBERS, [None, 1, 1e-3]),
     (EFFORTS, [0, 1, 2]),
@@ -174,9 +180,10 @@ def test_combinations():
 
 def test_defaults_of_the_front_end():
   settings = parse(['--audio_dir', 'music'])
-  assert settings[RunConfig] == RunConfig(
-    audio_dir=('music',), output_dir='./', model_name='audio_model', wandb_project=None, no_progress=False
-  )
+  assert settings[RunConfig] == RunConfig(output_dir='./', model_name='audio_model')
+  assert settings[FoldersConfig] == FoldersConfig(audio_dir=('music',), audio_weights='equal', valid_fraction=0.1)
+  assert settings[LoggingConfig] == LoggingConfig(log_every=100, wandb_project=None, no_progress=False)
+  assert settings[OptimizerConfig] == OptimizerConfig(learning_rate=1e-4, gradient_clip_norm=None)
   assert settings[DataConfig] == DataConfig(
     use_16bit=False,
     tokenization='byte',
@@ -187,8 +194,8 @@ def test_defaults_of_the_front_end():
   )
   model, training = settings[ModelConfig], settings[TrainingConfig]
   assert (model.embedding_dim, model.num_layers, model.num_heads, model.widening_factor) == (64, 4, 8, 4)
-  assert (training.training_steps, training.batch_size, training.log_every, training.seed) == (1000, 128, 100, 42)
-  assert (training.learning_rate, training.num_chunks, training.valid_fraction) == (1e-4, 488281, 0.1)
+  assert (training.training_steps, training.batch_size, training.seed) == (1000, 128, 42)
+  assert training.num_chunks == 488281
 
 
 @pytest.mark.parametrize(
@@ -226,20 +233,21 @@ def toml(tmp_path):
 def test_flags_go_over_toml_and_toml_over_defaults(toml):
   path = toml('audio_dir = "a"\nbatch_size = 3\nuse_16bit = true\nlearning_rate = 1\nseed = 7\n')
   settings = parse(['--config', path, '--batch_size', '5', '--seed', '0'])
-  assert settings[TrainingConfig] == TrainingConfig(batch_size=5, learning_rate=1, seed=0)
+  assert settings[TrainingConfig] == TrainingConfig(batch_size=5, seed=0)
+  assert settings[OptimizerConfig] == OptimizerConfig(learning_rate=1)
   assert settings[DataConfig] == DataConfig(use_16bit=True)
-  assert settings[RunConfig] == RunConfig(audio_dir=('a',))
+  assert settings[FoldersConfig] == FoldersConfig(audio_dir=('a',))
   assert settings[ModelConfig] == ModelConfig()
-  assert parse(['--config', path, '--audio_dir', 'b'])[RunConfig].audio_dir == ('b',)
+  assert parse(['--config', path, '--audio_dir', 'b'])[FoldersConfig].audio_dir == ('b',)
 
 
 @pytest.mark.parametrize(('text', 'folders'), [('"a b"', ('a b',)), ('["a", "b"]', ('a', 'b'))])
 def test_a_list_in_toml_may_be_one_text(toml, text, folders):
-  assert parse(['--config', toml(f'audio_dir = {text}')])[RunConfig].audio_dir == folders
+  assert parse(['--config', toml(f'audio_dir = {text}')])[FoldersConfig].audio_dir == folders
 
 
 def test_a_folder_may_be_given_several_times():
-  assert parse(['--audio_dir', 'a', '--audio_dir', 'b'])[RunConfig].audio_dir == ('a', 'b')
+  assert parse(['--audio_dir', 'a', '--audio_dir', 'b'])[FoldersConfig].audio_dir == ('a', 'b')
 
 
 @pytest.mark.parametrize(
@@ -428,14 +436,7 @@ def test_other_values_are_wrong_usage(capsys, value):
 
 @pytest.mark.parametrize('family', ['bytes', 'hybrid'])
 def test_given_settings_are_what_a_file_takes(tmp_path, family):
-  settings = TrainingSettings(
-    run=RunConfig(audio_dir=('x', 'y')),
-    family=FamilyConfig(model=family),
-    data=DataConfig(),
-    model=ModelConfig(num_layers=2),
-    hybrid=HybridConfig(),
-    training=TrainingConfig(seed=7),
-  )
+  settings = training_settings(audio_dir=('x', 'y'), model=family, num_layers=2, seed=7)
   given = given_settings([getattr(settings, name) for name in kinds_of(TrainingSettings)], family=family)
   assert ('chunk_size' in given, 'sequence_length' in given) == (family == 'bytes', family == 'hybrid')
   (tmp_path / 'a.toml').write_text(''.join(f'{name} = {json.dumps(value)}\n' for name, value in given.items()))

@@ -1,5 +1,6 @@
 """Hybrid models from evidence to model file: what is measured, and that something is learnt."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -7,15 +8,12 @@ import jax
 import numpy as np
 import pytest
 from support.evidence_cases import VERSION, extract_evidence, write_sound
+from support.settings import training_settings
 from support.tiny_models import HYBRID
 
 from language_modeling_is_compression.config.options import (
-  DataConfig,
-  FamilyConfig,
-  HybridConfig,
   RunConfig,
   TrainingConfig,
-  TrainingSettings,
 )
 from language_modeling_is_compression.data.evidence_cache import Extractor, read_records
 from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, evidence_of
@@ -27,10 +25,18 @@ from language_modeling_is_compression.training.run import train_model
 from language_modeling_is_compression.training.run_files import claimed_files
 from language_modeling_is_compression.training.stopper import Stopper
 
-CONFIG = HybridConfig(sequence_length=16)
-TRAINING = TrainingConfig(
-  training_steps=50, batch_size=32, learning_rate=5e-3, log_every=25, validate_every=25, gradient_clip_norm=1.0
+SETTINGS = training_settings(
+  model='hybrid',
+  sequence_length=16,
+  training_steps=50,
+  batch_size=32,
+  learning_rate=5e-3,
+  log_every=25,
+  validate_every=25,
+  gradient_clip_norm=1.0,
+  no_progress=True,
 )
+CONFIG, TRAINING = SETTINGS.hybrid, SETTINGS.training
 WEIGHTS = {'steps': 1.0, 'pairs': 3.0}
 
 
@@ -63,15 +69,8 @@ def sides(tmp_path_factory):
 @pytest.fixture(scope='module')
 def trained(sides, tmp_path_factory):
   """The model file and the outcome of a whole run."""
-  run = RunConfig(audio_dir=('sound',), output_dir=str(tmp_path_factory.mktemp('out')), no_progress=True)
-  settings = TrainingSettings(
-    run=run,
-    family=FamilyConfig(model='hybrid'),
-    data=DataConfig(),
-    model=HYBRID,
-    hybrid=CONFIG,
-    training=TRAINING,
-  )
+  run = RunConfig(output_dir=str(tmp_path_factory.mktemp('out')))
+  settings = dataclasses.replace(SETTINGS, run=run, model=HYBRID)
   task: Any = task_of(*sides)
   with claimed_files(run) as files:
     outcome = train_model(settings, task, files=files, stopper=Stopper())

@@ -10,6 +10,7 @@ from typing import Any, cast
 import jax
 import numpy as np
 import pytest
+from support.settings import training_settings
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
@@ -88,10 +89,11 @@ class Fakes:
     self._failing_saves, self._valid_chunks = failing_saves, valid_chunks
 
   def run(self, first: int = 0, **settings):
-    config = TrainingConfig(**{'training_steps': 6, 'log_every': NEVER, 'batch_size': 4, **settings})
-    task: Any = FakeTask(config, self._valid_chunks)
+    given = {'training_steps': 6, 'log_every': NEVER, 'batch_size': 4, 'no_progress': True, **settings}
+    chosen = training_settings(**given)
+    task: Any = FakeTask(chosen.training, self._valid_chunks)
     trainer = Trainer(
-      config=config,
+      settings=chosen,
       task=task,
       micro_batches=MicroBatches(count=2, rows=2, remat=False),
       learning_rate=lambda step: step / 10,
@@ -100,7 +102,6 @@ class Fakes:
       save=self._save,
       tracker=self.tracker,
       stopper=self.stopper,
-      show_progress=False,
     )
     return trainer.run(PlainState(first, None, np.int32(first)))
 

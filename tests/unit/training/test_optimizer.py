@@ -3,13 +3,13 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.settings import training_settings
 
-from language_modeling_is_compression.config.options import TrainingConfig
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 
 
 def step_sizes(schedule: str, steps: int) -> np.ndarray:
-  config = TrainingConfig(learning_rate=0.5, learning_rate_schedule=schedule, training_steps=steps)
+  config = training_settings(learning_rate=0.5, learning_rate_schedule=schedule, training_steps=steps)
   values = learning_rate_schedule(config)
   return np.array([values(step) for step in range(steps)])
 
@@ -23,7 +23,7 @@ def test_cosine_warms_up_and_decays_to_a_fiftieth():
   np.testing.assert_allclose(sizes[:11], np.linspace(0.5 / 11, 0.5, 11), rtol=1e-6)
   progress = np.arange(190) / 190
   np.testing.assert_allclose(sizes[10:], 0.01 + 0.49 * (1 + np.cos(np.pi * progress)) / 2, rtol=1e-5)
-  config = TrainingConfig(learning_rate=0.5, learning_rate_schedule='cosine', training_steps=200)
+  config = training_settings(learning_rate=0.5, learning_rate_schedule='cosine', training_steps=200)
   assert float(learning_rate_schedule(config)(200)) == pytest.approx(0.01)
 
 
@@ -34,8 +34,8 @@ def test_cosine_of_few_steps_begins_high_and_stays_positive(steps):
 
 
 def test_large_gradients_are_scaled_down_where_that_is_asked_for():
-  config = TrainingConfig(learning_rate=0.5, gradient_clip_norm=2.0)
-  plain, clipped = make_optimizer(TrainingConfig(learning_rate=0.5)), make_optimizer(config)
+  config = training_settings(learning_rate=0.5, gradient_clip_norm=2.0)
+  plain, clipped = make_optimizer(training_settings(learning_rate=0.5)), make_optimizer(config)
   gradients = [jnp.array([6.0, 8.0]), jnp.array([0.6, 0.8])]
   shortened = [jnp.array([1.2, 1.6]), gradients[1]]
   states = [plain.init(jnp.zeros(2)), clipped.init(jnp.zeros(2))]
@@ -46,7 +46,7 @@ def test_large_gradients_are_scaled_down_where_that_is_asked_for():
 
 
 def test_the_optimizer_is_adam_with_that_step_size():
-  config = TrainingConfig(learning_rate=0.5, learning_rate_schedule='cosine', training_steps=200)
+  config = training_settings(learning_rate=0.5, learning_rate_schedule='cosine', training_steps=200)
   optimizer = make_optimizer(config)
   state = optimizer.init(jnp.zeros(2))
   # Adam's first updates are the step size against the sign of the gradient, whatever its magnitude.

@@ -130,7 +130,7 @@ def test_a_log_that_cannot_take_its_name_costs_no_model(tmp_path, caplog):
 
 
 def test_a_second_run_is_refused(tmp_path):
-  config = RunConfig(audio_dir=('x',), output_dir=str(tmp_path / 'out'), model_name='a')
+  config = RunConfig(output_dir=str(tmp_path / 'out'), model_name='a')
   with claimed_files(config) as files:
     assert files.model == tmp_path / 'out/a.npz'
     with pytest.raises(ConfigError, match='another run is writing'), claimed_files(config):

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.settings import training_settings
 from support.tiny_models import random_params, random_tokens
 
-from language_modeling_is_compression.config.options import TrainingConfig
 from language_modeling_is_compression.data.batches import Batch
 from language_modeling_is_compression.network.transformer import Hidden, log_probabilities
 from language_modeling_is_compression.training.objectives import byte_objective
@@ -39,7 +39,7 @@ def _bigram(tokens: jax.Array) -> Hidden:
 TRANSFORMER: hk.Transformed = hk.without_apply_rng(hk.transform(_bigram))
 OBJECTIVE = byte_objective(TRANSFORMER)
 # Adam divides by the gradient's magnitude, which blows rounding up where that is nothing: the step size is small.
-OPTIMIZER = make_optimizer(TrainingConfig(learning_rate=1e-4))
+OPTIMIZER = make_optimizer(training_settings(learning_rate=1e-4))
 # (devices, micro-batches, rows in each)
 CUTS = [(1, 8, 1), (2, 1, 8), (2, 2, 4), (2, 3, 4)]  # The last one adds rows of length 0.
 
@@ -184,7 +184,7 @@ def test_a_loss_too_large_for_a_float_changes_no_bit(update):
 
 def test_a_step_that_leaves_for_infinity_is_not_taken():
   """Loss and gradient are finite, and what Adam makes of them is not."""
-  optimizer = make_optimizer(TrainingConfig(learning_rate=3e38))
+  optimizer = make_optimizer(training_settings(learning_rate=3e38))
   params = random_params(TRANSFORMER)
   before = TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
   updated = make_update(OBJECTIVE, optimizer, device_mesh())(before, arranged(make_batch()))
@@ -205,7 +205,7 @@ def test_training_goes_on_after_a_step_that_was_not_taken(update):
 
 
 def test_steps_lower_the_loss():
-  optimizer = make_optimizer(TrainingConfig(learning_rate=3e-2))
+  optimizer = make_optimizer(training_settings(learning_rate=3e-2))
   update = make_update(OBJECTIVE, optimizer, device_mesh())
   state = initial_state(OBJECTIVE, optimizer, seed=0)
   losses = []
