@@ -1,5 +1,6 @@
 """Trains a language model on folders of WAV files: train-audio --audio_dir DIR [flags]."""
 
+import contextlib
 import logging
 import signal
 import sys
@@ -48,14 +49,18 @@ def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths) -> i
   task_module = FAMILIES[settings.family.model].task_module()
   task_module.check(settings, folders)
   from language_modeling_is_compression.training.plan import use_all_cores
+  from language_modeling_is_compression.training.resume import chosen_checkpoint
   from language_modeling_is_compression.training.run import train_model
 
-  with claimed_files(settings.run) as files, log_to_file(files):
+  with contextlib.ExitStack() as stack:
+    files = stack.enter_context(claimed_files(settings.run, goes_on=settings.checkpoint.resume))
+    checkpoint = chosen_checkpoint(settings, files)  # Before the log file, which a run that cannot begin leaves alone.
+    stack.enter_context(log_to_file(files))
     try:
       warn_of_unused(folders, paths)
       task = task_module.make_task(settings, folders)
       use_all_cores()
-      outcome = train_model(settings, task, files=files, stopper=stopper)
+      outcome = train_model(settings, task, files=files, stopper=stopper, checkpoint=checkpoint)
     except LmicError as error:
       _logger.debug('ended by an error: %s', error)
       raise

@@ -4,10 +4,10 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from language_modeling_is_compression.config.families import FAMILIES
-from language_modeling_is_compression.config.settings import Settings, setting
+from language_modeling_is_compression.config.settings import Settings, given_settings, kinds_of, setting
 from language_modeling_is_compression.errors import ConfigError
 
 _MAX_COUNT = 2**31 - 1  # Counts become sizes and loop bounds of 32 bits in compiled code.
@@ -95,28 +95,37 @@ class DataConfig(Settings):
 
   section: ClassVar[str] = 'data'
 
-  use_16bit: bool = setting(False, help='16-bit samples; without it the top 8 bits of each', model='bytes')
+  use_16bit: bool = setting(False, help='16-bit samples; without it the top 8 bits of each', model='bytes', fixed=True)
   tokenization: str = setting(
     'byte',
     choices=('byte', 'sample'),
     help='one token per byte, high byte first, or one per sample (65,536 tokens at 16 bits)',
     model='bytes',
+    fixed=True,
   )
   quantization: str = setting(
     'linear',
     choices=('linear', 'mu-law'),
     help='how 8-bit samples are made: the top byte, or G.711 mu-law',
     model='bytes',
+    fixed=True,
   )
   channels: str = setting(
     'mono',
     choices=('mono', 'stereo'),
     help='mix down to mono, or lay the channels out in alternating blocks',
     model='bytes',
+    fixed=True,
   )
-  stereo_blocking_n: int = setting(1024, check=_positive, help='samples in a block of one channel', model='bytes')
+  stereo_blocking_n: int = setting(
+    1024, check=_positive, help='samples in a block of one channel', model='bytes', fixed=True
+  )
   chunk_size: int = setting(
-    2048, check=_positive, help='samples that the model reads from a fresh context', model='bytes'
+    2048,
+    check=_positive,
+    help='samples that the model reads from a fresh context',
+    model='bytes',
+    fixed=True,
   )
 
   def __post_init__(self) -> None:
@@ -155,6 +164,7 @@ class FamilyConfig(Settings):
     'bytes',
     choices=tuple(FAMILIES),
     help='predict bytes from bytes, or samples from what adaptive experts say of them',
+    fixed=True,
   )
 
 
@@ -164,14 +174,17 @@ class ModelConfig(Settings):
 
   section: ClassVar[str] = 'model'
 
-  embedding_dim: int = setting(64, check=_positive, help='width of the residual stream')
-  num_layers: int = setting(4, check=_positive, help='transformer layers')
-  num_heads: int = setting(8, check=_positive, help='attention heads per layer')
-  widening_factor: int = setting(4, check=_positive, help='hidden width of the feed-forward layers / embedding_dim')
+  embedding_dim: int = setting(64, check=_positive, help='width of the residual stream', fixed=True)
+  num_layers: int = setting(4, check=_positive, help='transformer layers', fixed=True)
+  num_heads: int = setting(8, check=_positive, help='attention heads per layer', fixed=True)
+  widening_factor: int = setting(
+    4, check=_positive, help='hidden width of the feed-forward layers / embedding_dim', fixed=True
+  )
   attention_window: int = setting(
     128,
     check=_positive,
     help='tokens (hybrid: samples) that one layer sees, itself included; 4 layers see 4 times that',
+    fixed=True,
   )
 
   def __post_init__(self) -> None:
@@ -186,19 +199,23 @@ class HybridConfig(Settings):
 
   section: ClassVar[str] = 'data'
 
-  sequence_length: int = setting(512, check=_positive, help='samples in a row of a batch', model='hybrid')
+  sequence_length: int = setting(512, check=_positive, help='samples in a row of a batch', model='hybrid', fixed=True)
   bit_depths: str = setting(
     'native,8',
     check=_bit_depths,
     help="depths of samples, separated by commas: each file's own, and top bits of those that have more",
     model='hybrid',
+    fixed=True,
   )
-  effort: int = setting(1, check=_effort, help='how much work the experts do for a sample, 0 to 2', model='hybrid')
+  effort: int = setting(
+    1, check=_effort, help='how much work the experts do for a sample, 0 to 2', model='hybrid', fixed=True
+  )
   segment_frames: int = setting(
     DEFAULT_SEGMENT_FRAMES,
     check=_positive,
     help='frames after which the experts begin anew, as in a compressed file',
     model='hybrid',
+    fixed=True,
   )
   cache_dir: str | None = setting(
     None,
@@ -220,13 +237,17 @@ class TrainingConfig(Settings):
   section: ClassVar[str] = 'training'
 
   training_steps: int = setting(1000, check=_positive, help='optimizer steps')
-  batch_size: int = setting(128, check=_positive, help='chunks (hybrid: sequences) in a step')
+  batch_size: int = setting(128, check=_positive, help='chunks (hybrid: sequences) in a step', fixed=True)
   micro_batch_size: int | None = setting(
     None, check=_positive, help='of these, what one device holds at a time; default: as many as memory allows'
   )
-  seed: int = setting(42, check=_non_negative, help='of the first parameters and of the order of chunks')
+  seed: int = setting(42, check=_non_negative, help='of the first parameters and of the order of chunks', fixed=True)
   num_chunks: int = setting(
-    488281, check=_positive, help='train on at most so many chunks, spread over all files', model='bytes'
+    488281,
+    check=_positive,
+    help='train on at most so many chunks, spread over all files',
+    model='bytes',
+    fixed=True,
   )
   validate_every: int = setting(
     0,
@@ -261,13 +282,37 @@ class ScheduleConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig(Settings):
-  """What a run leaves on disk while it goes on."""
+  """Checkpoints, and what a run begins with."""
 
   section: ClassVar[str] = 'checkpoint'
 
   save_minutes: float = setting(
-    10.0, check=_positive_finite, help='minutes between two saves of the model, so that a killed run leaves one'
+    10.0,
+    check=_positive_finite,
+    help='minutes between two saves of the model and a checkpoint, so that a killed run leaves them',
   )
+  checkpoint_every: int = setting(
+    0, check=_non_negative, help='steps between two checkpoints; 0: every save_minutes and at the end only'
+  )
+  checkpoint_policy: str = setting(
+    'always',
+    choices=('always', 'best'),
+    help='keep the newest checkpoints; or those of the best validations, and the newest one',
+  )
+  max_checkpoints: int = setting(2, check=_positive, help='checkpoints that are kept')
+  resume: bool = setting(
+    False, help="go on from the newest checkpoint of model_name in output_dir, in the run's own files"
+  )
+  resume_from: str | None = setting(None, check=_named, help='go on from this checkpoint file, in files of a new run')
+  init_from: str | None = setting(
+    None, check=_named, help="begin with this model's parameters (.npz) instead of random ones, with a fresh optimizer"
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    chosen = [name for name in ('resume', 'resume_from', 'init_from') if getattr(self, name)]
+    if len(chosen) > 1:
+      raise ConfigError(f'{chosen[0]}, {chosen[1]}: a run begins in one way: leave one of them out')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,8 +330,9 @@ class FoldersConfig(Settings):
     help="how often a row comes from each audio_dir: numbers separated by commas, or 'equal'; of a single folder all "
     'domains, the folders below it that hold files or train and valid, are equal',
     model='hybrid',
+    fixed=True,
   )
-  valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out for validation')
+  valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out for validation', fixed=True)
 
   @property
   def weights(self) -> tuple[float, ...] | None:
@@ -334,6 +380,17 @@ class TrainingSettings:
   schedule: ScheduleConfig
   checkpoint: CheckpointConfig
   logging: LoggingConfig
+
+  def __post_init__(self) -> None:
+    if self.checkpoint.checkpoint_policy == 'best' and not self.training.validate_every:
+      raise ConfigError('checkpoint_policy: best is judged by validations: give --validate_every')
+
+
+def recorded_settings(settings: TrainingSettings) -> dict[str, Any]:
+  """Settings by name, as model files and checkpoints record them: `--config` from these trains the same model."""
+  configs = [getattr(settings, name) for name in kinds_of(TrainingSettings)]
+  given = given_settings(configs, family=settings.family.model)
+  return {name: value for name, value in given.items() if name not in ('resume', 'resume_from')}
 
 
 @dataclass(frozen=True, kw_only=True)

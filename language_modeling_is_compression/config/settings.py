@@ -24,12 +24,14 @@ def setting(
   choices: Sequence[str] = (),
   check: Callable[[str, Any], object] | None = None,
   model: str | None = None,
+  fixed: bool = False,
 ) -> Any:
   """A configuration field: its default (none: required), its line in `--help`, and what its values must satisfy.
 
-  model: the only family of models for which it means something.
+  model: the only family of models for which it means something. fixed: whether a run that is resumed must have the
+  same value, since what it did before would be of another run otherwise.
   """
-  metadata = {'help': help, 'choices': tuple(choices), 'check': check, 'model': model}
+  metadata = {'help': help, 'choices': tuple(choices), 'check': check, 'model': model, 'fixed': fixed}
   return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -200,6 +202,12 @@ def _help(field: dataclasses.Field[Any]) -> str:
   elif field.default is not None and field.default is not False and field.default != ():
     text += f' (default: {field.default})'
   return text.replace('%', '%%')  # argparse formats what it is given.
+
+
+def fixed_names(settings: type) -> frozenset[str]:
+  """Names of the settings that must not change when a run is resumed."""
+  kinds = kinds_of(settings).values()
+  return frozenset(field.name for kind in kinds for field in dataclasses.fields(kind) if field.metadata['fixed'])
 
 
 def given_settings(configs: Sequence[Settings], *, family: str) -> dict[str, Any]:

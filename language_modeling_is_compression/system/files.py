@@ -105,12 +105,12 @@ def file_size(file: BinaryIO) -> int:
 class GrowingFile:
   """A text file that is written line by line, each at once on its way to the disk, and that may be renamed meanwhile.
 
-  What was at `path` is replaced. Raises OSError, from every method.
+  append: whether what is at `path` stays in front; otherwise it is replaced. Raises OSError, from every method.
   """
 
-  def __init__(self, path: Path):
+  def __init__(self, path: Path, *, append: bool = False):
     self.path = path
-    self._file = self._opened('w')
+    self._file = self._opened('a' if append else 'w')
 
   def write(self, line: str) -> None:
     self._file.write(line + '\n')

@@ -14,7 +14,7 @@ from language_modeling_is_compression.network.byte_model import ByteModel, ByteS
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.training.objectives import Objective, byte_objective
 from language_modeling_is_compression.training.plan import activation_bytes
-from language_modeling_is_compression.training.task import ValidationResult
+from language_modeling_is_compression.training.task import ValidationResult, fingerprint
 
 _logger = logging.getLogger(__name__)
 
@@ -101,6 +101,11 @@ class ByteTask:
     self.label = f'{data.sample_bits}bit'
     self.unit_bytes = token_bytes(spec)
     self.provenance: Mapping[str, Any] = {}
+    self.fingerprint = fingerprint(
+      [side, stream.info.path.name, stream.info.num_frames, stream.info.num_channels, stream.first, stream.last]
+      for side, streams in (('train', train_streams), ('valid', valid_streams))
+      for stream in streams
+    )
     self.facts: Mapping[str, int] = {
       'num_train_files': self._train.num_streams,
       'num_valid_files': self._valid.num_streams,
@@ -167,4 +172,4 @@ class ByteValidation:
       f'{measured.bits_per_byte:z.4f} bits per byte, {measured.bits_per_sample:z.4f} bits per sample, '
       f'compression rate {measured.compression_rate:z.4f} ({self.num_rows} chunks, {self._num_tokens} tokens)'
     )
-    return ValidationResult(metrics, text, measured._asdict())
+    return ValidationResult(metrics, text, measured._asdict(), measured.bits_per_sample)

@@ -38,7 +38,7 @@ from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS,
 from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION, extract_evidence
 from language_modeling_is_compression.training.objectives import Objective, hybrid_objective
 from language_modeling_is_compression.training.plan import activation_bytes
-from language_modeling_is_compression.training.task import ValidationResult
+from language_modeling_is_compression.training.task import ValidationResult, fingerprint
 
 # Held-out sequences of each domain and depth.
 _PERIODIC_SEQUENCES = 64
@@ -120,6 +120,12 @@ class HybridTask:
       'effort': config.effort,
       'domains': self._weights,
     }
+    self.fingerprint = fingerprint(
+      [side, group.name, span.path.name, span.first, span.last]
+      for side, spans in (('train', train), ('valid', valid))
+      for group, each in spans.items()
+      for span in each
+    )
     self.facts: Mapping[str, int] = {
       f'{side}_samples/{group.name}': rows.num_samples(group)
       for side, rows in (('train', self._train), ('valid', self._valid))
@@ -213,4 +219,5 @@ class HybridValidation:
       for name, bits in means.items()
     ]
     text = 'bits per sample, and of the experts alone: ' + ', '.join(lines)
-    return ValidationResult(metrics, text, {'domains': domains, 'means': means})
+    score = float(np.mean([bits['bits_per_sample'] for bits in means.values()]))
+    return ValidationResult(metrics, text, {'domains': domains, 'means': means}, score)

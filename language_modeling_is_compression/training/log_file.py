@@ -15,9 +15,9 @@ _logger = logging.getLogger(__name__)
 class LogFile(logging.Handler):
   """A log file whose loss, said once, ends no run. Raises OSError."""
 
-  def __init__(self, path: Path):
+  def __init__(self, path: Path, *, append: bool = False):
     super().__init__()
-    self._file = GrowingFile(path)
+    self._file = GrowingFile(path, append=append)
     self._lost = False
 
   def emit(self, record: logging.LogRecord) -> None:
@@ -43,7 +43,7 @@ class LogFile(logging.Handler):
 def log_to_file(files: RunFiles) -> Iterator[None]:
   """Keeps everything that is logged within the block. Raises ConfigError if the file cannot be written."""
   try:
-    handler = LogFile(files.log)
+    handler = LogFile(files.log, append=files.goes_on)
   except OSError as error:
     raise ConfigError(f'output_dir: {files.log} cannot be written: {error.strerror}') from error
   files.when_renamed(log=handler.rename)

@@ -39,12 +39,24 @@ class RunOutcome(NamedTuple):
   is_saved: bool = True
 
 
+class Progress(NamedTuple):
+  """Sums since the last report: nats, and the tokens that they are of."""
+
+  nats: float
+  tokens: int
+
+
+NO_PROGRESS = Progress(0.0, 0)
+
+
 class Trainer:
   """One run. Everything that it needs is given; it decides when what is called.
 
   learning_rate: of a step, counted from 0.
   update, code_length: as `state.make_update` and `state.make_code_length` make them, with micro_batches.
   save: writes the model file, given the state and the held-out figures if known.
+  checkpoint: writes a checkpoint, given the state, the metrics since the last report, and the score of a validation of
+  this state, if there was one.
   """
 
   def __init__(
@@ -57,6 +69,7 @@ class Trainer:
     update: Callable[..., tuple[TrainingState, StepMetrics] | None],
     code_length: Callable[[hk.Params, Rows], jax.Array],
     save: Callable[[TrainingState, ValidationResult | None], None],
+    checkpoint: Callable[[TrainingState, Progress, float | None], None],
     tracker: Tracker,
     stopper: Stopper,
   ):
@@ -67,25 +80,28 @@ class Trainer:
     self._update = update
     self._code_length = code_length
     self._save = save
+    self._checkpoint = checkpoint
     self._tracker = tracker
     self._stopper = stopper
     self._show_progress = not settings.logging.no_progress
     self._warned = False
 
-  def run(self, state: TrainingState) -> RunOutcome:
-    """Trains from a state to the last step, validates and saves.
+  def run(self, state: TrainingState, progress: Progress = NO_PROGRESS) -> RunOutcome:
+    """Trains from a state to the last step, validates and saves. progress: of the checkpoint that the state is from.
 
     Raises TrainingError if a step's figures are not finite or memory runs out; what was good before that is saved
     first. Raises CheckpointError if the model cannot be saved.
     """
     first = int(state.step)
-    state, failure = self._train(state)
+    meter = _Meter(first, progress)
+    state, failure = self._train(state, meter)
     if int(state.step) == first:
       # An earlier model is better than parameters that have not been trained.
       if failure:
         raise failure
       _logger.warning('stopped before the first step was done: there is nothing to save')
       return RunOutcome(state, None, self._stopper.signal, is_saved=False)
+    self._checkpoint_for_safety(state, meter)
     held_out = None
     if failure is None and self._stopper.signal is None:
       try:
@@ -101,11 +117,11 @@ class Trainer:
       raise failure
     return RunOutcome(state, held_out, self._stopper.signal)
 
-  def _train(self, state: TrainingState) -> tuple[TrainingState, TrainingError | None]:
+  def _train(self, state: TrainingState, meter: '_Meter') -> tuple[TrainingState, TrainingError | None]:
     """Steps until the last one, the stopper or a failure; the state is good in each case."""
     first, last = int(state.step), self._settings.training.training_steps
-    every = self._settings.training.validate_every
-    meter = _Meter(first)
+    every, checkpoint_every = self._settings.training.validate_every, self._settings.checkpoint.checkpoint_every
+    keeps_best = self._settings.checkpoint.checkpoint_policy == 'best'
     saved_at = time.monotonic()
     good = state  # As of the last step whose figures have arrived.
     pending: StepMetrics | None = None
@@ -116,6 +132,7 @@ class Trainer:
         log = done % self._settings.logging.log_every == 0 or done == last
         validate = every > 0 and done % every == 0 and done < last
         save = time.monotonic() - saved_at > 60 * self._settings.checkpoint.save_minutes
+        save |= checkpoint_every > 0 and done % checkpoint_every == 0 and done < last
         entered = state
         try:
           # The devices work on this step while the figures of the one before are read.
@@ -139,8 +156,7 @@ class Trainer:
             self._report(done, meter)
           if stop:
             break
-          if validate:
-            self._validate(state, 'validation', periodic=True)
+          measured = self._validate(state, 'validation', periodic=True) if validate else None
         except TrainingError as error:
           return good, error
         except jax.errors.JaxRuntimeError as error:
@@ -148,6 +164,8 @@ class Trainer:
         if save:
           self._save_for_safety(state)
           saved_at = time.monotonic()
+        if save or (measured and keeps_best):
+          self._checkpoint_for_safety(state, meter, measured.score if measured else None)
         if validate or save:
           meter.resume()
     return state, None
@@ -156,6 +174,12 @@ class Trainer:
     """Saves while training goes on; that this cannot be done now is no reason to stop."""
     try:
       self._save(state, None)
+    except CheckpointError as error:
+      _logger.warning('%s', error)
+
+  def _checkpoint_for_safety(self, state: TrainingState, meter: '_Meter', score: float | None = None) -> None:
+    try:
+      self._checkpoint(state, meter.progress, score)
     except CheckpointError as error:
       _logger.warning('%s', error)
 
@@ -251,12 +275,13 @@ class _Meter:
   last_seconds: from the step before to the last one; 0 if something else came between.
   """
 
-  def __init__(self, first: int) -> None:
+  def __init__(self, first: int, progress: Progress) -> None:
     self.steps = first
     self.last_loss = math.nan
     self.last_grad_norm = math.nan
     self._first = first
     self.restart()
+    self._nats, self._tokens = progress
     self.resume()
 
   def restart(self) -> None:
@@ -284,6 +309,10 @@ class _Meter:
     self._timed_tokens += num_tokens
     if self.steps == self._first + 1:
       self.resume()  # The first step was mostly compilation.
+
+  @property
+  def progress(self) -> Progress:
+    return Progress(self._nats, self._tokens)
 
   @property
   def mean_loss(self) -> float:

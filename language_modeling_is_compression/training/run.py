@@ -9,18 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from language_modeling_is_compression.config.options import LoggingConfig, TrainingSettings
-from language_modeling_is_compression.config.settings import given_settings, kinds_of
+from language_modeling_is_compression.config.options import LoggingConfig, TrainingSettings, recorded_settings
 from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.model import Model
-from language_modeling_is_compression.training.loop import RunOutcome, Trainer, explained
+from language_modeling_is_compression.training.checkpoints import Checkpoint
+from language_modeling_is_compression.training.loop import NO_PROGRESS, Progress, RunOutcome, Trainer, explained
+from language_modeling_is_compression.training.objectives import Objective
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 from language_modeling_is_compression.training.origin import source_commit
 from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
+from language_modeling_is_compression.training.resume import (
+  begin_resumed,
+  checkpoint_folder,
+  initial_params,
+  restored_state,
+  state_arrays,
+)
 from language_modeling_is_compression.training.run_files import RunFiles
 from language_modeling_is_compression.training.state import (
   TrainingState,
@@ -36,11 +46,16 @@ from language_modeling_is_compression.version import __version__
 _logger = logging.getLogger(__name__)
 
 
-def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stopper: Stopper) -> RunOutcome:
-  """Trains, validates, saves `files.model` and logs beside it.
+def train_model(
+  settings: TrainingSettings, task: Task, *, files: RunFiles, stopper: Stopper, checkpoint: Checkpoint | None = None
+) -> RunOutcome:
+  """Trains, validates, saves `files.model` and logs beside it. checkpoint: what the run goes on from.
 
-  Raises TrainingError and CheckpointError as `Trainer.run`.
+  Raises TrainingError and CheckpointError as `Trainer.run`, ConfigError if the checkpoint or the model to begin with is
+  of another network or other data.
   """
+  if checkpoint:
+    begin_resumed(checkpoint, settings, task.fingerprint)
   training = settings.training
   if not task.validation(periodic=False).num_rows:
     _logger.warning('no samples are held out, so nothing will be known of how well the model compresses other files')
@@ -54,16 +69,16 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
   objective = task.objective(remat=micro_batches.remat)
   optimizer, schedule = make_optimizer(settings), learning_rate_schedule(settings)
   try:
-    state = initial_state(objective, optimizer, seed=training.seed)
+    state = _first_state(settings, task, objective, optimizer, checkpoint)
   except jax.errors.JaxRuntimeError as error:
     raise explained(error) from error
   facts = {**task.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
-  configs = tuple(getattr(settings, name) for name in kinds_of(TrainingSettings))
-  given = given_settings(configs, family=task.spec.family)
-  tracker = _start_tracker(settings.logging, _run_name(settings, task), files, {**given, **facts})
-  started = time.time()
+  given = recorded_settings(settings)
+  tracker = _start_tracker(settings.logging, _run_name(settings, task), files, {**given, **facts}, checkpoint)
+  started = time.time() - (float(checkpoint.metadata['seconds']) if checkpoint else 0.0)
+  kept = checkpoint_folder(settings, files)
 
   def save(state: TrainingState, held_out: ValidationResult | None) -> None:
     provenance = {
@@ -82,6 +97,19 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
     params = jax.tree.map(np.asarray, state.params)
     _save_somewhere(files, task.trained_model(params, provenance))
 
+  def save_checkpoint(state: TrainingState, progress: Progress, score: float | None) -> None:
+    metadata = {
+      'step': int(state.step),
+      'settings': given,
+      'data': task.fingerprint,
+      'progress': list(progress),
+      'score': score,
+      'seconds': round(time.time() - started, 1),
+      'package_version': __version__,
+      **_origin(tracker),
+    }
+    kept.save(state_arrays(state), metadata)
+
   exit_code = 1
   try:
     with logging_redirect_tqdm():
@@ -94,9 +122,10 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
         update=make_update(objective, optimizer, mesh),
         code_length=make_code_length(objective, mesh),
         save=save,
+        checkpoint=save_checkpoint,
         tracker=tracker,
         stopper=stopper,
-      ).run(state)
+      ).run(state, Progress(*checkpoint.metadata['progress']) if checkpoint else NO_PROGRESS)
       if outcome.is_saved:
         held_out = outcome.held_out.provenance if outcome.held_out else None
         tracker.save_artifact(files.model, {**facts, 'held_out': held_out, 'settings': given})
@@ -104,6 +133,22 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
     return outcome
   finally:
     tracker.close(exit_code)
+
+
+def _first_state(
+  settings: TrainingSettings,
+  task: Task,
+  objective: Objective,
+  optimizer: optax.GradientTransformation,
+  checkpoint: Checkpoint | None,
+) -> TrainingState:
+  """The state of the checkpoint, or a new one, with random parameters or those of a model."""
+  if checkpoint:
+    return restored_state(checkpoint, lambda: initial_state(objective, optimizer, seed=settings.training.seed))
+  if not settings.checkpoint.init_from:
+    return initial_state(objective, optimizer, seed=settings.training.seed)
+  params = initial_params(settings.checkpoint.init_from, task.spec)
+  return TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
 
 def _run_name(settings: TrainingSettings, task: Task) -> str:
@@ -117,12 +162,18 @@ def _run_name(settings: TrainingSettings, task: Task) -> str:
   )
 
 
-def _start_tracker(config: LoggingConfig, default_name: str, files: RunFiles, recorded: Mapping[str, Any]) -> Tracker:
+def _start_tracker(
+  config: LoggingConfig,
+  default_name: str,
+  files: RunFiles,
+  recorded: Mapping[str, Any],
+  checkpoint: Checkpoint | None,
+) -> Tracker:
   wandb_run = None
   if config.wandb_project:
     name = config.wandb_run_name or default_wandb_name(default_name)
     wandb_run = start_wandb(config.wandb_project, name, files.model.parent, recorded, minima=TRAINING_MINIMA)
-  tracker = Tracker(files.metrics, wandb_run)
+  tracker = Tracker(files.metrics, wandb_run, keep_to_step=checkpoint.step if checkpoint and files.goes_on else None)
   files.when_renamed(metrics=tracker.rename)
   return tracker
 

@@ -5,7 +5,7 @@ import itertools
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from language_modeling_is_compression.config.options import RunConfig
@@ -14,22 +14,25 @@ from language_modeling_is_compression.system.files import locked, vanishing
 
 _logger = logging.getLogger(__name__)
 
-_MODEL, _METRICS, _LOG = 'model', 'metrics', 'log'
+_MODEL, _METRICS, _LOG, _CHECKPOINTS = 'model', 'metrics', 'log', 'checkpoints'
 
 
 class RunFiles:
-  """NAME.npz, NAME_metrics.jsonl and NAME_training.log in a folder.
+  """NAME.npz, NAME_metrics.jsonl, NAME_training.log and NAME_checkpoints in a folder.
 
   Files of an earlier run stay as they are until this one has a model to put in their place, and are then kept under a
-  number: NAME.1.npz, NAME_metrics.1.jsonl, NAME_training.1.log. Until then this run's metrics and log are called
-  NAME_metrics.unsaved.jsonl and NAME_training.unsaved.log; so they stay if it ends without a model. Where there are no
-  earlier files they have their names from the beginning.
+  number: NAME.1.npz, NAME_metrics.1.jsonl, NAME_training.1.log, NAME_checkpoints.1. Until then this run's are called
+  NAME_metrics.unsaved.jsonl and so on; so they stay if it ends without a model. Where there are no earlier files they
+  have their names from the beginning.
+
+  goes_on: whether the run is the earlier one, resumed; then it goes on in the same files.
   """
 
-  def __init__(self, folder: Path, name: str):
+  def __init__(self, folder: Path, name: str, *, goes_on: bool = False):
     self._folder, self._name = folder, name
+    self.goes_on = goes_on
     self.model = self._path(_MODEL)
-    self._names_taken = any(self._path(kind).exists() for kind in (_MODEL, _METRICS, _LOG))
+    self._names_taken = not goes_on and any(self._path(kind).exists() for kind in _KINDS)
     self._renames: dict[str, Callable[[Path], object]] = {}
 
   @property
@@ -42,12 +45,15 @@ class RunFiles:
     """Path that the log is written to now."""
     return self._path(_LOG, 'unsaved' if self._names_taken else '')
 
-  def when_renamed(
-    self, *, metrics: Callable[[Path], object] | None = None, log: Callable[[Path], object] | None = None
-  ) -> None:
-    """Registers callbacks that rename open files; they may raise OSError."""
-    given: Mapping[str, Callable[[Path], object] | None] = {_METRICS: metrics, _LOG: log}
-    self._renames |= {kind: rename for kind, rename in given.items() if rename}
+  @property
+  def checkpoints(self) -> Path:
+    """Folder that checkpoints are written to now."""
+    return self._path(_CHECKPOINTS, 'unsaved' if self._names_taken else '')
+
+  def when_renamed(self, **renames: Callable[[Path], object]) -> None:
+    """Registers callbacks that rename what is open: metrics, log, checkpoints. They may raise OSError."""
+    assert renames.keys() <= _KINDS.keys()
+    self._renames |= renames
 
   def save(self, write: Callable[[Path], object]) -> None:
     """Writes the model by `write`, which replaces what is there whole or not at all. At every moment there is a model.
@@ -69,7 +75,7 @@ class RunFiles:
       raise
     self._names_taken = False
     _logger.info('files of an earlier run are kept as %s', self._path(_MODEL, number).with_suffix('.*'))
-    for kind in (_METRICS, _LOG):
+    for kind in (_METRICS, _LOG, _CHECKPOINTS):
       self._take_name(kind, number)
 
   def _take_name(self, kind: str, number: str) -> None:
@@ -87,7 +93,12 @@ class RunFiles:
     return self._folder / f'{self._name}{_KINDS[kind].format(mark=mark)}'
 
 
-_KINDS = {_MODEL: '{mark}.npz', _METRICS: '_metrics{mark}.jsonl', _LOG: '_training{mark}.log'}
+_KINDS = {
+  _MODEL: '{mark}.npz',
+  _METRICS: '_metrics{mark}.jsonl',
+  _LOG: '_training{mark}.log',
+  _CHECKPOINTS: '_checkpoints{mark}',
+}
 
 
 def _keep(path: Path, kept: Path) -> None:
@@ -104,8 +115,8 @@ def _keep(path: Path, kept: Path) -> None:
 
 
 @contextlib.contextmanager
-def claimed_files(config: RunConfig) -> Iterator[RunFiles]:
-  """Makes the output folder and holds a run's files against a second run.
+def claimed_files(config: RunConfig, *, goes_on: bool = False) -> Iterator[RunFiles]:
+  """Makes the output folder and holds a run's files against a second run. goes_on: as for `RunFiles`.
 
   Raises ConfigError if the folder cannot be written, or if another run is writing the same files.
   """
@@ -117,7 +128,7 @@ def claimed_files(config: RunConfig) -> Iterator[RunFiles]:
   except OSError as error:
     raise ConfigError(f'output_dir: {folder} cannot be written: {error.strerror}') from error
   with lock:
-    files = RunFiles(folder, config.model_name)
+    files = RunFiles(folder, config.model_name, goes_on=goes_on)
     if not locked(lock):
       raise ConfigError(f'model_name: another run is writing {files.model}; wait for it or choose another name')
     with vanishing(lock_path):

@@ -11,9 +11,12 @@ from language_modeling_is_compression.system.interrupts import ended_soon
 
 _logger = logging.getLogger(__name__)
 
+_SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, 'SIGUSR1') else [])]
+
 
 class Stopper:
-  """Handler of SIGINT and SIGTERM while it is installed.
+  """Handler of SIGINT, SIGTERM and, where there is one, SIGUSR1 (by which SLURM announces the end) while it is
+  installed.
 
   Until `begin` they raise KeyboardInterrupt. Libraries that are being imported or started then may swallow it, so
   `begin` raises it again. From then on the first of them is a request that the loop heeds between micro-batches.
@@ -43,7 +46,7 @@ class Stopper:
 
   @contextlib.contextmanager
   def installed(self) -> Iterator['Stopper']:
-    before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, self._request) for number in _SIGNALS}
     try:
       with (
         ended_soon(f'{self._command}: ended at once; a model that is saved already stays', may_end=self._may_end),

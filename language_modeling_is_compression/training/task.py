@@ -1,6 +1,8 @@
 """Task: what the training loop asks of a family of models."""
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from language_modeling_is_compression.network.model import Model, ModelSpec
@@ -8,14 +10,16 @@ from language_modeling_is_compression.training.objectives import Objective, Rows
 
 
 class ValidationResult(NamedTuple):
-  """RunOutcome of a validation.
+  """Outcome of a validation.
 
   metrics: tracked, by name, behind valid/ or held_out/. text: for the log. provenance: plain JSON for the model file.
+  score: bits per sample, the mean over domains and depths where there are several; lower is better.
   """
 
   metrics: Mapping[str, float]
   text: str
   provenance: Mapping[str, Any]
+  score: float
 
 
 class Validation(Protocol):
@@ -41,7 +45,8 @@ class Task(Protocol):
 
   spec: of the model. unit: what a row is made of, 'token' or 'sample'. row_length: of batches, in these. unit_bytes:
   estimate of what the backward pass keeps for one of them. facts: sizes for the log. provenance: what a model file says
-  beside what all say. label: its kind, in names of runs.
+  beside what all say. label: its kind, in
+  names of runs. fingerprint: hash of the files and their division, which is another one for other batches.
   """
 
   spec: ModelSpec
@@ -50,6 +55,7 @@ class Task(Protocol):
   row_length: int
   unit_bytes: int
   facts: Mapping[str, int]
+  fingerprint: str
   provenance: Mapping[str, Any]
 
   def objective(self, *, remat: bool) -> Objective: ...
@@ -73,3 +79,11 @@ class Task(Protocol):
   def format_loss(self, loss_nats: float) -> str:
     """Nats per token or sample in the unit that people compare, for the log."""
     ...
+
+
+def fingerprint(parts: Iterable[Sequence[str | int]]) -> str:
+  """Hash of what batches are made of, in its order."""
+  digest = hashlib.sha256()
+  for part in parts:
+    digest.update(json.dumps(part).encode() + b'\n')
+  return digest.hexdigest()

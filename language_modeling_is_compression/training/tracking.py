@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from language_modeling_is_compression.system.files import GrowingFile
+from language_modeling_is_compression.system.files import GrowingFile, replacing
 
 _logger = logging.getLogger(__name__)
 
@@ -22,14 +22,19 @@ TRAINING_MINIMA = ('loss_nats', 'bits_per_byte', 'bits_per_sample', 'valid/*')
 
 
 class Tracker:
-  """Writes every record to `metrics_path`, one JSON object a line, and to a wandb run if there is one."""
+  """Writes every record to `metrics_path`, one JSON object a line, and to a wandb run if there is one.
 
-  def __init__(self, metrics_path: Path, wandb_run: Any = None):
+  keep_to_step: of a run that goes on, whose records up to this step stay in front; None for a new file.
+  """
+
+  def __init__(self, metrics_path: Path, wandb_run: Any = None, *, keep_to_step: int | None = None):
     self._path = metrics_path
     self._wandb_run = wandb_run
     self._file: GrowingFile | None = None
     try:
-      self._file = GrowingFile(metrics_path)
+      if keep_to_step is not None and metrics_path.exists():
+        _drop_later_records(metrics_path, keep_to_step)
+      self._file = GrowingFile(metrics_path, append=keep_to_step is not None)
     except OSError as error:
       self._lost(error)
     self.wandb_identity = _identity(wandb_run) if wandb_run is not None else None
@@ -85,6 +90,20 @@ class Tracker:
   def _lost(self, error: OSError) -> None:
     _logger.warning('%s: cannot be written, metrics are lost: %s', self._path, error.strerror)
     self._close_file()
+
+
+def _drop_later_records(path: Path, last_step: int) -> None:
+  """Removes the records of steps that are done again, and a line that was cut off. Raises OSError."""
+  lines = path.read_text(encoding='utf-8', errors='replace').splitlines()
+  with replacing(path) as file:
+    file.write(''.join(f'{line}\n' for line in lines if _step_of(line) <= last_step).encode())
+
+
+def _step_of(line: str) -> float:
+  try:
+    return float(json.loads(line)['step'])
+  except (ValueError, TypeError, KeyError):
+    return math.inf
 
 
 def _identity(run: Any) -> dict[str, str]:

@@ -16,7 +16,7 @@ from language_modeling_is_compression.config.options import DataConfig, ModelCon
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
 from language_modeling_is_compression.network.byte_model import ByteSpec
 from language_modeling_is_compression.training.byte_task import ByteTask, rates
-from language_modeling_is_compression.training.loop import Trainer, explained
+from language_modeling_is_compression.training.loop import Progress, Trainer, explained
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
 from language_modeling_is_compression.training.stopper import Stopper
@@ -73,6 +73,7 @@ class Fakes:
   at_step: what else happens while a step (counted from 1) is computed. in_step: the same, between its micro-batches.
   unsound: steps that are not finite.
   saves: (parameters, held-out figures) of every call; failing_saves: how many of them fail.
+  checkpoints: (parameters, progress, score) of every call.
   validated: chunks of each call of code_length.
   """
 
@@ -83,6 +84,7 @@ class Fakes:
     self.tracker: Any = FakeTracker()
     self.steps: list[int] = []
     self.saves: list[tuple[int, ValidationResult | None]] = []
+    self.checkpoints: list[tuple[int, Progress, float | None]] = []
     self.validated: list[int] = []
     self._unsound, self._at_step, self._at_validation = unsound, at_step, at_validation
     self._in_step = in_step
@@ -100,6 +102,7 @@ class Fakes:
       update=self._update,
       code_length=self._code_length,
       save=self._save,
+      checkpoint=self._checkpoint,
       tracker=self.tracker,
       stopper=self.stopper,
     )
@@ -124,6 +127,9 @@ class Fakes:
     if self._at_validation:
       self._at_validation(self, len(self.validated))
     return TOKEN_NATS * batch.lengths.sum(axis=1)
+
+  def _checkpoint(self, state, progress, score):
+    self.checkpoints.append((state.params, progress, score))
 
   def _save(self, state, held_out):
     self.saves.append((state.params, held_out))

@@ -1,0 +1,132 @@
+"""What a run begins with: a checkpoint that it goes on from, the parameters of a model, or neither."""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from language_modeling_is_compression.config.options import TrainingSettings, recorded_settings
+from language_modeling_is_compression.config.settings import fixed_names
+from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.network.checkpoint import load_model
+from language_modeling_is_compression.network.model import ModelSpec
+from language_modeling_is_compression.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint
+from language_modeling_is_compression.training.run_files import RunFiles
+from language_modeling_is_compression.training.state import TrainingState
+
+_logger = logging.getLogger(__name__)
+
+
+def checkpoint_folder(settings: TrainingSettings, files: RunFiles) -> CheckpointFolder:
+  """The folder of a run's checkpoints, which is renamed with its other files."""
+  config = settings.checkpoint
+  folder = CheckpointFolder(
+    files.checkpoints, max_kept=config.max_checkpoints, by_score=config.checkpoint_policy == 'best'
+  )
+  files.when_renamed(checkpoints=folder.rename)
+  return folder
+
+
+def chosen_checkpoint(settings: TrainingSettings, files: RunFiles) -> Checkpoint | None:
+  """The checkpoint that a run is to go on from, None for a new run.
+
+  Raises CheckpointError if there is none or it is damaged, ConfigError if it does not suit the settings.
+  """
+  config = settings.checkpoint
+  if config.resume:
+    found = checkpoint_folder(settings, files).newest()
+  elif config.resume_from:
+    found = read_checkpoint(Path(config.resume_from))
+  else:
+    return None
+  _check_fixed(found, settings)
+  if found.step >= settings.training.training_steps:
+    raise ConfigError(
+      f'training_steps: {found.path} has {found.step} steps already, expected more than that, '
+      f'got {settings.training.training_steps}'
+    )
+  return found
+
+
+def _check_fixed(checkpoint: Checkpoint, settings: TrainingSettings) -> None:
+  """Raises ConfigError for settings that must be the same as the checkpoint's and are not."""
+  fixed = {
+    name: values for name, values in _differences(checkpoint, settings).items() if name in fixed_names(TrainingSettings)
+  }
+  if fixed:
+    described = ', '.join(f'{name} {before} (now {now})' for name, (before, now) in fixed.items())
+    raise ConfigError(
+      f'{checkpoint.path}: was trained with {described}: resume with the same, or begin a new run from the model '
+      'with --init_from'
+    )
+
+
+def _differences(checkpoint: Checkpoint, settings: TrainingSettings) -> dict[str, tuple[Any, Any]]:
+  """Settings that differ, by name: the checkpoint's value and the run's, None where there is none."""
+  before, now = checkpoint.metadata.get('settings'), recorded_settings(settings)
+  if not isinstance(before, Mapping):
+    raise ConfigError(f'{checkpoint.path}: it holds no settings, so it was written by something else')
+  names = sorted({*before, *now})
+  return {name: (before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)}
+
+
+def begin_resumed(checkpoint: Checkpoint, settings: TrainingSettings, fingerprint: str) -> None:
+  """Logs what a run goes on from, and which settings have changed.
+
+  Raises ConfigError if it would go on with other data: its batches would not be those that come next.
+  """
+  _logger.info('resuming from %s, after %d steps', checkpoint.path, checkpoint.step)
+  for name, (before, now) in _differences(checkpoint, settings).items():
+    _logger.info('%s: %s in the checkpoint, now %s', name, before, now)
+  if checkpoint.metadata.get('data') != fingerprint:
+    raise ConfigError(
+      f'{checkpoint.path}: the audio files, or their division into training and validation, are not those that it was '
+      'trained with: restore them, or begin a new run from the model with --init_from'
+    )
+
+
+def state_arrays(state: TrainingState) -> dict[str, np.ndarray]:
+  """Leaves of a state by their paths in it."""
+  return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+
+
+def restored_state(checkpoint: Checkpoint, make: Callable[[], TrainingState]) -> TrainingState:
+  """The state of a checkpoint. make: makes one of the same structure, which is not computed.
+
+  Raises ConfigError if the checkpoint's has another structure, as another optimizer's has.
+  """
+  template = jax.eval_shape(make)
+  paths, structure = jax.tree_util.tree_flatten_with_path(template)
+  shapes = {jax.tree_util.keystr(path): (leaf.shape, leaf.dtype) for path, leaf in paths}
+  found = {name: (array.shape, array.dtype) for name, array in checkpoint.arrays.items()}
+  if found != shapes:
+    wrong = sorted(name for name in {*found, *shapes} if found.get(name) != shapes.get(name))
+    raise ConfigError(
+      f'{checkpoint.path}: its state is not that of this model and optimizer: {", ".join(wrong[:3])}: resume with the '
+      'same settings, or begin a new run from the model with --init_from'
+    )
+  leaves = [jnp.asarray(checkpoint.arrays[name]) for name in shapes]
+  return jax.tree.unflatten(structure, leaves)
+
+
+def initial_params(path: str, spec: ModelSpec) -> Any:
+  """Parameters of a model file, to begin with. Raises ConfigError if it is another network, CheckpointError.
+
+  What it was trained on may differ: fine-tuning is for that.
+  """
+  model = load_model(path)
+  if model.spec.family != spec.family or model.spec.network != spec.network:
+    found = f'{model.spec.family} with {_sizes(model.spec)}'
+    raise ConfigError(f'init_from: {path} is a model of {found}, expected {spec.family} with {_sizes(spec)}')
+  if model.spec.parameter_shapes() != spec.parameter_shapes():
+    raise ConfigError(f'init_from: {path} predicts other tokens: set --tokenization and --use_16bit as for it')
+  return jax.tree.map(jnp.asarray, dict(model.params))
+
+
+def _sizes(spec: ModelSpec) -> str:
+  return ', '.join(f'{name} {value}' for name, value in dataclasses.asdict(spec.network).items())
