@@ -55,7 +55,7 @@ def write_checkpoint(path: Path, arrays: Mapping[str, np.ndarray], metadata: Map
   header = json.dumps({'metadata': metadata, 'arrays': listed}, allow_nan=True).encode()
   digest = hashlib.sha256()
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)  # Not what is above it, which may be a disk that was pulled out.
     with replacing(path) as file:
       parts = [_MAGIC, len(header).to_bytes(_LENGTH_BYTES, 'little'), header]
       for part in (*parts, *(array.tobytes() for array in arrays.values())):
@@ -63,6 +63,8 @@ def write_checkpoint(path: Path, arrays: Mapping[str, np.ndarray], metadata: Map
         file.write(part)
       file.write(digest.digest())
   except OSError as error:
+    with contextlib.suppress(OSError):
+      path.parent.rmdir()  # If it is empty.
     raise CheckpointError(
       f'{path}: cannot be written: {error.strerror or error}: free space or name another --output_dir'
     ) from error

@@ -89,19 +89,21 @@ class Trainer:
   def run(self, state: TrainingState, progress: Progress = NO_PROGRESS) -> RunOutcome:
     """Trains from a state to the last step, validates and saves. progress: of the checkpoint that the state is from.
 
+    A state that has all steps, of a run that was killed after the last one, is validated and saved.
     Raises TrainingError if a step's figures are not finite or memory runs out; what was good before that is saved
     first. Raises CheckpointError if the model cannot be saved.
     """
     first = int(state.step)
     meter = _Meter(first, progress)
     state, failure = self._train(state, meter)
-    if int(state.step) == first:
+    if int(state.step) == first < self._settings.training.training_steps:
       # An earlier model is better than parameters that have not been trained.
       if failure:
         raise failure
       _logger.warning('stopped before the first step was done: there is nothing to save')
       return RunOutcome(state, None, self._stopper.signal, is_saved=False)
-    self._checkpoint_for_safety(state, meter)
+    if int(state.step) > first:
+      self._checkpoint_for_safety(state, meter)
     held_out = None
     if failure is None and self._stopper.signal is None:
       try:

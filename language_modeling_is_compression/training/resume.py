@@ -45,9 +45,9 @@ def chosen_checkpoint(settings: TrainingSettings, files: RunFiles) -> Checkpoint
   else:
     return None
   _check_fixed(found, settings)
-  if found.step >= settings.training.training_steps:
+  if found.step > settings.training.training_steps:
     raise ConfigError(
-      f'training_steps: {found.path} has {found.step} steps already, expected more than that, '
+      f'training_steps: {found.path} has {found.step} steps already, expected as many or more, '
       f'got {settings.training.training_steps}'
     )
   return found

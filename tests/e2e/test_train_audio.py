@@ -70,6 +70,7 @@ def other_seed(run, audio, tmp_path_factory, cached_env) -> Run:
 def test_it_writes_the_model_and_its_logs_and_nothing_else(run):
   assert sorted(path.name for path in run.folder.iterdir()) == [
     'speech.npz',
+    'speech_checkpoints',
     'speech_metrics.jsonl',
     'speech_training.log',
   ]
