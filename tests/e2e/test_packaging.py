@@ -9,6 +9,7 @@ import tarfile
 import venv
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.training_runs import REPOSITORY, TINY, environment, write_folder
@@ -16,6 +17,9 @@ from support.training_runs import REPOSITORY, TINY, environment, write_folder
 pytestmark = pytest.mark.slow
 
 _BUILD = 'import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))'
+
+# Before Python 3.11.4 there are no filters, from 3.12 on a warning without one.
+_SAFELY: dict[str, Any] = {'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}
 
 
 def _build(what: str, source: Path, folder: Path) -> Path:
@@ -39,7 +43,7 @@ def unpacked(tmp_path_factory) -> Path:
   for path in copied:
     subprocess.run(['cp', '-r', path, checkout], check=True)
   with tarfile.open(_build('build_sdist', checkout, folder / 'dist')) as archive:
-    archive.extractall(folder / 'unpacked', filter='data')
+    archive.extractall(folder / 'unpacked', **_SAFELY)
   [unpacked] = (folder / 'unpacked').iterdir()
   return unpacked
 
