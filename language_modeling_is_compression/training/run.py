@@ -14,6 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from language_modeling_is_compression.config.options import LoggingConfig, TrainingSettings
 from language_modeling_is_compression.config.settings import given_settings, kinds_of
+from language_modeling_is_compression.config.toml_text import toml_text
 from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.model import Model
@@ -62,6 +63,7 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
     _logger.info('%s: %d', name, value)
   configs = tuple(getattr(settings, name) for name in kinds_of(TrainingSettings))
   given = given_settings(configs, family=task.spec.family)
+  files.write_settings(toml_text(configs, family=task.spec.family))
   tracker = _start_tracker(settings.logging, _run_name(settings, task), files, {**given, **facts})
   started = time.time()
 

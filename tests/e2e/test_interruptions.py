@@ -43,7 +43,12 @@ def _left(folder: Path) -> list[str]:
 
 def _check_stopped(folder: Path, stderr: str, name: str) -> None:
   """The steps that the log says were done are in the model, once, and nothing else was left."""
-  assert _left(folder) == ['audio_model.npz', 'audio_model_metrics.jsonl', 'audio_model_training.log']
+  assert _left(folder) == [
+    'audio_model.npz',
+    'audio_model.toml',
+    'audio_model_metrics.jsonl',
+    'audio_model_training.log',
+  ]
   model = load_model(folder / 'audio_model.npz')
   steps = read_metrics(folder / 'audio_model_metrics.jsonl')[-1]['step']
   assert model.provenance['steps'] == steps >= 20
