@@ -57,7 +57,8 @@ def read_settings_file(path: Path) -> dict[tuple[str, str], Entry]:
   name, parse = _FORMATS.get(path.suffix.lower(), _TOML)
   try:
     tree, lines = parse(content.decode('utf-8'))
-  except (ValueError, RecursionError) as error:  # Also what tomllib lets through: endless digits, deep nesting.
+    json.dumps(tree, ensure_ascii=False, default=str).encode()  # Raises ValueError for half a character, \ud800.
+  except (ValueError, OverflowError, RecursionError) as error:  # Also endless digits, deep nesting, \U99999999.
     raise ConfigError(f'{path}: not a {name} file: {error}') from error
   except _FileError as problem:
     raise ConfigError(f'{place_in(path, problem.line)}: {problem}') from problem.__cause__
@@ -170,20 +171,19 @@ _JSON_TOKEN = re.compile(r'(?P<text>"(?:\\.|[^"\\])*")|(?P<mark>[][{}:])')
 
 def _json_lines(text: str) -> _Lines:
   lines: _Lines = {}
-  keys: list[str | None] = []  # The key of each object that the scan is in; None for lists.
+  keys: list[str] = []  # The key of each object that the scan is in; '' for lists.
   last = ''
   for line, kind, token in _tokens(_JSON_TOKEN, text):
     if kind == 'text':
       last = token
     elif token in ('{', '['):
-      keys.append(None)
+      keys.append('')
     elif token in ('}', ']'):
       keys.pop()
     else:
       keys[-1] = json.loads(last)
-      path = tuple(key for key in keys[:3] if key is not None)
-      if len(path) == len(keys):
-        lines.setdefault(path, line)
+      if len(keys) <= 2:
+        lines.setdefault(tuple(keys), line)
   return lines
 
 

@@ -78,7 +78,7 @@ def test_toml_with_all_that_could_fool_a_scan(write):
 
 def test_dotted_keys_inline_tables_and_escapes_of_toml(write):
   text = 'training.seed = 1\r\n"tr\\u0061ining".batch_size = 2\n\nmodel = { num_layers = 3, "num_heads" = 4 }\n'
-  text += 'optimizer = {}\nschedule = { a = [{ b = 1 }, { c = "}" }], d = { e = 1 } }\n[logging]\nlog_every=5'
+  text += 'optimizer = {}\nschedule = { a = [{ b = 1 }, { c = "}" }], d = { e = 1 }, f = 2 }\n[logging]\nlog_every=5'
   entries = read_settings_file(write('a.toml', text))
   assert {key: entry.line for key, entry in entries.items()} == {
     ('training', ''): 1,
@@ -91,6 +91,7 @@ def test_dotted_keys_inline_tables_and_escapes_of_toml(write):
     ('schedule', ''): 6,
     ('schedule', 'a'): 6,
     ('schedule', 'd'): 6,
+    ('schedule', 'f'): 6,
     ('logging', ''): 7,
     ('logging', 'log_every'): 8,
   }
@@ -200,6 +201,7 @@ def test_a_key_both_at_the_top_and_in_its_section(write):
     ('learning_rate: .inf', ':1: learning_rate: expected a positive finite number, got inf'),
     ('model_name: yes\nseed: 1\n---\nseed: 2', ':3: expected one YAML document, got another one'),
     ('? [a]\n: 1', ':1: expected a name before the colon'),
+    ('&a seed: 1', ':1: expected a name before the colon'),
     ('*a : 1', ':1: expected a name before the colon'),
     ('- 1', ': expected sections and keys, got [1]'),
     ('seed', ": expected sections and keys, got 'seed'"),
