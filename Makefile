@@ -42,8 +42,9 @@ lint: $(READY) ## Check format, style, types and the direction of imports
 warm-up: $(READY)
 	@$(RUN) tests/support/warm_up.py
 
-manual: $(READY) ## Write docs/lmic.1 from the command's flags
+manual: $(READY) ## Write docs/lmic.1 and docs/SETTINGS.md from the commands' flags
 	$(RUN) -m language_modeling_is_compression.cli.manual > docs/lmic.1
+	$(RUN) -m language_modeling_is_compression.cli.settings_table > docs/SETTINGS.md
 
 format: $(READY) ## Format the code
 	$(VENV)/bin/ruff format .

@@ -1,6 +1,7 @@
 """Trains a language model on folders of WAV files: train-audio --audio_dir DIR [flags]."""
 
 import contextlib
+import io
 import logging
 import signal
 import sys
@@ -9,7 +10,8 @@ from collections.abc import Sequence
 from language_modeling_is_compression.cli.usage import Parser
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.config.options import TrainingSettings
-from language_modeling_is_compression.config.settings import add_flags, read_settings
+from language_modeling_is_compression.config.settings import add_flags, configs_of, read_settings
+from language_modeling_is_compression.config.toml_text import toml_text
 from language_modeling_is_compression.data import paths as default_paths
 from language_modeling_is_compression.data.folders import AudioPaths, find_folders, warn_of_unused
 from language_modeling_is_compression.errors import ConfigError, LmicError
@@ -28,18 +30,31 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
   """
   parser = Parser(prog=prog, description='Trains a language model on folders of WAV files.')
   add_flags(parser, TrainingSettings)
+  parser.add_argument(
+    '--print_config', action='store_true', help='print all settings as a file for --config, and train nothing'
+  )
   arguments = parser.parse_args(argv)
   _log_to_stderr()
   stopper = Stopper(prog)
   try:
     with stopper.installed():
-      return _train(stopper, read_settings(vars(arguments), TrainingSettings), paths)
+      settings = read_settings(vars(arguments), TrainingSettings)
+      if arguments.print_config:
+        _print_config(settings)
+        return 0
+      return _train(stopper, settings, paths)
   except LmicError as error:
     print(f'{prog}: error: {error}', file=sys.stderr)
     return 2 if isinstance(error, ConfigError) else 1
   except KeyboardInterrupt:
     print(f'{prog}: interrupted; a model that is saved already stays', file=sys.stderr)
     return 128 + (stopper.signal or signal.SIGINT)
+
+
+def _print_config(settings: TrainingSettings) -> None:
+  if isinstance(sys.stdout, io.TextIOWrapper):
+    sys.stdout.reconfigure(encoding='utf-8')  # Which TOML files are in, whatever the terminal's.
+  print(toml_text(configs_of(settings), family=settings.family.model), end='')
 
 
 def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths) -> int:

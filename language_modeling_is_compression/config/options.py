@@ -3,11 +3,11 @@
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from language_modeling_is_compression.config.families import FAMILIES
-from language_modeling_is_compression.config.settings import Settings, given_settings, kinds_of, setting
+from language_modeling_is_compression.config.settings import Settings, configs_of, given_settings, setting
 from language_modeling_is_compression.errors import ConfigError
 
 _MAX_COUNT = 2**31 - 1  # Counts become sizes and loop bounds of 32 bits in compiled code.
@@ -20,43 +20,50 @@ _BIT_DEPTHS = (NATIVE_DEPTH, '8', '16', '24')
 
 
 def _positive(name: str, value: int) -> None:
+  """1 or more."""
   if not 1 <= value <= _MAX_COUNT:
     raise ConfigError(f'{name}: expected a positive integer up to {_MAX_COUNT}, got {value}')
 
 
 def _non_negative(name: str, value: float) -> None:
+  """0 or more."""
   if not 0 <= value < math.inf:
     raise ConfigError(f'{name}: expected 0 or more, got {value}')
 
 
 def _positive_finite(name: str, value: float) -> None:
+  """More than 0."""
   if not 0 < value <= sys.float_info.max:  # An integer may be finite and still too large for a float.
     raise ConfigError(f'{name}: expected a positive finite number, got {value}')
 
 
 def _positive_float32(name: str, value: float) -> None:
+  """More than 0, and a float32."""
   _positive_finite(name, value)
   if value > _MAX_FLOAT32:
     raise ConfigError(f'{name}: expected a number up to {_MAX_FLOAT32:.4g}, got {value}')
 
 
 def _fraction(name: str, value: float) -> None:
+  """More than 0, less than 1."""
   if not 0 < value < 1:
     raise ConfigError(f'{name}: expected a fraction between 0 and 1, got {value}')
 
 
 def _named(name: str, value: str) -> None:
+  """Not empty."""
   if not value:
     raise ConfigError(f'{name}: expected a name, got none')
 
 
 def _all_named(name: str, values: Sequence[str]) -> None:
+  """Not empty."""
   if not values or not all(values):
     raise ConfigError(f'{name}: expected a name, got none')
 
 
 def _weights(name: str, value: str) -> tuple[float, ...] | None:
-  """The numbers that a text lists, None for EQUAL_WEIGHTS."""
+  """`equal`, or numbers above 0 with commas between them. Returns the numbers, None for EQUAL_WEIGHTS."""
   if value == EQUAL_WEIGHTS:
     return None
   try:
@@ -69,12 +76,13 @@ def _weights(name: str, value: str) -> tuple[float, ...] | None:
 
 
 def _effort(name: str, value: int) -> None:
+  """0 to 2."""
   if not 0 <= value <= MAX_EFFORT:
     raise ConfigError(f'{name}: expected 0 to {MAX_EFFORT}, got {value}')
 
 
 def _bit_depths(name: str, value: str) -> tuple[str, ...]:
-  """The depths that a text lists."""
+  """Some of `native`, `8`, `16`, `24`, with commas between them. Returns them."""
   texts = tuple(value.split(','))
   if not set(texts) <= set(_BIT_DEPTHS) or len(set(texts)) < len(texts):
     raise ConfigError(f'{name}: expected some of {", ".join(_BIT_DEPTHS)}, separated by commas, got {value!r}')
@@ -82,6 +90,7 @@ def _bit_depths(name: str, value: str) -> tuple[str, ...]:
 
 
 def _file_stem(name: str, value: str) -> None:
+  """A file name without a folder."""
   if not value or value in ('.', '..') or any(character in value for character in '/\\\0\n\r'):
     raise ConfigError(f'{name}: expected a plain file name without a folder, got {value!r}')
 
@@ -347,7 +356,12 @@ class RunConfig(Settings):
   section: ClassVar[str] = 'run'
 
   output_dir: str = setting('./', check=_named, help='folder for the model and its logs, created if missing')
-  model_name: str = setting('audio_model', check=_file_stem, help='base name of what is written: NAME.npz and others')
+  model_name: str = setting(
+    'audio_model',
+    check=_file_stem,
+    help='base name of what is written: NAME.npz and others; with --config the default is the base name of that file',
+    named_by_file=True,
+  )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -386,11 +400,14 @@ class TrainingSettings:
       raise ConfigError('checkpoint_policy: best is judged by validations: give --validate_every')
 
 
+def as_begun(settings: TrainingSettings) -> TrainingSettings:
+  """Settings of a run from its beginning, also where it was resumed: a checkpoint is of one run on one machine."""
+  return replace(settings, checkpoint=replace(settings.checkpoint, resume=False, resume_from=None))
+
+
 def recorded_settings(settings: TrainingSettings) -> dict[str, Any]:
   """Settings by name, as model files and checkpoints record them: `--config` from these trains the same model."""
-  configs = [getattr(settings, name) for name in kinds_of(TrainingSettings)]
-  given = given_settings(configs, family=settings.family.model)
-  return {name: value for name, value in given.items() if name not in ('resume', 'resume_from')}
+  return given_settings(configs_of(as_begun(settings)), family=settings.family.model)
 
 
 @dataclass(frozen=True, kw_only=True)

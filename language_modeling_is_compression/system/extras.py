@@ -8,7 +8,7 @@ from language_modeling_is_compression.errors import DependencyError
 DISTRIBUTION = 'language-modeling-is-compression'
 # Modules by extra, as pyproject.toml names their distributions.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
-  'train': ('jax', 'haiku', 'optax', 'wandb'),
+  'train': ('jax', 'haiku', 'optax', 'wandb', 'yaml'),
   'evaluate': ('matplotlib', 'soundfile', 'zstandard'),
 }
 
@@ -16,5 +16,11 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 def require_extra(extra: str) -> None:
   """Raises DependencyError, which says what to install, unless all modules of an extra can be imported."""
   for module in EXTRAS[extra]:
-    if importlib.util.find_spec(module) is None:
-      raise DependencyError(f'{module} is not installed: pip install "{DISTRIBUTION}[{extra}]"')
+    require_module(module)
+
+
+def require_module(module: str) -> None:
+  """Raises DependencyError, which says what to install, unless a module of an extra can be imported."""
+  if importlib.util.find_spec(module) is None:
+    extra = next(extra for extra, modules in EXTRAS.items() if module in modules)
+    raise DependencyError(f'{module} is not installed: pip install "{DISTRIBUTION}[{extra}]"')

@@ -14,7 +14,14 @@ import numpy as np
 import optax
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from language_modeling_is_compression.config.options import LoggingConfig, TrainingSettings, recorded_settings
+from language_modeling_is_compression.config.options import (
+  LoggingConfig,
+  TrainingSettings,
+  as_begun,
+  recorded_settings,
+)
+from language_modeling_is_compression.config.settings import configs_of
+from language_modeling_is_compression.config.toml_text import toml_text
 from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.model import Model
@@ -76,6 +83,7 @@ def train_model(
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
   given = recorded_settings(settings)
+  files.write_settings(toml_text(configs_of(as_begun(settings)), family=task.spec.family))
   tracker = _start_tracker(settings.logging, _run_name(settings, task), files, {**given, **facts}, checkpoint)
   started = time.time() - (float(checkpoint.metadata['seconds']) if checkpoint else 0.0)
   kept = checkpoint_folder(settings, files)

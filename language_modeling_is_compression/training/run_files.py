@@ -10,20 +10,24 @@ from pathlib import Path
 
 from language_modeling_is_compression.config.options import RunConfig
 from language_modeling_is_compression.errors import CheckpointError, ConfigError
-from language_modeling_is_compression.system.files import locked, vanishing
+from language_modeling_is_compression.system.files import locked, replacing, vanishing
 
 _logger = logging.getLogger(__name__)
 
-_MODEL, _METRICS, _LOG, _CHECKPOINTS = 'model', 'metrics', 'log', 'checkpoints'
+_MODEL, _METRICS, _LOG, _SETTINGS, _CHECKPOINTS = 'model', 'metrics', 'log', 'settings', 'checkpoints'
+_TITLE = '# Settings of a training run'  # By this first line a run's file is told from one that a user wrote.
 
 
 class RunFiles:
-  """NAME.npz, NAME_metrics.jsonl, NAME_training.log and NAME_checkpoints in a folder.
+  """NAME.npz, NAME_metrics.jsonl, NAME_training.log, NAME.toml and NAME_checkpoints in a folder.
 
   Files of an earlier run stay as they are until this one has a model to put in their place, and are then kept under a
-  number: NAME.1.npz, NAME_metrics.1.jsonl, NAME_training.1.log, NAME_checkpoints.1. Until then this run's are called
-  NAME_metrics.unsaved.jsonl and so on; so they stay if it ends without a model. Where there are no earlier files they
-  have their names from the beginning.
+  number: NAME.1.npz, NAME_metrics.1.jsonl, NAME_training.1.log, NAME.1.toml, NAME_checkpoints.1. Until then this run's
+  other files are called NAME_metrics.unsaved.jsonl and so on; so they stay if it ends without a model. Where there are
+  no earlier files they have their names from the beginning.
+
+  A NAME.toml that no run has written, such as the one that `--config` names, stays where it is, and the run's settings
+  are in NAME_settings.toml.
 
   goes_on: whether the run is the earlier one, resumed; then it goes on in the same files.
   """
@@ -31,8 +35,11 @@ class RunFiles:
   def __init__(self, folder: Path, name: str, *, goes_on: bool = False):
     self._folder, self._name = folder, name
     self.goes_on = goes_on
+    self._patterns = dict(_PATTERNS)
+    if _is_of_a_user(self._path(_SETTINGS)):
+      self._patterns[_SETTINGS] = '_settings{mark}.toml'
     self.model = self._path(_MODEL)
-    self._names_taken = not goes_on and any(self._path(kind).exists() for kind in _KINDS)
+    self._names_taken = not goes_on and any(self._path(kind).exists() for kind in _PATTERNS)
     self._renames: dict[str, Callable[[Path], object]] = {}
 
   @property
@@ -52,8 +59,20 @@ class RunFiles:
 
   def when_renamed(self, **renames: Callable[[Path], object]) -> None:
     """Registers callbacks that rename what is open: metrics, log, checkpoints. They may raise OSError."""
-    assert renames.keys() <= _KINDS.keys()
+    assert renames.keys() <= _PATTERNS.keys()
     self._renames |= renames
+
+  def write_settings(self, text: str) -> None:
+    """Writes the run's settings, TOML. A warning says why they cannot be written: the model file has them too."""
+    path = self._path(_SETTINGS, 'unsaved' if self._names_taken else '')
+    try:
+      with replacing(path) as file:
+        file.write(f'{_TITLE}, as --config takes them.\n{text}'.encode())
+    except OSError as error:
+      _logger.warning('%s: cannot be written: %s', path, error.strerror)
+    else:
+      if self._names_taken:
+        self._renames[_SETTINGS] = lambda final: os.replace(path, final)
 
   def save(self, write: Callable[[Path], object]) -> None:
     """Writes the model by `write`, which replaces what is there whole or not at all. At every moment there is a model.
@@ -63,7 +82,9 @@ class RunFiles:
     if not self._names_taken:
       write(self.model)
       return
-    number = next(str(n) for n in itertools.count(1) if not any(self._path(kind, str(n)).exists() for kind in _KINDS))
+    number = next(
+      str(n) for n in itertools.count(1) if not any(self._path(kind, str(n)).exists() for kind in _PATTERNS)
+    )
     kept = self._path(_MODEL, number) if self.model.exists() else None
     if kept:
       _keep(self.model, kept)
@@ -75,7 +96,7 @@ class RunFiles:
       raise
     self._names_taken = False
     _logger.info('files of an earlier run are kept as %s', self._path(_MODEL, number).with_suffix('.*'))
-    for kind in (_METRICS, _LOG, _CHECKPOINTS):
+    for kind in (_METRICS, _LOG, _SETTINGS, _CHECKPOINTS):
       self._take_name(kind, number)
 
   def _take_name(self, kind: str, number: str) -> None:
@@ -90,15 +111,27 @@ class RunFiles:
 
   def _path(self, kind: str, mark: str = '') -> Path:
     mark = mark and f'.{mark}'
-    return self._folder / f'{self._name}{_KINDS[kind].format(mark=mark)}'
+    return self._folder / f'{self._name}{self._patterns[kind].format(mark=mark)}'
 
 
-_KINDS = {
+_PATTERNS = {
   _MODEL: '{mark}.npz',
   _METRICS: '_metrics{mark}.jsonl',
   _LOG: '_training{mark}.log',
+  _SETTINGS: '{mark}.toml',
   _CHECKPOINTS: '_checkpoints{mark}',
 }
+
+
+def _is_of_a_user(path: Path) -> bool:
+  """Whether there is a settings file that no run has written."""
+  try:
+    with open(path, 'rb') as file:
+      return not file.readline(len(_TITLE)).startswith(_TITLE.encode())
+  except FileNotFoundError:
+    return False
+  except OSError:
+    return True
 
 
 def _keep(path: Path, kept: Path) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.settings import training_settings
 from support.training_runs import command, environment, finish, write_tone
 
 import train_audio
 from language_modeling_is_compression.config.options import TrainingSettings
-from language_modeling_is_compression.config.settings import kinds_of
+from language_modeling_is_compression.config.settings import kinds_of, read_settings
 
 
 @pytest.fixture
@@ -140,8 +141,8 @@ def test_an_output_folder_that_cannot_be_written(folder, capsys):
 @pytest.mark.parametrize(
   ('text', 'expected'),
   [
-    ('trainings_steps = 5', 'unknown setting trainings_steps; did you mean training_steps?'),
-    ('training_steps = "5"', "training_steps: expected int, got '5'"),
+    ('trainings_steps = 5', 'wrong.toml:1: trainings_steps: unknown setting; did you mean training_steps?'),
+    ('[training]\ntraining_steps = "5"', "wrong.toml:2: [training] training_steps: expected int, got '5'"),
     ('training_steps = true', 'training_steps: expected int, got True'),
     ('training_steps = 0', 'training_steps: expected a positive integer'),
     ('training_steps 5', 'not a TOML file'),
@@ -166,6 +167,27 @@ def test_the_command_itself_says_one_line_and_exits_2(folder, tmp_path, flags):
   )
   assert (done.returncode, done.stdout) == (2, '')
   assert re.fullmatch(r'train_audio\.py: error: .+\n', done.stderr)
+
+
+# JAX must not be imported, nor audio be read.
+_WITHOUT_JAX = """
+import runpy, sys
+sys.modules['jax'] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def test_the_settings_that_are_printed_are_the_same_when_read_again(tmp_path):
+  script, *flags = command('--audio_dir', 'nowhere', '--seed', '7', '--model', 'hybrid', '--print_config')[3:]
+  start = [*command()[:3], '-c', _WITHOUT_JAX, script]
+  printed = finish([*start, *flags], environment(tmp_path))
+  assert (printed.returncode, printed.stderr) == (0, '')
+  (tmp_path / 'speech.toml').write_text(printed.stdout)
+  again = finish([*start, '--config', str(tmp_path / 'speech.toml'), '--print_config'], environment(tmp_path))
+  assert (again.returncode, again.stdout) == (0, printed.stdout)
+  settings = read_settings({'config': str(tmp_path / 'speech.toml')}, TrainingSettings)
+  assert settings == training_settings(audio_dir=('nowhere',), seed=7, model='hybrid')
 
 
 def _squeezed(text: str) -> str:

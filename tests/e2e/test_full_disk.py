@@ -47,6 +47,7 @@ def test_a_model_that_can_be_written_nowhere_is_said_to_be_lost_and_leaves_nothi
   )
   assert 'Traceback' not in done.stderr
   assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == [
+    'audio_model.toml',
     'audio_model_metrics.jsonl',
     'audio_model_training.log',
   ]

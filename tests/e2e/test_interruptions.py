@@ -45,6 +45,7 @@ def _check_stopped(folder: Path, stderr: str, name: str) -> None:
   """The steps that the log says were done are in the model, once, and nothing else was left."""
   assert _left(folder) == [
     'audio_model.npz',
+    'audio_model.toml',
     'audio_model_checkpoints',
     'audio_model_metrics.jsonl',
     'audio_model_training.log',

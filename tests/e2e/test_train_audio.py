@@ -11,6 +11,8 @@ import pytest
 from support.training_runs import TINY, command, environment, finish, held_out_bits, read_metrics, write_folder
 
 from language_modeling_is_compression import __version__, load_model
+from language_modeling_is_compression.config.options import TrainingSettings
+from language_modeling_is_compression.config.settings import read_settings
 from language_modeling_is_compression.network.byte_model import ByteModel
 
 _STEPS = 60
@@ -70,6 +72,7 @@ def other_seed(run, audio, tmp_path_factory, cached_env) -> Run:
 def test_it_writes_the_model_and_its_logs_and_nothing_else(run):
   assert sorted(path.name for path in run.folder.iterdir()) == [
     'speech.npz',
+    'speech.toml',
     'speech_checkpoints',
     'speech_metrics.jsonl',
     'speech_training.log',
@@ -188,7 +191,10 @@ def test_short_stereo_blocks_are_warned_of(audio, tmp_path, cached_env, other_se
 def test_its_settings_as_a_file_give_the_same_run(run, tmp_path, cached_env):
   settings = load_model(run.model_path).provenance['settings']
   (tmp_path / 'again.toml').write_text(''.join(f'{key} = {json.dumps(value)}\n' for key, value in settings.items()))
-  done = finish(command('--config', tmp_path / 'again.toml', '--output_dir', tmp_path), cached_env)
+  saved = str(run.folder / 'speech.toml')
+  stored = {'config': str(tmp_path / 'again.toml')}
+  assert read_settings({'config': saved}, TrainingSettings) == read_settings(stored, TrainingSettings)
+  done = finish(command('--config', saved, '--output_dir', tmp_path), cached_env)
   assert done.returncode == 0, done.stderr
   again = load_model(tmp_path / 'speech.npz')
   assert {**again.provenance['settings'], 'output_dir': settings['output_dir']} == settings

@@ -179,6 +179,7 @@ def test_wandb_is_told_that_the_run_went_well(run):
 def test_wandb_writes_into_the_output_folder_and_says_nothing(run):
   assert sorted(path.name for path in run.folder.iterdir()) == [
     'voice.npz',
+    'voice.toml',
     'voice_checkpoints',
     'voice_metrics.jsonl',
     'voice_training.log',

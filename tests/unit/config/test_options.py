@@ -269,7 +269,7 @@ def test_what_means_nothing_for_the_model_chosen_is_refused(flags, message):
 
 
 def test_what_means_nothing_for_the_model_chosen_is_refused_in_toml_too(toml):
-  with pytest.raises(ConfigError, match=r'^chunk_size: means something only with --model bytes'):
+  with pytest.raises(ConfigError, match=r':2: chunk_size: means something only with --model bytes'):
     parse(['--audio_dir', 'a', '--config', toml('model = "hybrid"\nchunk_size = 64')])
   assert parse(['--audio_dir', 'a', '--config', toml('model = "hybrid"\neffort = 2')])[HybridConfig].effort == 2
 
@@ -284,9 +284,6 @@ def test_a_required_setting_may_come_from_toml_alone(toml):
 @pytest.mark.parametrize(
   ('text', 'message'),
   [
-    ('bach_size = 1', r'unknown setting bach_size; did you mean batch_size\?$'),
-    ('zzz = 1', 'unknown setting zzz$'),
-    ('[data]\nchunk_size = 1', 'unknown setting data'),
     ('batch_size = ', 'not a TOML file: '),
     (b'seed = 1 # \xff', 'not a TOML file: '),
     ('seed = ' + '1' * 5000, 'not a TOML file: '),
@@ -303,18 +300,20 @@ def test_unusable_toml(toml, text, message):
 @pytest.mark.parametrize(
   ('text', 'message'),
   [
-    ('batch_size = "3"', "^batch_size: expected int, got '3'$"),
-    ('batch_size = true', '^batch_size: expected int, got True$'),
-    ('batch_size = 3.0', '^batch_size: expected int, got 3.0$'),
-    ('use_16bit = 1', '^use_16bit: expected bool, got 1$'),
-    ('channels = "quadro"', "^channels: expected one of mono, stereo, got 'quadro'$"),
-    ('model_name = 1979-05-27', '^model_name: expected str, got '),
-    ('seed = {a = 1}', '^seed: expected int, got '),
+    ('batch_size = "3"', "batch_size: expected int, got '3'$"),
+    ('batch_size = true', 'batch_size: expected int, got True$'),
+    ('batch_size = 3.0', 'batch_size: expected int, got 3.0$'),
+    ('use_16bit = 1', 'use_16bit: expected bool, got 1$'),
+    ('use_16bit = "no"', "use_16bit: expected bool, got 'no'$"),
+    ('channels = "quadro"', "channels: expected one of mono, stereo, got 'quadro'$"),
+    ('model_name = 1979-05-27', 'model_name: expected str, got '),
+    ('seed = [{a = 1}]', 'seed: expected int, got '),
   ],
 )
 def test_wrong_values_in_toml(toml, text, message):
-  with pytest.raises(ConfigError, match=message):
-    parse(['--audio_dir', 'a', '--config', toml(text)])
+  path = toml(text)
+  with pytest.raises(ConfigError, match=f'^{re.escape(path)}:1: {message}'):
+    parse(['--audio_dir', 'a', '--config', path])
 
 
 def test_toml_that_cannot_be_read(tmp_path):

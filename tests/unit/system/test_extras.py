@@ -11,7 +11,7 @@ from language_modeling_is_compression.errors import DependencyError
 from language_modeling_is_compression.system.extras import DISTRIBUTION, EXTRAS, require_extra
 
 # Distributions whose modules have other names.
-_MODULES = {'dm-haiku': 'haiku'}
+_MODULES = {'dm-haiku': 'haiku', 'pyyaml': 'yaml'}
 _NEEDED_BY_OTHERS = {'scipy'}  # By optax and JAX.
 
 

@@ -138,3 +138,49 @@ def test_a_second_run_is_refused(tmp_path):
   with claimed_files(config):
     pass
   assert list((tmp_path / 'out').iterdir()) == []
+
+
+def settings_of(folder: Path) -> dict[str, str]:
+  """The last line of each settings file."""
+  return {path.name: path.read_text().splitlines()[-1] for path in sorted(folder.glob('*.toml'))}
+
+
+def test_settings_are_kept_and_named_as_the_other_files(tmp_path):
+  for text in ('first', 'second', 'third'):
+    run = Run(tmp_path, text)
+    run.files.write_settings(f'wandb_project = "{text}"\n')
+    run.save()
+    run.end()
+  assert {name: text.split('"')[1] for name, text in settings_of(tmp_path).items()} == {
+    'a.toml': 'third',
+    'a.1.toml': 'first',
+    'a.2.toml': 'second',
+  }
+
+
+def test_settings_of_a_run_without_a_model_are_marked(tmp_path):
+  earlier_run(tmp_path)
+  for text in ('x = 1', 'x = 2'):
+    run = Run(tmp_path)
+    run.files.write_settings(text)
+    run.end()
+    assert settings_of(tmp_path) == {'a.unsaved.toml': text}
+  assert not (tmp_path / 'a.toml').exists()
+
+
+def test_what_a_user_wrote_stays_where_it_is(tmp_path):
+  (tmp_path / 'a.toml').write_text('seed = 1')
+  for text in ('x = 1', 'x = 2'):
+    run = Run(tmp_path)
+    run.files.write_settings(text)
+    run.save()
+    run.end()
+  assert settings_of(tmp_path) == {'a.toml': 'seed = 1', 'a_settings.toml': 'x = 2', 'a_settings.1.toml': 'x = 1'}
+
+
+def test_settings_that_cannot_be_written_cost_no_run(tmp_path, caplog):
+  files = RunFiles(tmp_path / 'gone', 'a')
+  files.write_settings('x = 1')
+  assert [record.getMessage() for record in caplog.records] == [
+    f'{tmp_path}/gone/a.toml: cannot be written: No such file or directory'
+  ]
