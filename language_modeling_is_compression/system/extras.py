@@ -18,3 +18,12 @@ def require_extra(extra: str) -> None:
   for module in EXTRAS[extra]:
     if importlib.util.find_spec(module) is None:
       raise DependencyError(f'{module} is not installed: pip install "{DISTRIBUTION}[{extra}]"')
+
+
+def require_module(module: str, what: str) -> None:
+  """Raises DependencyError, which says what to install, unless a module that no extra brings can be imported.
+
+  module: also the name of its distribution. what: asks for it.
+  """
+  if importlib.util.find_spec(module) is None:
+    raise DependencyError(f'{module} is not installed, and {what} needs it: pip install {module}')

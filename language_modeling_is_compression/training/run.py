@@ -4,7 +4,6 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax
 import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from language_modeling_is_compression.config.options import LoggingConfig, TrainingSettings
+from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.config.settings import given_settings, kinds_of
 from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.checkpoint import save_model
@@ -21,6 +20,7 @@ from language_modeling_is_compression.training.loop import RunOutcome, Trainer, 
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 from language_modeling_is_compression.training.origin import source_commit
 from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
+from language_modeling_is_compression.training.profiling import profiled
 from language_modeling_is_compression.training.run_files import RunFiles
 from language_modeling_is_compression.training.state import (
   TrainingState,
@@ -30,7 +30,7 @@ from language_modeling_is_compression.training.state import (
 )
 from language_modeling_is_compression.training.stopper import Stopper
 from language_modeling_is_compression.training.task import Task, ValidationResult
-from language_modeling_is_compression.training.tracking import TRAINING_MINIMA, Tracker, default_wandb_name, start_wandb
+from language_modeling_is_compression.training.tracking import TrackedRun, Tracker, start_tracker
 from language_modeling_is_compression.version import __version__
 
 _logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
     _logger.info('%s: %d', name, value)
   configs = tuple(getattr(settings, name) for name in kinds_of(TrainingSettings))
   given = given_settings(configs, family=task.spec.family)
-  tracker = _start_tracker(settings.logging, _run_name(settings, task), files, {**given, **facts})
+  tracker = start_tracker(TrackedRun(settings.logging, files, _run_name(settings, task), {**given, **facts}))
   started = time.time()
 
   def save(state: TrainingState, held_out: ValidationResult | None) -> None:
@@ -84,14 +84,14 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
 
   exit_code = 1
   try:
-    with logging_redirect_tqdm():
+    with logging_redirect_tqdm(), profiled(make_update(objective, optimizer, mesh), settings.logging, files) as update:
       stopper.begin()
       outcome = Trainer(
         settings=settings,
         task=task,
         micro_batches=micro_batches,
         learning_rate=lambda step: float(np.asarray(schedule(step))),
-        update=make_update(objective, optimizer, mesh),
+        update=update,
         code_length=make_code_length(objective, mesh),
         save=save,
         tracker=tracker,
@@ -115,16 +115,6 @@ def _run_name(settings: TrainingSettings, task: Task) -> str:
     f'{settings.run.model_name}_{kind}_lr{settings.optimizer.learning_rate:g}_steps{training.training_steps}'
     f'_seed{training.seed}'
   )
-
-
-def _start_tracker(config: LoggingConfig, default_name: str, files: RunFiles, recorded: Mapping[str, Any]) -> Tracker:
-  wandb_run = None
-  if config.wandb_project:
-    name = config.wandb_run_name or default_wandb_name(default_name)
-    wandb_run = start_wandb(config.wandb_project, name, files.model.parent, recorded, minima=TRAINING_MINIMA)
-  tracker = Tracker(files.metrics, wandb_run)
-  files.when_renamed(metrics=tracker.rename)
-  return tracker
 
 
 def _origin(tracker: Tracker) -> dict[str, Any]:

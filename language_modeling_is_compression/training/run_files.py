@@ -5,7 +5,7 @@ import itertools
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from language_modeling_is_compression.config.options import RunConfig
@@ -15,6 +15,8 @@ from language_modeling_is_compression.system.files import locked, vanishing
 _logger = logging.getLogger(__name__)
 
 _MODEL, _METRICS, _LOG = 'model', 'metrics', 'log'
+# A table of metrics, and two folders: TensorBoard's and the profiler's.
+_TABLE, _EVENTS, _PROFILE = 'table', 'events', 'profile'
 
 
 class RunFiles:
@@ -23,31 +25,45 @@ class RunFiles:
   Files of an earlier run stay as they are until this one has a model to put in their place, and are then kept under a
   number: NAME.1.npz, NAME_metrics.1.jsonl, NAME_training.1.log. Until then this run's metrics and log are called
   NAME_metrics.unsaved.jsonl and NAME_training.unsaved.log; so they stay if it ends without a model. Where there are no
-  earlier files they have their names from the beginning.
+  earlier files they have their names from the beginning. The same holds for what a run writes only if asked to:
+  NAME_metrics.csv and the folders NAME_tensorboard and NAME_profile.
   """
 
   def __init__(self, folder: Path, name: str):
     self._folder, self._name = folder, name
     self.model = self._path(_MODEL)
-    self._names_taken = any(self._path(kind).exists() for kind in (_MODEL, _METRICS, _LOG))
+    self._names_taken = any(self._path(kind).exists() for kind in _KINDS)
     self._renames: dict[str, Callable[[Path], object]] = {}
 
   @property
   def metrics(self) -> Path:
     """Path that metrics are written to now."""
-    return self._path(_METRICS, 'unsaved' if self._names_taken else '')
+    return self._now(_METRICS)
+
+  @property
+  def table(self) -> Path:
+    """Path that metrics are written to as CSV now."""
+    return self._now(_TABLE)
+
+  @property
+  def events(self) -> Path:
+    """Folder of TensorBoard's event files now."""
+    return self._now(_EVENTS)
+
+  @property
+  def profile(self) -> Path:
+    """Folder of the profiler's traces now."""
+    return self._now(_PROFILE)
 
   @property
   def log(self) -> Path:
     """Path that the log is written to now."""
-    return self._path(_LOG, 'unsaved' if self._names_taken else '')
+    return self._now(_LOG)
 
-  def when_renamed(
-    self, *, metrics: Callable[[Path], object] | None = None, log: Callable[[Path], object] | None = None
-  ) -> None:
-    """Registers callbacks that rename open files; they may raise OSError."""
-    given: Mapping[str, Callable[[Path], object] | None] = {_METRICS: metrics, _LOG: log}
-    self._renames |= {kind: rename for kind, rename in given.items() if rename}
+  def when_renamed(self, **renames: Callable[[Path], object]) -> None:
+    """Registers callbacks that rename open files and folders, by the properties above; they may raise OSError."""
+    assert renames.keys() <= _KINDS.keys() - {_MODEL}, renames
+    self._renames |= renames
 
   def save(self, write: Callable[[Path], object]) -> None:
     """Writes the model by `write`, which replaces what is there whole or not at all. At every moment there is a model.
@@ -69,7 +85,7 @@ class RunFiles:
       raise
     self._names_taken = False
     _logger.info('files of an earlier run are kept as %s', self._path(_MODEL, number).with_suffix('.*'))
-    for kind in (_METRICS, _LOG):
+    for kind in (kind for kind in _KINDS if kind != _MODEL):
       self._take_name(kind, number)
 
   def _take_name(self, kind: str, number: str) -> None:
@@ -82,12 +98,22 @@ class RunFiles:
     except OSError as error:
       _logger.warning('%s: cannot take its name: %s', final, error.strerror)
 
+  def _now(self, kind: str) -> Path:
+    return self._path(kind, 'unsaved' if self._names_taken else '')
+
   def _path(self, kind: str, mark: str = '') -> Path:
     mark = mark and f'.{mark}'
     return self._folder / f'{self._name}{_KINDS[kind].format(mark=mark)}'
 
 
-_KINDS = {_MODEL: '{mark}.npz', _METRICS: '_metrics{mark}.jsonl', _LOG: '_training{mark}.log'}
+_KINDS = {
+  _MODEL: '{mark}.npz',
+  _METRICS: '_metrics{mark}.jsonl',
+  _LOG: '_training{mark}.log',
+  _TABLE: '_metrics{mark}.csv',
+  _EVENTS: '_tensorboard{mark}',
+  _PROFILE: '_profile{mark}',
+}
 
 
 def _keep(path: Path, kept: Path) -> None:

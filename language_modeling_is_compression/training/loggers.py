@@ -1,0 +1,120 @@
+"""Loggers: places that a run's metrics are written to, behind one interface. tracking.py chooses among them."""
+
+import csv
+import io
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from language_modeling_is_compression.system.files import GrowingFile
+
+
+class Logger(Protocol):
+  """A place that metrics are written to. Every method may raise; `Tracker` then goes on without it.
+
+  path: of its own file or folder, None if it has none.
+  """
+
+  path: Path | None
+
+  def log(self, step: int, figures: Mapping[str, float]) -> None:
+    """Records figures of a step, counted from 1. The same step may come again with other figures."""
+    ...
+
+  def rename(self, path: Path) -> None:
+    """Gives its file or folder another name. Raises OSError; then it keeps its own."""
+    ...
+
+  def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
+    """Takes the model file, where it keeps such."""
+    ...
+
+  def close(self, exit_code: int) -> None: ...
+
+
+class _FileLogger:
+  """What loggers that write lines have in common. Raises OSError if the file cannot be written."""
+
+  def __init__(self, path: Path):
+    self.path: Path | None = path
+    self._file = GrowingFile(path)
+
+  def rename(self, path: Path) -> None:
+    self._file.rename(path)
+    self.path = path
+
+  def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
+    """Does nothing: the model file stands beside this one."""
+
+  def close(self, exit_code: int) -> None:
+    self._file.close()
+
+
+class JsonLinesLogger(_FileLogger):
+  """One JSON object a line. What is not finite becomes null, since JSON has no word for it."""
+
+  def log(self, step: int, figures: Mapping[str, float]) -> None:
+    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    self._file.write(json.dumps({'step': step, **finite}))
+
+
+class CsvLogger(_FileLogger):
+  """One figure a line: step, name, value.
+
+  Figures have lines and not columns, since some appear only later (valid/*), and a row that is written stays as it is.
+  """
+
+  def __init__(self, path: Path):
+    super().__init__(path)
+    try:
+      self._file.write('step,name,value')
+    except OSError:
+      self._file.close()
+      raise
+
+  def log(self, step: int, figures: Mapping[str, float]) -> None:
+    if not figures:
+      return
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows((step, name, value) for name, value in figures.items())
+    self._file.write(text.getvalue().removesuffix('\n'))
+
+
+class TensorBoardLogger:
+  """A folder of event files, which tensorboardX writes."""
+
+  def __init__(self, path: Path):
+    self.path: Path | None = path
+    if path.exists():
+      shutil.rmtree(path)  # Curves of two runs in a folder would be drawn as one.
+    self._writer = _event_writer(path)
+
+  def log(self, step: int, figures: Mapping[str, float]) -> None:
+    for name, value in figures.items():
+      self._writer.add_scalar(name, value, step)
+    self._writer.flush()
+
+  def rename(self, path: Path) -> None:
+    assert self.path is not None
+    self._writer.close()  # Windows renames no folder with an open file.
+    try:
+      os.replace(self.path, path)
+      self.path = path
+    finally:
+      self._writer = _event_writer(self.path)  # TensorBoard reads all files of a folder, in order.
+
+  def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
+    """Does nothing: event files hold figures."""
+
+  def close(self, exit_code: int) -> None:
+    self._writer.close()
+
+
+def _event_writer(path: Path) -> Any:
+  import tensorboardX
+
+  return tensorboardX.SummaryWriter(logdir=str(path))
