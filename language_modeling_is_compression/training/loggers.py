@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -85,36 +86,52 @@ class CsvLogger(_FileLogger):
 
 
 class TensorBoardLogger:
-  """A folder of event files, which tensorboardX writes."""
+  """A folder of event files.
+
+  Of tensorboardX it takes the format alone: SummaryWriter hands events to a thread, and waits for ever once a full disk
+  has ended that thread.
+  """
 
   def __init__(self, path: Path):
     self.path: Path | None = path
     if path.exists():
       shutil.rmtree(path)  # Curves of two runs in a folder would be drawn as one.
-    self._writer = _event_writer(path)
+    path.mkdir()
+    self._num_files = 0
+    self._records = self._opened(path)
 
   def log(self, step: int, figures: Mapping[str, float]) -> None:
-    for name, value in figures.items():
-      self._writer.add_scalar(name, value, step)
-    self._writer.flush()
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+    _write_event(self._records, step=step, summary=Summary(value=values))
 
   def rename(self, path: Path) -> None:
     assert self.path is not None
-    self._writer.close()  # Windows renames no folder with an open file.
+    self._records.close()  # Windows renames no folder with an open file.
     try:
       os.replace(self.path, path)
       self.path = path
     finally:
-      self._writer = _event_writer(self.path)  # TensorBoard reads all files of a folder, in order.
+      self._records = self._opened(self.path)  # TensorBoard reads all files of a folder, in the order of their names.
 
   def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
     """Does nothing: event files hold figures."""
 
   def close(self, exit_code: int) -> None:
-    self._writer.close()
+    self._records.close()
+
+  def _opened(self, folder: Path) -> Any:
+    from tensorboardX import RecordWriter
+
+    records = RecordWriter(str(folder / f'events.out.tfevents.{int(time.time())}.{self._num_files}'))
+    self._num_files += 1
+    _write_event(records, file_version='brain.Event:2')  # What readers look for first.
+    return records
 
 
-def _event_writer(path: Path) -> Any:
-  import tensorboardX
+def _write_event(records: Any, **contents: Any) -> None:
+  from tensorboardX.proto.event_pb2 import Event
 
-  return tensorboardX.SummaryWriter(logdir=str(path))
+  records.write(Event(wall_time=time.time(), **contents).SerializeToString())
+  records.flush()

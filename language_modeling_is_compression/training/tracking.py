@@ -114,8 +114,14 @@ class Tracker:
 
   def rename(self, name: str, path: Path) -> None:
     """Gives the file or folder of a logger another name. Raises OSError; then it keeps its own."""
-    if name in self._loggers:
+    if name not in self._loggers:
+      return
+    try:
       self._loggers[name].rename(path)
+    except OSError:
+      raise
+    except Exception as error:  # As in _with_each.
+      self._drop(name, 'rename', error)
 
   def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
     """Gives the model file to those that keep such."""
@@ -130,11 +136,14 @@ class Tracker:
       try:
         action(logger)
       except Exception as error:  # wandb raises errors of many libraries; none is worth a training run.
-        del self._loggers[name]
-        _say_lost(name, logger.path, what, error)
-        if logger.path is not None:
-          with contextlib.suppress(Exception):
-            logger.close(1)
+        self._drop(name, what, error)
+
+  def _drop(self, name: str, what: str, error: Exception) -> None:
+    logger = self._loggers.pop(name)
+    _say_lost(name, logger.path, what, error)
+    if logger.path is not None:
+      with contextlib.suppress(Exception):
+        logger.close(1)
 
 
 def start_tracker(run: TrackedRun) -> Tracker:

@@ -49,15 +49,14 @@ class FakeRun:
       raise RuntimeError(f'no {name} today')
 
 
-class FakeWriter:
-  """A tensorboardX.SummaryWriter whose event file is text, one figure a line."""
+class FakeRecords:
+  """A tensorboardX.RecordWriter whose records are lines of text."""
 
-  def __init__(self, logdir):
-    Path(logdir).mkdir(parents=True, exist_ok=True)
-    self._file = open(Path(logdir) / f'events.{len(os.listdir(logdir))}', 'w')  # noqa: SIM115
+  def __init__(self, path):
+    self._file = open(path, 'wb')  # noqa: SIM115
 
-  def add_scalar(self, name, value, step):
-    self._file.write(f'{step} {name} {value}\n')
+  def write(self, data):
+    self._file.write(data + b'\n')
 
   def flush(self):
     self._file.flush()
@@ -66,11 +65,39 @@ class FakeWriter:
     self._file.close()
 
 
+class FakeEvent(dict):
+  def SerializeToString(self):  # noqa: N802 (protobuf's name)
+    return json.dumps({name: value for name, value in self.items() if name != 'wall_time'}).encode()
+
+
+class FakeSummary(dict):
+  Value = dict
+
+
+FILE_VERSION = {'file_version': 'brain.Event:2'}
+
+
+def event(step: int, **figures: float) -> dict:
+  return {'step': step, 'summary': {'value': [{'tag': tag, 'simple_value': value} for tag, value in figures.items()]}}
+
+
+def events(folder: Path) -> list[list[dict]]:
+  """Events of each file, in the order of names."""
+  files = sorted(folder.iterdir())
+  assert all('.tfevents.' in file.name for file in files), 'TensorBoard looks for this'
+  return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+
+
 @pytest.fixture
 def tensorboard(monkeypatch):
-  module = types.SimpleNamespace(SummaryWriter=FakeWriter)
-  monkeypatch.setitem(sys.modules, 'tensorboardX', module)
-  return module
+  modules: dict[str, dict] = {
+    'tensorboardX': {'RecordWriter': FakeRecords},
+    'tensorboardX.proto': {},
+    'tensorboardX.proto.event_pb2': {'Event': FakeEvent},
+    'tensorboardX.proto.summary_pb2': {'Summary': FakeSummary},
+  }
+  for name, contents in modules.items():
+    monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(**contents))
 
 
 @pytest.fixture
@@ -220,27 +247,48 @@ def test_event_files_are_those_of_one_run_and_go_on_under_another_name(tmp_path,
   folder.mkdir()
   (folder / 'events.of.an.earlier.run').write_text('old')
   logger = TensorBoardLogger(folder)
-  logger.log(1, {'a': 1.0, 'valid/b': 2.0})
-  assert [file.read_text() for file in folder.iterdir()] == ['1 a 1.0\n1 valid/b 2.0\n']
+  logger.log(1, {'a': 1.0, 'b': 2.0})
+  assert events(folder) == [[FILE_VERSION, event(1, a=1.0, b=2.0)]]
   logger.rename(tmp_path / 'a_tensorboard')
   logger.log(2, {'a': 3.0})
   logger.close(0)
   assert not folder.exists()
-  assert sorted(file.read_text() for file in (tmp_path / 'a_tensorboard').iterdir()) == [
-    '1 a 1.0\n1 valid/b 2.0\n',
-    '2 a 3.0\n',
+  assert events(tmp_path / 'a_tensorboard') == [
+    [FILE_VERSION, event(1, a=1.0, b=2.0)],
+    [FILE_VERSION, event(2, a=3.0)],
   ]
 
 
-def test_event_files_that_cannot_be_written_end_no_run(tmp_path, tensorboard, caplog):
+@pytest.mark.parametrize(
+  ('error', 'message'),
+  [
+    (OSError(28, 'No space left'), '{folder}: cannot be written, metrics are lost: No space left'),
+    (ValueError('no'), 'tensorboard: log failed, the run goes on without it: no'),
+  ],
+)
+def test_event_files_that_cannot_be_written_end_no_run(tmp_path, tensorboard, caplog, monkeypatch, error, message):
   tracker = started(tmp_path, loggers='tensorboard,csv')
-  tensorboard_logger = tracker._loggers['tensorboard']
-  tensorboard_logger.log = lambda step, figures: exec('raise ValueError("no events today")')  # type: ignore[method-assign]
+
+  def fail(records, data):
+    raise error
+
+  monkeypatch.setattr(FakeRecords, 'write', fail)
   tracker.log(1, {'a': 1.0})
   tracker.log(2, {'a': 2.0})
   tracker.close(0)
-  assert caplog.messages == ['tensorboard: log failed, the run goes on without it: no events today']
+  assert caplog.messages == [message.format(folder=tmp_path / 'a_tensorboard')]
   assert len((tmp_path / 'a_metrics.csv').read_text().splitlines()) == 3
+
+
+def test_event_files_that_fail_while_they_are_renamed_cost_no_model(tmp_path, tensorboard, caplog, monkeypatch):
+  (tmp_path / 'a.npz').write_text('earlier')
+  files = RunFiles(tmp_path, 'a')
+  tracker = start_tracker(TrackedRun(LoggingConfig(loggers='tensorboard'), files, 'a', {}))
+  monkeypatch.delattr(sys.modules['tensorboardX'], 'RecordWriter')
+  files.save(lambda path: path.write_text('model'))
+  tracker.close(0)
+  (message,) = caplog.messages
+  assert message.startswith('tensorboard: rename failed, the run goes on without it: ')
 
 
 def test_what_loggers_write_takes_its_name_when_there_is_a_model(tmp_path, tensorboard):
@@ -296,10 +344,12 @@ def test_a_run_at_wandb_goes_on_by_its_id(tmp_path, wandb_calls):
   assert [(given['id'], given['resume']) for given in wandb_calls] == 2 * [('k3v', 'allow')]
 
 
-@pytest.mark.parametrize(('disabled', 'identity'), [(True, {}), (False, {'id': 'k3v'})])
-def test_a_model_knows_no_run_that_is_nowhere(path, disabled, identity):
+@pytest.mark.parametrize('disabled', [True, False])
+def test_nothing_is_said_of_a_run_that_is_nowhere(path, caplog, disabled):
+  caplog.set_level(logging.INFO)
   run = FakeRun()
-  vars(run).update(id='k3v', disabled=disabled)
+  vars(run).update(id='k3v', url='https://wandb.ai/k3v', disabled=disabled)
   tracker = tracker_of(path, run)
-  assert tracker.wandb_identity == identity
+  assert tracker.wandb_identity == ({} if disabled else {'id': 'k3v', 'url': 'https://wandb.ai/k3v'})
   tracker.close(0)
+  assert caplog.messages == ([] if disabled else 2 * ['wandb: https://wandb.ai/k3v'])
