@@ -348,7 +348,7 @@ def test_a_run_at_wandb_goes_on_by_its_id(tmp_path, wandb_calls):
 def test_nothing_is_said_of_a_run_that_is_nowhere(path, caplog, disabled):
   caplog.set_level(logging.INFO)
   run = FakeRun()
-  vars(run).update(id='k3v', url='https://wandb.ai/k3v', disabled=disabled)
+  vars(run).update(id='k3v', url='https://wandb.ai/k3v', dir='/wandb/run/files', disabled=disabled)
   tracker = tracker_of(path, run)
   assert tracker.wandb_identity == ({} if disabled else {'id': 'k3v', 'url': 'https://wandb.ai/k3v'})
   tracker.close(0)
