@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from language_modeling_is_compression.cli.usage import Parser
 from language_modeling_is_compression.config.families import FAMILIES
-from language_modeling_is_compression.config.options import TrainingSettings
+from language_modeling_is_compression.config.options import TENSORBOARD, TrainingSettings
 from language_modeling_is_compression.config.settings import add_flags, configs_of, read_settings
 from language_modeling_is_compression.config.toml_text import toml_text
 from language_modeling_is_compression.data import paths as default_paths
 from language_modeling_is_compression.data.folders import AudioPaths, find_folders, warn_of_unused
 from language_modeling_is_compression.errors import ConfigError, LmicError
-from language_modeling_is_compression.system.extras import require_extra
+from language_modeling_is_compression.system.extras import require_extra, require_module
 from language_modeling_is_compression.training.log_file import log_to_file
 from language_modeling_is_compression.training.run_files import claimed_files
 from language_modeling_is_compression.training.stopper import Stopper
@@ -60,6 +60,8 @@ def _print_config(settings: TrainingSettings) -> None:
 def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths) -> int:
   folders = find_folders(settings.folders.audio_dir, settings.folders.valid_fraction, paths)
   require_extra('train')
+  if TENSORBOARD in settings.logging.logger_names:
+    require_module('tensorboardX', f'--loggers {TENSORBOARD}')
   # Imported late: JAX takes seconds, and wrong flags are reported at once.
   task_module = FAMILIES[settings.family.model].task_module()
   task_module.check(settings, folders)

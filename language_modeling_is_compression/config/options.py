@@ -17,6 +17,10 @@ DEFAULT_SEGMENT_FRAMES = 3 << 18  # Frames of a segment at the default level, an
 EQUAL_WEIGHTS = 'equal'
 NATIVE_DEPTH = 'native'
 _BIT_DEPTHS = (NATIVE_DEPTH, '8', '16', '24')
+WANDB = 'wandb'
+TENSORBOARD = 'tensorboard'
+LOGGER_NAMES = ('jsonl', 'csv', TENSORBOARD, WANDB)
+_LONGEST_TAG = 64  # wandb refuses longer ones.
 
 
 def _positive(name: str, value: int) -> None:
@@ -87,6 +91,22 @@ def _bit_depths(name: str, value: str) -> tuple[str, ...]:
   if not set(texts) <= set(_BIT_DEPTHS) or len(set(texts)) < len(texts):
     raise ConfigError(f'{name}: expected some of {", ".join(_BIT_DEPTHS)}, separated by commas, got {value!r}')
   return texts
+
+
+def _logger_names(name: str, value: str) -> tuple[str, ...]:
+  """The loggers that a text lists."""
+  names = tuple(value.split(','))
+  if not set(names) <= set(LOGGER_NAMES) or len(set(names)) < len(names):
+    raise ConfigError(f'{name}: expected some of {", ".join(LOGGER_NAMES)}, separated by commas, got {value!r}')
+  return names
+
+
+def _tags(name: str, value: str) -> tuple[str, ...]:
+  """The tags that a text lists."""
+  tags = tuple(value.split(','))
+  if not all(0 < len(tag) <= _LONGEST_TAG for tag in tags):
+    raise ConfigError(f'{name}: expected tags of 1 to {_LONGEST_TAG} characters, separated by commas, got {value!r}')
+  return tags
 
 
 def _file_stem(name: str, value: str) -> None:
@@ -371,12 +391,47 @@ class LoggingConfig(Settings):
   section: ClassVar[str] = 'logging'
 
   log_every: int = setting(100, check=_positive, help='steps between two lines in the log and the metrics')
+  loggers: str = setting(
+    'jsonl',
+    check=_logger_names,
+    help=f'where metrics go, separated by commas: some of {", ".join(LOGGER_NAMES)}; --wandb_project adds wandb',
+  )
   wandb_project: str | None = setting(None, help='log to this Weights & Biases project')
   wandb_run_name: str | None = setting(
     None,
     help='name of the run there; default: WANDB_NAME, or from the flags: NAME_16bit_64x4_lr0.0001_steps1000_seed42',
   )
+  wandb_entity: str | None = setting(None, help='user or team that the project belongs to')
+  wandb_group: str | None = setting(None, help='group of runs that the run belongs to there')
+  wandb_tags: str | None = setting(None, check=_tags, help='tags of the run there, separated by commas')
+  wandb_notes: str | None = setting(None, help='what the run is about, for people')
+  wandb_job_type: str | None = setting(None, help='kind of the run within its group')
+  wandb_mode: str | None = setting(
+    None, choices=('online', 'offline', 'disabled'), help='whether wandb sends anything; default: WANDB_MODE'
+  )
+  profile: int = setting(
+    0, check=_non_negative, help='steps, after the first two, to write a trace of for the JAX profiler: NAME_profile'
+  )
   no_progress: bool = setting(False, help='no progress bar')
+
+  @property
+  def logger_names(self) -> tuple[str, ...]:
+    """Loggers that are asked for; a project at Weights & Biases asks for that one."""
+    names = _logger_names('loggers', self.loggers)
+    return (*names, WANDB) if self.wandb_project and WANDB not in names else names
+
+  @property
+  def wandb_options(self) -> dict[str, Any]:
+    """What was given beside project and name, by the names that wandb.init has for it."""
+    given = {
+      'entity': self.wandb_entity,
+      'group': self.wandb_group,
+      'tags': _tags('wandb_tags', self.wandb_tags) if self.wandb_tags else None,
+      'notes': self.wandb_notes,
+      'job_type': self.wandb_job_type,
+      'mode': self.wandb_mode,
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 @dataclass(frozen=True, kw_only=True)

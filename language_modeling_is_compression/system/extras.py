@@ -19,8 +19,14 @@ def require_extra(extra: str) -> None:
     require_module(module)
 
 
-def require_module(module: str) -> None:
-  """Raises DependencyError, which says what to install, unless a module of an extra can be imported."""
+def require_module(module: str, what: str = '') -> None:
+  """Raises DependencyError, which says what to install, unless a module can be imported.
+
+  what: asks for a module that no extra brings; the module's name is then that of its distribution.
+  """
   if importlib.util.find_spec(module) is None:
-    extra = next(extra for extra, modules in EXTRAS.items() if module in modules)
-    raise DependencyError(f'{module} is not installed: pip install "{DISTRIBUTION}[{extra}]"')
+    extra = next((extra for extra, modules in EXTRAS.items() if module in modules), None)
+    needed = f', and {what} needs it' if what else ''
+    raise DependencyError(
+      f'{module} is not installed{needed}: pip install ' + (f'"{DISTRIBUTION}[{extra}]"' if extra else module)
+    )

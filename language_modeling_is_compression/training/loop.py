@@ -1,10 +1,11 @@
 """The training loop: steps, metrics, validations, saves, and an orderly end in every case."""
 
+import contextlib
 import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import haiku as hk
@@ -14,6 +15,7 @@ import numpy as np
 from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
 from language_modeling_is_compression.system.progress import progress_bar
+from language_modeling_is_compression.training.memory import memory_figures
 from language_modeling_is_compression.training.objectives import Rows
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
@@ -130,7 +132,8 @@ class Trainer:
     _logger.info('compiling the training step, once per run; the first step takes longer for it')
     with progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar:
       for done in range(first + 1, last + 1):
-        batch = self._task.training_batch(done - 1)
+        with meter.waiting_for_data():
+          batch = self._micro_batches.arrange(self._task.training_batch(done - 1))
         log = done % self._settings.logging.log_every == 0 or done == last
         validate = every > 0 and done % every == 0 and done < last
         save = time.monotonic() - saved_at > 60 * self._settings.checkpoint.save_minutes
@@ -138,7 +141,7 @@ class Trainer:
         entered = state
         try:
           # The devices work on this step while the figures of the one before are read.
-          updated = self._update(state, self._micro_batches.arrange(batch), self._stopper.is_requested)
+          updated = self._update(state, batch, self._stopper.is_requested)
           if updated is None:
             if pending is not None:
               self._account(pending, meter, bar)
@@ -223,6 +226,10 @@ class Trainer:
       'learning_rate': self._learning_rate(step - 1),
       'grad_norm': meter.last_grad_norm,
       f'{unit}s_per_second': meter.tokens_per_second,
+      'data_seconds': meter.data_seconds,
+      'elapsed_seconds': meter.elapsed_seconds,
+      **memory_figures(jax.local_devices()),
+      **{f'grad_norm/{path}': norm for path, norm in meter.module_grad_norms.items()},
     }
     self._tracker.log(step, figures)
     _logger.info(
@@ -274,7 +281,8 @@ def explained(error: jax.errors.JaxRuntimeError) -> TrainingError:
 class _Meter:
   """Figures since the last report. steps: done in all. A token is a sample where the model's unit is.
 
-  last_seconds: from the step before to the last one; 0 if something else came between.
+  last_seconds: from the step before to the last one; 0 if something else came between. data_seconds: making a step's
+  batch, in the mean; no more of it than that are devices kept waiting. elapsed_seconds: since training began.
   """
 
   def __init__(self, first: int, progress: Progress) -> None:
@@ -282,12 +290,15 @@ class _Meter:
     self.last_loss = math.nan
     self.last_grad_norm = math.nan
     self._first = first
+    self._began = time.monotonic()
+    self._last: StepMetrics | None = None
     self.restart()
     self._nats, self._tokens = progress
     self.resume()
 
   def restart(self) -> None:
     self._nats, self._tokens = 0.0, 0
+    self._data_seconds, self._batches = 0.0, 0
     self.restart_clock()
 
   def resume(self) -> None:
@@ -299,11 +310,20 @@ class _Meter:
   def restart_clock(self) -> None:
     self._timed_tokens, self._started = 0, time.monotonic()
 
+  @contextlib.contextmanager
+  def waiting_for_data(self) -> Iterator[None]:
+    """Counts the time of the block as that of a batch."""
+    started = time.monotonic()
+    yield
+    self._data_seconds += time.monotonic() - started
+    self._batches += 1
+
   def add(self, metrics: StepMetrics) -> None:
     now = time.monotonic()
     self.last_seconds = now - self._added if self._added is not None else 0.0
     self._added = now
     self.steps += 1
+    self._last = metrics
     self.last_loss, self.last_grad_norm = float(metrics.loss_nats), float(metrics.grad_norm)
     num_tokens = int(metrics.num_tokens)
     self._nats += self.last_loss * num_tokens
@@ -319,6 +339,20 @@ class _Meter:
   @property
   def mean_loss(self) -> float:
     return self._nats / self._tokens if self._tokens else math.nan
+
+  @property
+  def data_seconds(self) -> float:
+    return self._data_seconds / max(self._batches, 1)
+
+  @property
+  def elapsed_seconds(self) -> float:
+    return time.monotonic() - self._began
+
+  @property
+  def module_grad_norms(self) -> dict[str, float]:
+    """Of the last step, by module. They are read from the devices only here."""
+    norms = self._last.module_grad_norms if self._last else {}
+    return {path: float(norm) for path, norm in jax.device_get(dict(norms)).items()}
 
   @property
   def tokens_per_second(self) -> float:

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import optax
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from language_modeling_is_compression.config.options import (
-  LoggingConfig,
   TrainingSettings,
   as_begun,
   recorded_settings,
@@ -31,6 +29,7 @@ from language_modeling_is_compression.training.objectives import Objective
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 from language_modeling_is_compression.training.origin import source_commit
 from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
+from language_modeling_is_compression.training.profiling import profiled
 from language_modeling_is_compression.training.resume import (
   begin_resumed,
   checkpoint_folder,
@@ -47,7 +46,7 @@ from language_modeling_is_compression.training.state import (
 )
 from language_modeling_is_compression.training.stopper import Stopper
 from language_modeling_is_compression.training.task import Task, ValidationResult
-from language_modeling_is_compression.training.tracking import TRAINING_MINIMA, Tracker, default_wandb_name, start_wandb
+from language_modeling_is_compression.training.tracking import TrackedRun, Tracker, start_tracker
 from language_modeling_is_compression.version import __version__
 
 _logger = logging.getLogger(__name__)
@@ -84,7 +83,16 @@ def train_model(
     _logger.info('%s: %d', name, value)
   given = recorded_settings(settings)
   files.write_settings(toml_text(configs_of(as_begun(settings)), family=task.spec.family))
-  tracker = _start_tracker(settings.logging, _run_name(settings, task), files, {**given, **facts}, checkpoint)
+  tracker = start_tracker(
+    TrackedRun(
+      settings.logging,
+      files,
+      _run_name(settings, task),
+      {**given, **facts},
+      wandb_id=_wandb_id(checkpoint) if files.goes_on else None,
+      keep_to_step=checkpoint.step if checkpoint and files.goes_on else None,
+    )
+  )
   started = time.time() - (float(checkpoint.metadata['seconds']) if checkpoint else 0.0)
   kept = checkpoint_folder(settings, files)
 
@@ -120,14 +128,14 @@ def train_model(
 
   exit_code = 1
   try:
-    with logging_redirect_tqdm():
+    with logging_redirect_tqdm(), profiled(make_update(objective, optimizer, mesh), settings.logging, files) as update:
       stopper.begin()
       outcome = Trainer(
         settings=settings,
         task=task,
         micro_batches=micro_batches,
         learning_rate=lambda step: float(np.asarray(schedule(step))),
-        update=make_update(objective, optimizer, mesh),
+        update=update,
         code_length=make_code_length(objective, mesh),
         save=save,
         checkpoint=save_checkpoint,
@@ -170,20 +178,9 @@ def _run_name(settings: TrainingSettings, task: Task) -> str:
   )
 
 
-def _start_tracker(
-  config: LoggingConfig,
-  default_name: str,
-  files: RunFiles,
-  recorded: Mapping[str, Any],
-  checkpoint: Checkpoint | None,
-) -> Tracker:
-  wandb_run = None
-  if config.wandb_project:
-    name = config.wandb_run_name or default_wandb_name(default_name)
-    wandb_run = start_wandb(config.wandb_project, name, files.model.parent, recorded, minima=TRAINING_MINIMA)
-  tracker = Tracker(files.metrics, wandb_run, keep_to_step=checkpoint.step if checkpoint and files.goes_on else None)
-  files.when_renamed(metrics=tracker.rename)
-  return tracker
+def _wandb_id(checkpoint: Checkpoint | None) -> str | None:
+  """The wandb run that a resumed run goes on in."""
+  return checkpoint.metadata.get('wandb', {}).get('id') if checkpoint else None
 
 
 def _origin(tracker: Tracker) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from language_modeling_is_compression.system.files import locked, replacing, van
 _logger = logging.getLogger(__name__)
 
 _MODEL, _METRICS, _LOG, _SETTINGS, _CHECKPOINTS = 'model', 'metrics', 'log', 'settings', 'checkpoints'
+# A table of metrics, and two folders: TensorBoard's and the profiler's.
+_TABLE, _EVENTS, _PROFILE = 'table', 'events', 'profile'
 _TITLE = '# Settings of a training run'  # By this first line a run's file is told from one that a user wrote.
 
 
@@ -24,7 +26,8 @@ class RunFiles:
   Files of an earlier run stay as they are until this one has a model to put in their place, and are then kept under a
   number: NAME.1.npz, NAME_metrics.1.jsonl, NAME_training.1.log, NAME.1.toml, NAME_checkpoints.1. Until then this run's
   other files are called NAME_metrics.unsaved.jsonl and so on; so they stay if it ends without a model. Where there are
-  no earlier files they have their names from the beginning.
+  no earlier files they have their names from the beginning. The same holds for what a run writes only if asked to:
+  NAME_metrics.csv and the folders NAME_tensorboard and NAME_profile.
 
   A NAME.toml that no run has written, such as the one that `--config` names, stays where it is, and the run's settings
   are in NAME_settings.toml.
@@ -45,26 +48,41 @@ class RunFiles:
   @property
   def metrics(self) -> Path:
     """Path that metrics are written to now."""
-    return self._path(_METRICS, 'unsaved' if self._names_taken else '')
+    return self._now(_METRICS)
+
+  @property
+  def table(self) -> Path:
+    """Path that metrics are written to as CSV now."""
+    return self._now(_TABLE)
+
+  @property
+  def events(self) -> Path:
+    """Folder of TensorBoard's event files now."""
+    return self._now(_EVENTS)
+
+  @property
+  def profile(self) -> Path:
+    """Folder of the profiler's traces now."""
+    return self._now(_PROFILE)
 
   @property
   def log(self) -> Path:
     """Path that the log is written to now."""
-    return self._path(_LOG, 'unsaved' if self._names_taken else '')
+    return self._now(_LOG)
 
   @property
   def checkpoints(self) -> Path:
-    """Folder that checkpoints are written to now."""
-    return self._path(_CHECKPOINTS, 'unsaved' if self._names_taken else '')
+    """Folder of checkpoints now."""
+    return self._now(_CHECKPOINTS)
 
   def when_renamed(self, **renames: Callable[[Path], object]) -> None:
-    """Registers callbacks that rename what is open: metrics, log, checkpoints. They may raise OSError."""
-    assert renames.keys() <= _PATTERNS.keys()
+    """Registers callbacks that rename open files and folders, by the properties above; they may raise OSError."""
+    assert renames.keys() <= _PATTERNS.keys() - {_MODEL}, renames
     self._renames |= renames
 
   def write_settings(self, text: str) -> None:
     """Writes the run's settings, TOML. A warning says why they cannot be written: the model file has them too."""
-    path = self._path(_SETTINGS, 'unsaved' if self._names_taken else '')
+    path = self._now(_SETTINGS)
     try:
       with replacing(path) as file:
         file.write(f'{_TITLE}, as --config takes them.\n{text}'.encode())
@@ -96,7 +114,7 @@ class RunFiles:
       raise
     self._names_taken = False
     _logger.info('files of an earlier run are kept as %s', self._path(_MODEL, number).with_suffix('.*'))
-    for kind in (_METRICS, _LOG, _SETTINGS, _CHECKPOINTS):
+    for kind in (kind for kind in _PATTERNS if kind != _MODEL):
       self._take_name(kind, number)
 
   def _take_name(self, kind: str, number: str) -> None:
@@ -109,6 +127,9 @@ class RunFiles:
     except OSError as error:
       _logger.warning('%s: cannot take its name: %s', final, error.strerror)
 
+  def _now(self, kind: str) -> Path:
+    return self._path(kind, 'unsaved' if self._names_taken else '')
+
   def _path(self, kind: str, mark: str = '') -> Path:
     mark = mark and f'.{mark}'
     return self._folder / f'{self._name}{self._patterns[kind].format(mark=mark)}'
@@ -120,6 +141,9 @@ _PATTERNS = {
   _LOG: '_training{mark}.log',
   _SETTINGS: '{mark}.toml',
   _CHECKPOINTS: '_checkpoints{mark}',
+  _TABLE: '_metrics{mark}.csv',
+  _EVENTS: '_tensorboard{mark}',
+  _PROFILE: '_profile{mark}',
 }
 
 

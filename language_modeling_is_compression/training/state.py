@@ -5,7 +5,8 @@ Shapes: M micro-batches, R rows of one micro-batch over all devices, D devices.
 
 import collections
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import haiku as hk
@@ -34,13 +35,15 @@ class TrainingState(NamedTuple):
 class StepMetrics(NamedTuple):
   """Scalars of one step. num_tokens: what counted, tokens or samples; loss_nats is the mean over them.
 
-  finite: false if the step's figures were not all finite, and the state was left as it was.
+  finite: false if the step's figures were not all finite, and the state was left as it was. module_grad_norms: of each
+  module's gradient, by path.
   """
 
   loss_nats: jax.Array
   num_tokens: jax.Array
   grad_norm: jax.Array
   finite: jax.Array
+  module_grad_norms: Mapping[str, jax.Array] = MappingProxyType({})
 
 
 def initial_state(objective: Objective, optimizer: optax.GradientTransformation, *, seed: int) -> TrainingState:
@@ -126,7 +129,8 @@ def _make_finish(optimizer: optax.GradientTransformation, mesh: Mesh) -> Callabl
     grad_norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & jnp.isfinite(optax.tree.norm(advanced.params))
     kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), advanced, state)
-    return kept, StepMetrics(loss, num_tokens, grad_norm, finite)
+    module_grad_norms = {path: optax.tree.norm(gradient) for path, gradient in gradients.items()}
+    return kept, StepMetrics(loss, num_tokens, grad_norm, finite, module_grad_norms)
 
   return jax.jit(finish)
 

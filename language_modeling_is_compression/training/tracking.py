@@ -1,18 +1,26 @@
-"""Trackers of a run's metrics: a JSON-lines file always, Weights & Biases if asked for.
+"""Tracker of a run's metrics: the loggers that were asked for, and Weights & Biases, which is one of them.
 
 Losing a place to write to never ends a run: it is said once, and the run goes on.
 """
 
-import json
+import contextlib
+import functools
 import logging
-import math
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from language_modeling_is_compression.system.files import GrowingFile, replacing
+from language_modeling_is_compression.config.options import TENSORBOARD, WANDB, LoggingConfig
+from language_modeling_is_compression.training.loggers import (
+  CsvLogger,
+  JsonLinesLogger,
+  Logger,
+  TensorBoardLogger,
+)
+from language_modeling_is_compression.training.run_files import RunFiles
 
 _logger = logging.getLogger(__name__)
 
@@ -21,93 +29,158 @@ _logger = logging.getLogger(__name__)
 TRAINING_MINIMA = ('loss_nats', 'bits_per_byte', 'bits_per_sample', 'valid/*')
 
 
-class Tracker:
-  """Writes every record to `metrics_path`, one JSON object a line, and to a wandb run if there is one.
+class WandbLogger:
+  """A run at Weights & Biases. run: as `start_wandb` gives it."""
 
-  keep_to_step: of a run that goes on, whose records up to this step stay in front; None for a new file.
-  """
+  path: Path | None = None
 
-  def __init__(self, metrics_path: Path, wandb_run: Any = None, *, keep_to_step: int | None = None):
-    self._path = metrics_path
-    self._wandb_run = wandb_run
-    self._file: GrowingFile | None = None
-    try:
-      if keep_to_step is not None and metrics_path.exists():
-        _drop_later_records(metrics_path, keep_to_step)
-      self._file = GrowingFile(metrics_path, append=keep_to_step is not None)
-    except OSError as error:
-      self._lost(error)
-    self.wandb_identity = _identity(wandb_run) if wandb_run is not None else None
-    say_where(wandb_run)
-
-  def rename(self, path: Path) -> None:
-    """Gives the file of metrics another name. Raises OSError; then it keeps its own."""
-    if self._file:
-      self._file.rename(path)
-      self._path = path
+  def __init__(self, run: Any):
+    self._run = run
+    self.identity = _identity(run)
+    say_where(run)
 
   def log(self, step: int, figures: Mapping[str, float]) -> None:
-    """Records figures of a step (counted from 1). What is not finite becomes null, since JSON has no word for it."""
-    record = {'step': step, **{name: value if math.isfinite(value) else None for name, value in figures.items()}}
-    if self._file:
-      try:
-        self._file.write(json.dumps(record))
-      except OSError as error:
-        self._lost(error)
-    self._with_wandb(lambda run: run.log(dict(figures), step=step), 'log')
+    self._run.log(dict(figures), step=step)
+
+  def rename(self, path: Path) -> None:
+    """Does nothing: wandb has names of its own."""
 
   def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
-    """Gives the model file to wandb as an artifact."""
+    import wandb
 
-    def log_model(run: Any) -> None:
-      import wandb
-
-      artifact = wandb.Artifact(model_path.stem, type='model', metadata=dict(metadata))
-      artifact.add_file(str(model_path))  # Copies it, so the disk may be full.
-      run.log_artifact(artifact)
-
-    self._with_wandb(log_model, 'the artifact')
+    artifact = wandb.Artifact(model_path.stem, type='model', metadata=dict(metadata))
+    artifact.add_file(str(model_path))  # Copies it, so the disk may be full.
+    self._run.log_artifact(artifact)
 
   def close(self, exit_code: int) -> None:
-    self._close_file()
-    self._with_wandb(lambda run: run.finish(exit_code=exit_code), 'finish')
-    say_where(self._wandb_run)
+    self._run.finish(exit_code=exit_code)
+    say_where(self._run)
 
-  def _with_wandb(self, action: Callable[[Any], Any], what: str) -> None:
-    if self._wandb_run is None:
+
+class TrackedRun(NamedTuple):
+  """What a logger may need to know of a run.
+
+  default_name: where the user gave none. recorded: settings and sizes. wandb_id: of the run there that goes on.
+  keep_to_step: of a run that goes on, whose records up to this step stay in front; None for new files.
+  """
+
+  config: LoggingConfig
+  files: RunFiles
+  default_name: str
+  recorded: Mapping[str, Any]
+  wandb_id: str | None = None
+  keep_to_step: int | None = None
+
+
+def _wandb_logger(run: TrackedRun) -> Logger | None:
+  config = run.config
+  wandb_run = start_wandb(
+    config.wandb_project,
+    config.wandb_run_name or default_wandb_name(run.default_name),
+    run.files.model.parent,
+    run.recorded,
+    minima=TRAINING_MINIMA,
+    options=config.wandb_options,
+    run_id=run.wandb_id,
+  )
+  return WandbLogger(wandb_run) if wandb_run is not None else None
+
+
+class _Kind(NamedTuple):
+  """A kind of logger. file: its property of RunFiles, where it has one. start: None if that failed, which was said."""
+
+  file: str | None
+  start: Callable[[TrackedRun], Logger | None]
+
+
+LOGGERS: Mapping[str, _Kind] = {
+  'jsonl': _Kind('metrics', lambda run: JsonLinesLogger(run.files.metrics, run.keep_to_step)),
+  'csv': _Kind('table', lambda run: CsvLogger(run.files.table, run.keep_to_step)),
+  TENSORBOARD: _Kind('events', lambda run: TensorBoardLogger(run.files.events, run.keep_to_step)),
+  WANDB: _Kind(None, _wandb_logger),
+}
+
+
+class Tracker:
+  """Writes every record to some loggers, by name. One that fails is said once, and the others go on."""
+
+  def __init__(self, loggers: Mapping[str, Logger]):
+    self._loggers = dict(loggers)
+    self.wandb_identity = next(
+      (logger.identity for logger in loggers.values() if isinstance(logger, WandbLogger)), None
+    )
+
+  def log(self, step: int, figures: Mapping[str, float]) -> None:
+    """Records figures of a step, counted from 1."""
+    self._with_each(lambda logger: logger.log(step, figures), 'log')
+
+  def rename(self, name: str, path: Path) -> None:
+    """Gives the file or folder of a logger another name. Raises OSError; then it keeps its own."""
+    if name not in self._loggers:
       return
     try:
-      action(self._wandb_run)
-    except Exception as error:  # wandb raises errors of many libraries; none is worth a training run.
-      _logger.warning('wandb: %s failed, the run goes on without it: %s', what, error)
-      self._wandb_run = None
+      self._loggers[name].rename(path)
+    except OSError:
+      raise
+    except Exception as error:  # As in _with_each.
+      self._drop(name, 'rename', error)
 
-  def _close_file(self) -> None:
-    if self._file:
-      self._file.close()
-    self._file = None
+  def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
+    """Gives the model file to those that keep such."""
+    self._with_each(lambda logger: logger.save_artifact(model_path, metadata), 'the artifact')
 
-  def _lost(self, error: OSError) -> None:
-    _logger.warning('%s: cannot be written, metrics are lost: %s', self._path, error.strerror)
-    self._close_file()
+  def close(self, exit_code: int) -> None:
+    self._with_each(lambda logger: logger.close(exit_code), 'finish')
+    self._loggers.clear()
+
+  def _with_each(self, action: Callable[[Logger], object], what: str) -> None:
+    for name, logger in tuple(self._loggers.items()):
+      try:
+        action(logger)
+      except Exception as error:  # wandb raises errors of many libraries; none is worth a training run.
+        self._drop(name, what, error)
+
+  def _drop(self, name: str, what: str, error: Exception) -> None:
+    logger = self._loggers.pop(name)
+    _say_lost(name, logger.path, what, error)
+    if logger.path is not None:
+      with contextlib.suppress(Exception):
+        logger.close(1)
 
 
-def _drop_later_records(path: Path, last_step: int) -> None:
-  """Removes the records of steps that are done again, and a line that was cut off. Raises OSError."""
-  lines = path.read_text(encoding='utf-8', errors='replace').splitlines()
-  with replacing(path) as file:
-    file.write(''.join(f'{line}\n' for line in lines if _step_of(line) <= last_step).encode())
+def start_tracker(run: TrackedRun) -> Tracker:
+  """A tracker with the loggers that the settings ask for, but those that cannot start: these are said.
+
+  Their files take part in the renaming of `run.files`.
+  """
+  loggers: dict[str, Logger] = {}
+  for name in run.config.logger_names:
+    kind = LOGGERS[name]
+    try:
+      logger = kind.start(run)
+    except Exception as error:  # As in Tracker.
+      _say_lost(name, getattr(run.files, kind.file) if kind.file else None, 'start', error)
+    else:
+      if logger is not None:
+        loggers[name] = logger
+  tracker = Tracker(loggers)
+  for name in loggers:
+    if file := LOGGERS[name].file:
+      run.files.when_renamed(**{file: functools.partial(tracker.rename, name)})
+  return tracker
 
 
-def _step_of(line: str) -> float:
-  try:
-    return float(json.loads(line)['step'])
-  except (ValueError, TypeError, KeyError):
-    return math.inf
+def _say_lost(name: str, path: Path | None, what: str, error: Exception) -> None:
+  if path is not None and isinstance(error, OSError):
+    _logger.warning('%s: cannot be written, metrics are lost: %s', path, error.strerror)
+  else:
+    _logger.warning('%s: %s failed, the run goes on without it: %s', name, what, error)
 
 
 def _identity(run: Any) -> dict[str, str]:
-  """Identity of a wandb run, for model files."""
+  """Identity of a wandb run, for model files; none if wandb is switched off."""
+  if getattr(run, 'disabled', False):
+    return {}
   names = ('id', 'project') if getattr(run, 'offline', False) else ('id', 'project', 'entity', 'url')
   found = {name: getattr(run, name, None) for name in names}
   return {name: str(value) for name, value in found.items() if value}
@@ -115,7 +188,7 @@ def _identity(run: Any) -> dict[str, str]:
 
 def say_where(run: Any) -> None:
   """Logs where a wandb run can be seen: its address, or the command that sends it there. run: None for no run."""
-  if run is None:
+  if run is None or getattr(run, 'disabled', False):
     return
   if url := _identity(run).get('url'):
     _logger.info('wandb: %s', url)
@@ -129,13 +202,23 @@ def default_wandb_name(name: str) -> str | None:
 
 
 def start_wandb(
-  project: str, name: str | None, output_dir: Path, config: Mapping[str, Any], *, minima: Sequence[str] = ()
+  project: str | None,
+  name: str | None,
+  output_dir: Path,
+  config: Mapping[str, Any],
+  *,
+  minima: Sequence[str] = (),
+  options: Mapping[str, Any] = MappingProxyType({}),
+  run_id: str | None = None,
 ) -> Any:
   """A wandb run, or None (with a warning that says why) if wandb cannot start.
 
-  name: None for what the environment says.
+  project, name: None for what the environment says.
   minima: figures whose smallest value sums up the run.
+  options: further arguments of wandb.init.
+  run_id: of a run that this one continues, if wandb still knows it; None for a new one.
   """
+  resumed: Mapping[str, Any] = {'id': run_id, 'resume': 'allow'} if run_id else {}
   try:
     import wandb
 
@@ -147,6 +230,8 @@ def start_wandb(
       name=name,
       dir=str(output_dir),
       config=dict(config),
+      **options,
+      **resumed,
       settings=wandb.Settings(init_timeout=60, console='off', silent=True),
     )
     run.define_metric('*', step_metric='_step')

@@ -102,10 +102,13 @@ def test_metrics_hold_what_is_promised(run):
   training = [record for record in records if 'loss_nats' in record]
   assert [record['step'] for record in training] == list(range(5, _STEPS + 1, 5))
   for record in training:
+    modules = [name for name in record if name.startswith('grad_norm/')]
     assert list(record) == [
       *('step', 'loss_nats', 'bits_per_byte', 'bits_per_sample'),
-      *('learning_rate', 'grad_norm', 'tokens_per_second'),
+      *('learning_rate', 'grad_norm', 'tokens_per_second', 'data_seconds', 'elapsed_seconds'),
+      *modules,
     ]
+    assert record['grad_norm'] == pytest.approx(np.linalg.norm([record[name] for name in modules]))
     assert record['bits_per_byte'] == record['bits_per_sample'] == pytest.approx(record['loss_nats'] / np.log(2))
     assert record['learning_rate'] == pytest.approx(3e-3)
     assert record['grad_norm'] > 0 and record['tokens_per_second'] > 0

@@ -56,7 +56,7 @@ COUNTS = [
   (TrainingConfig, 'num_chunks'),
   (LoggingConfig, 'log_every'),
 ]
-COUNTS_OR_ZERO = [(TrainingConfig, 'seed'), (TrainingConfig, 'validate_every')]
+COUNTS_OR_ZERO = [(TrainingConfig, 'seed'), (TrainingConfig, 'validate_every'), (LoggingConfig, 'profile')]
 POSITIVE_NUMBERS = [(OptimizerConfig, 'learning_rate'), (CheckpointConfig, 'save_minutes')]
 OPTIONAL_NUMBERS = [(OptimizerConfig, 'gradient_clip_norm')]
 EFFORTS = [(HybridConfig, 'effort')]
@@ -71,7 +71,18 @@ CHOICES = [
 ]
 TEXTS = [(RunConfig, 'output_dir')]
 FOLDERS = [(FoldersConfig, 'audio_dir')]
-OPTIONAL_TEXTS = [(LoggingConfig, 'wandb_project'), (LoggingConfig, 'wandb_run_name'), (HybridConfig, 'cache_dir')]
+OPTIONAL_TEXTS = [
+  (LoggingConfig, 'wandb_project'),
+  (LoggingConfig, 'wandb_run_name'),
+  (LoggingConfig, 'wandb_entity'),
+  (LoggingConfig, 'wandb_group'),
+  (LoggingConfig, 'wandb_notes'),
+  (LoggingConfig, 'wandb_job_type'),
+  (HybridConfig, 'cache_dir'),
+]
+OPTIONAL_MODES = [(LoggingConfig, 'wandb_mode')]
+TAGS = [(LoggingConfig, 'wandb_tags')]
+LOGGERS = [(LoggingConfig, 'loggers')]
 WEIGHTS = [(FoldersConfig, 'audio_weights')]
 DEPTHS = [(HybridConfig, 'bit_depths')]
 FILE_NAMES = [(RunConfig, 'model_name')]
@@ -97,7 +108,7 @@ def parse(argv: list[str]) -> dict:
 def test_every_field_is_checked_below():
   listed: list[tuple[type, str]] = [*COUNTS, *COUNTS_OR_ZERO, *POSITIVE_NUMBERS, *FRACTIONS]
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
-  listed += [*WEIGHTS, *DEPTHS]
+  listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
@@ -121,6 +132,9 @@ BAD_VALUES = with_values(
     (CHOICES, ['', 'Mono', 'linear ', 1, None, True]),
     (TEXTS, ['', None, 1, True, b'music', ['music']]),
     (OPTIONAL_TEXTS, [1, False]),
+    (OPTIONAL_MODES, ['', 'Online', 'dryrun', 1, False]),
+    (TAGS, ['', ',', 'a,', 'x' * 65, 1, ('a',)]),
+    (LOGGERS, ['', 'none', 'jsonl,', 'csv, jsonl', 'csv,csv', None, 1, ('csv',)]),
     (FILE_NAMES, ['', '.', '..', 'a/b', '/a', 'a\\b', 'a\0', 'a\nb', 'a\r', None, 1]),
   ]
 )
@@ -148,6 +162,9 @@ GOOD_VALUES = with_values(
     (SWITCHES, [True, False]),
     (TEXTS, ['.', 'a b/c']),
     (OPTIONAL_TEXTS, [None, 'x']),
+    (OPTIONAL_MODES, [None, 'online', 'offline', 'disabled']),
+    (TAGS, [None, 'a', 'a,b c', 'x' * 64]),
+    (LOGGERS, ['jsonl', 'csv', 'wandb,tensorboard,csv,jsonl']),
     (FILE_NAMES, ['a', '...', 'a.npz', 'ä b']),
   ]
 )
@@ -215,6 +232,19 @@ def test_derived_properties(settings, sample_bits, tokens_per_sample, vocab_size
     tokens_per_sample,
     vocab_size,
   )
+
+
+@pytest.mark.parametrize(
+  ('settings', 'names'),
+  [
+    ({}, ('jsonl',)),
+    ({'loggers': 'csv,wandb'}, ('csv', 'wandb')),
+    ({'wandb_project': 'speech'}, ('jsonl', 'wandb')),
+    ({'loggers': 'wandb,csv', 'wandb_project': 'speech'}, ('wandb', 'csv')),
+  ],
+)
+def test_a_wandb_project_asks_for_wandb(settings, names):
+  assert LoggingConfig(**settings).logger_names == names
 
 
 # TOML and flags.

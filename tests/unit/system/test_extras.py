@@ -8,7 +8,7 @@ import pytest
 from support.training_runs import REPOSITORY
 
 from language_modeling_is_compression.errors import DependencyError
-from language_modeling_is_compression.system.extras import DISTRIBUTION, EXTRAS, require_extra
+from language_modeling_is_compression.system.extras import DISTRIBUTION, EXTRAS, require_extra, require_module
 
 # Distributions whose modules have other names.
 _MODULES = {'dm-haiku': 'haiku', 'pyyaml': 'yaml'}
@@ -32,3 +32,10 @@ def test_what_is_missing_is_named(extra, monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None if name == missing else find(name))
   with pytest.raises(DependencyError, match=rf'^{missing} is not installed: pip install "{DISTRIBUTION}\[{extra}\]"$'):
     require_extra(extra)
+
+
+def test_a_module_of_no_extra_is_named_with_what_asks_for_it():
+  require_module('json', '--loggers json')
+  expected = '^no_such_module is not installed, and --loggers it needs it: pip install no_such_module$'
+  with pytest.raises(DependencyError, match=expected):
+    require_module('no_such_module', '--loggers it')

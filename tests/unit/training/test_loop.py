@@ -417,3 +417,36 @@ def test_what_costs_nothing_has_no_sign_in_the_log(caplog):
   fakes.run(log_every=6)
   (line,) = [message for message in caplog.messages if message.startswith('step 6 of 6')]
   assert ' 0.0000 nats per token' in line and '-0.0000' not in line
+
+
+def test_a_batchs_time_and_the_time_since_the_beginning_are_reported(monkeypatch):
+  clock = [0.0]
+  monkeypatch.setattr(time, 'monotonic', lambda: clock[0])
+
+  def advance(seconds: float) -> None:
+    clock[0] += seconds
+
+  class SlowTask(FakeTask):
+    def training_batch(self, step):
+      advance(step + 1)
+      return super().training_batch(step)
+
+  monkeypatch.setattr(sys.modules[__name__], 'FakeTask', SlowTask)
+  fakes = Fakes(at_step=lambda fakes, step: advance(10.0))
+  fakes.run(training_steps=5, log_every=2, save_minutes=1e9)
+  figures = [(step, record['data_seconds'], record['elapsed_seconds']) for step, record in fakes.tracker.records]
+  assert figures == [(2, 1.5, 23), (4, 3.5, 50), (5, 5, 65)]
+
+
+def test_norms_of_modules_are_those_of_the_last_step():
+  fakes: Any = Fakes()
+  sound = fakes._update
+
+  def update(*given):
+    state, metrics = sound(*given)
+    return state, metrics._replace(module_grad_norms={'a/~/b': float(state.step), 'c': 0.5})
+
+  fakes._update = update
+  fakes.run(training_steps=4, log_every=2)
+  norms = [(record['grad_norm/a/~/b'], record['grad_norm/c']) for _, record in fakes.tracker.records]
+  assert norms == [(2, 0.5), (4, 0.5)]

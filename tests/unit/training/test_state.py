@@ -107,6 +107,10 @@ def test_the_update_does_not_depend_on_the_cut(expected, devices, count, rows):
   np.testing.assert_allclose(metrics.loss_nats, loss, rtol=1e-5)
   norm = np.sqrt(sum(np.sum(np.square(leaf, dtype=np.float64)) for leaf in jax.tree.leaves(gradient)))
   np.testing.assert_allclose(metrics.grad_norm, norm, rtol=1e-4)
+  module_norms = {
+    path: np.sqrt(sum(np.sum(np.square(leaf)) for leaf in own.values())) for path, own in gradient.items()
+  }
+  assert metrics.module_grad_norms == pytest.approx(module_norms, rel=1e-4)
   assert int(metrics.num_tokens) == sum(LENGTHS) and bool(metrics.finite)
   assert int(after.step) == 1 and int(before.step) == 0
   # Adam's first moment is a tenth of the gradient after the first step.

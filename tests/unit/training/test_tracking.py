@@ -4,10 +4,24 @@ import json
 import logging
 import math
 import os
+import sys
+import types
+from pathlib import Path
 
 import pytest
 
-from language_modeling_is_compression.training.tracking import Tracker
+from language_modeling_is_compression.config.options import LOGGER_NAMES, LoggingConfig
+from language_modeling_is_compression.training import tracking
+from language_modeling_is_compression.training.loggers import CsvLogger, JsonLinesLogger, TensorBoardLogger
+from language_modeling_is_compression.training.run_files import RunFiles
+from language_modeling_is_compression.training.tracking import (
+  LOGGERS,
+  TrackedRun,
+  Tracker,
+  WandbLogger,
+  start_tracker,
+  start_wandb,
+)
 
 
 class FakeRun:
@@ -16,6 +30,9 @@ class FakeRun:
   def __init__(self, raises_in: str = ''):
     self.calls: list = []
     self._raises_in = raises_in
+
+  def define_metric(self, name, **_):
+    pass
 
   def log(self, figures, step):
     self._called('log', figures, step)
@@ -32,6 +49,78 @@ class FakeRun:
       raise RuntimeError(f'no {name} today')
 
 
+class FakeRecords:
+  """A tensorboardX.RecordWriter whose records are lines of text."""
+
+  def __init__(self, path):
+    self._file = open(path, 'wb')  # noqa: SIM115
+
+  def write(self, data):
+    self._file.write(data + b'\n')
+
+  def flush(self):
+    self._file.flush()
+
+  def close(self):
+    self._file.close()
+
+
+class FakeEvent(dict):
+  def SerializeToString(self):  # noqa: N802 (protobuf's name)
+    return json.dumps({name: value for name, value in self.items() if name != 'wall_time'}).encode()
+
+
+class FakeSummary(dict):
+  Value = dict
+
+
+FILE_VERSION = {'file_version': 'brain.Event:2'}
+
+
+def event(step: int, **figures: float) -> dict:
+  return {'step': step, 'summary': {'value': [{'tag': tag, 'simple_value': value} for tag, value in figures.items()]}}
+
+
+def events(folder: Path) -> list[list[dict]]:
+  """Events of each file, in the order of names."""
+  files = sorted(folder.iterdir())
+  assert all('.tfevents.' in file.name for file in files), 'TensorBoard looks for this'
+  return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+
+
+@pytest.fixture
+def tensorboard(monkeypatch):
+  modules: dict[str, dict] = {
+    'tensorboardX': {'RecordWriter': FakeRecords},
+    'tensorboardX.proto': {},
+    'tensorboardX.proto.event_pb2': {'Event': FakeEvent},
+    'tensorboardX.proto.summary_pb2': {'Summary': FakeSummary},
+  }
+  for name, contents in modules.items():
+    monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(**contents))
+
+
+@pytest.fixture
+def wandb_calls(monkeypatch) -> list[dict]:
+  """Arguments of each call of wandb.init, which gives a fake run."""
+  calls: list[dict] = []
+
+  def init(**given):
+    calls.append(given)
+    return FakeRun()
+
+  monkeypatch.setitem(sys.modules, 'wandb', types.SimpleNamespace(init=init, Settings=dict))
+  return calls
+
+
+def tracker_of(path: Path, run: FakeRun | None = None) -> Tracker:
+  return Tracker({'jsonl': JsonLinesLogger(path), **({'wandb': WandbLogger(run)} if run else {})})
+
+
+def started(folder: Path, **settings) -> Tracker:
+  return start_tracker(TrackedRun(LoggingConfig(**settings), RunFiles(folder, 'a'), 'a_64x4', {'seed': 7}))
+
+
 @pytest.fixture(autouse=True)
 def warnings_are_captured(caplog):
   caplog.set_level(logging.WARNING)
@@ -43,7 +132,7 @@ def path(tmp_path):
 
 
 def test_one_json_object_a_line(path, caplog):
-  tracker = Tracker(path)
+  tracker = tracker_of(path)
   tracker.log(1, {'loss_nats': 5.5, 'valid/bits_per_byte': 7})
   tracker.log(2, {})
   tracker.close(0)
@@ -53,14 +142,14 @@ def test_one_json_object_a_line(path, caplog):
 
 
 def test_lines_are_there_at_once(path):
-  tracker = Tracker(path)
+  tracker = tracker_of(path)
   tracker.log(1, {'a': 1.0})
   assert path.read_text() == '{"step": 1, "a": 1.0}\n'
   tracker.close(0)
 
 
 def test_what_is_not_finite_is_null(path):
-  tracker = Tracker(path)
+  tracker = tracker_of(path)
   tracker.log(3, {'a': math.nan, 'b': math.inf, 'c': -math.inf, 'd': 0.0})
   tracker.close(0)
   assert path.read_text() == '{"step": 3, "a": null, "b": null, "c": null, "d": 0.0}\n'
@@ -68,26 +157,28 @@ def test_what_is_not_finite_is_null(path):
 
 def test_an_earlier_file_is_replaced(path):
   path.write_text('old\n')
-  Tracker(path).close(0)
+  tracker_of(path).close(0)
   assert path.read_text() == ''
 
 
-@pytest.mark.parametrize('name', ['', 'no/such/folder/metrics.jsonl'])
-def test_a_file_that_cannot_be_opened_is_said_once(tmp_path, caplog, name):
+def test_a_file_that_cannot_be_opened_is_said_once(tmp_path, caplog, monkeypatch):
   run = FakeRun()
-  tracker = Tracker(tmp_path / name, run)
+  monkeypatch.setattr(tracking, 'start_wandb', lambda *_, **__: run)
+  tracker = started(tmp_path / 'gone', loggers='jsonl,csv,wandb')
   for step in range(3):
     tracker.log(step, {'a': 1.0})
   tracker.close(0)
-  (message,) = caplog.messages
-  assert message.startswith(f'{tmp_path / name}: cannot be written, metrics are lost: ')
-  assert [call[0] for call in run.calls] == ['log'] * 3 + ['finish'], 'wandb has nothing to do with the file'
+  assert caplog.messages == [
+    f'{tmp_path}/gone/a_metrics.{suffix}: cannot be written, metrics are lost: No such file or directory'
+    for suffix in ('jsonl', 'csv')
+  ]
+  assert [call[0] for call in run.calls] == ['log'] * 3 + ['finish'], 'wandb has nothing to do with the files'
 
 
 @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='the system has no device that is always full')
 def test_a_disk_that_is_full_is_said_once(path, caplog):
   path.symlink_to('/dev/full')
-  tracker = Tracker(path)
+  tracker = tracker_of(path)
   for step in range(3):
     tracker.log(step, {'a': 1.0})
   tracker.close(0)
@@ -96,7 +187,7 @@ def test_a_disk_that_is_full_is_said_once(path, caplog):
 
 def test_wandb_gets_the_figures_too(path):
   run = FakeRun()
-  tracker = Tracker(path, run)
+  tracker = tracker_of(path, run)
   tracker.log(4, {'a': 1.0})
   tracker.close(130)
   assert run.calls == [('log', {'a': 1.0}, 4), ('finish', 130)]
@@ -104,7 +195,7 @@ def test_wandb_gets_the_figures_too(path):
 
 def test_wandb_that_fails_is_dropped_and_the_file_goes_on(path, caplog):
   run = FakeRun(raises_in='log')
-  tracker = Tracker(path, run)
+  tracker = tracker_of(path, run)
   tracker.log(1, {'a': 1.0})
   tracker.log(2, {'a': 2.0})
   tracker.close(0)
@@ -114,14 +205,14 @@ def test_wandb_that_fails_is_dropped_and_the_file_goes_on(path, caplog):
 
 
 def test_wandb_that_fails_at_the_end(path, caplog):
-  Tracker(path, FakeRun(raises_in='finish')).close(0)
+  tracker_of(path, FakeRun(raises_in='finish')).close(0)
   assert caplog.messages == ['wandb: finish failed, the run goes on without it: no finish today']
 
 
 def test_an_artifact_that_is_not_there(path, caplog):
   pytest.importorskip('wandb')
   run = FakeRun()
-  tracker = Tracker(path, run)
+  tracker = tracker_of(path, run)
   tracker.save_artifact(path.with_name('missing.npz'), {})
   tracker.close(0)
   (message,) = caplog.messages
@@ -130,7 +221,135 @@ def test_an_artifact_that_is_not_there(path, caplog):
 
 
 def test_an_artifact_without_wandb_is_nothing(path, caplog):
-  tracker = Tracker(path)
+  tracker = tracker_of(path)
   tracker.save_artifact(path.with_name('missing.npz'), {})
   tracker.close(0)
   assert not caplog.messages
+
+
+def test_every_logger_that_can_be_named_is_there():
+  assert tuple(LOGGERS) == LOGGER_NAMES
+
+
+def test_a_table_has_a_line_for_each_figure_whenever_it_appears(path):
+  logger = CsvLogger(path)
+  logger.log(1, {'loss_nats': 5.5, 'b': math.nan})
+  logger.log(1, {})
+  logger.log(2, {'valid/brass, strings/bits': 7, 'loss_nats': -math.inf})
+  assert path.read_text() == (
+    'step,name,value\n1,loss_nats,5.5\n1,b,nan\n2,"valid/brass, strings/bits",7\n2,loss_nats,-inf\n'
+  )
+  logger.close(0)
+
+
+def test_event_files_are_those_of_one_run_and_go_on_under_another_name(tmp_path, tensorboard):
+  folder = tmp_path / 'a_tensorboard.unsaved'
+  folder.mkdir()
+  (folder / 'events.of.an.earlier.run').write_text('old')
+  logger = TensorBoardLogger(folder)
+  logger.log(1, {'a': 1.0, 'b': 2.0})
+  assert events(folder) == [[FILE_VERSION, event(1, a=1.0, b=2.0)]]
+  logger.rename(tmp_path / 'a_tensorboard')
+  logger.log(2, {'a': 3.0})
+  logger.close(0)
+  assert not folder.exists()
+  assert events(tmp_path / 'a_tensorboard') == [
+    [FILE_VERSION, event(1, a=1.0, b=2.0)],
+    [FILE_VERSION, event(2, a=3.0)],
+  ]
+
+
+@pytest.mark.parametrize(
+  ('error', 'message'),
+  [
+    (OSError(28, 'No space left'), '{folder}: cannot be written, metrics are lost: No space left'),
+    (ValueError('no'), 'tensorboard: log failed, the run goes on without it: no'),
+  ],
+)
+def test_event_files_that_cannot_be_written_end_no_run(tmp_path, tensorboard, caplog, monkeypatch, error, message):
+  tracker = started(tmp_path, loggers='tensorboard,csv')
+
+  def fail(records, data):
+    raise error
+
+  monkeypatch.setattr(FakeRecords, 'write', fail)
+  tracker.log(1, {'a': 1.0})
+  tracker.log(2, {'a': 2.0})
+  tracker.close(0)
+  assert caplog.messages == [message.format(folder=tmp_path / 'a_tensorboard')]
+  assert len((tmp_path / 'a_metrics.csv').read_text().splitlines()) == 3
+
+
+def test_event_files_that_fail_while_they_are_renamed_cost_no_model(tmp_path, tensorboard, caplog, monkeypatch):
+  (tmp_path / 'a.npz').write_text('earlier')
+  files = RunFiles(tmp_path, 'a')
+  tracker = start_tracker(TrackedRun(LoggingConfig(loggers='tensorboard'), files, 'a', {}))
+  monkeypatch.delattr(sys.modules['tensorboardX'], 'RecordWriter')
+  files.save(lambda path: path.write_text('model'))
+  tracker.close(0)
+  (message,) = caplog.messages
+  assert message.startswith('tensorboard: rename failed, the run goes on without it: ')
+
+
+def test_what_loggers_write_takes_its_name_when_there_is_a_model(tmp_path, tensorboard):
+  (tmp_path / 'a_metrics.csv').write_text('earlier')
+  (tmp_path / 'a_tensorboard').mkdir()
+  files = RunFiles(tmp_path, 'a')
+  config = LoggingConfig(loggers='jsonl,csv,tensorboard')
+  tracker = start_tracker(TrackedRun(config, files, 'a', {}))
+  tracker.log(1, {'a': 1.0})
+  files.save(lambda path: path.write_text('model'))
+  tracker.log(2, {'a': 2.0})
+  tracker.close(0)
+  assert sorted(path.name for path in tmp_path.iterdir()) == [
+    'a.npz',
+    'a_metrics.1.csv',
+    'a_metrics.csv',
+    'a_metrics.jsonl',
+    'a_tensorboard',
+    'a_tensorboard.1',
+  ]
+  assert (tmp_path / 'a_metrics.1.csv').read_text() == 'earlier'
+  assert (tmp_path / 'a_metrics.csv').read_text() == 'step,name,value\n1,a,1.0\n2,a,2.0\n'
+  assert len((tmp_path / 'a_metrics.jsonl').read_text().splitlines()) == 2
+
+
+def test_wandb_is_given_what_was_asked_for(tmp_path, wandb_calls):
+  started(
+    tmp_path,
+    wandb_project='speech',
+    wandb_entity='team',
+    wandb_group='sweep',
+    wandb_tags='a,b c',
+    wandb_notes='why',
+    wandb_job_type='train',
+    wandb_mode='offline',
+  ).close(0)
+  (given,) = wandb_calls
+  assert given.items() >= {'project': 'speech', 'name': 'a_64x4', 'config': {'seed': 7}, 'dir': str(tmp_path)}.items()
+  expected = {'entity': 'team', 'group': 'sweep', 'tags': ('a', 'b c'), 'notes': 'why', 'job_type': 'train'}
+  assert given.items() >= {**expected, 'mode': 'offline'}.items()
+
+
+def test_wandb_is_left_to_the_environment_where_nothing_was_asked_for(tmp_path, wandb_calls):
+  started(tmp_path, loggers='wandb').close(0)
+  (given,) = wandb_calls
+  assert set(given) == {'project', 'name', 'dir', 'config', 'settings'} and given['project'] is None
+
+
+def test_a_run_at_wandb_goes_on_by_its_id(tmp_path, wandb_calls):
+  config, files = LoggingConfig(wandb_project='speech'), RunFiles(tmp_path, 'a')
+  start_tracker(TrackedRun(config, files, 'a', {}, wandb_id='k3v')).close(0)
+  start_wandb('speech', None, tmp_path, {}, run_id='k3v')
+  assert [(given['id'], given['resume']) for given in wandb_calls] == 2 * [('k3v', 'allow')]
+
+
+@pytest.mark.parametrize('disabled', [True, False])
+def test_nothing_is_said_of_a_run_that_is_nowhere(path, caplog, disabled):
+  caplog.set_level(logging.INFO)
+  run = FakeRun()
+  vars(run).update(id='k3v', url='https://wandb.ai/k3v', dir='/wandb/run/files', disabled=disabled)
+  tracker = tracker_of(path, run)
+  assert tracker.wandb_identity == ({} if disabled else {'id': 'k3v', 'url': 'https://wandb.ai/k3v'})
+  tracker.close(0)
+  assert caplog.messages == ([] if disabled else 2 * ['wandb: https://wandb.ai/k3v'])

@@ -1,0 +1,169 @@
+"""Loggers: places that a run's metrics are written to, behind one interface. tracking.py chooses among them."""
+
+import csv
+import io
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from language_modeling_is_compression.system.files import GrowingFile, replacing
+
+_CSV_TITLE = 'step,name,value'
+
+
+class Logger(Protocol):
+  """A place that metrics are written to. Every method may raise; `Tracker` then goes on without it.
+
+  path: of its own file or folder, None if it has none.
+  """
+
+  path: Path | None
+
+  def log(self, step: int, figures: Mapping[str, float]) -> None:
+    """Records figures of a step, counted from 1. The same step may come again with other figures."""
+    ...
+
+  def rename(self, path: Path) -> None:
+    """Gives its file or folder another name. Raises OSError; then it keeps its own."""
+    ...
+
+  def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
+    """Takes the model file, where it keeps such."""
+    ...
+
+  def close(self, exit_code: int) -> None: ...
+
+
+class _FileLogger:
+  """What loggers that write lines have in common. Raises OSError if the file cannot be written.
+
+  keep_to_step: of a run that goes on, whose records up to this step stay in front; None for a new file.
+  """
+
+  def __init__(self, path: Path, keep_to_step: int | None = None):
+    self.path: Path | None = path
+    if keep_to_step is not None and path.exists():
+      self._drop_later_records(path, keep_to_step)
+    self._file = GrowingFile(path, append=keep_to_step is not None)
+
+  def _drop_later_records(self, path: Path, last_step: int) -> None:
+    """Removes the records of steps that are done again, and a line that was cut off. Raises OSError."""
+    lines = path.read_text(encoding='utf-8', errors='replace').splitlines()
+    with replacing(path) as file:
+      file.write(''.join(f'{line}\n' for line in lines if self._step_of(line) <= last_step).encode())
+
+  def _step_of(self, line: str) -> float:
+    """The step of a line; infinite for one that was cut off."""
+    raise NotImplementedError
+
+  def rename(self, path: Path) -> None:
+    self._file.rename(path)
+    self.path = path
+
+  def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
+    """Does nothing: the model file stands beside this one."""
+
+  def close(self, exit_code: int) -> None:
+    self._file.close()
+
+
+class JsonLinesLogger(_FileLogger):
+  """One JSON object a line. What is not finite becomes null, since JSON has no word for it."""
+
+  def _step_of(self, line: str) -> float:
+    try:
+      return float(json.loads(line)['step'])
+    except (ValueError, TypeError, KeyError):
+      return math.inf
+
+  def log(self, step: int, figures: Mapping[str, float]) -> None:
+    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    self._file.write(json.dumps({'step': step, **finite}))
+
+
+class CsvLogger(_FileLogger):
+  """One figure a line: step, name, value.
+
+  Figures have lines and not columns, since some appear only later (valid/*), and a row that is written stays as it is.
+  """
+
+  def __init__(self, path: Path, keep_to_step: int | None = None):
+    super().__init__(path, keep_to_step)
+    try:
+      if not path.stat().st_size:
+        self._file.write(_CSV_TITLE)
+    except OSError:
+      self._file.close()
+      raise
+
+  def _step_of(self, line: str) -> float:
+    if line == _CSV_TITLE:
+      return -math.inf
+    fields = next(csv.reader([line]), [])
+    return float(fields[0]) if len(fields) == 3 and fields[0].isdigit() else math.inf
+
+  def log(self, step: int, figures: Mapping[str, float]) -> None:
+    if not figures:
+      return
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows((step, name, value) for name, value in figures.items())
+    self._file.write(text.getvalue().removesuffix('\n'))
+
+
+class TensorBoardLogger:
+  """A folder of event files.
+
+  Of tensorboardX it takes the format alone: SummaryWriter hands events to a thread, and waits for ever once a full disk
+  has ended that thread.
+
+  keep_to_step: not None for a run that goes on, whose event files stay; readers take the later value of a step.
+  """
+
+  def __init__(self, path: Path, keep_to_step: int | None = None):
+    self.path: Path | None = path
+    if keep_to_step is None and path.exists():
+      shutil.rmtree(path)  # Curves of two runs in a folder would be drawn as one.
+    path.mkdir(exist_ok=True)
+    self._num_files = 0
+    self._records = self._opened(path)
+
+  def log(self, step: int, figures: Mapping[str, float]) -> None:
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+    _write_event(self._records, step=step, summary=Summary(value=values))
+
+  def rename(self, path: Path) -> None:
+    assert self.path is not None
+    self._records.close()  # Windows renames no folder with an open file.
+    try:
+      os.replace(self.path, path)
+      self.path = path
+    finally:
+      self._records = self._opened(self.path)  # TensorBoard reads all files of a folder, in the order of their names.
+
+  def save_artifact(self, model_path: Path, metadata: Mapping[str, Any]) -> None:
+    """Does nothing: event files hold figures."""
+
+  def close(self, exit_code: int) -> None:
+    self._records.close()
+
+  def _opened(self, folder: Path) -> Any:
+    from tensorboardX import RecordWriter
+
+    records = RecordWriter(str(folder / f'events.out.tfevents.{int(time.time())}.{self._num_files}'))
+    self._num_files += 1
+    _write_event(records, file_version='brain.Event:2')  # What readers look for first.
+    return records
+
+
+def _write_event(records: Any, **contents: Any) -> None:
+  from tensorboardX.proto.event_pb2 import Event
+
+  records.write(Event(wall_time=time.time(), **contents).SerializeToString())
+  records.flush()
