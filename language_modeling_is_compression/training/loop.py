@@ -16,7 +16,7 @@ from language_modeling_is_compression.errors import CheckpointError, TrainingErr
 from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.training.objectives import Rows
 from language_modeling_is_compression.training.plan import MicroBatches
-from language_modeling_is_compression.training.state import StepMetrics, TrainingState
+from language_modeling_is_compression.training.state import StepMetrics, TrainingState, evaluated_params
 from language_modeling_is_compression.training.stopper import Stopper
 from language_modeling_is_compression.training.task import Task, ValidationResult
 from language_modeling_is_compression.training.tracking import Tracker
@@ -42,7 +42,7 @@ class RunOutcome(NamedTuple):
 class Trainer:
   """One run. Everything that it needs is given; it decides when what is called.
 
-  learning_rate: of a step, counted from 0.
+  learning_rate: of a step, counted from 0, without those that were skipped.
   update, code_length: as `state.make_update` and `state.make_code_length` make them, with micro_batches.
   save: writes the model file, given the state and the held-out figures if known.
   """
@@ -75,15 +75,19 @@ class Trainer:
   def run(self, state: TrainingState) -> RunOutcome:
     """Trains from a state to the last step, validates and saves.
 
-    Raises TrainingError if a step's figures are not finite or memory runs out; what was good before that is saved
-    first. Raises CheckpointError if the model cannot be saved.
+    Raises TrainingError if more steps are not finite than may be skipped or memory runs out; what was good before that
+    is saved first. Raises CheckpointError if the model cannot be saved.
     """
-    first = int(state.step)
+    first, learnt = int(state.step), _steps_learnt_from(state)
     state, failure = self._train(state)
-    if int(state.step) == first:
+    if _steps_learnt_from(state) == learnt:
       # An earlier model is better than parameters that have not been trained.
       if failure:
         raise failure
+      if self._stopper.signal is None and int(state.step) > first:
+        raise TrainingError(
+          f'all {int(state.step) - first} steps were skipped, none was finite; try a lower --learning_rate'
+        )
       _logger.warning('stopped before the first step was done: there is nothing to save')
       return RunOutcome(state, None, self._stopper.signal, is_saved=False)
     held_out = None
@@ -103,9 +107,9 @@ class Trainer:
 
   def _train(self, state: TrainingState) -> tuple[TrainingState, TrainingError | None]:
     """Steps until the last one, the stopper or a failure; the state is good in each case."""
-    first, last = int(state.step), self._settings.training.training_steps
+    first, last = int(state.step), self._settings.training.steps
     every = self._settings.training.validate_every
-    meter = _Meter(first)
+    meter = _Meter(first, int(state.skipped))
     saved_at = time.monotonic()
     good = state  # As of the last step whose figures have arrived.
     pending: StepMetrics | None = None
@@ -160,16 +164,24 @@ class Trainer:
       _logger.warning('%s', error)
 
   def _account(self, metrics: StepMetrics, meter: '_Meter', bar: Any) -> None:
-    """Reads a step's figures from the devices and shows them. Raises TrainingError if they are not finite."""
+    """Reads a step's figures from the devices and shows them.
+
+    Raises TrainingError if they are not finite and the step was not skipped.
+    """
     if not bool(metrics.finite):
       loss, grad_norm = float(metrics.loss_nats), float(metrics.grad_norm)
       not_finite = (
         'loss' if not math.isfinite(loss) else 'gradient' if not math.isfinite(grad_norm) else 'updated parameters'
       )
-      raise TrainingError(
-        f'step {meter.steps + 1}: non-finite {not_finite} '
-        f'(loss {loss:g}, gradient norm {grad_norm:g}); the parameters before it are kept; try a lower --learning_rate'
+      what = f'step {meter.steps + 1}: non-finite {not_finite} (loss {loss:g}, gradient norm {grad_norm:g})'
+      if not bool(metrics.skipped):
+        raise TrainingError(f'{what}; the parameters before it are kept; try a lower --learning_rate')
+      meter.skip(metrics)
+      _logger.warning(
+        '%s: skipped, %d of %d (--max_bad_steps)', what, meter.skipped, self._settings.optimizer.max_bad_steps
       )
+      bar.update()
+      return
     meter.add(metrics)
     self._stopper.has_unsaved_work = True
     self._warn_of_long_steps(meter.last_seconds)
@@ -194,16 +206,18 @@ class Trainer:
     unit = self._task.unit
     figures = {
       **self._task.rates(meter.mean_loss),
-      'learning_rate': self._learning_rate(step - 1),
+      'learning_rate': self._learning_rate(step - 1 - meter.skipped),
       'grad_norm': meter.last_grad_norm,
       f'{unit}s_per_second': meter.tokens_per_second,
     }
+    if self._settings.optimizer.max_bad_steps:
+      figures['skipped_steps'] = meter.skipped
     self._tracker.log(step, figures)
     _logger.info(
       'step %d of %d: %s, %s nats per %s, gradient norm %.3g, %.0f %ss/s',
       *(
         step,
-        self._settings.training.training_steps,
+        self._settings.training.steps,
         self._task.format_loss(meter.mean_loss),
         f'{meter.mean_loss:z.4f}',
         unit,
@@ -225,7 +239,7 @@ class Trainer:
       for batch in validation.batches(batch_size):
         if self._stopper.signal is not None:
           return None
-        nats = np.asarray(self._code_length(state.params, micro_batches.arrange(batch)), np.float64)
+        nats = np.asarray(self._code_length(evaluated_params(state), micro_batches.arrange(batch)), np.float64)
         validation.add(batch, float(np.sum(nats)))
         bar.update(min(batch_size, validation.num_rows - done))
         done += batch_size
@@ -238,6 +252,10 @@ class Trainer:
     return measured
 
 
+def _steps_learnt_from(state: TrainingState) -> int:
+  return int(state.step) - int(state.skipped)
+
+
 def explained(error: jax.errors.JaxRuntimeError) -> TrainingError:
   """Error for a failure of the devices, most often that memory ran out."""
   reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -246,13 +264,14 @@ def explained(error: jax.errors.JaxRuntimeError) -> TrainingError:
 
 
 class _Meter:
-  """Figures since the last report. steps: done in all. A token is a sample where the model's unit is.
+  """Figures since the last report. steps: done in all, skipped: those among them that were skipped. A token is a sample
+  where the model's unit is.
 
   last_seconds: from the step before to the last one; 0 if something else came between.
   """
 
-  def __init__(self, first: int) -> None:
-    self.steps = first
+  def __init__(self, first: int, skipped: int) -> None:
+    self.steps, self.skipped = first, skipped
     self.last_loss = math.nan
     self.last_grad_norm = math.nan
     self._first = first
@@ -271,6 +290,12 @@ class _Meter:
 
   def restart_clock(self) -> None:
     self._timed_tokens, self._started = 0, time.monotonic()
+
+  def skip(self, metrics: StepMetrics) -> None:
+    """Counts a step that has no figures."""
+    self.steps += 1
+    self.skipped = int(metrics.skipped_steps)
+    self.resume()
 
   def add(self, metrics: StepMetrics) -> None:
     now = time.monotonic()

@@ -24,6 +24,7 @@ from language_modeling_is_compression.training.plan import device_mesh, plan_mic
 from language_modeling_is_compression.training.run_files import RunFiles
 from language_modeling_is_compression.training.state import (
   TrainingState,
+  evaluated_params,
   initial_state,
   make_code_length,
   make_update,
@@ -39,8 +40,11 @@ _logger = logging.getLogger(__name__)
 def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stopper: Stopper) -> RunOutcome:
   """Trains, validates, saves `files.model` and logs beside it.
 
-  Raises TrainingError and CheckpointError as `Trainer.run`.
+  Raises TrainingError and CheckpointError as `Trainer.run`, and ConfigError if the schedule does not fit into as many
+  steps as the epochs are.
   """
+  # Epochs are of chunks, and byte models alone may be given them. The model file records the number of steps.
+  settings = settings.with_steps(task.facts.get('num_train_chunks', 0))
   training = settings.training
   if not task.validation(periodic=False).num_rows:
     _logger.warning('no samples are held out, so nothing will be known of how well the model compresses other files')
@@ -54,7 +58,8 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
   objective = task.objective(remat=micro_batches.remat)
   optimizer, schedule = make_optimizer(settings), learning_rate_schedule(settings)
   try:
-    state = initial_state(objective, optimizer, seed=training.seed)
+    averaged = settings.optimizer.ema_decay is not None
+    state = initial_state(objective, optimizer, seed=training.seed, averaged=averaged)
   except jax.errors.JaxRuntimeError as error:
     raise explained(error) from error
   facts = {**task.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
@@ -79,7 +84,7 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
       'settings': given,
       'facts': facts,
     }
-    params = jax.tree.map(np.asarray, state.params)
+    params = jax.tree.map(np.asarray, evaluated_params(state))
     _save_somewhere(files, task.trained_model(params, provenance))
 
   exit_code = 1
@@ -91,7 +96,13 @@ def train_model(settings: TrainingSettings, task: Task, *, files: RunFiles, stop
         task=task,
         micro_batches=micro_batches,
         learning_rate=lambda step: float(np.asarray(schedule(step))),
-        update=make_update(objective, optimizer, mesh),
+        update=make_update(
+          objective,
+          optimizer,
+          mesh,
+          ema_decay=settings.optimizer.ema_decay,
+          max_bad_steps=settings.optimizer.max_bad_steps,
+        ),
         code_length=make_code_length(objective, mesh),
         save=save,
         tracker=tracker,
@@ -112,8 +123,7 @@ def _run_name(settings: TrainingSettings, task: Task) -> str:
   kind = f'{task.label}_{network.embedding_dim}x{network.num_layers}'
   training = settings.training
   return (
-    f'{settings.run.model_name}_{kind}_lr{settings.optimizer.learning_rate:g}_steps{training.training_steps}'
-    f'_seed{training.seed}'
+    f'{settings.run.model_name}_{kind}_lr{settings.optimizer.learning_rate:g}_steps{training.steps}_seed{training.seed}'
   )
 
 
