@@ -158,6 +158,8 @@ class Trainer:
 
   def _save_for_safety(self, state: TrainingState) -> None:
     """Saves while training goes on; that this cannot be done now is no reason to stop."""
+    if not _steps_learnt_from(state):  # All that have been done were skipped.
+      return
     try:
       self._save(state, None)
     except CheckpointError as error:

@@ -313,6 +313,12 @@ def test_parameters_that_have_only_seen_skipped_steps_are_not_saved(skips, messa
   assert not fakes.saves and not fakes.validated
 
 
+def test_nothing_is_saved_for_safety_before_a_step_that_is_not_skipped():
+  fakes = Fakes(unsound=[1, 2], skips=2)
+  fakes.run(training_steps=3, save_minutes=1e-12)
+  assert fakes.saves == [(1, None), (1, None)]  # After the third step, and in the end.
+
+
 @pytest.mark.parametrize(('ema', 'validated'), [(None, 6), (77, 77)])
 def test_a_moving_average_is_validated_in_place_of_the_last_parameters(ema, validated):
   fakes = Fakes(valid_chunks=4)
