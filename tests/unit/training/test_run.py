@@ -20,7 +20,7 @@ from language_modeling_is_compression.network.byte_model import ByteModel, ByteS
 from language_modeling_is_compression.network.checkpoint import load_model
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
-from language_modeling_is_compression.training.byte_task import ByteTask, make_task
+from language_modeling_is_compression.training.byte_task import make_task
 from language_modeling_is_compression.training.objectives import Objective
 from language_modeling_is_compression.training.run import _save_somewhere, train_model
 from language_modeling_is_compression.training.run_files import RunFiles, claimed_files
@@ -73,7 +73,7 @@ def test_without_a_refuge_the_error_is_that_of_the_place_asked_for(tmp_path, tem
   assert str(caught.value).startswith(f'{tmp_path}/gone/a.npz: ')
 
 
-def epochs_of_a_tone(folder: Path, **values: Any) -> tuple[TrainingSettings, ByteTask]:
+def epochs_of_a_tone(folder: Path, **values: Any) -> tuple[TrainingSettings, Any]:
   """Settings of two epochs, and a task of 4 chunks."""
   write_tone(folder / 'train' / 'a.wav', 60, 0)
   write_tone(folder / 'valid' / 'b.wav', 32, 1)
