@@ -10,7 +10,7 @@ import pytest
 from support.training_runs import command, environment, finish, write_tone
 
 import train_audio
-from language_modeling_is_compression.config.options import TrainingSettings
+from language_modeling_is_compression.config.options import TrainingConfig, TrainingSettings
 from language_modeling_is_compression.config.settings import kinds_of
 
 
@@ -191,7 +191,6 @@ def test_help_shows_every_flag_and_default(tmp_path):
   {
     'stereo_blocking_n': 1024,
     'chunk_size': 2048,
-    'training_steps': 1000,
     'batch_size': 128,
     'log_every': 100,
     'learning_rate': 1e-4,
@@ -216,3 +215,7 @@ def test_help_shows_every_flag_and_default(tmp_path):
 def test_the_defaults_are_those_that_were_promised(name, default):
   fields = {field.name: field for kind in kinds_of(TrainingSettings).values() for field in dataclasses.fields(kind)}
   assert fields[name].default == default
+
+
+def test_the_steps_are_those_that_were_promised_unless_epochs_are_given():
+  assert TrainingConfig().steps == 1000
