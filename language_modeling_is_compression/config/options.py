@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -12,8 +12,30 @@ from language_modeling_is_compression.errors import ConfigError
 
 _MAX_COUNT = 2**31 - 1  # Counts become sizes and loop bounds of 32 bits in compiled code.
 _MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
+_MIN_FLOAT32 = 2.0**-126  # The smallest that compiled code does not take for 0.
+_BELOW_ONE = 1 - 2.0**-24  # The largest float32 below 1.
 MAX_EFFORT = 2  # The last of prediction/state.py's EFFORTS, which stands above this module.
+DEFAULT_STEPS = 1000
+_WARM_UP_FRACTION = 0.05
+_FINAL_FRACTION = 0.02
+_DECAY_FRACTION = 0.2
 DEFAULT_SEGMENT_FRAMES = 3 << 18  # Frames of a segment at the default level, and in training.
+# Settings that each optimizer and each schedule heeds, beside those that all do.
+OPTIMIZERS: Mapping[str, Sequence[str]] = {
+  'adam': ('beta1', 'beta2', 'epsilon'),
+  'adamw': ('beta1', 'beta2', 'epsilon', 'weight_decay'),
+  'sgd': ('momentum',),
+  'rmsprop': ('beta2', 'epsilon', 'momentum'),
+  'lion': ('beta1', 'beta2', 'weight_decay'),
+  'muon': ('beta1', 'beta2', 'epsilon', 'momentum', 'weight_decay'),
+}
+SCHEDULES: Mapping[str, Sequence[str]] = {
+  'constant': (),
+  'linear': ('final_fraction',),
+  'cosine': ('final_fraction', 'cycles'),
+  'exponential': ('final_fraction',),
+  'warmup_stable_decay': ('final_fraction', 'decay_fraction'),
+}
 EQUAL_WEIGHTS = 'equal'
 NATIVE_DEPTH = 'native'
 _BIT_DEPTHS = (NATIVE_DEPTH, '8', '16', '24')
@@ -52,6 +74,39 @@ def _fraction(name: str, value: float) -> None:
   """More than 0, less than 1."""
   if not 0 < value < 1:
     raise ConfigError(f'{name}: expected a fraction between 0 and 1, got {value}')
+
+
+def _count_or_zero(name: str, value: int) -> None:
+  """0 or more."""
+  if not 0 <= value <= _MAX_COUNT:
+    raise ConfigError(f'{name}: expected 0 to {_MAX_COUNT}, got {value}')
+
+
+def _non_negative_float32(name: str, value: float) -> None:
+  """0 or more, and a float32."""
+  if not 0 <= value <= _MAX_FLOAT32:
+    raise ConfigError(f'{name}: expected 0 to {_MAX_FLOAT32:.4g}, got {value}')
+
+
+def _normal_float32(name: str, value: float) -> None:
+  """More than 0, and a normal float32."""
+  if not _MIN_FLOAT32 <= value <= _MAX_FLOAT32:
+    raise ConfigError(f'{name}: expected {_MIN_FLOAT32:.4g} to {_MAX_FLOAT32:.4g}, got {value}')
+
+
+def _below_one(name: str, value: float) -> None:
+  """0 or more, less than 1."""
+  if not 0 <= value <= _BELOW_ONE:
+    raise ConfigError(f'{name}: expected 0 or more, and less than 1 in float32 (at most 1 - 2^-24), got {value!r}')
+
+
+def _refuse_unheeded(config: Settings, choice: str, heeded: Mapping[str, Sequence[str]]) -> None:
+  """Raises ConfigError for a setting that was given and that the chosen optimizer or schedule does not heed."""
+  chosen = getattr(config, choice)
+  for name in dict.fromkeys(name for names in heeded.values() for name in names):
+    if getattr(config, name) is not None and name not in heeded[chosen]:
+      others = ', '.join(other for other, names in heeded.items() if name in names)
+      raise ConfigError(f'{name}: expected --{choice} to be one of {others}, got {chosen}; choose one, or leave it out')
 
 
 def _named(name: str, value: str) -> None:
@@ -94,7 +149,7 @@ def _bit_depths(name: str, value: str) -> tuple[str, ...]:
 
 
 def _logger_names(name: str, value: str) -> tuple[str, ...]:
-  """The loggers that a text lists."""
+  """Some of `jsonl`, `csv`, `tensorboard`, `wandb`, with commas between them. Returns them."""
   names = tuple(value.split(','))
   if not set(names) <= set(LOGGER_NAMES) or len(set(names)) < len(names):
     raise ConfigError(f'{name}: expected some of {", ".join(LOGGER_NAMES)}, separated by commas, got {value!r}')
@@ -102,7 +157,7 @@ def _logger_names(name: str, value: str) -> tuple[str, ...]:
 
 
 def _tags(name: str, value: str) -> tuple[str, ...]:
-  """The tags that a text lists."""
+  """Tags with commas between them. Returns them."""
   tags = tuple(value.split(','))
   if not all(0 < len(tag) <= _LONGEST_TAG for tag in tags):
     raise ConfigError(f'{name}: expected tags of 1 to {_LONGEST_TAG} characters, separated by commas, got {value!r}')
@@ -265,8 +320,23 @@ class TrainingConfig(Settings):
 
   section: ClassVar[str] = 'training'
 
-  training_steps: int = setting(1000, check=_positive, help='optimizer steps')
-  batch_size: int = setting(128, check=_positive, help='chunks (hybrid: sequences) in a step', fixed=True)
+  training_steps: int | None = setting(
+    None, check=_positive, help=f'optimizer steps; default: {DEFAULT_STEPS}, or what num_epochs says'
+  )
+  num_epochs: int | None = setting(
+    None,
+    check=_positive,
+    help='instead of training_steps: how often every chunk is trained on; the last batch, which has to be full, may '
+    'begin another time',
+    model='bytes',
+  )
+  batch_size: int = setting(
+    128,
+    check=_positive,
+    help='chunks (hybrid: sequences) in a step; their gradients are accumulated over micro-batches, so memory does not '
+    'limit it',
+    fixed=True,
+  )
   micro_batch_size: int | None = setting(
     None, check=_positive, help='of these, what one device holds at a time; default: as many as memory allows'
   )
@@ -285,6 +355,30 @@ class TrainingConfig(Settings):
     'at the end 1024, sequences of each domain and depth)',
   )
 
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.training_steps is not None and self.num_epochs is not None:
+      raise ConfigError(
+        f'num_epochs: expected none with training_steps ({self.training_steps}), got {self.num_epochs}; '
+        'leave one of them out'
+      )
+
+  @property
+  def steps(self) -> int:
+    """Optimizer steps. Of epochs they are known once the files are: `with_steps`."""
+    assert self.num_epochs is None
+    return DEFAULT_STEPS if self.training_steps is None else self.training_steps
+
+  def with_steps(self, num_chunks: int) -> 'TrainingConfig':
+    """The same training with its steps as a number. num_chunks: that there are to train on, at least 1.
+
+    Raises ConfigError if epochs are more steps than can be counted.
+    """
+    steps = -(-self.num_epochs * num_chunks // self.batch_size) if self.num_epochs is not None else self.steps
+    if steps > _MAX_COUNT:
+      raise ConfigError(f'num_epochs: expected at most {_MAX_COUNT} steps, got {steps}; give fewer epochs')
+    return replace(self, training_steps=steps, num_epochs=None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig(Settings):
@@ -292,10 +386,52 @@ class OptimizerConfig(Settings):
 
   section: ClassVar[str] = 'optimizer'
 
-  learning_rate: float = setting(1e-4, check=_positive_float32, help="Adam's step size, the largest one if it varies")
+  optimizer: str = setting(
+    'adam',
+    choices=tuple(OPTIMIZERS),
+    help='muon: orthogonalized momentum for matrices, AdamW with Nesterov momentum for the rest',
+    fixed=True,
+  )
+  learning_rate: float = setting(
+    1e-4, check=_positive_float32, help="the optimizer's step size, the largest one if it varies"
+  )
+  weight_decay: float | None = setting(
+    None,
+    check=_non_negative_float32,
+    help='of adamw, lion and muon: share, times the learning rate, that a step takes off matrices; biases, norms and '
+    'embeddings are left alone; default: adamw 1e-4, lion 1e-3, muon 0',
+  )
+  beta1: float | None = setting(
+    None, check=_below_one, help="decay of the gradients' mean (muon: of what AdamW moves); default: 0.9"
+  )
+  beta2: float | None = setting(
+    None,
+    check=_below_one,
+    help="decay of the squares' mean, in lion of its momentum; default: 0.999, lion 0.99, rmsprop 0.9",
+  )
+  epsilon: float | None = setting(
+    None, check=_normal_float32, help='is added to what an update is divided by (rmsprop: to its square); default: 1e-8'
+  )
+  momentum: float | None = setting(
+    None, check=_below_one, help="of sgd and rmsprop, and of muon's matrices; default: none, muon 0.95"
+  )
   gradient_clip_norm: float | None = setting(
     None, check=_positive_float32, help='scale gradients down to this norm where they are larger; default: never'
   )
+  ema_decay: float | None = setting(
+    None,
+    check=_below_one,
+    help='validate and save an exponential moving average of the parameters with this decay; default: the last ones',
+  )
+  max_bad_steps: int = setting(
+    0,
+    check=_count_or_zero,
+    help='steps whose loss, gradient or parameters are not finite that are skipped, in all, before the run ends',
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    _refuse_unheeded(self, 'optimizer', OPTIMIZERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,8 +441,60 @@ class ScheduleConfig(Settings):
   section: ClassVar[str] = 'schedule'
 
   learning_rate_schedule: str = setting(
-    'constant', choices=('constant', 'cosine'), help='or warm up for 5% of the steps and decay to 2%'
+    'constant',
+    choices=tuple(SCHEDULES),
+    help='after the warm-up; warmup_stable_decay: constant, then linear in the last steps',
   )
+  warmup_steps: int | None = setting(
+    None,
+    check=_count_or_zero,
+    help='first steps, in which it rises linearly; default: 5% of all, with constant none',
+  )
+  final_fraction: float | None = setting(
+    None, check=_below_one, help='share of the learning rate that it comes down to; default: 0.02'
+  )
+  decay_fraction: float | None = setting(
+    None, check=_fraction, help='share of the steps in which warmup_stable_decay comes down; default: 0.2'
+  )
+  cycles: int | None = setting(
+    None, check=_positive, help='how often cosine comes down, each time from the full learning rate; default: 1'
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    _refuse_unheeded(self, 'learning_rate_schedule', SCHEDULES)
+    if self.learning_rate_schedule == 'exponential' and self.final_fraction is not None:
+      _normal_float32('final_fraction', self.final_fraction)  # No product of factors comes down to 0.
+
+  def warm_up(self, num_steps: int) -> int:
+    """Steps, of all of a run, in which the learning rate rises."""
+    if self.warmup_steps is not None:
+      return self.warmup_steps
+    return 0 if self.learning_rate_schedule == 'constant' else round(num_steps * _WARM_UP_FRACTION)
+
+  def decay(self, num_steps: int) -> int:
+    """Steps, of all of a run, in which warmup_stable_decay comes down; at least one."""
+    return max(1, round(num_steps * (_DECAY_FRACTION if self.decay_fraction is None else self.decay_fraction)))
+
+  @property
+  def final(self) -> float:
+    """Share of the learning rate that it comes down to."""
+    return _FINAL_FRACTION if self.final_fraction is None else self.final_fraction
+
+  def check_steps(self, num_steps: int) -> None:
+    """Raises ConfigError if the parts of the schedule do not fit into all steps of a run."""
+    warm_up = self.warm_up(num_steps)
+    if warm_up >= num_steps:
+      raise ConfigError(f'warmup_steps: expected fewer than all steps ({num_steps}), got {warm_up}')
+    left = num_steps - warm_up
+    if self.cycles is not None and self.cycles > left:
+      raise ConfigError(f'cycles: expected at most one for each step after the warm-up ({left}), got {self.cycles}')
+    decay = self.decay(num_steps)
+    if self.learning_rate_schedule == 'warmup_stable_decay' and decay > left:
+      raise ConfigError(
+        f'decay_fraction: expected at most the steps after the warm-up ({left}), got {decay} of {num_steps}; '
+        'lower it or warmup_steps'
+      )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -451,8 +639,14 @@ class TrainingSettings:
   logging: LoggingConfig
 
   def __post_init__(self) -> None:
+    if self.training.num_epochs is None:
+      self.schedule.check_steps(self.training.steps)
     if self.checkpoint.checkpoint_policy == 'best' and not self.training.validate_every:
       raise ConfigError('checkpoint_policy: best is judged by validations: give --validate_every')
+
+  def with_steps(self, num_chunks: int) -> 'TrainingSettings':
+    """The same settings with the number of steps that `TrainingConfig.with_steps` knows. Raises ConfigError."""
+    return replace(self, training=self.training.with_steps(num_chunks))
 
 
 def as_begun(settings: TrainingSettings) -> TrainingSettings:

@@ -18,7 +18,7 @@ from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.training.memory import memory_figures
 from language_modeling_is_compression.training.objectives import Rows
 from language_modeling_is_compression.training.plan import MicroBatches
-from language_modeling_is_compression.training.state import StepMetrics, TrainingState
+from language_modeling_is_compression.training.state import StepMetrics, TrainingState, evaluated_params
 from language_modeling_is_compression.training.stopper import Stopper
 from language_modeling_is_compression.training.task import Task, ValidationResult
 from language_modeling_is_compression.training.tracking import Tracker
@@ -54,7 +54,7 @@ NO_PROGRESS = Progress(0.0, 0)
 class Trainer:
   """One run. Everything that it needs is given; it decides when what is called.
 
-  learning_rate: of a step, counted from 0.
+  learning_rate: of a step, counted from 0, without those that were skipped.
   update, code_length: as `state.make_update` and `state.make_code_length` make them, with micro_batches.
   save: writes the model file, given the state and the held-out figures if known.
   checkpoint: writes a checkpoint, given the state, the metrics since the last report, and the score of a validation of
@@ -92,16 +92,20 @@ class Trainer:
     """Trains from a state to the last step, validates and saves. progress: of the checkpoint that the state is from.
 
     A state that has all steps, of a run that was killed after the last one, is validated and saved.
-    Raises TrainingError if a step's figures are not finite or memory runs out; what was good before that is saved
-    first. Raises CheckpointError if the model cannot be saved.
+    Raises TrainingError if more steps are not finite than may be skipped or memory runs out; what was good before that
+    is saved first. Raises CheckpointError if the model cannot be saved.
     """
-    first = int(state.step)
-    meter = _Meter(first, progress)
+    first, learnt = int(state.step), _steps_learnt_from(state)
+    meter = _Meter(first, int(state.skipped), progress)
     state, failure = self._train(state, meter)
-    if int(state.step) == first < self._settings.training.training_steps:
+    if _steps_learnt_from(state) == learnt and first < self._settings.training.steps:
       # An earlier model is better than parameters that have not been trained.
       if failure:
         raise failure
+      if self._stopper.signal is None and int(state.step) > first:
+        raise TrainingError(
+          f'all {int(state.step) - first} steps were skipped, none was finite; try a lower --learning_rate'
+        )
       _logger.warning('stopped before the first step was done: there is nothing to save')
       return RunOutcome(state, None, self._stopper.signal, is_saved=False)
     if int(state.step) > first:
@@ -123,7 +127,7 @@ class Trainer:
 
   def _train(self, state: TrainingState, meter: '_Meter') -> tuple[TrainingState, TrainingError | None]:
     """Steps until the last one, the stopper or a failure; the state is good in each case."""
-    first, last = int(state.step), self._settings.training.training_steps
+    first, last = int(state.step), self._settings.training.steps
     every, checkpoint_every = self._settings.training.validate_every, self._settings.checkpoint.checkpoint_every
     keeps_best = self._settings.checkpoint.checkpoint_policy == 'best'
     saved_at = time.monotonic()
@@ -177,6 +181,8 @@ class Trainer:
 
   def _save_for_safety(self, state: TrainingState) -> None:
     """Saves while training goes on; that this cannot be done now is no reason to stop."""
+    if not _steps_learnt_from(state):  # All that have been done were skipped.
+      return
     try:
       self._save(state, None)
     except CheckpointError as error:
@@ -189,16 +195,24 @@ class Trainer:
       _logger.warning('%s', error)
 
   def _account(self, metrics: StepMetrics, meter: '_Meter', bar: Any) -> None:
-    """Reads a step's figures from the devices and shows them. Raises TrainingError if they are not finite."""
+    """Reads a step's figures from the devices and shows them.
+
+    Raises TrainingError if they are not finite and the step was not skipped.
+    """
     if not bool(metrics.finite):
       loss, grad_norm = float(metrics.loss_nats), float(metrics.grad_norm)
       not_finite = (
         'loss' if not math.isfinite(loss) else 'gradient' if not math.isfinite(grad_norm) else 'updated parameters'
       )
-      raise TrainingError(
-        f'step {meter.steps + 1}: non-finite {not_finite} '
-        f'(loss {loss:g}, gradient norm {grad_norm:g}); the parameters before it are kept; try a lower --learning_rate'
+      what = f'step {meter.steps + 1}: non-finite {not_finite} (loss {loss:g}, gradient norm {grad_norm:g})'
+      if not bool(metrics.skipped):
+        raise TrainingError(f'{what}; the parameters before it are kept; try a lower --learning_rate')
+      meter.skip(metrics)
+      _logger.warning(
+        '%s: skipped, %d of %d (--max_bad_steps)', what, meter.skipped, self._settings.optimizer.max_bad_steps
       )
+      bar.update()
+      return
     meter.add(metrics)
     self._stopper.has_unsaved_work = True
     self._warn_of_long_steps(meter.last_seconds)
@@ -223,7 +237,7 @@ class Trainer:
     unit = self._task.unit
     figures = {
       **self._task.rates(meter.mean_loss),
-      'learning_rate': self._learning_rate(step - 1),
+      'learning_rate': self._learning_rate(step - 1 - meter.skipped),
       'grad_norm': meter.last_grad_norm,
       f'{unit}s_per_second': meter.tokens_per_second,
       'data_seconds': meter.data_seconds,
@@ -231,12 +245,14 @@ class Trainer:
       **memory_figures(jax.local_devices()),
       **{f'grad_norm/{path}': norm for path, norm in meter.module_grad_norms.items()},
     }
+    if self._settings.optimizer.max_bad_steps:
+      figures['skipped_steps'] = meter.skipped
     self._tracker.log(step, figures)
     _logger.info(
       'step %d of %d: %s, %s nats per %s, gradient norm %.3g, %.0f %ss/s',
       *(
         step,
-        self._settings.training.training_steps,
+        self._settings.training.steps,
         self._task.format_loss(meter.mean_loss),
         f'{meter.mean_loss:z.4f}',
         unit,
@@ -258,7 +274,7 @@ class Trainer:
       for batch in validation.batches(batch_size):
         if self._stopper.signal is not None:
           return None
-        nats = np.asarray(self._code_length(state.params, micro_batches.arrange(batch)), np.float64)
+        nats = np.asarray(self._code_length(evaluated_params(state), micro_batches.arrange(batch)), np.float64)
         validation.add(batch, float(np.sum(nats)))
         bar.update(min(batch_size, validation.num_rows - done))
         done += batch_size
@@ -271,6 +287,10 @@ class Trainer:
     return measured
 
 
+def _steps_learnt_from(state: TrainingState) -> int:
+  return int(state.step) - int(state.skipped)
+
+
 def explained(error: jax.errors.JaxRuntimeError) -> TrainingError:
   """Error for a failure of the devices, most often that memory ran out."""
   reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -279,14 +299,15 @@ def explained(error: jax.errors.JaxRuntimeError) -> TrainingError:
 
 
 class _Meter:
-  """Figures since the last report. steps: done in all. A token is a sample where the model's unit is.
+  """Figures since the last report. steps: done in all, skipped: those among them that were skipped. A token is a sample
+  where the model's unit is.
 
   last_seconds: from the step before to the last one; 0 if something else came between. data_seconds: making a step's
   batch, in the mean; no more of it than that are devices kept waiting. elapsed_seconds: since training began.
   """
 
-  def __init__(self, first: int, progress: Progress) -> None:
-    self.steps = first
+  def __init__(self, first: int, skipped: int, progress: Progress) -> None:
+    self.steps, self.skipped = first, skipped
     self.last_loss = math.nan
     self.last_grad_norm = math.nan
     self._first = first
@@ -317,6 +338,12 @@ class _Meter:
     yield
     self._data_seconds += time.monotonic() - started
     self._batches += 1
+
+  def skip(self, metrics: StepMetrics) -> None:
+    """Counts a step that has no figures."""
+    self.steps += 1
+    self.skipped = int(metrics.skipped_steps)
+    self.resume()
 
   def add(self, metrics: StepMetrics) -> None:
     now = time.monotonic()

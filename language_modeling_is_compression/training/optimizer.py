@@ -1,29 +1,109 @@
-"""The optimizer and its step size over time."""
+"""The optimizers by name, and their step size over time."""
 
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
 import optax
 
-from language_modeling_is_compression.config.options import TrainingSettings
+from language_modeling_is_compression.config.options import OPTIMIZERS, TrainingSettings
 
-_WARM_UP_FRACTION = 0.05
-_FINAL_FRACTION = 0.02
+# With it an orthogonalized update is as large as AdamW's usually are, so that one learning rate suits both (Liu et al.,
+# "Muon is Scalable for LLM Training", arXiv 2502.16982).
+_MUON_RMS = 0.2
 
 
 def learning_rate_schedule(settings: TrainingSettings) -> optax.Schedule:
-  """Step size by step, counted from 0: constant, or a linear warm-up and then half a cosine down to almost nothing."""
-  peak, num_steps = settings.optimizer.learning_rate, settings.training.training_steps
-  if settings.schedule.learning_rate_schedule == 'constant':
+  """Step size by step, counted from 0: a linear warm-up, and then what the schedule's name says.
+
+  All that come down reach the last value one step after the last one of the run.
+  """
+  schedule, peak, num_steps = settings.schedule, settings.optimizer.learning_rate, settings.training.steps
+  name, warm_up = schedule.learning_rate_schedule, schedule.warm_up(num_steps)
+  if name == 'constant' and not warm_up:
     return optax.constant_schedule(peak)
-  warm_up = round(num_steps * _WARM_UP_FRACTION)
-  return optax.warmup_cosine_decay_schedule(
-    init_value=peak / (warm_up + 1),
-    peak_value=peak,
-    warmup_steps=warm_up,
-    decay_steps=max(num_steps, warm_up + 1),  # Counted from step 0: optax takes the warm-up out of them.
-    end_value=peak * _FINAL_FRACTION,
-  )
+  left, end = num_steps - warm_up, peak * schedule.final
+  parts: list[optax.Schedule] = [optax.linear_schedule(peak / (warm_up + 1), peak, warm_up)]
+  starts = [warm_up]  # Of each part but the first.
+  match name:
+    case 'constant':
+      parts.append(optax.constant_schedule(peak))
+    case 'linear':
+      parts.append(optax.linear_schedule(peak, end, left))
+    case 'exponential':
+      parts.append(optax.exponential_decay(peak, left, schedule.final))
+    case 'warmup_stable_decay':
+      decay = schedule.decay(num_steps)
+      parts += [optax.constant_schedule(peak), optax.linear_schedule(peak, end, decay)]
+      starts.append(num_steps - decay)
+    case 'cosine':
+      cycles = schedule.cycles or 1
+      edges = [warm_up + left * index // cycles for index in range(cycles + 1)]
+      parts += [
+        optax.cosine_decay_schedule(peak, after - before, alpha=end / peak)
+        for before, after in itertools.pairwise(edges)
+      ]
+      starts = edges[:-1]
+    case _:
+      raise AssertionError(name)
+  return optax.join_schedules(parts, starts)
+
+
+class _Kind(NamedTuple):
+  """make: of a learning rate and keywords. renamed: its keywords for settings, where others call them differently.
+
+  fixed: keywords that nobody chooses.
+  """
+
+  make: Callable[..., Any]
+  renamed: Mapping[str, str] = {}
+  fixed: Mapping[str, Any] = {}
+
+
+def matrices(params: Any) -> Any:
+  """Whether each parameter is a matrix that something is multiplied by: two axes, and no bias (lag_bias has two).
+
+  What else has two axes or more is a table of embeddings, one row of which acts at a time.
+  """
+
+  def is_matrix(path: Any, leaf: Any) -> bool:
+    return leaf.ndim == 2 and not (path and str(getattr(path[-1], 'key', '')).endswith('bias'))
+
+  return jax.tree_util.tree_map_with_path(is_matrix, params)
+
+
+def _muon_axes(params: Any) -> Any:
+  axes = optax.contrib.MuonDimensionNumbers()
+  return jax.tree.map(lambda is_matrix: axes if is_matrix else None, matrices(params))
+
+
+_KEYWORDS = {'beta1': 'b1', 'beta2': 'b2', 'epsilon': 'eps', 'momentum': 'momentum', 'weight_decay': 'weight_decay'}
+_KINDS = {
+  'adam': _Kind(optax.adam),  # Kingma and Ba, 2015
+  'adamw': _Kind(optax.adamw, fixed={'mask': matrices}),  # Loshchilov and Hutter, 2019
+  'sgd': _Kind(optax.sgd),
+  'rmsprop': _Kind(optax.rmsprop, renamed={'beta2': 'decay'}),
+  'lion': _Kind(optax.lion, fixed={'mask': matrices}),  # Chen et al., 2023
+  'muon': _Kind(  # Jordan, 2024
+    optax.contrib.muon,
+    renamed={'beta1': 'adam_b1', 'beta2': 'adam_b2', 'momentum': 'beta'},
+    fixed={'muon_weight_dimension_numbers': _muon_axes, 'consistent_rms': _MUON_RMS},
+  ),
+}
 
 
 def make_optimizer(settings: TrainingSettings) -> optax.GradientTransformation:
-  """Adam (Kingma and Ba, 2015), of gradients that are scaled down first where that is asked for."""
-  adam, norm = optax.adam(learning_rate_schedule(settings)), settings.optimizer.gradient_clip_norm
-  return adam if norm is None else optax.chain(optax.clip_by_global_norm(norm), adam)
+  """The optimizer that the settings name, of gradients that are scaled down first where that is asked for.
+
+  What is not given is as optax has it. `update` needs the parameters.
+  """
+  config = settings.optimizer
+  kind = _KINDS[config.optimizer]
+  keywords = {**_KEYWORDS, **kind.renamed}
+  given = {
+    keywords[name]: value for name in OPTIMIZERS[config.optimizer] if (value := getattr(config, name)) is not None
+  }
+  optimizer = kind.make(learning_rate_schedule(settings), **given, **kind.fixed)
+  norm = config.gradient_clip_norm
+  return optimizer if norm is None else optax.chain(optax.clip_by_global_norm(norm), optimizer)

@@ -45,11 +45,6 @@ def chosen_checkpoint(settings: TrainingSettings, files: RunFiles) -> Checkpoint
   else:
     return None
   _check_fixed(found, settings)
-  if found.step > settings.training.training_steps:
-    raise ConfigError(
-      f'training_steps: {found.path} has {found.step} steps already, expected as many or more, '
-      f'got {settings.training.training_steps}'
-    )
   return found
 
 
@@ -78,8 +73,14 @@ def _differences(checkpoint: Checkpoint, settings: TrainingSettings) -> dict[str
 def begin_resumed(checkpoint: Checkpoint, settings: TrainingSettings, fingerprint: str) -> None:
   """Logs what a run goes on from, and which settings have changed.
 
-  Raises ConfigError if it would go on with other data: its batches would not be those that come next.
+  Raises ConfigError if it has more steps than the run is to have, or if the run would go on with other data: its
+  batches would not be those that come next.
   """
+  if checkpoint.step > settings.training.steps:
+    raise ConfigError(
+      f'training_steps: {checkpoint.path} has {checkpoint.step} steps already, expected as many or more, '
+      f'got {settings.training.steps}'
+    )
   _logger.info('resuming from %s, after %d steps', checkpoint.path, checkpoint.step)
   for name, (before, now) in _differences(checkpoint, settings).items():
     _logger.info('%s: %s in the checkpoint, now %s', name, before, now)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -40,6 +39,7 @@ from language_modeling_is_compression.training.resume import (
 from language_modeling_is_compression.training.run_files import RunFiles
 from language_modeling_is_compression.training.state import (
   TrainingState,
+  evaluated_params,
   initial_state,
   make_code_length,
   make_update,
@@ -58,8 +58,10 @@ def train_model(
   """Trains, validates, saves `files.model` and logs beside it. checkpoint: what the run goes on from.
 
   Raises TrainingError and CheckpointError as `Trainer.run`, ConfigError if the checkpoint or the model to begin with is
-  of another network or other data.
+  of another network or other data, or if the schedule does not fit into as many steps as the epochs are.
   """
+  # Epochs are of chunks, and byte models alone may be given them. The model file records the number of steps.
+  settings = settings.with_steps(task.facts.get('num_train_chunks', 0))
   if checkpoint:
     begin_resumed(checkpoint, settings, task.fingerprint)
   training = settings.training
@@ -110,7 +112,7 @@ def train_model(
       'settings': given,
       'facts': facts,
     }
-    params = jax.tree.map(np.asarray, state.params)
+    params = jax.tree.map(np.asarray, evaluated_params(state))
     _save_somewhere(files, task.trained_model(params, provenance))
 
   def save_checkpoint(state: TrainingState, progress: Progress, score: float | None) -> None:
@@ -128,7 +130,14 @@ def train_model(
 
   exit_code = 1
   try:
-    with logging_redirect_tqdm(), profiled(make_update(objective, optimizer, mesh), settings.logging, files) as update:
+    update = make_update(
+      objective,
+      optimizer,
+      mesh,
+      ema_decay=settings.optimizer.ema_decay,
+      max_bad_steps=settings.optimizer.max_bad_steps,
+    )
+    with logging_redirect_tqdm(), profiled(update, settings.logging, files) as update:
       stopper.begin()
       outcome = Trainer(
         settings=settings,
@@ -159,12 +168,17 @@ def _first_state(
   checkpoint: Checkpoint | None,
 ) -> TrainingState:
   """The state of the checkpoint, or a new one, with random parameters or those of a model."""
+  averaged = settings.optimizer.ema_decay is not None
+
+  def new_state() -> TrainingState:
+    return initial_state(objective, optimizer, seed=settings.training.seed, averaged=averaged)
+
   if checkpoint:
-    return restored_state(checkpoint, lambda: initial_state(objective, optimizer, seed=settings.training.seed))
+    return restored_state(checkpoint, new_state)
   if not settings.checkpoint.init_from:
-    return initial_state(objective, optimizer, seed=settings.training.seed)
+    return new_state()
   params = initial_params(settings.checkpoint.init_from, task.spec)
-  return TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+  return new_state()._replace(params=params, opt_state=optimizer.init(params), ema=params if averaged else None)
 
 
 def _run_name(settings: TrainingSettings, task: Task) -> str:
@@ -173,8 +187,7 @@ def _run_name(settings: TrainingSettings, task: Task) -> str:
   kind = f'{task.label}_{network.embedding_dim}x{network.num_layers}'
   training = settings.training
   return (
-    f'{settings.run.model_name}_{kind}_lr{settings.optimizer.learning_rate:g}_steps{training.training_steps}'
-    f'_seed{training.seed}'
+    f'{settings.run.model_name}_{kind}_lr{settings.optimizer.learning_rate:g}_steps{training.steps}_seed{training.seed}'
   )
 
 

@@ -4,6 +4,7 @@ Shapes: M micro-batches, R rows of one micro-batch over all devices, D devices.
 """
 
 import collections
+import math
 import operator
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -27,42 +28,74 @@ _TOGETHER = 2
 
 
 class TrainingState(NamedTuple):
+  """What a run goes on from.
+
+  step: int32, steps done. ema: moving average of the parameters, of their shape; None if there is none.
+  skipped: int32, steps done that were not finite, and changed nothing but these two counts.
+
+  A batch depends on the step alone, so a skipped step has to count: the same batch would fail in the same way. The
+  optimizer's own counts, of which the learning rate is a function, are of the steps that were not skipped.
+  """
+
   params: hk.Params
   opt_state: Any
-  step: jax.Array  # int32, steps done
+  step: jax.Array
+  ema: Any = None
+  skipped: Any = np.int32(0)
+
+
+def evaluated_params(state: TrainingState) -> hk.Params:
+  """The parameters that are validated and saved: their moving average, if there is one."""
+  return state.params if state.ema is None else state.ema
 
 
 class StepMetrics(NamedTuple):
   """Scalars of one step. num_tokens: what counted, tokens or samples; loss_nats is the mean over them.
 
-  finite: false if the step's figures were not all finite, and the state was left as it was. module_grad_norms: of each
-  module's gradient, by path.
+  finite: false if the step's figures were not all finite. Then it was skipped, if so many steps may be, or the state
+  was left as it was. skipped_steps: in all, with this one. module_grad_norms: of each module's gradient, by path.
   """
 
   loss_nats: jax.Array
   num_tokens: jax.Array
   grad_norm: jax.Array
   finite: jax.Array
+  skipped: Any = False
+  skipped_steps: Any = 0
   module_grad_norms: Mapping[str, jax.Array] = MappingProxyType({})
 
 
-def initial_state(objective: Objective, optimizer: optax.GradientTransformation, *, seed: int) -> TrainingState:
-  """seed: any integer >= 0; its 32-bit digest seeds JAX, whose own keys would drop its high bits."""
+def initial_state(
+  objective: Objective, optimizer: optax.GradientTransformation, *, seed: int, averaged: bool = False
+) -> TrainingState:
+  """seed: any integer >= 0; its 32-bit digest seeds JAX, whose own keys would drop its high bits.
+
+  averaged: whether a moving average of the parameters is kept.
+  """
   digest = int(np.random.SeedSequence(seed).generate_state(1, np.uint32)[0])
   # Compiled, since a forward pass would be run for nothing otherwise.
   params = jax.jit(objective.init)(jax.random.key(digest))
-  return TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+  ema = params if averaged else None
+  return TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32), ema, jnp.zeros((), jnp.int32))
 
 
 def make_update(
-  objective: Objective, optimizer: optax.GradientTransformation, mesh: Mesh
+  objective: Objective,
+  optimizer: optax.GradientTransformation,
+  mesh: Mesh,
+  *,
+  ema_decay: float | None = None,
+  max_bad_steps: int = 0,
 ) -> Callable[..., tuple[TrainingState, StepMetrics] | None]:
   """A pure `update(state, batch, stopped)`; batch: arrays [M, R, ...], as `MicroBatches.arrange` makes them.
 
   Returns None if `stopped()` (by default never) is true between two micro-batches: a step takes seconds, and
   whoever wants it to end shall not wait for all of it.
+
+  ema_decay: of the moving average, for states that have one. max_bad_steps: steps that are skipped, in all, where they
+  are not finite.
   """
-  add, finish = _make_add(objective, mesh), _make_finish(optimizer, mesh)
+  add, finish = _make_add(objective, mesh), _make_finish(optimizer, mesh, ema_decay, max_bad_steps)
   everywhere, by_device = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, _SUMS)
   nothing = jax.jit(
     lambda params: jax.tree.map(lambda x: jnp.zeros((mesh.devices.size, *x.shape), x.dtype), (jnp.zeros(()), params)),
@@ -113,7 +146,9 @@ def _make_add(objective: Objective, mesh: Mesh) -> Callable[..., Any]:
   )
 
 
-def _make_finish(optimizer: optax.GradientTransformation, mesh: Mesh) -> Callable[..., Any]:
+def _make_finish(
+  optimizer: optax.GradientTransformation, mesh: Mesh, ema_decay: float | None, max_bad_steps: int
+) -> Callable[..., Any]:
   """A function of state, sums and the number of tokens (or samples) counted: the next state and the step's metrics."""
 
   def device_total(sums: Any) -> Any:
@@ -123,16 +158,31 @@ def _make_finish(optimizer: optax.GradientTransformation, mesh: Mesh) -> Callabl
 
   def finish(state: TrainingState, sums: Any, num_tokens: jax.Array) -> tuple[TrainingState, StepMetrics]:
     loss, gradients = jax.tree.map(lambda x: x / jnp.maximum(num_tokens, 1), total(sums))
-    updates, opt_state = optimizer.update(gradients, state.opt_state)
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params: Any = optax.apply_updates(state.params, updates)
-    advanced = TrainingState(params, opt_state, state.step + 1)
+    ema = None if ema_decay is None else _averaged(state, params, ema_decay)
+    advanced = TrainingState(params, opt_state, state.step + 1, ema, state.skipped)
     grad_norm = optax.tree.norm(gradients)
     finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & jnp.isfinite(optax.tree.norm(advanced.params))
-    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), advanced, state)
+    skipped = ~finite & (state.skipped < max_bad_steps)
+    passed_over = state._replace(step=state.step + skipped, skipped=state.skipped + skipped)
     module_grad_norms = {path: optax.tree.norm(gradient) for path, gradient in gradients.items()}
-    return kept, StepMetrics(loss, num_tokens, grad_norm, finite, module_grad_norms)
+    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), advanced, passed_over)
+    return kept, StepMetrics(loss, num_tokens, grad_norm, finite, skipped, kept.skipped, module_grad_norms)
 
   return jax.jit(finish)
+
+
+def _averaged(state: TrainingState, params: hk.Params, decay: float) -> Any:
+  """The moving average with the parameters that a step made, weighted so that the first ones count for nothing.
+
+  After n steps it is the mean of what these made, with weights decay^(n - k) for step k: what Adam's correction of its
+  bias makes of a sum that begins at zero, but kept in the state as it is evaluated.
+  """
+  count = state.step + 1 - state.skipped
+  log_decay = math.log(decay) if decay else -math.inf
+  weight = (1 - decay) / -jnp.expm1(count * log_decay)
+  return jax.tree.map(lambda mean, new: mean + weight * (new - mean), state.ema, params)
 
 
 def make_code_length(objective: Objective, mesh: Mesh) -> Callable[[hk.Params, Rows], jax.Array]:

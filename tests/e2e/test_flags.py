@@ -11,7 +11,7 @@ from support.settings import training_settings
 from support.training_runs import command, environment, finish, write_tone
 
 import train_audio
-from language_modeling_is_compression.config.options import TrainingSettings
+from language_modeling_is_compression.config.options import TrainingConfig, TrainingSettings
 from language_modeling_is_compression.config.settings import kinds_of, read_settings
 
 
@@ -39,6 +39,7 @@ _COUNTS = (
   'stereo_blocking_n',
   'chunk_size',
   'training_steps',
+  'num_epochs',
   'batch_size',
   'micro_batch_size',
   'log_every',
@@ -92,7 +93,7 @@ def test_a_fraction_is_between_0_and_1(folder, capsys, value):
     (['--tokenization', 'word'], "tokenization: expected one of byte, sample, got 'word'"),
     (['--quantization', 'a-law'], "quantization: expected one of linear, mu-law, got 'a-law'"),
     (['--channels', 'left'], "channels: expected one of mono, stereo, got 'left'"),
-    (['--learning_rate_schedule', 'step'], "learning_rate_schedule: expected one of constant, cosine, got 'step'"),
+    (['--learning_rate_schedule', 'step'], 'learning_rate_schedule: expected one of constant, linear, cosine, expo'),
     (['--model_name', 'a/b'], "model_name: expected a plain file name without a folder, got 'a/b'"),
     (['--model_name', ''], "model_name: expected a plain file name without a folder, got ''"),
     (['--training_step_count', '5'], 'unrecognized arguments: --training_step_count 5'),
@@ -212,7 +213,6 @@ def test_help_shows_every_flag_and_default(tmp_path):
   {
     'stereo_blocking_n': 1024,
     'chunk_size': 2048,
-    'training_steps': 1000,
     'batch_size': 128,
     'log_every': 100,
     'learning_rate': 1e-4,
@@ -237,3 +237,7 @@ def test_help_shows_every_flag_and_default(tmp_path):
 def test_the_defaults_are_those_that_were_promised(name, default):
   fields = {field.name: field for kind in kinds_of(TrainingSettings).values() for field in dataclasses.fields(kind)}
   assert fields[name].default == default
+
+
+def test_the_steps_are_those_that_were_promised_unless_epochs_are_given():
+  assert TrainingConfig().steps == 1000

@@ -38,6 +38,14 @@ from language_modeling_is_compression.config.settings import (
 from language_modeling_is_compression.errors import ConfigError
 
 KINDS = tuple(kinds_of(TrainingSettings).values())
+# What else has to be chosen for a setting to mean something.
+COMPANIONS = {
+  'cycles': {'learning_rate_schedule': 'cosine'},
+  'decay_fraction': {'learning_rate_schedule': 'warmup_stable_decay'},
+  'final_fraction': {'learning_rate_schedule': 'linear'},
+  'momentum': {'optimizer': 'sgd'},
+  'weight_decay': {'optimizer': 'adamw'},
+}
 REQUIRED = {FoldersConfig: {'audio_dir': ('music',)}}
 
 COUNTS = [
@@ -51,23 +59,44 @@ COUNTS = [
   (HybridConfig, 'sequence_length'),
   (HybridConfig, 'segment_frames'),
   (TrainingConfig, 'training_steps'),
+  (TrainingConfig, 'num_epochs'),
   (TrainingConfig, 'batch_size'),
   (TrainingConfig, 'micro_batch_size'),
   (TrainingConfig, 'num_chunks'),
   (LoggingConfig, 'log_every'),
+  (CheckpointConfig, 'max_checkpoints'),
+  (ScheduleConfig, 'cycles'),
 ]
-COUNTS_OR_ZERO = [(TrainingConfig, 'seed'), (TrainingConfig, 'validate_every'), (LoggingConfig, 'profile')]
+COUNTS_OR_ZERO = [
+  (TrainingConfig, 'seed'),
+  (TrainingConfig, 'validate_every'),
+  (LoggingConfig, 'profile'),
+  (CheckpointConfig, 'checkpoint_every'),
+]
+LIMITED_COUNTS_OR_ZERO = [(OptimizerConfig, 'max_bad_steps'), (ScheduleConfig, 'warmup_steps')]
 POSITIVE_NUMBERS = [(OptimizerConfig, 'learning_rate'), (CheckpointConfig, 'save_minutes')]
 OPTIONAL_NUMBERS = [(OptimizerConfig, 'gradient_clip_norm')]
 EFFORTS = [(HybridConfig, 'effort')]
+BELOW_ONE = [
+  (OptimizerConfig, 'beta1'),
+  (OptimizerConfig, 'beta2'),
+  (OptimizerConfig, 'momentum'),
+  (OptimizerConfig, 'ema_decay'),
+  (ScheduleConfig, 'final_fraction'),
+]
+OPTIONAL_NUMBERS_OR_ZERO = [(OptimizerConfig, 'weight_decay')]
+EPSILONS = [(OptimizerConfig, 'epsilon')]
+OPTIONAL_FRACTIONS = [(ScheduleConfig, 'decay_fraction')]
 FRACTIONS = [(FoldersConfig, 'valid_fraction')]
-SWITCHES = [(DataConfig, 'use_16bit'), (LoggingConfig, 'no_progress')]
+SWITCHES = [(DataConfig, 'use_16bit'), (LoggingConfig, 'no_progress'), (CheckpointConfig, 'resume')]
 CHOICES = [
   (FamilyConfig, 'model'),
   (DataConfig, 'tokenization'),
   (DataConfig, 'quantization'),
   (DataConfig, 'channels'),
   (ScheduleConfig, 'learning_rate_schedule'),
+  (OptimizerConfig, 'optimizer'),
+  (CheckpointConfig, 'checkpoint_policy'),
 ]
 TEXTS = [(RunConfig, 'output_dir')]
 FOLDERS = [(FoldersConfig, 'audio_dir')]
@@ -79,6 +108,8 @@ OPTIONAL_TEXTS = [
   (LoggingConfig, 'wandb_notes'),
   (LoggingConfig, 'wandb_job_type'),
   (HybridConfig, 'cache_dir'),
+  (CheckpointConfig, 'resume_from'),
+  (CheckpointConfig, 'init_from'),
 ]
 OPTIONAL_MODES = [(LoggingConfig, 'wandb_mode')]
 TAGS = [(LoggingConfig, 'wandb_tags')]
@@ -94,7 +125,8 @@ def with_values(groups: list) -> list:
 
 
 def build(kind, **values):
-  return kind(**{**REQUIRED.get(kind, {}), **values})
+  companions = {key: chosen for name in values for key, chosen in COMPANIONS.get(name, {}).items()}
+  return kind(**{**REQUIRED.get(kind, {}), **companions, **values})
 
 
 def parse(argv: list[str]) -> dict:
@@ -109,6 +141,8 @@ def test_every_field_is_checked_below():
   listed: list[tuple[type, str]] = [*COUNTS, *COUNTS_OR_ZERO, *POSITIVE_NUMBERS, *FRACTIONS]
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
+  listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
+  listed += OPTIONAL_FRACTIONS
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
@@ -122,6 +156,11 @@ BAD_VALUES = with_values(
     (COUNTS_OR_ZERO, [-1, 0.5, '0', None, False, math.inf]),
     ([(OptimizerConfig, 'learning_rate')], [3.5e38, 1e39, 10**39]),  # Steps are taken in float32.
     (OPTIONAL_NUMBERS, [0, -1.0, math.nan, math.inf, 1e39, '1', True]),
+    (LIMITED_COUNTS_OR_ZERO, [-1, 2**31, 0.5, '0', False, math.inf]),
+    (BELOW_ONE, [-0.1, 1, 1.0, 0.99999999, 1.5, math.nan, math.inf, '0.9', True]),  # Factors are float32.
+    (OPTIONAL_NUMBERS_OR_ZERO, [-1e-9, 3.5e38, 10**39, math.nan, math.inf, '0', False]),
+    (EPSILONS, [0, -1.0, 1e-38, 5e-324, 3.5e38, math.nan, math.inf, '1e-8', True]),
+    (OPTIONAL_FRACTIONS, [0, 1, -0.1, 1.1, math.nan, '0.1', False]),
     (EFFORTS, [-1, 3, 1.0, None, True]),
     (FOLDERS, ['music', (), ('',), ('a', ''), (1,), None, ['music']]),
     (WEIGHTS, ['', 'even', '1,', '1,0', '-1', 'nan', 'inf', '1;2', None, 1, (1, 2)]),
@@ -155,6 +194,11 @@ GOOD_VALUES = with_values(
     ([(CheckpointConfig, 'save_minutes')], [1.7e308]),
     (FRACTIONS, [1e-9, 0.5, 0.999]),
     (OPTIONAL_NUMBERS, [None, 1, 1e-3]),
+    (LIMITED_COUNTS_OR_ZERO, [0, 1, 2**31 - 1]),
+    (BELOW_ONE, [None, 0, 0.9, 0.9999999, 1 - 2**-24]),
+    (OPTIONAL_NUMBERS_OR_ZERO, [None, 0, 0.0, 1e-50, 0.1, 3.4e38]),
+    (EPSILONS, [None, 2.0**-126, 1e-8, 1, 3.4e38]),
+    (OPTIONAL_FRACTIONS, [None, 1e-9, 0.5, 0.999]),
     (EFFORTS, [0, 1, 2]),
     (FOLDERS, [('a',), ('a', 'b c')]),
     (WEIGHTS, ['equal', '1', '0.5,2,1e3']),
@@ -195,12 +239,75 @@ def test_combinations():
     config.num_layers = 3
 
 
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (['--weight_decay', '0.1'], 'weight_decay: expected --optimizer to be one of adamw, lion, muon, got adam; choose'),
+    (['--momentum', '0.9', '--optimizer', 'lion'], 'momentum: expected --optimizer to be one of sgd, rmsprop, muon, '),
+    (['--beta1', '0.9', '--optimizer', 'rmsprop'], 'beta1: expected --optimizer to be one of adam, adamw, lion, muon,'),
+    (['--beta2', '0.9', '--optimizer', 'sgd'], 'beta2: expected --optimizer to be one of adam, adamw, rmsprop, lion, '),
+    (['--epsilon', '1', '--optimizer', 'lion'], 'epsilon: expected --optimizer to be one of adam, adamw, rmsprop, mu'),
+    (['--final_fraction', '0'], 'final_fraction: expected --learning_rate_schedule to be one of linear, cosine, exp'),
+    (['--cycles', '2'], 'cycles: expected --learning_rate_schedule to be one of cosine, got constant; choose one, or'),
+    (['--decay_fraction', '.2'], 'decay_fraction: expected --learning_rate_schedule to be one of warmup_stable_decay'),
+  ],
+)
+def test_what_the_optimizer_or_the_schedule_does_not_heed_is_refused(flags, message):
+  with pytest.raises(ConfigError, match=f'^{re.escape(message)}'):
+    parse(['--audio_dir', 'a', *flags])
+
+
+def test_what_decays_by_factors_has_no_zero():
+  with pytest.raises(ConfigError, match=r'^final_fraction: expected 1\.175e-38 to .*, got 0'):
+    ScheduleConfig(learning_rate_schedule='exponential', final_fraction=0.0)
+
+
+@pytest.mark.parametrize(
+  ('values', 'message'),
+  [
+    ({'warmup_steps': 10}, r'warmup_steps: expected fewer than all steps \(10\), got 10$'),
+    (
+      {'learning_rate_schedule': 'cosine', 'warmup_steps': 4, 'cycles': 7},
+      r'cycles: expected at most one for each step after the warm-up \(6\), got 7$',
+    ),
+    (
+      {'learning_rate_schedule': 'warmup_stable_decay', 'warmup_steps': 7, 'decay_fraction': 0.4},
+      r'decay_fraction: expected at most the steps after the warm-up \(3\), got 4 of 10; lower it or warmup_steps$',
+    ),
+  ],
+)
+def test_a_schedule_has_to_fit_into_the_steps(values, message):
+  with pytest.raises(ConfigError, match=f'^{message}'):
+    training_settings(training_steps=10, **values)
+  training_settings(training_steps=11, **values)
+  # How many steps an epoch is remains to be seen, and is checked then.
+  epochs = training_settings(num_epochs=1, batch_size=5, **values)
+  with pytest.raises(ConfigError, match=f'^{message}'):
+    epochs.with_steps(num_chunks=50)
+  assert epochs.with_steps(num_chunks=51).training.steps == 11
+
+
+def test_steps_or_epochs():
+  with pytest.raises(ConfigError, match=r'^num_epochs: expected none with training_steps \(5\), got 2; leave one'):
+    TrainingConfig(training_steps=5, num_epochs=2)
+  assert TrainingConfig().steps == 1000 and TrainingConfig(training_steps=7).steps == 7
+  assert TrainingConfig(training_steps=7).with_steps(10) == TrainingConfig(training_steps=7)
+  assert TrainingConfig().with_steps(10) == TrainingConfig(training_steps=1000)
+  for epochs, chunks, steps in ((1, 1, 1), (1, 4, 1), (1, 5, 2), (3, 4, 3), (3, 5, 4)):
+    config = TrainingConfig(num_epochs=epochs, batch_size=4)
+    assert config.with_steps(chunks) == TrainingConfig(training_steps=steps, batch_size=4)
+  with pytest.raises(ConfigError, match=r'^num_epochs: expected at most 2147483647 steps, got 4294967294; give fewer'):
+    TrainingConfig(num_epochs=2**31 - 1, batch_size=1).with_steps(2)
+
+
 def test_defaults_of_the_front_end():
   settings = parse(['--audio_dir', 'music'])
   assert settings[RunConfig] == RunConfig(output_dir='./', model_name='audio_model')
   assert settings[FoldersConfig] == FoldersConfig(audio_dir=('music',), audio_weights='equal', valid_fraction=0.1)
   assert settings[LoggingConfig] == LoggingConfig(log_every=100, wandb_project=None, no_progress=False)
-  assert settings[OptimizerConfig] == OptimizerConfig(learning_rate=1e-4, gradient_clip_norm=None)
+  assert settings[OptimizerConfig] == OptimizerConfig(
+    optimizer='adam', learning_rate=1e-4, gradient_clip_norm=None, ema_decay=None, max_bad_steps=0
+  )
   assert settings[DataConfig] == DataConfig(
     use_16bit=False,
     tokenization='byte',
@@ -211,7 +318,7 @@ def test_defaults_of_the_front_end():
   )
   model, training = settings[ModelConfig], settings[TrainingConfig]
   assert (model.embedding_dim, model.num_layers, model.num_heads, model.widening_factor) == (64, 4, 8, 4)
-  assert (training.training_steps, training.batch_size, training.seed) == (1000, 128, 42)
+  assert (training.steps, training.batch_size, training.seed) == (1000, 128, 42)
   assert training.num_chunks == 488281
 
 
@@ -289,6 +396,7 @@ def test_a_folder_may_be_given_several_times():
     ),
     (['--audio_weights', 'equal', '--model', 'bytes'], 'audio_weights: means something only with --model hybrid'),
     (['--model', 'hybrid', '--use_16bit'], 'use_16bit: means something only with --model bytes, got hybrid'),
+    (['--model', 'hybrid', '--num_epochs', '5'], 'num_epochs: means something only with --model bytes, got hybrid'),
     (['--model', 'hybrid', '--num_chunks', '5'], 'num_chunks: means something only with --model bytes, got hybrid'),
     (['--model', 'both', '--num_chunks', '5'], "model: expected one of bytes, hybrid, got 'both'"),
   ],

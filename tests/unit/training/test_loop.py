@@ -71,14 +71,22 @@ class Fakes:
   """A trainer's surroundings: the parameters are the number of steps that made them.
 
   at_step: what else happens while a step (counted from 1) is computed. in_step: the same, between its micro-batches.
-  unsound: steps that are not finite.
+  unsound: steps that are not finite. skips: how many of them are skipped.
   saves: (parameters, held-out figures) of every call; failing_saves: how many of them fail.
   checkpoints: (parameters, progress, score) of every call.
   validated: chunks of each call of code_length.
   """
 
   def __init__(
-    self, *, unsound=(), in_step=None, at_step=None, at_validation=None, failing_saves: int = 0, valid_chunks: int = 0
+    self,
+    *,
+    unsound=(),
+    skips: int = 0,
+    in_step=None,
+    at_step=None,
+    at_validation=None,
+    failing_saves: int = 0,
+    valid_chunks: int = 0,
   ):
     self.stopper = Stopper()
     self.tracker: Any = FakeTracker()
@@ -86,11 +94,15 @@ class Fakes:
     self.saves: list[tuple[int, ValidationResult | None]] = []
     self.checkpoints: list[tuple[int, Progress, float | None]] = []
     self.validated: list[int] = []
+    self.validated_params: list[Any] = []
     self._unsound, self._at_step, self._at_validation = unsound, at_step, at_validation
     self._in_step = in_step
+    self._skips = skips
     self._failing_saves, self._valid_chunks = failing_saves, valid_chunks
 
-  def run(self, first: int = 0, **settings):
+  def run(self, first: int = 0, ema=None, **settings):
+    if self._skips:
+      settings['max_bad_steps'] = self._skips
     given = {'training_steps': 6, 'log_every': NEVER, 'batch_size': 4, 'no_progress': True, **settings}
     chosen = training_settings(**given)
     task: Any = FakeTask(chosen.training, self._valid_chunks)
@@ -106,7 +118,7 @@ class Fakes:
       tracker=self.tracker,
       stopper=self.stopper,
     )
-    return trainer.run(PlainState(first, None, np.int32(first)))
+    return trainer.run(PlainState(first, None, np.int32(first), ema=ema))
 
   def _update(self, state, batch, stopped):
     if self._in_step:
@@ -119,10 +131,15 @@ class Fakes:
     if self._at_step:
       self._at_step(self, step)
     finite = step not in self._unsound
-    metrics = PlainMetrics(step if finite else math.nan, 10 * step, 0.5, finite)
-    return PlainState(state.params + 1, None, np.int32(step)), metrics
+    skipped = not finite and int(state.skipped) < self._skips
+    count = np.int32(state.skipped + skipped)
+    metrics = PlainMetrics(step if finite else math.nan, 10 * step, 0.5, finite, skipped, count)
+    if skipped:
+      return state._replace(step=np.int32(step), skipped=count), metrics
+    return state._replace(params=state.params + 1, step=np.int32(step)), metrics
 
   def _code_length(self, params, batch):
+    self.validated_params.append(params)
     self.validated.append(int(np.count_nonzero(batch.lengths)))
     if self._at_validation:
       self._at_validation(self, len(self.validated))
@@ -255,6 +272,64 @@ def test_a_step_that_is_not_finite_ends_the_run_with_the_state_before_it(log_eve
   # Parameters that have learnt nothing are not saved.
   assert fakes.saves == ([(unsound - 1, None)] if unsound > 1 else [])
   assert not fakes.validated and max(fakes.steps) <= unsound + 1
+
+
+@pytest.mark.parametrize('log_every', [1, 2, NEVER])
+@pytest.mark.parametrize('unsound', [[1], [3], [2, 3], [6], [5, 6]])
+def test_steps_that_are_skipped_do_not_end_the_run(caplog, log_every, unsound):
+  fakes = Fakes(unsound=unsound, skips=2, valid_chunks=9)
+  outcome = fakes.run(log_every=log_every)
+  assert fakes.steps == [1, 2, 3, 4, 5, 6], 'a step is met again'
+  assert (int(outcome.state.step), outcome.state.params) == (6, 6 - len(unsound))
+  assert fakes.saves == [(6 - len(unsound), outcome.held_out)] and outcome.held_out
+  said = [message for message in caplog.messages if 'skipped' in message]
+  assert said == [
+    f'step {step}: non-finite loss (loss nan, gradient norm 0.5): skipped, {number} of 2 (--max_bad_steps)'
+    for number, step in enumerate(unsound, 1)
+  ]
+
+
+def test_reports_count_skipped_steps_and_leave_their_figures_out():
+  fakes = Fakes(unsound=[2, 4], skips=3)
+  fakes.run(training_steps=6, log_every=3)
+  assert [step for step, _ in fakes.tracker.records] == [3, 6]
+  figures = [record for _, record in fakes.tracker.records]
+  assert [each['loss_nats'] for each in figures] == pytest.approx([(1 + 9) / 4, (25 + 36) / 11])
+  assert [each['skipped_steps'] for each in figures] == [1, 2]
+  # That of the last update, whose number is without the steps that were skipped.
+  assert [each['learning_rate'] for each in figures] == pytest.approx([0.1, 0.3])
+  without = Fakes()
+  without.run(log_every=6)
+  assert 'skipped_steps' not in without.tracker.records[0][1]
+
+
+@pytest.mark.parametrize('log_every', [1, NEVER])
+def test_one_step_too_many_to_skip_ends_the_run_with_the_state_before_it(log_every):
+  fakes = Fakes(unsound=[2, 4, 5], skips=2, valid_chunks=9)
+  with pytest.raises(TrainingError, match=r'^step 5: non-finite loss .*lower --learning_rate$'):
+    fakes.run(log_every=log_every)
+  assert fakes.saves == [(2, None)] and not fakes.validated
+
+
+@pytest.mark.parametrize(('skips', 'message'), [(2, 'step 3: non-finite loss'), (9, 'all 6 steps were skipped, none ')])
+def test_parameters_that_have_only_seen_skipped_steps_are_not_saved(skips, message):
+  fakes = Fakes(unsound=range(1, 7), skips=skips, valid_chunks=9)
+  with pytest.raises(TrainingError, match=f'^{message}'):
+    fakes.run()
+  assert not fakes.saves and not fakes.validated
+
+
+def test_nothing_is_saved_for_safety_before_a_step_that_is_not_skipped():
+  fakes = Fakes(unsound=[1, 2], skips=2)
+  fakes.run(training_steps=3, save_minutes=1e-12)
+  assert fakes.saves == [(1, None), (1, None)]  # After the third step, and in the end.
+
+
+@pytest.mark.parametrize(('ema', 'validated'), [(None, 6), (77, 77)])
+def test_a_moving_average_is_validated_in_place_of_the_last_parameters(ema, validated):
+  fakes = Fakes(valid_chunks=4)
+  fakes.run(ema=ema)
+  assert fakes.validated_params == [validated]
 
 
 def test_a_failure_that_cannot_be_saved_either_says_both():

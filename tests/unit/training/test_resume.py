@@ -133,7 +133,7 @@ def test_a_stopped_run_is_resumed_where_it_stopped(audio, whole, tmp_path):
   assert outcome.stopped_by == 15 and 0 < int(outcome.state.step) < 6
   train(settings_of(audio, tmp_path, resume=True))
   assert same_params(whole / 'a.npz', tmp_path / 'a.npz')
-  assert sorted(path.name for path in tmp_path.iterdir()) == ['a.npz', 'a_checkpoints', 'a_metrics.jsonl']
+  assert sorted(path.name for path in tmp_path.iterdir()) == ['a.npz', 'a.toml', 'a_checkpoints', 'a_metrics.jsonl']
 
 
 def test_a_run_that_was_killed_after_its_last_step_is_validated_and_saved(audio, whole, tmp_path):
@@ -201,7 +201,7 @@ def test_a_folder_that_has_moved_is_the_same_data(audio, whole, tmp_path):
   assert same_params(whole / 'a.npz', tmp_path / 'a.npz')
   # Settings that are recorded are those of a run from the beginning.
   recorded = load_model(tmp_path / 'a.npz').provenance['settings']
-  assert recorded['batch_size'] == 4 and 'resume_from' not in recorded and 'resume' not in recorded
+  assert recorded['batch_size'] == 4 and 'resume_from' not in recorded and recorded['resume'] is False
 
 
 def test_what_is_no_checkpoint_is_refused(audio, whole, tmp_path):

@@ -18,6 +18,7 @@ from language_modeling_is_compression.training.optimizer import make_optimizer
 from language_modeling_is_compression.training.plan import DEVICE_AXIS, MicroBatches, device_mesh
 from language_modeling_is_compression.training.state import (
   TrainingState,
+  evaluated_params,
   initial_state,
   make_code_length,
   make_update,
@@ -206,6 +207,109 @@ def test_training_goes_on_after_a_step_that_was_not_taken(update):
   again, metrics = update(kept._replace(params=before.params), batch)
   assert bool(metrics.finite)
   assert_bits_equal(again, update(before, batch)[0])
+
+
+def spoilt(state: TrainingState) -> TrainingState:
+  """A state from which no step is finite."""
+  params = jax.tree.map(np.array, state.params)
+  params['~']['output_bias'][0] = np.nan
+  return state._replace(params=params)
+
+
+@functools.cache
+def lenient_update(ema_decay: float | None = 0.75):
+  """One that keeps a moving average and skips two steps."""
+  return make_update(OBJECTIVE, OPTIMIZER, mesh_of(2), ema_decay=ema_decay, max_bad_steps=2)
+
+
+def averaged_state() -> TrainingState:
+  state = make_state()
+  return state._replace(ema=state.params)
+
+
+def test_a_skipped_step_counts_and_changes_nothing_else():
+  """Were it not counted, a run would meet the same batch again, for that is a function of the count."""
+  update, batch = lenient_update(), arranged(make_batch())
+  before, _ = update(averaged_state(), batch)
+  after, metrics = update(spoilt(before), batch)
+  assert not bool(metrics.finite) and bool(metrics.skipped) and int(metrics.skipped_steps) == 1
+  assert_bits_equal(after, spoilt(before)._replace(step=jnp.asarray(2, jnp.int32), skipped=np.int32(1)))
+  # The step after it is what it would have been without.
+  again, metrics = update(after._replace(params=before.params), batch)
+  without, _ = update(before, batch)
+  assert bool(metrics.finite) and not bool(metrics.skipped) and int(metrics.skipped_steps) == 1
+  assert_bits_equal(again._replace(step=without.step, skipped=without.skipped), without)
+  assert (int(again.step), int(again.skipped)) == (3, 1)
+
+
+def test_more_than_so_many_steps_are_not_skipped():
+  update, batch = lenient_update(), arranged(make_batch())
+  state = spoilt(averaged_state())
+  for count in (1, 2):
+    state, metrics = update(state, batch)
+    assert bool(metrics.skipped) and int(metrics.skipped_steps) == count == int(state.step)
+  after, metrics = update(state, batch)
+  assert not bool(metrics.finite) and not bool(metrics.skipped) and int(metrics.skipped_steps) == 2
+  assert_bits_equal(after, state)
+
+
+def test_the_moving_average_is_that_of_the_steps_taken():
+  """Against a recursion from zero that is corrected as Adam's means are; a skipped step is none."""
+  update = lenient_update()
+  # As if it had been trained with a large learning rate, so that the average is not all but the last parameters.
+  state = averaged_state()
+  total: Any = jax.tree.map(lambda x: np.zeros(x.shape), state.params)
+  for taken in range(1, 5):
+    shift = float(taken * taken)
+    state = state._replace(params=jax.tree.map(lambda x, shift=shift: x + shift, state.params))
+    if taken == 3:
+      good = state.params
+      state, metrics = update(spoilt(state), arranged(make_batch()))
+      assert bool(metrics.skipped)
+      state = state._replace(params=good)
+    state, _ = update(state, arranged(make_batch(seed=taken)))
+    total = jax.tree.map(lambda sum_, new: 0.75 * sum_ + 0.25 * np.asarray(new, np.float64), total, state.params)
+    mean = jax.tree.map(lambda sum_, taken=taken: sum_ / (1 - 0.75**taken), total)
+    assert_close(evaluated_params(state), mean, rtol=1e-5, atol=1e-6)
+
+
+def test_an_average_with_a_long_memory_begins_with_what_the_first_step_made():
+  update = make_update(OBJECTIVE, OPTIMIZER, mesh_of(2), ema_decay=1 - 2**-24)
+  updated = update(averaged_state(), arranged(make_batch()))
+  assert updated is not None
+  assert_close(updated[0].ema, updated[0].params, rtol=1e-6)
+
+
+def test_without_an_average_the_last_parameters_are_evaluated():
+  state = initial_state(OBJECTIVE, OPTIMIZER, seed=0)
+  assert state.ema is None and evaluated_params(state) is state.params
+  averaged = initial_state(OBJECTIVE, OPTIMIZER, seed=0, averaged=True)
+  assert_bits_equal(evaluated_params(averaged), state.params)
+  # Whoever writes down the leaves of a state writes down its average and its counts.
+  num_params = len(jax.tree.leaves(state.params))
+  assert len(jax.tree.leaves(averaged)) == len(jax.tree.leaves(state)) + num_params
+
+
+def test_steps_with_an_average_are_the_same_steps():
+  state, metrics = lenient_update()(averaged_state(), arranged(make_batch()))
+  plain, expected = update_on(2)(make_state(), arranged(make_batch()))
+  assert_bits_equal(state._replace(ema=None), plain)
+  assert_bits_equal(metrics, expected)
+
+
+def test_the_optimizer_is_given_the_parameters():
+  """Weight decay is a function of them."""
+  optimizer = make_optimizer(training_settings(optimizer='adamw', learning_rate=1e-4, weight_decay=100.0))
+  before = make_state()
+  updated = make_update(OBJECTIVE, optimizer, mesh_of(2))(
+    before._replace(opt_state=optimizer.init(before.params)), arranged(make_batch())
+  )
+  assert updated is not None
+  after: Any = updated[0]
+  plain, _ = update_on(2)(make_state(), arranged(make_batch()))
+  for name, pull in (('embedding', 0.01), ('output_weights', 0.01), ('output_bias', 0.0)):
+    expected = np.asarray(plain.params['~'][name]) - pull * np.asarray(before.params['~'][name])
+    np.testing.assert_allclose(after.params['~'][name], expected, rtol=1e-3, atol=1e-7)
 
 
 def test_steps_lower_the_loss():
