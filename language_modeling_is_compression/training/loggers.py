@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from language_modeling_is_compression.system.files import GrowingFile, replacing
 
 _CSV_TITLE = 'step,name,value'
+_AT_THE_END = 'held_out/'
 
 
 class Logger(Protocol):
@@ -58,7 +59,7 @@ class _FileLogger:
       file.write(''.join(f'{line}\n' for line in lines if self._step_of(line) <= last_step).encode())
 
   def _step_of(self, line: str) -> float:
-    """The step of a line; infinite for one that was cut off."""
+    """The step of a line; infinite for one that was cut off, and for what is measured at the end of a run."""
     raise NotImplementedError
 
   def rename(self, path: Path) -> None:
@@ -77,7 +78,8 @@ class JsonLinesLogger(_FileLogger):
 
   def _step_of(self, line: str) -> float:
     try:
-      return float(json.loads(line)['step'])
+      record = json.loads(line)
+      return math.inf if any(name.startswith(_AT_THE_END) for name in record) else float(record['step'])
     except (ValueError, TypeError, KeyError):
       return math.inf
 
@@ -105,7 +107,8 @@ class CsvLogger(_FileLogger):
     if line == _CSV_TITLE:
       return -math.inf
     fields = next(csv.reader([line]), [])
-    return float(fields[0]) if len(fields) == 3 and fields[0].isdigit() else math.inf
+    whole = len(fields) == 3 and fields[0].isdigit() and not fields[1].startswith(_AT_THE_END)
+    return float(fields[0]) if whole else math.inf
 
   def log(self, step: int, figures: Mapping[str, float]) -> None:
     if not figures:

@@ -142,7 +142,7 @@ def test_a_finished_model_outlives_runs_that_are_stopped(audio, tmp_path, cached
   flags = ('--learning_rate', '3e-3')
   done = finish(_arguments(audio, tmp_path, '--training_steps', '30', *flags), cached_env)
   assert done.returncode == 0, done.stderr
-  finished = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+  finished = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
   (tmp_path / 'junk').mkdir()
   for name in ('a.wav', 'b.wav'):
     (tmp_path / 'junk' / name).write_bytes(b'RIFF, or so it says')

@@ -181,8 +181,13 @@ def test_another_seed_gives_other_parameters(run, other_seed):
 def test_files_of_an_earlier_run_are_kept(run, other_seed):
   for path in run.folder.iterdir():
     kept = other_seed.folder / f'{path.stem}.1{path.suffix}'
-    assert kept.read_bytes() == path.read_bytes()
-    assert (other_seed.folder / path.name).read_bytes() != path.read_bytes()
+    assert _contents(kept) == _contents(path)
+    assert _contents(other_seed.folder / path.name) != _contents(path)
+
+
+def _contents(path: Path) -> bytes | dict[str, bytes]:
+  """Of a file, or of the files of a folder by name."""
+  return {each.name: each.read_bytes() for each in path.iterdir()} if path.is_dir() else path.read_bytes()
 
 
 def test_short_stereo_blocks_are_warned_of(audio, tmp_path, cached_env, other_seed):

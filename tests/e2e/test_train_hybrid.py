@@ -57,7 +57,8 @@ def handed_over(monkeypatch) -> list:
   """The task of each run, which then ends without having trained."""
   handed: list = []
 
-  def train_model(settings, task, *, files, stopper):
+  def train_model(settings, task, *, files, stopper, checkpoint):
+    assert checkpoint is None
     handed.append(task)
     state: Any = None
     return RunOutcome(state, None, None, is_saved=False)

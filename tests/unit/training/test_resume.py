@@ -128,6 +128,24 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(audio, whole, tmp_pat
   assert all(last[0].arrays[key].tobytes() == last[1].arrays[key].tobytes() for key in last[0].arrays)
 
 
+def test_the_state_of_all_that_moves_is_in_a_checkpoint(audio, tmp_path):
+  """Moments of another optimizer, the moving average, steps that were skipped, a schedule of its own."""
+  given = {
+    'optimizer': 'muon',
+    'weight_decay': 0.1,
+    'ema_decay': 0.9,
+    'max_bad_steps': 2,
+    'learning_rate_schedule': 'warmup_stable_decay',
+    'warmup_steps': 2,
+  }
+  train(settings_of(audio, tmp_path / 'whole', checkpoint_every=3, **given))
+  middle = tmp_path / 'whole' / 'a_checkpoints' / 'step_000000003.ckpt'
+  train(settings_of(audio, tmp_path / 'resumed', resume_from=str(middle), **given))
+  assert same_params(tmp_path / 'whole' / 'a.npz', tmp_path / 'resumed' / 'a.npz')
+  with pytest.raises(ConfigError, match=r'was trained with optimizer muon \(now adam\)'):
+    train(settings_of(audio, tmp_path / 'other', resume_from=str(middle)))
+
+
 def test_a_stopped_run_is_resumed_where_it_stopped(audio, whole, tmp_path):
   outcome = train(settings_of(audio, tmp_path), StopAfter(3))
   assert outcome.stopped_by == 15 and 0 < int(outcome.state.step) < 6

@@ -353,3 +353,31 @@ def test_nothing_is_said_of_a_run_that_is_nowhere(path, caplog, disabled):
   assert tracker.wandb_identity == ({} if disabled else {'id': 'k3v', 'url': 'https://wandb.ai/k3v'})
   tracker.close(0)
   assert caplog.messages == ([] if disabled else 2 * ['wandb: https://wandb.ai/k3v'])
+
+
+def test_files_of_a_run_that_goes_on_keep_what_no_step_will_write_again(tmp_path):
+  """Records up to the checkpoint's step stay; later ones, a line that was cut off, and figures of the end do not."""
+  lines, table = tmp_path / 'a.jsonl', tmp_path / 'a.csv'
+  for logger in (JsonLinesLogger(lines), CsvLogger(table)):
+    for step, figures in [(1, {'a': 1.0}), (2, {'valid/a': 2.0}), (3, {'a': 3.0}), (2, {'held_out/a': 4.0})]:
+      logger.log(step, figures)
+    logger.close(0)
+  for path, cut in ((lines, '{"step": 2, "a'), (table, '2,valid')):
+    path.write_text(path.read_text() + cut)
+  for logger in (JsonLinesLogger(lines, 2), CsvLogger(table, 2)):
+    logger.log(3, {'a': 5.0})
+    logger.close(0)
+  assert [json.loads(line) for line in lines.read_text().splitlines()] == [
+    {'step': 1, 'a': 1.0},
+    {'step': 2, 'valid/a': 2.0},
+    {'step': 3, 'a': 5.0},
+  ]
+  assert table.read_text().splitlines() == ['step,name,value', '1,a,1.0', '2,valid/a,2.0', '3,a,5.0']
+
+
+def test_files_that_are_not_there_are_begun_by_a_run_that_goes_on(tmp_path):
+  for logger in (JsonLinesLogger(tmp_path / 'a.jsonl', 2), CsvLogger(tmp_path / 'a.csv', 2)):
+    logger.log(3, {'a': 5.0})
+    logger.close(0)
+  assert (tmp_path / 'a.csv').read_text() == 'step,name,value\n3,a,5.0\n'
+  assert json.loads((tmp_path / 'a.jsonl').read_text()) == {'step': 3, 'a': 5.0}
