@@ -113,12 +113,16 @@ def _named(name: str, value: str) -> None:
   """Not empty."""
   if not value:
     raise ConfigError(f'{name}: expected a name, got none')
+  if '\0' in value:  # No system has such files.
+    raise ConfigError(f'{name}: expected a name without NUL, got {value!r}')
 
 
 def _all_named(name: str, values: Sequence[str]) -> None:
   """Not empty."""
-  if not values or not all(values):
+  if not values:
     raise ConfigError(f'{name}: expected a name, got none')
+  for value in values:
+    _named(name, value)
 
 
 def _weights(name: str, value: str) -> tuple[float, ...] | None:
