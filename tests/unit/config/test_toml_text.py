@@ -14,7 +14,7 @@ from language_modeling_is_compression.config.settings import kinds_of, read_sett
 from language_modeling_is_compression.config.toml_text import toml_text
 
 TEXTS = st.text(st.characters(exclude_categories=['Cs']) | st.sampled_from('"\'\\\n\r\t\0\x7f#=[]'), max_size=20)
-NAMES = TEXTS.filter(bool)
+NAMES = TEXTS.filter(lambda name: name and '\0' not in name)  # Of files: none has a NUL in its name.
 NUMBERS = st.floats(1e-30, 1e30) | st.sampled_from([5e-324, 1e-4, 1.0, 3.4e38]) | st.integers(1, 2**100)
 COUNTS = st.integers(1, 2**31 - 1)
 OF_ALL_MODELS = {
