@@ -156,9 +156,10 @@ def open_sound(
   """
   with contextlib.ExitStack() as stack:
     decompressor = stack.enter_context(Decompressor(model=model, threads=threads, cancellation=cancellation))
-    is_path = isinstance(source, str | os.PathLike)
-    file = stack.enter_context(open(source, 'rb')) if isinstance(source, str | os.PathLike) else _binary(source)
-    sound = Sound(file, decompressor, owns_file=is_path)
+    if isinstance(source, str | os.PathLike):
+      sound = Sound(stack.enter_context(open(source, 'rb')), decompressor, owns_file=True)
+    else:
+      sound = Sound(_binary(source), decompressor, owns_file=False)
     stack.pop_all()
   return sound
 
