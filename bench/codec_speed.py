@@ -99,8 +99,9 @@ def _float(arguments: argparse.Namespace) -> dict[str, float]:
   from language_modeling_is_compression.network.transformer import build_transformer
   from language_modeling_is_compression.quantized.loading import model_path
   from language_modeling_is_compression.training.byte_task import token_bytes
+  from language_modeling_is_compression.training.layout import Layout, device_mesh
   from language_modeling_is_compression.training.objectives import byte_objective
-  from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
+  from language_modeling_is_compression.training.plan import plan_micro_batches
   from language_modeling_is_compression.training.state import make_code_length
 
   with model_path(arguments.model) as path:
@@ -111,7 +112,7 @@ def _float(arguments: argparse.Namespace) -> dict[str, float]:
   mesh = device_mesh()
   row_bytes = tokens.shape[1] * token_bytes(model.spec)
   plan = plan_micro_batches(row_bytes=row_bytes, batch_size=len(tokens), rows_per_device=None, mesh=mesh)
-  code_length = make_code_length(byte_objective(build_transformer(model.spec.network, model.spec.data)), mesh)
+  code_length = make_code_length(byte_objective(build_transformer(model.spec.network, model.spec.data)), Layout(mesh))
   batch = plan.arrange(Batch(tokens, np.full(len(tokens), tokens.shape[1], np.int32)))
   params = jax.tree.map(jax.numpy.asarray, model.params)
   jax.block_until_ready(code_length(params, batch))

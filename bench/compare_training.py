@@ -69,12 +69,17 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
   )
   valid = valid.limited(arguments.valid_chunks)
   shape = {'num_tokens': arguments.chunk_size, 'batch_size': arguments.batch_size}
+
+  def batch_of(step: int) -> Any:
+    rows = range(step * arguments.batch_size, (step + 1) * arguments.batch_size)
+    return training_batch(train, rows, num_tokens=arguments.chunk_size, seed=0)
+
   contender = _ours(arguments) if arguments.contender == 'ours' else _reference(arguments)
   # The reference has no mask, so only whole chunks are compared; every chunk of the batches is padded alike.
-  contender.step(training_batch(train, seed=0, step=0, **shape))
+  contender.step(batch_of(0))
   started = time.perf_counter()
   for step in range(1, arguments.steps):
-    contender.step(training_batch(train, seed=0, step=step, **shape))
+    contender.step(batch_of(step))
   seconds = (time.perf_counter() - started) / max(1, arguments.steps - 1)
   peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   nats = [contender.nats_per_token(batch) for batch in validation_batches(valid, **shape) if batch.lengths.all()]
@@ -93,12 +98,14 @@ def _ours(arguments: argparse.Namespace) -> Any:
   from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingSettings
   from language_modeling_is_compression.config.settings import read_settings
   from language_modeling_is_compression.network.byte_model import ByteSpec
+  from language_modeling_is_compression.network.computation import Computation
   from language_modeling_is_compression.network.transformer import build_transformer
   from language_modeling_is_compression.system.cores import usable_cores
   from language_modeling_is_compression.training.byte_task import token_bytes
+  from language_modeling_is_compression.training.layout import Layout, device_mesh
   from language_modeling_is_compression.training.objectives import byte_objective
   from language_modeling_is_compression.training.optimizer import make_optimizer
-  from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
+  from language_modeling_is_compression.training.plan import plan_micro_batches
   from language_modeling_is_compression.training.state import initial_state, make_code_length, make_update
 
   jax.config.update('jax_num_cpu_devices', usable_cores())  # As train_audio.py does.
@@ -110,11 +117,11 @@ def _ours(arguments: argparse.Namespace) -> Any:
     rows_per_device=None,
     mesh=mesh,
   )
-  objective = byte_objective(build_transformer(model, data, remat=micro_batches.remat))
+  objective = byte_objective(build_transformer(model, data, Computation(remat=micro_batches.remat)))
   settings = {'audio_dir': [str(arguments.audio_dir)], 'learning_rate': arguments.learning_rate}
   optimizer = make_optimizer(read_settings(settings, TrainingSettings))
   state = initial_state(objective, optimizer, seed=0)
-  update, code_length = make_update(objective, optimizer, mesh), make_code_length(objective, mesh)
+  update, code_length = make_update(objective, optimizer, Layout(mesh)), make_code_length(objective, Layout(mesh))
 
   def step(batch: Any) -> None:
     nonlocal state

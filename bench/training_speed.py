@@ -27,11 +27,13 @@ def main() -> None:
   from language_modeling_is_compression.config.settings import read_settings
   from language_modeling_is_compression.data.batches import Batch
   from language_modeling_is_compression.network.byte_model import ByteSpec
+  from language_modeling_is_compression.network.computation import Computation
   from language_modeling_is_compression.network.transformer import build_transformer
   from language_modeling_is_compression.training.byte_task import token_bytes
+  from language_modeling_is_compression.training.layout import Layout, device_mesh
   from language_modeling_is_compression.training.objectives import byte_objective
   from language_modeling_is_compression.training.optimizer import make_optimizer
-  from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
+  from language_modeling_is_compression.training.plan import plan_micro_batches
   from language_modeling_is_compression.training.state import initial_state, make_update
 
   data, model, mesh = DataConfig(), ModelConfig(), device_mesh()
@@ -41,10 +43,10 @@ def main() -> None:
     rows_per_device=arguments.micro_batch_size,
     mesh=mesh,
   )
-  objective = byte_objective(build_transformer(model, data, remat=micro_batches.remat))
+  objective = byte_objective(build_transformer(model, data, Computation(remat=micro_batches.remat)))
   optimizer = make_optimizer(read_settings({'audio_dir': ['.']}, TrainingSettings))
   state = initial_state(objective, optimizer, seed=1)
-  update = make_update(objective, optimizer, mesh)
+  update = make_update(objective, optimizer, Layout(mesh))
   tokens = np.random.default_rng(0).integers(0, 256, (arguments.batch_size, data.chunk_size)).astype(np.int32)
   batch = micro_batches.arrange(Batch(tokens, np.full(arguments.batch_size, data.chunk_size)))
   seconds, loss = [], 0.0

@@ -45,10 +45,19 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
       return _train(stopper, settings, paths)
   except LmicError as error:
     print(f'{prog}: error: {error}', file=sys.stderr)
-    return 2 if isinstance(error, ConfigError) else 1
+    return _failed(2 if isinstance(error, ConfigError) else 1)
   except KeyboardInterrupt:
     print(f'{prog}: interrupted; a model that is saved already stays', file=sys.stderr)
-    return 128 + (stopper.signal or signal.SIGINT)
+    return _failed(128 + (stopper.signal or signal.SIGINT))
+
+
+def _failed(exit_code: int) -> int:
+  """The exit code, after what has to be done where other processes belong to the run."""
+  if 'jax' not in sys.modules:
+    return exit_code
+  from language_modeling_is_compression.training.processes import leave
+
+  return leave(exit_code)
 
 
 def _print_config(settings: TrainingSettings) -> None:
@@ -66,22 +75,32 @@ def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths) -> i
   task_module = FAMILIES[settings.family.model].task_module()
   task_module.check(settings, folders)
   from language_modeling_is_compression.training.plan import use_all_cores
-  from language_modeling_is_compression.training.resume import chosen_checkpoint
+  from language_modeling_is_compression.training.processes import join_processes
+  from language_modeling_is_compression.training.resume import chosen_checkpoint, same_beginning
   from language_modeling_is_compression.training.run import train_model
 
+  use_all_cores()
+  processes = join_processes(settings.processes, stopper.command)
   with contextlib.ExitStack() as stack:
-    files = stack.enter_context(claimed_files(settings.run, goes_on=settings.checkpoint.resume))
-    checkpoint = chosen_checkpoint(settings, files)  # Before the log file, which a run that cannot begin leaves alone.
-    stack.enter_context(log_to_file(files))
+    with processes.together():
+      files = stack.enter_context(
+        claimed_files(settings.run, goes_on=settings.checkpoint.resume, claim=processes.is_first)
+      )
+      checkpoint = chosen_checkpoint(
+        settings, files
+      )  # Before the log file, which a run that cannot begin leaves alone.
+    if processes.is_first:
+      stack.enter_context(log_to_file(files))
     try:
-      warn_of_unused(folders, paths)
-      task = task_module.make_task(settings, folders)
-      use_all_cores()
-      outcome = train_model(settings, task, files=files, stopper=stopper, checkpoint=checkpoint)
+      with processes.together():
+        warn_of_unused(folders, paths)
+        task = task_module.make_task(settings, folders)
+      processes.check_same('settings, files and checkpoint', same_beginning(settings, task, checkpoint))
+      outcome = train_model(settings, task, files=files, stopper=stopper, checkpoint=checkpoint, processes=processes)
     except LmicError as error:
       _logger.debug('ended by an error: %s', error)
       raise
-  if outcome.is_saved:
+  if outcome.is_saved and processes.is_first:
     print(files.model)
   return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
 

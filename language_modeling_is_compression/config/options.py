@@ -168,6 +168,13 @@ def _tags(name: str, value: str) -> tuple[str, ...]:
   return tags
 
 
+def _address(name: str, value: str) -> None:
+  """HOST:PORT."""
+  host, _, port = value.rpartition(':')
+  if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+    raise ConfigError(f'{name}: expected HOST:PORT, got {value!r}')
+
+
 def _file_stem(name: str, value: str) -> None:
   """A file name without a folder."""
   if not value or value in ('.', '..') or any(character in value for character in '/\\\0\n\r'):
@@ -382,6 +389,68 @@ class TrainingConfig(Settings):
     if steps > _MAX_COUNT:
       raise ConfigError(f'num_epochs: expected at most {_MAX_COUNT} steps, got {steps}; give fewer epochs')
     return replace(self, training_steps=steps, num_epochs=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputationConfig(Settings):
+  """How steps are computed: precision, memory, noise."""
+
+  section: ClassVar[str] = 'training'
+
+  dtype: str = setting(
+    'float32',
+    choices=('float32', 'bfloat16'),
+    help='precision of activations; parameters, norms, losses and the optimizer are float32 in any case',
+    fixed=True,
+  )
+  remat: str = setting(
+    'auto',
+    choices=('auto', 'always', 'never'),
+    help='compute layers again in the backward pass instead of keeping them; auto: where not one row would fit',
+  )
+  attention: str = setting(
+    'window',
+    choices=('window', 'fused'),
+    help='how attention is computed, with the same result: block by block within the window; or over whole rows by '
+    "JAX's dot_product_attention, on GPUs with bfloat16 cuDNN's, for windows that are hardly shorter than a row",
+  )
+  dropout: float = setting(
+    0.0, check=_below_one, help='share of what each layer adds that is set to zero while training', fixed=True
+  )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessesConfig(Settings):
+  """Devices and processes that a run is on."""
+
+  section: ClassVar[str] = 'run'
+
+  shard_parameters: bool = setting(
+    False,
+    help='each device has a share of parameters and optimizer state (FSDP), for models that are too large for one',
+  )
+  coordinator_address: str | None = setting(
+    None,
+    check=_address,
+    help='HOST:PORT of process 0, for a run of several processes; SLURM, Open MPI and Cloud TPU say it by themselves',
+  )
+  num_processes: int | None = setting(None, check=_positive, help='processes of the run, on all hosts')
+  process_id: int | None = setting(None, check=_count_or_zero, help='which of them this one is, from 0')
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    given = [name for name in ('coordinator_address', 'num_processes', 'process_id') if getattr(self, name) is not None]
+    if len(given) not in (0, 3):
+      raise ConfigError(
+        f'{given[0]}: expected coordinator_address, num_processes and process_id, or none of them, '
+        f'got {" and ".join(given)} alone'
+      )
+    if self.process_id is not None and self.num_processes is not None and self.process_id >= self.num_processes:
+      raise ConfigError(f'process_id: expected 0 to {self.num_processes - 1}, got {self.process_id}')
+
+  def without_processes(self) -> 'ProcessesConfig':
+    """The same without what differs between the processes of a run, or between two runs on the same data."""
+    return replace(self, coordinator_address=None, num_processes=None, process_id=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -637,9 +706,11 @@ class TrainingSettings:
   family: FamilyConfig
   model: ModelConfig
   training: TrainingConfig
+  computation: ComputationConfig
   optimizer: OptimizerConfig
   schedule: ScheduleConfig
   checkpoint: CheckpointConfig
+  processes: ProcessesConfig
   logging: LoggingConfig
 
   def __post_init__(self) -> None:
@@ -655,7 +726,11 @@ class TrainingSettings:
 
 def as_begun(settings: TrainingSettings) -> TrainingSettings:
   """Settings of a run from its beginning, also where it was resumed: a checkpoint is of one run on one machine."""
-  return replace(settings, checkpoint=replace(settings.checkpoint, resume=False, resume_from=None))
+  return replace(
+    settings,
+    checkpoint=replace(settings.checkpoint, resume=False, resume_from=None),
+    processes=settings.processes.without_processes(),
+  )
 
 
 def recorded_settings(settings: TrainingSettings) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,12 +25,11 @@ class Batch(NamedTuple):
     return self.lengths.sum()
 
 
-def training_batch(chunks: Chunks, *, num_tokens: int, batch_size: int, seed: int, step: int) -> Batch:
-  """The batch of a step, counted from 0, in rows of num_tokens.
+def training_batch(chunks: Chunks, positions: Sequence[int], *, num_tokens: int, seed: int) -> Batch:
+  """Rows of num_tokens, by their positions in a run: row r of step s, both counted from 0, is at s * batch size + r.
 
   Every epoch goes through all chunks once, in an order of its own.
   """
-  positions = range(step * batch_size, (step + 1) * batch_size)
   return _read(
     chunks, num_tokens, [int(_order(seed, p // len(chunks), len(chunks))[p % len(chunks)]) for p in positions]
   )

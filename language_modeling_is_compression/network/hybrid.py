@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from language_modeling_is_compression.config.options import ModelConfig
+from language_modeling_is_compression.network.computation import PLAIN, Computation
 from language_modeling_is_compression.network.layers import decoded, linear, parameter
 from language_modeling_is_compression.prediction.evidence import FEATURE_BITS, LOG2_SCALES, LOGITS, NUM_OUTPUTS
 
@@ -20,21 +21,21 @@ _EXPERTS_LOGIT = 2.0
 _FIRST_LOG2_SCALES = (-2.0, -1.0, 0.0, 1.0, 3.0, 0.0, 0.0, 0.0)
 
 
-def build_hybrid(model: ModelConfig, *, remat: bool = False) -> hk.Transformed:
-  """A pure `init(rng_key, features)` and `apply(params, features) -> outputs`.
+def build_hybrid(model: ModelConfig, computation: Computation = PLAIN) -> hk.Transformed:
+  """A pure `init(rng_key, features)` and `apply(params, features, keys=None) -> outputs`.
 
   features: integers [B, T, F], with FEATURE_BITS fractional bits. outputs: float32 [B, T, O]; those of a sample depend
-  on its own features and on those before it. remat: see `layers.decoded`.
+  on its own features and on those before it. keys: of the rows, as `Computation.dropped` says.
   """
 
-  def forward(features: jax.Array) -> jax.Array:
-    scaled = features.astype(jnp.float32) / 2**FEATURE_BITS
-    stream = linear(scaled, model.embedding_dim, 'input_weights')
-    stream += parameter('input_bias', [model.embedding_dim], jnp.zeros)
-    hidden = decoded(stream, model, remat=remat)
-    return linear(hidden, NUM_OUTPUTS, 'output_weights', init=jnp.zeros) + parameter(
-      'output_bias', [NUM_OUTPUTS], _first_mixture
-    )
+  def forward(features: jax.Array, keys: jax.Array | None = None) -> jax.Array:
+    with computation.of_parameters():
+      scaled = features.astype(computation.dtype) / 2**FEATURE_BITS
+      stream = linear(scaled, model.embedding_dim, 'input_weights')
+      stream += parameter('input_bias', [model.embedding_dim], jnp.zeros).astype(stream.dtype)
+      hidden = decoded(stream, model, computation, keys)
+      outputs = linear(hidden, NUM_OUTPUTS, 'output_weights', init=jnp.zeros).astype(jnp.float32)
+      return outputs + parameter('output_bias', [NUM_OUTPUTS], _first_mixture)
 
   return hk.without_apply_rng(hk.transform(forward))
 

@@ -19,34 +19,34 @@ import jax.numpy as jnp
 import numpy as np
 
 from language_modeling_is_compression.config.options import ModelConfig
-from language_modeling_is_compression.network.attention import window_attention
+from language_modeling_is_compression.network.attention import fused_attention, window_attention
+from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.parameters import PARAMETER_SCALE, layer_name
 
 _NORM_EPSILON = 1e-6
 
 
-def decoded(stream: jax.Array, config: ModelConfig, *, remat: bool) -> jax.Array:
-  """The residual stream [B, T, E] through all layers, then normed.
-
-  remat: the backward pass keeps one [B, T, E] array per layer and computes the rest again, which costs a
-  third more time.
-  """
+def decoded(stream: jax.Array, config: ModelConfig, computation: Computation, keys: jax.Array | None) -> jax.Array:
+  """The residual stream [B, T, E] through all layers, then normed. keys: of the rows, as `Computation.dropped` says."""
   for index in range(config.num_layers):
-    layer = _Layer(config, name=layer_name(index))
-    stream = hk.remat(layer)(stream) if remat else layer(stream)
+    layer = _Layer(config, computation, index)
+    stream = hk.remat(layer)(stream, keys) if computation.remat else layer(stream, keys)
   return _rms_norm(stream, 'output_norm')
 
 
 class _Layer(hk.Module):
   """Attention, then feed-forward, each added to the residual stream [B, T, E]."""
 
-  def __init__(self, config: ModelConfig, name: str):
-    super().__init__(name=name)
+  def __init__(self, config: ModelConfig, computation: Computation, index: int):
+    super().__init__(name=layer_name(index))
     self._config = config
+    self._computation = computation
+    self._index = index
 
-  def __call__(self, stream: jax.Array) -> jax.Array:
-    stream += self._attention(_rms_norm(stream, 'attention_norm'))
-    return stream + self._feed_forward(_rms_norm(stream, 'feed_forward_norm'))
+  def __call__(self, stream: jax.Array, keys: jax.Array | None) -> jax.Array:
+    dropped, number = self._computation.dropped, 2 * self._index
+    stream += dropped(self._attention(_rms_norm(stream, 'attention_norm')), keys, number)
+    return stream + dropped(self._feed_forward(_rms_norm(stream, 'feed_forward_norm')), keys, number + 1)
 
   def _attention(self, inputs: jax.Array) -> jax.Array:
     config = self._config
@@ -55,7 +55,8 @@ class _Layer(hk.Module):
       linear(inputs, config.embedding_dim, name).reshape(heads) for name in ('queries', 'keys', 'values')
     )
     lag_bias = parameter('lag_bias', [config.num_heads, config.attention_window], _falling_with_lag)
-    mixed = window_attention(queries, keys, values, lag_bias)
+    attention = fused_attention if self._computation.fused_attention else window_attention
+    mixed = attention(queries, keys, values, lag_bias)
     return linear(mixed.reshape(inputs.shape), config.embedding_dim, 'attention_output', init=jnp.zeros)
 
   def _feed_forward(self, inputs: jax.Array) -> jax.Array:
@@ -67,13 +68,16 @@ class _Layer(hk.Module):
 def linear(inputs: jax.Array, size: int, name: str, init: Callable[..., Any] | None = None) -> jax.Array:
   """inputs [..., N] times a matrix [N, size], which begins with variance 1 / N."""
   fan_in = inputs.shape[-1]
-  return inputs @ parameter(name, [fan_in, size], init or hk.initializers.TruncatedNormal(stddev=fan_in**-0.5))
+  matrix = parameter(name, [fan_in, size], init or hk.initializers.TruncatedNormal(stddev=fan_in**-0.5))
+  return inputs @ matrix.astype(inputs.dtype)
 
 
 def _rms_norm(inputs: jax.Array, name: str) -> jax.Array:
   """inputs [..., N] over the root of their mean square, times a learned scale [N] (Zhang and Sennrich, 2019)."""
   scale = parameter(name, [inputs.shape[-1]], jnp.ones)
-  return inputs * jax.lax.rsqrt(jnp.mean(jnp.square(inputs), axis=-1, keepdims=True) + _NORM_EPSILON) * scale
+  wide = inputs.astype(jnp.float32)
+  normed = wide * jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + _NORM_EPSILON) * scale
+  return normed.astype(inputs.dtype)
 
 
 def parameter(name: str, shape: list[int], init: Callable[..., Any]) -> jax.Array:

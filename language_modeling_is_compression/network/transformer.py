@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
+from language_modeling_is_compression.network.computation import PLAIN, Computation
 from language_modeling_is_compression.network.layers import decoded, parameter
 
 
@@ -27,14 +28,15 @@ class Hidden(NamedTuple):
   bias: jax.Array
 
 
-def build_transformer(model: ModelConfig, data: DataConfig, *, remat: bool = False) -> hk.Transformed:
-  """A pure `init(rng_key, tokens)` and `apply(params, tokens) -> Hidden`; tokens: integers [B, T].
+def build_transformer(model: ModelConfig, data: DataConfig, computation: Computation = PLAIN) -> hk.Transformed:
+  """A pure `init(rng_key, tokens)` and `apply(params, tokens, keys=None) -> Hidden`; tokens: integers [B, T].
 
-  The distribution at position t depends on the tokens before t only. remat: see `layers.decoded`.
+  The distribution at position t depends on the tokens before t only. keys: of the rows, as `Computation.dropped` says.
   """
 
-  def forward(tokens: jax.Array) -> Hidden:
-    return _decoder(tokens, model, data, remat=remat)
+  def forward(tokens: jax.Array, keys: jax.Array | None = None) -> Hidden:
+    with computation.of_parameters():
+      return _decoder(tokens, model, data, computation, keys)
 
   return hk.without_apply_rng(hk.transform(forward))
 
@@ -44,9 +46,12 @@ def log_probabilities(outputs: Hidden) -> jax.Array:
   return jax.nn.log_softmax(outputs.hidden @ outputs.weights + outputs.bias)
 
 
-def _decoder(tokens: jax.Array, model: ModelConfig, data: DataConfig, *, remat: bool) -> Hidden:
-  hidden = decoded(_embed(tokens, model, data), model, remat=remat)
-  weights = parameter('output_weights', [model.embedding_dim, data.vocab_size], jnp.zeros)
+def _decoder(
+  tokens: jax.Array, model: ModelConfig, data: DataConfig, computation: Computation, keys: jax.Array | None
+) -> Hidden:
+  # What many tokens have in common gets the sum of their gradients, which has to be one of float32.
+  hidden = decoded(_embed(tokens, model, data).astype(computation.dtype), model, computation, keys)
+  weights = parameter('output_weights', [model.embedding_dim, data.vocab_size], jnp.zeros).astype(computation.dtype)
   bias = parameter('output_bias', [data.vocab_size], jnp.zeros)
   return Hidden(hidden, weights, bias)
 

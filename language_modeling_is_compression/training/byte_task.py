@@ -11,6 +11,7 @@ from language_modeling_is_compression.data.chunks import Chunks, Stream, split_s
 from language_modeling_is_compression.data.folders import Folder, read_files
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
+from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.training.objectives import Objective, byte_objective
 from language_modeling_is_compression.training.plan import activation_bytes
@@ -113,17 +114,13 @@ class ByteTask:
       'num_valid_chunks': len(self._valid),
     }
 
-  def objective(self, *, remat: bool) -> Objective:
-    return byte_objective(build_transformer(self.spec.network, self.spec.data, remat=remat))
+  def objective(self, computation: Computation) -> Objective:
+    return byte_objective(build_transformer(self.spec.network, self.spec.data, computation))
 
-  def training_batch(self, step: int) -> Batch:
-    return training_batch(
-      self._train,
-      num_tokens=self.row_length,
-      batch_size=self._training.batch_size,
-      seed=self._training.seed,
-      step=step,
-    )
+  def training_batch(self, step: int, rows: Sequence[int]) -> Batch:
+    first = step * self._training.batch_size
+    positions = [first + row for row in rows]
+    return training_batch(self._train, positions, num_tokens=self.row_length, seed=self._training.seed)
 
   def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> ByteModel:
     return ByteModel(params=params, spec=self.spec, provenance=provenance)

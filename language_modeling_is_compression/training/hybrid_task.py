@@ -32,6 +32,7 @@ from language_modeling_is_compression.data.evidence_sources import (
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.kernels.compilation import require_compiler
+from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.hybrid import build_hybrid
 from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
 from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS, NUM_FEATURES
@@ -132,13 +133,12 @@ class HybridTask:
       for group in rows.groups
     }
 
-  def objective(self, *, remat: bool) -> Objective:
-    return hybrid_objective(build_hybrid(self.spec.network, remat=remat))
+  def objective(self, computation: Computation) -> Objective:
+    return hybrid_objective(build_hybrid(self.spec.network, computation))
 
-  def training_batch(self, step: int) -> EvidenceBatch:
-    count = self._training.batch_size
-    rows = self._train.draw(self._weights, count=count, seed=self._training.seed, step=step)
-    return read_batch(rows, num_rows=count, length=self.row_length)
+  def training_batch(self, step: int, rows: Sequence[int]) -> EvidenceBatch:
+    drawn = self._train.draw(self._weights, count=self._training.batch_size, seed=self._training.seed, step=step)
+    return read_batch([drawn[row] for row in rows], num_rows=len(rows), length=self.row_length)
 
   def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> HybridModel:
     return HybridModel(params=params, spec=self.spec, provenance=provenance)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import math
+import operator
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.training.memory import memory_figures
 from language_modeling_is_compression.training.objectives import Rows
 from language_modeling_is_compression.training.plan import MicroBatches
+from language_modeling_is_compression.training.prefetch import prefetched
+from language_modeling_is_compression.training.processes import LOST, Processes
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState, evaluated_params
 from language_modeling_is_compression.training.stopper import Stopper
 from language_modeling_is_compression.training.task import Task, ValidationResult
@@ -59,6 +62,7 @@ class Trainer:
   save: writes the model file, given the state and the held-out figures if known.
   checkpoint: writes a checkpoint, given the state, the metrics since the last report, and the score of a validation of
   this state, if there was one.
+  processes: that train together. All of them have the same figures, and call save and checkpoint at the same steps.
   """
 
   def __init__(
@@ -74,6 +78,7 @@ class Trainer:
     checkpoint: Callable[[TrainingState, Progress, float | None], None],
     tracker: Tracker,
     stopper: Stopper,
+    processes: Processes | None = None,
   ):
     self._settings = settings
     self._task = task
@@ -85,6 +90,8 @@ class Trainer:
     self._checkpoint = checkpoint
     self._tracker = tracker
     self._stopper = stopper
+    self._processes = processes or Processes()
+    self._agreed_signal: int | None = None
     self._show_progress = not settings.logging.no_progress
     self._warned = False
 
@@ -102,20 +109,24 @@ class Trainer:
       # An earlier model is better than parameters that have not been trained.
       if failure:
         raise failure
-      if self._stopper.signal is None and int(state.step) > first:
+      if self._signal is None and int(state.step) > first:
         raise TrainingError(
           f'all {int(state.step) - first} steps were skipped, none was finite; try a lower --learning_rate'
         )
       _logger.warning('stopped before the first step was done: there is nothing to save')
-      return RunOutcome(state, None, self._stopper.signal, is_saved=False)
+      return RunOutcome(state, None, self._signal, is_saved=False)
+    if failure and not _is_here(state):
+      raise failure
     if int(state.step) > first:
       self._checkpoint_for_safety(state, meter)
     held_out = None
-    if failure is None and self._stopper.signal is None:
+    if failure is None and self._signal is None:
       try:
         held_out = self._validate(state, 'held-out', periodic=False)
+      except TrainingError as error:
+        failure = error
       except jax.errors.JaxRuntimeError as error:
-        failure = explained(error)
+        failure = self._explained(error)
     try:
       self._save(state, held_out)
     except CheckpointError as error:
@@ -123,7 +134,30 @@ class Trainer:
     self._stopper.has_unsaved_work = False
     if failure:
       raise failure
-    return RunOutcome(state, held_out, self._stopper.signal)
+    return RunOutcome(state, held_out, self._signal)
+
+  @property
+  def _signal(self) -> int | None:
+    """The signal that ends the run; of several processes the one that all of them know of."""
+    return self._stopper.signal if self._processes.count == 1 else self._agreed_signal
+
+  def _agree(self, save: bool = False) -> bool:
+    """Has all processes know of a signal that one of them got. Returns whether one of them wants to save."""
+    signal, wanted = self._processes.largest(self._stopper.signal or 0, int(save))
+    self._agreed_signal = signal or None
+    return bool(wanted)
+
+  def _explained(self, error: jax.errors.JaxRuntimeError) -> TrainingError:
+    return explained(error) if self._processes.count == 1 else TrainingError(f'{LOST} ({explained(error)})')
+
+  def _is_stopped(self) -> bool:
+    """Whether a step is to be given up; with several processes it is not, since all would have to do so."""
+    return self._processes.count == 1 and self._stopper.is_requested()
+
+  def _batch(self, step: int) -> Rows:
+    """This process's rows of the batch of a step, counted from 0."""
+    own = self._micro_batches.own(self._settings.training.batch_size)
+    return self._micro_batches.arrange(self._task.training_batch(step, own))
 
   def _train(self, state: TrainingState, meter: '_Meter') -> tuple[TrainingState, TrainingError | None]:
     """Steps until the last one, the stopper or a failure; the state is good in each case."""
@@ -134,18 +168,22 @@ class Trainer:
     good = state  # As of the last step whose figures have arrived.
     pending: StepMetrics | None = None
     _logger.info('compiling the training step, once per run; the first step takes longer for it')
-    with progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar:
+    with (
+      progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar,
+      prefetched(self._batch, first, last) as next_batch,
+    ):
       for done in range(first + 1, last + 1):
         with meter.waiting_for_data():
-          batch = self._micro_batches.arrange(self._task.training_batch(done - 1))
+          batch = next_batch()
         log = done % self._settings.logging.log_every == 0 or done == last
         validate = every > 0 and done % every == 0 and done < last
         save = time.monotonic() - saved_at > 60 * self._settings.checkpoint.save_minutes
         save |= checkpoint_every > 0 and done % checkpoint_every == 0 and done < last
         entered = state
         try:
+          save = self._agree(save)
           # The devices work on this step while the figures of the one before are read.
-          updated = self._update(state, batch, self._stopper.is_requested)
+          updated = self._update(state, batch, self._is_stopped)
           if updated is None:
             if pending is not None:
               self._account(pending, meter, bar)
@@ -156,11 +194,11 @@ class Trainer:
             self._account(pending, meter, bar)
             good = entered
           pending = metrics
-          if log or validate or save or self._stopper.signal is not None:
+          if log or validate or save or self._signal is not None:
             self._account(pending, meter, bar)
             good, pending = state, None
           # A signal may come between any two lines; one that came too late for this step's figures waits for the next.
-          stop = pending is None and self._stopper.signal is not None
+          stop = pending is None and self._signal is not None
           if log or stop:
             self._report(done, meter)
           if stop:
@@ -169,7 +207,7 @@ class Trainer:
         except TrainingError as error:
           return good, error
         except jax.errors.JaxRuntimeError as error:
-          return good, explained(error)
+          return good, self._explained(error)
         if save:
           self._save_for_safety(state)
           saved_at = time.monotonic()
@@ -272,9 +310,11 @@ class Trainer:
       total=validation.num_rows, unit='row', description=what, leave=False, shown=self._show_progress
     ) as bar:
       for batch in validation.batches(batch_size):
-        if self._stopper.signal is not None:
+        self._agree()
+        if self._signal is not None:
           return None
-        nats = np.asarray(self._code_length(evaluated_params(state), micro_batches.arrange(batch)), np.float64)
+        own = jax.tree.map(operator.itemgetter(micro_batches.own(batch_size)), batch)
+        nats = np.asarray(self._code_length(evaluated_params(state), micro_batches.arrange(own)), np.float64)
         validation.add(batch, float(np.sum(nats)))
         bar.update(min(batch_size, validation.num_rows - done))
         done += batch_size
@@ -289,6 +329,12 @@ class Trainer:
 
 def _steps_learnt_from(state: TrainingState) -> int:
   return int(state.step) - int(state.skipped)
+
+
+def _is_here(state: TrainingState) -> bool:
+  """Whether this process can read a state without the others, of which one may be gone."""
+  arrays = [leaf for leaf in jax.tree.leaves(state) if isinstance(leaf, jax.Array)]
+  return all(array.is_fully_addressable or array.is_fully_replicated for array in arrays)
 
 
 def explained(error: jax.errors.JaxRuntimeError) -> TrainingError:

@@ -24,7 +24,7 @@ def code_length(outputs: Hidden, tokens: jax.Array, lengths: jax.Array) -> jax.A
 
   @jax.checkpoint
   def block_length(hidden: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
-    logits = hidden @ outputs.weights + outputs.bias
+    logits = _logits(hidden, outputs)
     target_logits = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
     return jnp.sum((jax.nn.logsumexp(logits, axis=-1) - target_logits) * weights)
 
@@ -34,9 +34,14 @@ def code_length(outputs: Hidden, tokens: jax.Array, lengths: jax.Array) -> jax.A
   blocks = (
     jnp.pad(outputs.hidden.reshape(total, width), ((0, padding), (0, 0))).reshape(-1, block, width),
     jnp.pad(tokens.reshape(total).astype(jnp.int32), (0, padding)).reshape(-1, block),
-    jnp.pad(counted.reshape(total).astype(outputs.hidden.dtype), (0, padding)).reshape(-1, block),
+    jnp.pad(counted.reshape(total).astype(jnp.float32), (0, padding)).reshape(-1, block),
   )
-  return jax.lax.scan(add_block, jnp.zeros((), outputs.hidden.dtype), blocks)[0]
+  return jax.lax.scan(add_block, jnp.zeros((), jnp.float32), blocks)[0]
+
+
+def _logits(hidden: jax.Array, outputs: Hidden) -> jax.Array:
+  """float32 [N, V], whatever precision the factors have; hidden: [N, E]."""
+  return jnp.matmul(hidden, outputs.weights, preferred_element_type=jnp.float32) + outputs.bias
 
 
 def token_code_lengths(outputs: Hidden, tokens: jax.Array) -> jax.Array:
@@ -48,7 +53,7 @@ def token_code_lengths(outputs: Hidden, tokens: jax.Array) -> jax.Array:
 
   def block_lengths(inputs: tuple[jax.Array, jax.Array]) -> jax.Array:
     hidden, targets = inputs
-    logits = hidden @ outputs.weights + outputs.bias
+    logits = _logits(hidden, outputs)
     return jax.nn.logsumexp(logits, axis=-1) - jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
 
   blocks = (

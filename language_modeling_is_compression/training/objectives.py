@@ -27,17 +27,21 @@ class Rows(Protocol):
 
 
 class Objective(NamedTuple):
-  """init: parameters from a key. code_length: nats of all that counts in the rows of a batch, given parameters."""
+  """init: parameters from a key.
+
+  code_length: nats of all that counts in the rows of a batch, given parameters and the batch, and keys [R] where there
+  is dropout.
+  """
 
   init: Callable[[jax.Array], hk.Params]
-  code_length: Callable[[hk.Params, Any], jax.Array]
+  code_length: Callable[..., jax.Array]
 
 
 def byte_objective(transformer: hk.Transformed) -> Objective:
   """Objective of a network from tokens [R, T] to `Hidden`, on batches of data/batches.py."""
 
-  def nats(params: hk.Params, batch: Any) -> jax.Array:
-    return code_length(transformer.apply(params, batch.tokens), batch.tokens, batch.lengths)
+  def nats(params: hk.Params, batch: Any, *keys: jax.Array) -> jax.Array:
+    return code_length(transformer.apply(params, batch.tokens, *keys), batch.tokens, batch.lengths)
 
   return Objective(lambda key: transformer.init(key, jnp.zeros((1, 1), jnp.int32)), nats)
 
@@ -45,7 +49,7 @@ def byte_objective(transformer: hk.Transformed) -> Objective:
 def hybrid_objective(network: hk.Transformed) -> Objective:
   """Objective of a network from features [R, T, NUM_FEATURES] to the outputs that prediction/evidence.py describes."""
 
-  def nats(params: hk.Params, batch: EvidenceBatch) -> jax.Array:
-    return mixture_code_length(network.apply(params, batch.features), batch)
+  def nats(params: hk.Params, batch: EvidenceBatch, *keys: jax.Array) -> jax.Array:
+    return mixture_code_length(network.apply(params, batch.features, *keys), batch)
 
   return Objective(lambda key: network.init(key, jnp.zeros((1, 1, NUM_FEATURES), jnp.int8)), nats)

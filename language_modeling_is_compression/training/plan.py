@@ -7,13 +7,11 @@ from typing import TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh
+from jax.sharding import Mesh
 
 from language_modeling_is_compression.config.options import ModelConfig
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.training.objectives import Rows
-
-DEVICE_AXIS = 'devices'
 
 _logger = logging.getLogger(__name__)
 
@@ -32,28 +30,43 @@ _FALLBACK_ACCELERATOR_BYTES = 4 << 30
 class MicroBatches:
   """count micro-batches of rows rows each over all devices; count * rows >= batch_size.
 
-  remat: even one row is too large to keep all that the backward pass reads.
+  remat: even one row is too large to keep all that the backward pass reads. num_processes, process: of the run, and
+  this one, which has as many of the rows of each micro-batch as every other one.
   """
 
   count: int
   rows: int
   remat: bool
+  num_processes: int = 1
+  process: int = 0
+
+  @property
+  def own_rows(self) -> int:
+    """Rows of a micro-batch that this process has."""
+    return self.rows // self.num_processes
+
+  def own(self, batch_size: int) -> list[int]:
+    """Numbers of the rows of a batch, of batch_size, that this process has."""
+    first = self.process * self.own_rows
+    return [
+      row
+      for start in range(first, self.count * self.rows, self.rows)
+      for row in range(start, start + self.own_rows)
+      if row < batch_size
+    ]
 
   def arrange(self, batch: AnyRows) -> AnyRows:
-    """A batch's arrays [B, ...] as [count, rows, ...]; the rows that are added are zero, so their length is."""
+    """Arrays [N, ...] of this process's rows of a batch as [count, own_rows, ...].
+
+    Rows that are added are zero, so their length is; they are the last ones of a batch.
+    """
 
     def cut(array: np.ndarray) -> np.ndarray:
-      missing = self.count * self.rows - len(array)
+      missing = self.count * self.own_rows - len(array)
       padded = np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1))
-      return padded.reshape(self.count, self.rows, *array.shape[1:])
+      return padded.reshape(self.count, self.own_rows, *array.shape[1:])
 
     return jax.tree.map(cut, batch)
-
-
-def device_mesh() -> Mesh:
-  """All local devices in one axis."""
-  devices = jax.local_devices()
-  return jax.make_mesh((len(devices),), (DEVICE_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def use_all_cores() -> None:
@@ -65,19 +78,35 @@ def use_all_cores() -> None:
     jax.config.update('jax_num_cpu_devices', usable_cores())
 
 
-def plan_micro_batches(*, row_bytes: int, batch_size: int, rows_per_device: int | None, mesh: Mesh) -> MicroBatches:
+def plan_micro_batches(
+  *,
+  row_bytes: int,
+  batch_size: int,
+  rows_per_device: int | None,
+  mesh: Mesh,
+  remat: bool | None = None,
+  num_processes: int = 1,
+  process: int = 0,
+) -> MicroBatches:
   """As few micro-batches as fit, all of the same size.
 
   row_bytes: estimate of what the backward pass keeps for a row. rows_per_device: fixed by the user, or None to choose.
+  remat: chosen by the user, or None for where a row would not fit otherwise.
   The choice depends on the configuration and the machine, never on what happens to be free: another cut would add up
   floats in another order.
   """
   num_devices = mesh.devices.size
-  budget = _activation_bytes(mesh)
-  fitting = rows_per_device or max(1, int(min(budget, _slice_bytes(mesh)) // row_bytes))
+  budget = _activation_bytes(mesh, num_processes)
+  fitting = rows_per_device or max(1, int(min(budget, _slice_bytes(mesh, num_processes)) // row_bytes))
   count = -(-batch_size // (fitting * num_devices))
   rows = -(-batch_size // (count * num_devices)) * num_devices
-  plan = MicroBatches(count=count, rows=rows, remat=rows // num_devices * row_bytes > budget)
+  plan = MicroBatches(
+    count=count,
+    rows=rows,
+    remat=rows // num_devices * row_bytes > budget if remat is None else remat,
+    num_processes=num_processes,
+    process=process,
+  )
   _logger.info(
     '%d device(s) of kind %s, %d micro-batch(es) of %d rows%s',
     num_devices,
@@ -89,18 +118,19 @@ def plan_micro_batches(*, row_bytes: int, batch_size: int, rows_per_device: int 
   return plan
 
 
-def _activation_bytes(mesh: Mesh) -> float:
+def _activation_bytes(mesh: Mesh, num_processes: int) -> float:
   """Memory of one device that activations may take."""
   device = mesh.devices.flat[0]
   if device.platform == 'cpu':
-    return _CPU_ACTIVATION_BYTES / mesh.devices.size
+    return _CPU_ACTIVATION_BYTES * num_processes / mesh.devices.size
   limit = (device.memory_stats() or {}).get('bytes_limit')
   return limit * _ACCELERATOR_FRACTION if limit else _FALLBACK_ACCELERATOR_BYTES
 
 
-def _slice_bytes(mesh: Mesh) -> float:
+def _slice_bytes(mesh: Mesh, num_processes: int) -> float:
   """Limit of a micro-batch's activations on one device, however much memory there is."""
-  return _CPU_SLICE_BYTES / mesh.devices.size if mesh.devices.flat[0].platform == 'cpu' else math.inf
+  is_cpu = mesh.devices.flat[0].platform == 'cpu'
+  return _CPU_SLICE_BYTES * num_processes / mesh.devices.size if is_cpu else math.inf
 
 
 def activation_bytes(network: ModelConfig, others: int) -> int:

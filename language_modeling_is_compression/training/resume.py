@@ -1,6 +1,7 @@
 """What a run begins with: a checkpoint that it goes on from, the parameters of a model, or neither."""
 
 import dataclasses
+import json
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from language_modeling_is_compression.network.model import ModelSpec
 from language_modeling_is_compression.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint
 from language_modeling_is_compression.training.run_files import RunFiles
 from language_modeling_is_compression.training.state import TrainingState
+from language_modeling_is_compression.training.task import Task, fingerprint
 
 _logger = logging.getLogger(__name__)
 
@@ -68,6 +70,12 @@ def _differences(checkpoint: Checkpoint, settings: TrainingSettings) -> dict[str
     raise ConfigError(f'{checkpoint.path}: it holds no settings, so it was written by something else')
   names = sorted({*before, *now})
   return {name: (before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)}
+
+
+def same_beginning(settings: TrainingSettings, task: Task, checkpoint: Checkpoint | None) -> str:
+  """Hash of what all processes of a run must begin with."""
+  step = checkpoint.step if checkpoint else 0
+  return fingerprint([[task.fingerprint, json.dumps(recorded_settings(settings), sort_keys=True), step]])
 
 
 def begin_resumed(checkpoint: Checkpoint, settings: TrainingSettings, fingerprint: str) -> None:

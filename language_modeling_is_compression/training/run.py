@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -21,13 +22,16 @@ from language_modeling_is_compression.config.settings import configs_of
 from language_modeling_is_compression.config.toml_text import toml_text
 from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.checkpoint import save_model
+from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.training.checkpoints import Checkpoint
+from language_modeling_is_compression.training.layout import DEVICE_AXIS, Layout, device_mesh
 from language_modeling_is_compression.training.loop import NO_PROGRESS, Progress, RunOutcome, Trainer, explained
 from language_modeling_is_compression.training.objectives import Objective
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
 from language_modeling_is_compression.training.origin import source_commit
-from language_modeling_is_compression.training.plan import device_mesh, plan_micro_batches
+from language_modeling_is_compression.training.plan import plan_micro_batches
+from language_modeling_is_compression.training.processes import Processes
 from language_modeling_is_compression.training.profiling import profiled
 from language_modeling_is_compression.training.resume import (
   begin_resumed,
@@ -53,9 +57,17 @@ _logger = logging.getLogger(__name__)
 
 
 def train_model(
-  settings: TrainingSettings, task: Task, *, files: RunFiles, stopper: Stopper, checkpoint: Checkpoint | None = None
+  settings: TrainingSettings,
+  task: Task,
+  *,
+  files: RunFiles,
+  stopper: Stopper,
+  checkpoint: Checkpoint | None = None,
+  processes: Processes | None = None,
 ) -> RunOutcome:
   """Trains, validates, saves `files.model` and logs beside it. checkpoint: what the run goes on from.
+
+  processes: that train together; the first of them writes all files.
 
   Raises TrainingError and CheckpointError as `Trainer.run`, ConfigError if the checkpoint or the model to begin with is
   of another network or other data, or if the schedule does not fit into as many steps as the epochs are.
@@ -64,7 +76,7 @@ def train_model(
   settings = settings.with_steps(task.facts.get('num_train_chunks', 0))
   if checkpoint:
     begin_resumed(checkpoint, settings, task.fingerprint)
-  training = settings.training
+  training, processes = settings.training, processes or Processes()
   if not task.validation(periodic=False).num_rows:
     _logger.warning('no samples are held out, so nothing will be known of how well the model compresses other files')
   mesh = device_mesh()
@@ -73,27 +85,36 @@ def train_model(
     batch_size=training.batch_size,
     rows_per_device=training.micro_batch_size,
     mesh=mesh,
+    remat={'auto': None, 'always': True, 'never': False}[settings.computation.remat],
+    num_processes=processes.count,
+    process=processes.index,
   )
-  objective = task.objective(remat=micro_batches.remat)
+  layout = Layout(mesh, sharded=settings.processes.shard_parameters)
+  objective, training_objective = (task.objective(each) for each in _computations(settings, micro_batches.remat))
   optimizer, schedule = make_optimizer(settings), learning_rate_schedule(settings)
   try:
-    state = _first_state(settings, task, objective, optimizer, checkpoint)
+    state = layout.placed(_first_state(settings, task, objective, optimizer, checkpoint))
   except jax.errors.JaxRuntimeError as error:
     raise explained(error) from error
   facts = {**task.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
   given = recorded_settings(settings)
-  files.write_settings(toml_text(configs_of(as_begun(settings)), family=task.spec.family))
-  tracker = start_tracker(
-    TrackedRun(
-      settings.logging,
-      files,
-      _run_name(settings, task),
-      {**given, **facts},
-      wandb_id=_wandb_id(checkpoint) if files.goes_on else None,
-      keep_to_step=checkpoint.step if checkpoint and files.goes_on else None,
+  if processes.is_first:
+    files.write_settings(toml_text(configs_of(as_begun(settings)), family=task.spec.family))
+  tracker = (
+    start_tracker(
+      TrackedRun(
+        settings.logging,
+        files,
+        _run_name(settings, task),
+        {**given, **facts},
+        wandb_id=_wandb_id(checkpoint) if files.goes_on else None,
+        keep_to_step=checkpoint.step if checkpoint and files.goes_on else None,
+      )
     )
+    if processes.is_first
+    else Tracker({})
   )
   started = time.time() - (float(checkpoint.metadata['seconds']) if checkpoint else 0.0)
   kept = checkpoint_folder(settings, files)
@@ -112,8 +133,9 @@ def train_model(
       'settings': given,
       'facts': facts,
     }
-    params = jax.tree.map(np.asarray, evaluated_params(state))
-    _save_somewhere(files, task.trained_model(params, provenance))
+    params = layout.collected(evaluated_params(state))
+    if processes.is_first:
+      _save_somewhere(files, task.trained_model(params, provenance))
 
   def save_checkpoint(state: TrainingState, progress: Progress, score: float | None) -> None:
     metadata = {
@@ -126,16 +148,19 @@ def train_model(
       'package_version': __version__,
       **_origin(tracker),
     }
-    kept.save(state_arrays(state), metadata)
+    arrays = state_arrays(layout.collected(state))
+    if processes.is_first:
+      kept.save(arrays, metadata)
 
   exit_code = 1
   try:
     update = make_update(
-      objective,
+      training_objective,
       optimizer,
-      mesh,
+      layout,
       ema_decay=settings.optimizer.ema_decay,
       max_bad_steps=settings.optimizer.max_bad_steps,
+      dropout_seed=training.seed if settings.computation.dropout else None,
     )
     with logging_redirect_tqdm(), profiled(update, settings.logging, files) as update:
       stopper.begin()
@@ -145,19 +170,29 @@ def train_model(
         micro_batches=micro_batches,
         learning_rate=lambda step: float(np.asarray(schedule(step))),
         update=update,
-        code_length=make_code_length(objective, mesh),
+        code_length=make_code_length(objective, layout),
         save=save,
         checkpoint=save_checkpoint,
         tracker=tracker,
         stopper=stopper,
+        processes=processes,
       ).run(state, Progress(*checkpoint.metadata['progress']) if checkpoint else NO_PROGRESS)
-      if outcome.is_saved:
+      if outcome.is_saved and processes.is_first:
         held_out = outcome.held_out.provenance if outcome.held_out else None
         tracker.save_artifact(files.model, {**facts, 'held_out': held_out, 'settings': given})
     exit_code = 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
     return outcome
   finally:
     tracker.close(exit_code)
+
+
+def _computations(settings: TrainingSettings, remat: bool) -> tuple[Computation, Computation]:
+  """How the network is computed to validate and to train it."""
+  config = settings.computation
+  shard_axis = DEVICE_AXIS if settings.processes.shard_parameters else None
+  # Models are used in float32, so that is what held-out figures are of.
+  validating = Computation(fused_attention=config.attention == 'fused', shard_axis=shard_axis)
+  return validating, validating._replace(remat=remat, dtype=jnp.dtype(config.dtype), dropout=config.dropout)
 
 
 def _first_state(

@@ -172,12 +172,16 @@ def _keep(path: Path, kept: Path) -> None:
 
 
 @contextlib.contextmanager
-def claimed_files(config: RunConfig, *, goes_on: bool = False) -> Iterator[RunFiles]:
+def claimed_files(config: RunConfig, *, goes_on: bool = False, claim: bool = True) -> Iterator[RunFiles]:
   """Makes the output folder and holds a run's files against a second run. goes_on: as for `RunFiles`.
 
+  claim: false for processes of a run that write none of them, but may read them.
   Raises ConfigError if the folder cannot be written, or if another run is writing the same files.
   """
   folder = Path(config.output_dir)
+  if not claim:
+    yield RunFiles(folder, config.model_name, goes_on=goes_on)
+    return
   lock_path = folder / f'.{config.model_name}.lock'
   try:
     folder.mkdir(parents=True, exist_ok=True)

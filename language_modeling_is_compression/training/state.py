@@ -1,9 +1,10 @@
 """Training state, and the pure functions that make and update it.
 
-Shapes: M micro-batches, R rows of one micro-batch over all devices, D devices.
+Shapes: M micro-batches, R rows of one micro-batch over all devices, D devices; layout.py says which device has what.
 """
 
 import collections
+import functools
 import math
 import operator
 from collections.abc import Callable, Mapping
@@ -15,13 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 
+from language_modeling_is_compression.training.layout import BY_DEVICE, DEVICE_AXIS, EVERYWHERE, ROWS, Layout
 from language_modeling_is_compression.training.objectives import Objective, Rows
-from language_modeling_is_compression.training.plan import DEVICE_AXIS
 
-_ROWS = PartitionSpec(None, DEVICE_AXIS)  # Batches [M, R, ...]: each device has its share of R.
-_SUMS = PartitionSpec(DEVICE_AXIS)  # Sums [D, ...].
 # Micro-batches between two looks whether to stop. XLA compiles a loop for CPUs so that devices do not share threads;
 # without one (a loop of one is none) training takes 8% longer.
 _TOGETHER = 2
@@ -68,49 +67,49 @@ class StepMetrics(NamedTuple):
 def initial_state(
   objective: Objective, optimizer: optax.GradientTransformation, *, seed: int, averaged: bool = False
 ) -> TrainingState:
-  """seed: any integer >= 0; its 32-bit digest seeds JAX, whose own keys would drop its high bits.
-
-  averaged: whether a moving average of the parameters is kept.
-  """
-  digest = int(np.random.SeedSequence(seed).generate_state(1, np.uint32)[0])
+  """seed: any integer >= 0. averaged: whether a moving average of the parameters is kept."""
   # Compiled, since a forward pass would be run for nothing otherwise.
-  params = jax.jit(objective.init)(jax.random.key(digest))
+  params = jax.jit(objective.init)(jax.random.key(_digest(seed)))
   ema = params if averaged else None
   return TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32), ema, jnp.zeros((), jnp.int32))
+
+
+def _digest(seed: int) -> int:
+  """32 bits of a seed of any size, for JAX, whose own keys would drop its high bits."""
+  return int(np.random.SeedSequence(seed).generate_state(1, np.uint32)[0])
 
 
 def make_update(
   objective: Objective,
   optimizer: optax.GradientTransformation,
-  mesh: Mesh,
+  layout: Layout,
   *,
   ema_decay: float | None = None,
   max_bad_steps: int = 0,
+  dropout_seed: int | None = None,
 ) -> Callable[..., tuple[TrainingState, StepMetrics] | None]:
-  """A pure `update(state, batch, stopped)`; batch: arrays [M, R, ...], as `MicroBatches.arrange` makes them.
+  """A pure `update(state, batch, stopped)`; batch: arrays [M, R, ...], as `MicroBatches.arrange` makes them, or of
+  several processes each one's own rows of them.
 
   Returns None if `stopped()` (by default never) is true between two micro-batches: a step takes seconds, and
   whoever wants it to end shall not wait for all of it.
 
   ema_decay: of the moving average, for states that have one. max_bad_steps: steps that are skipped, in all, where they
-  are not finite.
+  are not finite. dropout_seed: of the keys that the objective gets; None if it has no dropout.
   """
-  add, finish = _make_add(objective, mesh), _make_finish(optimizer, mesh, ema_decay, max_bad_steps)
-  everywhere, by_device = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, _SUMS)
-  nothing = jax.jit(
-    lambda params: jax.tree.map(lambda x: jnp.zeros((mesh.devices.size, *x.shape), x.dtype), (jnp.zeros(()), params)),
-    out_shardings=by_device,
-  )
+  sums = _Sums(objective, layout)
+  add = _make_add(objective, sums, None if dropout_seed is None else _digest(dropout_seed))
+  finish = _make_finish(optimizer, sums, ema_decay, max_bad_steps)
   # A CPU gains nothing from queued work; an accelerator without it would idle until the next call is dispatched.
-  num_ahead = 0 if mesh.devices.flat[0].platform == 'cpu' else 1
+  num_ahead = 0 if layout.is_cpu else 1
 
   def update(
     state: TrainingState, batch: Rows, stopped: Callable[[], bool] = lambda: False
   ) -> tuple[TrainingState, StepMetrics] | None:
     # Where an array is belongs to its type: without the move, which is none from the second step on, that step's state
     # would be of another type than the first's, and all compiled twice.
-    state = jax.device_put(state, everywhere)
-    sums = nothing(state.params)
+    state = layout.placed(state)
+    total = sums.nothing()
     in_work: collections.deque[jax.Array] = collections.deque()
     count = len(batch.lengths)
     together = 1 if count % _TOGETHER else _TOGETHER
@@ -119,45 +118,105 @@ def make_update(
         in_work.popleft().block_until_ready()
       if stopped():
         return None
-      here = slice(first, first + together)
-      sums = add(state.params, sums, jax.tree.map(operator.itemgetter(here), batch))
-      in_work.append(sums[0])
-    return finish(state, sums, np.asarray(batch.num_counted))
+      micro_batches = layout.rows(jax.tree.map(operator.itemgetter(slice(first, first + together)), batch))
+      total, done = add(state.params, total, micro_batches, state.step, first)
+      in_work.append(done)
+    return finish(state, total, layout.counts(int(batch.num_counted)))
 
   return update
 
 
-def _make_add(objective: Objective, mesh: Mesh) -> Callable[..., Any]:
-  """A function of params, sums and some micro-batches, [K, R, ...]: the sums with their losses and gradients.
+class _Sums:
+  """Sums over micro-batches: nats, and gradients of the parameters.
 
-  Sums are those of each device, [D, ...]: what devices have is added up once, at the end of a step.
+  They are those of each device, [D, ...], and what devices have is added up once, at the end of a step; but a gradient
+  of a parameter that is sharded is added up at once, and each device keeps its share.
+  """
+
+  def __init__(self, objective: Objective, layout: Layout):
+    self.layout = layout
+    self.params = jax.eval_shape(objective.init, jax.random.key(0))
+    self._is_cut = jax.tree.map(lambda leaf: layout.cut_axis(leaf.shape) is not None, self.params)
+    self.specs = (BY_DEVICE, jax.tree.map(self._spec, self.params, self._is_cut))
+    shardings = jax.tree.map(lambda spec: NamedSharding(layout.mesh, spec), self.specs)
+    self.nothing = jax.jit(
+      lambda: (self._zeros(np.float32(0), False), self._zeros_of_params()), out_shardings=shardings
+    )
+
+  def _spec(self, leaf: Any, is_cut: bool) -> Any:
+    return self.layout.specs(leaf) if is_cut else BY_DEVICE
+
+  def _zeros(self, leaf: Any, is_cut: bool) -> jax.Array:
+    return jnp.zeros(leaf.shape if is_cut else (self.layout.num_devices, *leaf.shape), leaf.dtype)
+
+  def _zeros_of_params(self) -> Any:
+    return jax.tree.map(self._zeros, self.params, self._is_cut)
+
+  def own(self, sums: Any) -> Any:
+    """Within a device: its own sums, without the axis of devices."""
+    return sums[0][0], jax.tree.map(lambda x, is_cut: x if is_cut else x[0], sums[1], self._is_cut)
+
+  def as_kept(self, own: Any) -> Any:
+    """The reverse of `own`."""
+    return own[0][jnp.newaxis], jax.tree.map(lambda x, is_cut: x if is_cut else x[jnp.newaxis], own[1], self._is_cut)
+
+  def total(self, sums: Any, counts: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
+    """Nats, gradients and the number of tokens (or samples), over all devices."""
+
+    def device_total(sums: Any, counts: jax.Array) -> Any:
+      nats, gradients = self.own(sums)
+      summed = jax.tree.map(lambda x, is_cut: x if is_cut else jax.lax.psum(x, DEVICE_AXIS), gradients, self._is_cut)
+      return jax.lax.psum(nats, DEVICE_AXIS), summed, jax.lax.psum(counts[0], DEVICE_AXIS)
+
+    out_specs = (EVERYWHERE, self.layout.specs(self.params), EVERYWHERE)
+    over_devices = jax.shard_map(
+      device_total, mesh=self.layout.mesh, in_specs=(self.specs, BY_DEVICE), out_specs=out_specs, check_vma=False
+    )
+    return over_devices(sums, counts)
+
+
+def _make_add(objective: Objective, sums: _Sums, dropout_seed: int | None) -> Callable[..., Any]:
+  """A function of params, sums, some micro-batches [K, R, ...], the step and the number of the first of them.
+
+  Returns the sums with their nats and gradients, and something that is there when they are.
   """
   gradient = jax.value_and_grad(objective.code_length)
 
-  def device_add(params: hk.Params, sums: Any, micro_batches: Rows) -> Any:
-    def add(so_far: Any, micro_batch: Rows) -> tuple[Any, None]:
-      return jax.tree.map(jnp.add, so_far, gradient(params, micro_batch)), None
+  def row_keys(step: jax.Array, number: jax.Array, num_rows: int) -> jax.Array:
+    """Keys of this device's rows of a micro-batch: functions of the seed, the step and the row's place in the batch."""
+    assert dropout_seed is not None
+    place = jax.lax.axis_index(DEVICE_AXIS) + number * sums.layout.num_devices
+    key = jax.random.fold_in(jax.random.key(dropout_seed), step)
+    return jax.vmap(functools.partial(jax.random.fold_in, key))(place * num_rows + jnp.arange(num_rows))
 
-    own = jax.tree.map(operator.itemgetter(0), sums)
-    return jax.tree.map(operator.itemgetter(jnp.newaxis), jax.lax.scan(add, own, micro_batches)[0])
+  def device_add(params: hk.Params, so_far: Any, micro_batches: Rows, step: jax.Array, first: jax.Array) -> Any:
+    def add(carried: Any, numbered: tuple[jax.Array, Rows]) -> tuple[Any, None]:
+      number, micro_batch = numbered
+      keys = () if dropout_seed is None else (row_keys(step, first + number, micro_batch.lengths.shape[0]),)
+      return jax.tree.map(jnp.add, carried, gradient(params, micro_batch, *keys)), None
 
-  return jax.jit(
-    jax.shard_map(device_add, mesh=mesh, in_specs=(PartitionSpec(), _SUMS, _ROWS), out_specs=_SUMS, check_vma=False)
+    numbers = jnp.arange(micro_batches.lengths.shape[0])
+    added = jax.lax.scan(add, sums.own(so_far), (numbers, micro_batches))[0]
+    return sums.as_kept(added), added[0][jnp.newaxis]
+
+  over_devices = jax.shard_map(
+    device_add,
+    mesh=sums.layout.mesh,
+    in_specs=(sums.layout.specs(sums.params), sums.specs, ROWS, EVERYWHERE, EVERYWHERE),
+    out_specs=(sums.specs, BY_DEVICE),
+    check_vma=False,
   )
+  return jax.jit(over_devices, donate_argnums=1)
 
 
 def _make_finish(
-  optimizer: optax.GradientTransformation, mesh: Mesh, ema_decay: float | None, max_bad_steps: int
+  optimizer: optax.GradientTransformation, sums: _Sums, ema_decay: float | None, max_bad_steps: int
 ) -> Callable[..., Any]:
-  """A function of state, sums and the number of tokens (or samples) counted: the next state and the step's metrics."""
+  """A function of state, sums and what each device counted, [D]: the next state and the step's metrics."""
 
-  def device_total(sums: Any) -> Any:
-    return jax.lax.psum(jax.tree.map(operator.itemgetter(0), sums), DEVICE_AXIS)
-
-  total = jax.shard_map(device_total, mesh=mesh, in_specs=(_SUMS,), out_specs=PartitionSpec(), check_vma=False)
-
-  def finish(state: TrainingState, sums: Any, num_tokens: jax.Array) -> tuple[TrainingState, StepMetrics]:
-    loss, gradients = jax.tree.map(lambda x: x / jnp.maximum(num_tokens, 1), total(sums))
+  def finish(state: TrainingState, total: Any, counts: jax.Array) -> tuple[TrainingState, StepMetrics]:
+    nats, summed, num_tokens = sums.total(total, counts)
+    loss, gradients = jax.tree.map(lambda x: x / jnp.maximum(num_tokens, 1), (nats, summed))
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params: Any = optax.apply_updates(state.params, updates)
     ema = None if ema_decay is None else _averaged(state, params, ema_decay)
@@ -168,6 +227,7 @@ def _make_finish(
     passed_over = state._replace(step=state.step + skipped, skipped=state.skipped + skipped)
     module_grad_norms = {path: optax.tree.norm(gradient) for path, gradient in gradients.items()}
     kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), advanced, passed_over)
+    kept = jax.lax.with_sharding_constraint(kept, sums.layout.shardings(kept))
     return kept, StepMetrics(loss, num_tokens, grad_norm, finite, skipped, kept.skipped, module_grad_norms)
 
   return jax.jit(finish)
@@ -185,14 +245,17 @@ def _averaged(state: TrainingState, params: hk.Params, decay: float) -> Any:
   return jax.tree.map(lambda mean, new: mean + weight * (new - mean), state.ema, params)
 
 
-def make_code_length(objective: Objective, mesh: Mesh) -> Callable[[hk.Params, Rows], jax.Array]:
-  """A pure function of params and a batch of arrays [M, R, ...]: nats of each micro-batch, [M]."""
+def make_code_length(objective: Objective, layout: Layout) -> Callable[[hk.Params, Rows], jax.Array]:
+  """A pure function of params and a batch as `make_update` describes it: nats of each micro-batch, [M]."""
 
   def device_lengths(params: hk.Params, batch: Rows) -> jax.Array:
     nats = jax.lax.map(lambda micro_batch: objective.code_length(params, micro_batch), batch)
     return jax.lax.psum(nats, DEVICE_AXIS)
 
-  over_devices = jax.shard_map(
-    device_lengths, mesh=mesh, in_specs=(PartitionSpec(), _ROWS), out_specs=PartitionSpec(), check_vma=False
+  params = jax.eval_shape(objective.init, jax.random.key(0))
+  over_devices = jax.jit(
+    jax.shard_map(
+      device_lengths, mesh=layout.mesh, in_specs=(layout.specs(params), ROWS), out_specs=EVERYWHERE, check_vma=False
+    )
   )
-  return jax.jit(over_devices)
+  return lambda params, batch: over_devices(layout.placed(params), layout.rows(batch))

@@ -30,7 +30,7 @@ class Stopper:
   """
 
   def __init__(self, command: str = 'train-audio') -> None:
-    self._command = command
+    self.command = command
     self.signal: int | None = None
     self.has_unsaved_work = False
     self._begun = False
@@ -49,7 +49,7 @@ class Stopper:
     before = {number: signal.signal(number, self._request) for number in _SIGNALS}
     try:
       with (
-        ended_soon(f'{self._command}: ended at once; a model that is saved already stays', may_end=self._may_end),
+        ended_soon(f'{self.command}: ended at once; a model that is saved already stays', may_end=self._may_end),
         _swallowed_quietly(),
       ):
         yield self

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.model import Model, ModelSpec
 from language_modeling_is_compression.training.objectives import Objective, Rows
 
@@ -58,10 +59,10 @@ class Task(Protocol):
   fingerprint: str
   provenance: Mapping[str, Any]
 
-  def objective(self, *, remat: bool) -> Objective: ...
+  def objective(self, computation: Computation) -> Objective: ...
 
-  def training_batch(self, step: int) -> Rows:
-    """The batch of a step, counted from 0: a function of the seed and the step."""
+  def training_batch(self, step: int, rows: Sequence[int]) -> Rows:
+    """Some rows of the batch of a step, both counted from 0: a function of the seed, the step and the row."""
     ...
 
   def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> Model:

@@ -13,6 +13,7 @@ from support.settings import training_settings
 
 from language_modeling_is_compression.config.options import (
   CheckpointConfig,
+  ComputationConfig,
   DataConfig,
   FamilyConfig,
   FoldersConfig,
@@ -20,6 +21,7 @@ from language_modeling_is_compression.config.options import (
   LoggingConfig,
   ModelConfig,
   OptimizerConfig,
+  ProcessesConfig,
   RunConfig,
   ScheduleConfig,
   TrainingConfig,
@@ -45,6 +47,9 @@ COMPANIONS = {
   'final_fraction': {'learning_rate_schedule': 'linear'},
   'momentum': {'optimizer': 'sgd'},
   'weight_decay': {'optimizer': 'adamw'},
+  'coordinator_address': {'num_processes': 2, 'process_id': 0},
+  'num_processes': {'coordinator_address': 'host:1', 'process_id': 0},
+  'process_id': {'coordinator_address': 'host:1', 'num_processes': 2**31 - 1},
 }
 REQUIRED = {FoldersConfig: {'audio_dir': ('music',)}}
 
@@ -67,6 +72,10 @@ COUNTS = [
   (CheckpointConfig, 'max_checkpoints'),
   (ScheduleConfig, 'cycles'),
 ]
+NUMBERS_OF_PROCESSES = [(ProcessesConfig, 'num_processes')]
+PROCESSES = [(ProcessesConfig, 'process_id')]
+ADDRESSES = [(ProcessesConfig, 'coordinator_address')]
+SHARES = [(ComputationConfig, 'dropout')]
 COUNTS_OR_ZERO = [
   (TrainingConfig, 'seed'),
   (TrainingConfig, 'validate_every'),
@@ -88,7 +97,12 @@ OPTIONAL_NUMBERS_OR_ZERO = [(OptimizerConfig, 'weight_decay')]
 EPSILONS = [(OptimizerConfig, 'epsilon')]
 OPTIONAL_FRACTIONS = [(ScheduleConfig, 'decay_fraction')]
 FRACTIONS = [(FoldersConfig, 'valid_fraction')]
-SWITCHES = [(DataConfig, 'use_16bit'), (LoggingConfig, 'no_progress'), (CheckpointConfig, 'resume')]
+SWITCHES = [
+  (DataConfig, 'use_16bit'),
+  (LoggingConfig, 'no_progress'),
+  (CheckpointConfig, 'resume'),
+  (ProcessesConfig, 'shard_parameters'),
+]
 CHOICES = [
   (FamilyConfig, 'model'),
   (DataConfig, 'tokenization'),
@@ -97,6 +111,9 @@ CHOICES = [
   (ScheduleConfig, 'learning_rate_schedule'),
   (OptimizerConfig, 'optimizer'),
   (CheckpointConfig, 'checkpoint_policy'),
+  (ComputationConfig, 'dtype'),
+  (ComputationConfig, 'remat'),
+  (ComputationConfig, 'attention'),
 ]
 TEXTS = [(RunConfig, 'output_dir')]
 FOLDERS = [(FoldersConfig, 'audio_dir')]
@@ -142,7 +159,7 @@ def test_every_field_is_checked_below():
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
-  listed += OPTIONAL_FRACTIONS
+  listed += [*OPTIONAL_FRACTIONS, *NUMBERS_OF_PROCESSES, *PROCESSES, *ADDRESSES, *SHARES]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
@@ -153,6 +170,10 @@ def test_every_field_is_checked_below():
 BAD_VALUES = with_values(
   [
     (COUNTS, [0, -1, 2**31, 1.5, 2.0, '1', True]),
+    (NUMBERS_OF_PROCESSES, [0, -1, 2**31, 1.5, '2', True]),
+    (PROCESSES, [-1, 2**31 - 1, 0.5, '0', True]),
+    (ADDRESSES, ['', 'host', ':80', 'host:', 'host:0', 'host:65536', 'host:-1', 'host:a', 80, True]),
+    (SHARES, [-0.1, 1, 1.0, 1.5, math.nan, '0.1', None, False]),
     (COUNTS_OR_ZERO, [-1, 0.5, '0', None, False, math.inf]),
     ([(OptimizerConfig, 'learning_rate')], [3.5e38, 1e39, 10**39]),  # Steps are taken in float32.
     (OPTIONAL_NUMBERS, [0, -1.0, math.nan, math.inf, 1e39, '1', True]),
@@ -189,6 +210,10 @@ def test_bad_value(kind, name, value):
 GOOD_VALUES = with_values(
   [
     (COUNTS, [8, 2**31 - 8]),
+    (NUMBERS_OF_PROCESSES, [1, 2**31 - 1]),
+    (PROCESSES, [0, 2**31 - 2]),
+    (ADDRESSES, ['host:1', '10.0.0.1:65535', '[::1]:8476']),
+    (SHARES, [0, 0.0, 0.5]),
     (COUNTS_OR_ZERO, [0, 1, 2**70]),
     (POSITIVE_NUMBERS, [1, 5e-324, 3.4e38]),
     ([(CheckpointConfig, 'save_minutes')], [1.7e308]),

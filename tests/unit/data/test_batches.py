@@ -38,7 +38,7 @@ def make_chunks(folder, lengths: list[int], **settings) -> Chunks:
 
 
 def read(chunks: Chunks, *, step: int, batch_size: int = 3, seed: int = 5, num_tokens: int = CHUNK) -> batches.Batch:
-  return training_batch(chunks, num_tokens=num_tokens, batch_size=batch_size, seed=seed, step=step)
+  return training_batch(chunks, range(step * batch_size, (step + 1) * batch_size), num_tokens=num_tokens, seed=seed)
 
 
 def numbers(chunks: Chunks, steps: range, **options) -> list[int]:

@@ -10,6 +10,7 @@ from support.tiny_models import HYBRID, hybrid_params, random_features
 
 from language_modeling_is_compression.config.options import ModelConfig
 from language_modeling_is_compression.network import hybrid
+from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.hybrid import build_hybrid
 from language_modeling_is_compression.prediction.evidence import (
   COMPONENT_CENTRES,
@@ -99,7 +100,7 @@ def test_recomputing_layers_changes_no_gradient():
   features = random_features((2, 20))
 
   def gradient(remat: bool):
-    network = build_hybrid(HYBRID, remat=remat)
+    network = build_hybrid(HYBRID, Computation(remat=remat))
     return jax.jit(jax.grad(lambda params: jnp.sum(network.apply(params, features) ** 2)))(params)
 
   kept, recomputed = gradient(False), gradient(True)

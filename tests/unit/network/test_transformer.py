@@ -10,6 +10,7 @@ import pytest
 from support.tiny_models import DATA, MODEL, random_params, random_tokens
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
+from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.transformer import build_transformer, log_probabilities
 
 # One of each: byte of an 8-bit sample, bytes of a 16-bit sample; 65,536 tokens have a test of their own.
@@ -135,7 +136,7 @@ def test_recomputing_layers_changes_no_gradient():
   tokens = random_tokens((2, 20))
 
   def gradient(remat: bool):
-    transformer = build_transformer(MODEL, DATA, remat=remat)
+    transformer = build_transformer(MODEL, DATA, Computation(remat=remat))
     loss = lambda params: jnp.sum(log_probabilities(transformer.apply(params, tokens)) ** 2)  # noqa: E731
     return jax.jit(jax.value_and_grad(loss))(params)
 

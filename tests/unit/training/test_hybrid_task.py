@@ -157,10 +157,10 @@ def test_a_periodic_validation_is_a_part_always_the_same(sides):
 
 
 def test_a_training_batch_has_the_size_that_was_asked_for(sides):
-  batch = task_of(*sides).training_batch(3)
+  batch = task_of(*sides).training_batch(3, range(32))
   assert batch.width.shape == (32, 16) and batch.num_counted == 32 * 16
-  assert not np.array_equal(batch.below, task_of(*sides).training_batch(4).below)
-  jax.tree.map(np.testing.assert_array_equal, batch, task_of(*sides).training_batch(3))
+  assert not np.array_equal(batch.below, task_of(*sides).training_batch(4, range(32)).below)
+  jax.tree.map(np.testing.assert_array_equal, batch, task_of(*sides).training_batch(3, range(32)))
 
 
 def test_nothing_to_train_on(sides):

@@ -1,5 +1,6 @@
 """When the loop does what, on fakes: steps that only count, chunks that are made up, saves that are remembered."""
 
+import contextlib
 import logging
 import math
 import signal
@@ -15,6 +16,7 @@ from support.settings import training_settings
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
 from language_modeling_is_compression.network.byte_model import ByteSpec
+from language_modeling_is_compression.training import loop
 from language_modeling_is_compression.training.byte_task import ByteTask, rates
 from language_modeling_is_compression.training.loop import Progress, Trainer, explained
 from language_modeling_is_compression.training.plan import MicroBatches
@@ -502,9 +504,16 @@ def test_a_batchs_time_and_the_time_since_the_beginning_are_reported(monkeypatch
     clock[0] += seconds
 
   class SlowTask(FakeTask):
-    def training_batch(self, step):
+    def training_batch(self, step, rows):
       advance(step + 1)
-      return super().training_batch(step)
+      return super().training_batch(step, rows)
+
+  @contextlib.contextmanager
+  def made_when_asked_for(make, first, last):
+    steps = iter(range(first, last))
+    yield lambda: make(next(steps))
+
+  monkeypatch.setattr(loop, 'prefetched', made_when_asked_for)
 
   monkeypatch.setattr(sys.modules[__name__], 'FakeTask', SlowTask)
   fakes = Fakes(at_step=lambda fakes, step: advance(10.0))

@@ -14,7 +14,8 @@ from language_modeling_is_compression.network.hybrid_model import HybridSpec
 from language_modeling_is_compression.training import plan as plan_module
 from language_modeling_is_compression.training.byte_task import token_bytes
 from language_modeling_is_compression.training.hybrid_task import sample_bytes
-from language_modeling_is_compression.training.plan import MicroBatches, device_mesh, plan_micro_batches
+from language_modeling_is_compression.training.layout import device_mesh
+from language_modeling_is_compression.training.plan import MicroBatches, plan_micro_batches
 
 # MODEL and DATA: 2 layers of 8 * (10 + 3 * 2) floats, and 3 * 256 of logits.
 TOKEN_BYTES = 4 * (2 * 8 * 16 + 768)
@@ -155,3 +156,24 @@ def test_arrange_does_not_lose_rows():
   batch = Batch(np.zeros((5, 4), np.uint8), np.full(5, 4, np.int32))
   with pytest.raises(ValueError, match='negative'):
     MicroBatches(count=2, rows=2, remat=False).arrange(batch)
+
+
+@pytest.mark.parametrize(('batch_size', 'count', 'rows'), [(12, 3, 4), (9, 3, 4), (1, 1, 4), (17, 3, 8), (8, 1, 8)])
+def test_processes_share_the_rows_of_a_batch_out(batch_size, count, rows):
+  """Beside one another in the order of the processes, their rows are those that one process would have."""
+  batch = Batch(np.arange(5 * batch_size, dtype=np.uint8).reshape(batch_size, 5), np.full(batch_size, 5, np.int32))
+  parts = []
+  for process in range(2):
+    plan = MicroBatches(count=count, rows=rows, remat=False, num_processes=2, process=process)
+    own = plan.own(batch_size)
+    parts.append(plan.arrange(Batch(batch.tokens[own], batch.lengths[own])))
+  whole = MicroBatches(count=count, rows=rows, remat=False)
+  assert whole.own(batch_size) == list(range(batch_size))
+  np.testing.assert_array_equal(np.concatenate([part.tokens for part in parts], 1), whole.arrange(batch).tokens)
+  np.testing.assert_array_equal(np.concatenate([part.lengths for part in parts], 1), whole.arrange(batch).lengths)
+
+
+@pytest.mark.parametrize('remat', [True, False])
+def test_recomputation_as_the_user_says(remat):
+  chosen = plan_micro_batches(row_bytes=1, batch_size=8, rows_per_device=None, mesh=fake_mesh(), remat=remat)
+  assert chosen.remat == remat

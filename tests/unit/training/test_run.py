@@ -90,7 +90,7 @@ def epochs_of_a_tone(folder: Path, **values: Any) -> tuple[TrainingSettings, Any
   task: Any = make_task(settings, find_folders(settings.folders.audio_dir, 0.1, paths))
   # What is tested asks nothing of a loss but gradients, and the network's takes ten seconds to compile.
   params = random_params(build_transformer(settings.model, settings.data))
-  task.objective = lambda *, remat: Objective(
+  task.objective = lambda computation: Objective(
     lambda key: params, lambda params, batch: optax.tree.norm(params, squared=True) * batch.lengths.sum()
   )
   return settings, task

@@ -7,15 +7,18 @@ import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from support.settings import training_settings
 from support.tiny_models import random_params, random_tokens
 
 from language_modeling_is_compression.data.batches import Batch
+from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.transformer import Hidden, log_probabilities
-from language_modeling_is_compression.training.objectives import byte_objective
+from language_modeling_is_compression.training.layout import DEVICE_AXIS, Layout, device_mesh
+from language_modeling_is_compression.training.objectives import Objective, byte_objective
 from language_modeling_is_compression.training.optimizer import make_optimizer
-from language_modeling_is_compression.training.plan import DEVICE_AXIS, MicroBatches, device_mesh
+from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import (
   TrainingState,
   evaluated_params,
@@ -45,9 +48,8 @@ OPTIMIZER = make_optimizer(training_settings(learning_rate=1e-4))
 CUTS = [(1, 8, 1), (2, 1, 8), (2, 2, 4), (2, 3, 4)]  # The last one adds rows of length 0.
 
 
-def mesh_of(num_devices: int):
-  axis_types = (jax.sharding.AxisType.Auto,)
-  return jax.make_mesh((num_devices,), (DEVICE_AXIS,), axis_types=axis_types, devices=jax.devices()[:num_devices])
+def layout_of(num_devices: int, *, sharded: bool = False) -> Layout:
+  return Layout(device_mesh(jax.devices()[:num_devices]), sharded=sharded)
 
 
 def make_batch(seed: int = 0) -> Batch:
@@ -67,7 +69,7 @@ def arranged(batch: Batch, count: int = 2, rows: int = 4) -> Batch:
 @functools.cache
 def update_on(num_devices: int):
   """One for all tests, since most of their time is its compilation."""
-  return make_update(OBJECTIVE, OPTIMIZER, mesh_of(num_devices))
+  return make_update(OBJECTIVE, OPTIMIZER, layout_of(num_devices))
 
 
 @pytest.fixture
@@ -192,7 +194,7 @@ def test_a_step_that_leaves_for_infinity_is_not_taken():
   optimizer = make_optimizer(training_settings(learning_rate=3e38))
   params = random_params(TRANSFORMER)
   before = TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
-  updated = make_update(OBJECTIVE, optimizer, device_mesh())(before, arranged(make_batch()))
+  updated = make_update(OBJECTIVE, optimizer, layout_of(2))(before, arranged(make_batch()))
   assert updated is not None
   after, metrics = updated
   assert np.isfinite(metrics.loss_nats) and np.isfinite(metrics.grad_norm) and not bool(metrics.finite)
@@ -219,7 +221,7 @@ def spoilt(state: TrainingState) -> TrainingState:
 @functools.cache
 def lenient_update(ema_decay: float | None = 0.75):
   """One that keeps a moving average and skips two steps."""
-  return make_update(OBJECTIVE, OPTIMIZER, mesh_of(2), ema_decay=ema_decay, max_bad_steps=2)
+  return make_update(OBJECTIVE, OPTIMIZER, layout_of(2), ema_decay=ema_decay, max_bad_steps=2)
 
 
 def averaged_state() -> TrainingState:
@@ -274,7 +276,7 @@ def test_the_moving_average_is_that_of_the_steps_taken():
 
 
 def test_an_average_with_a_long_memory_begins_with_what_the_first_step_made():
-  update = make_update(OBJECTIVE, OPTIMIZER, mesh_of(2), ema_decay=1 - 2**-24)
+  update = make_update(OBJECTIVE, OPTIMIZER, layout_of(2), ema_decay=1 - 2**-24)
   updated = update(averaged_state(), arranged(make_batch()))
   assert updated is not None
   assert_close(updated[0].ema, updated[0].params, rtol=1e-6)
@@ -301,7 +303,7 @@ def test_the_optimizer_is_given_the_parameters():
   """Weight decay is a function of them."""
   optimizer = make_optimizer(training_settings(optimizer='adamw', learning_rate=1e-4, weight_decay=100.0))
   before = make_state()
-  updated = make_update(OBJECTIVE, optimizer, mesh_of(2))(
+  updated = make_update(OBJECTIVE, optimizer, layout_of(2))(
     before._replace(opt_state=optimizer.init(before.params)), arranged(make_batch())
   )
   assert updated is not None
@@ -314,7 +316,7 @@ def test_the_optimizer_is_given_the_parameters():
 
 def test_steps_lower_the_loss():
   optimizer = make_optimizer(training_settings(learning_rate=3e-2))
-  update = make_update(OBJECTIVE, optimizer, device_mesh())
+  update = make_update(OBJECTIVE, optimizer, layout_of(2))
   state = initial_state(OBJECTIVE, optimizer, seed=0)
   losses = []
   for _ in range(20):
@@ -329,7 +331,7 @@ def test_steps_lower_the_loss():
 @pytest.mark.parametrize(('devices', 'count', 'rows'), CUTS[:3])
 def test_code_lengths_are_those_of_each_micro_batch(devices, count, rows):
   params, batch = make_state().params, make_batch()
-  nats = make_code_length(OBJECTIVE, mesh_of(devices))(params, arranged(batch, count, rows))
+  nats = make_code_length(OBJECTIVE, layout_of(devices))(params, arranged(batch, count, rows))
   assert nats.shape == (count,)
   of_rows = [
     float(naive_mean(params, Batch(batch.tokens[row : row + 1], batch.lengths[row : row + 1]))) * length
@@ -354,3 +356,41 @@ def test_every_bit_of_a_seed_counts():
   seeds = [0, 1, 5, 5 + 2**31, 5 + 2**32, 5 + 2**64, 2**70, 10**40]
   queries = {np.asarray(seeded(seed).params['~']['embedding']).tobytes() for seed in seeds}
   assert len(queries) == len(seeds)
+
+
+def test_devices_that_share_parameters_make_the_same_step(expected, update):
+  """Optimizer state too is cut, and comes out as that of devices that have all of it."""
+  layout = layout_of(2, sharded=True)
+  before = make_state()
+  # The network of these tests does not collect its parameters, as those of network/ do.
+  transformer = hk.without_apply_rng(hk.transform(lambda tokens: _collected(tokens)))
+  share: Any = make_update(byte_objective(transformer), OPTIMIZER, layout)
+  shared, metrics = share(before, arranged(make_batch()))
+  whole, wanted = update(before, arranged(make_batch()))
+  assert not shared.opt_state[0].mu['~']['output_weights'].is_fully_replicated
+  assert_close(layout.collected(shared), jax.tree.map(np.asarray, whole), rtol=1e-4, atol=1e-6)
+  assert_close(metrics.grad_norm, wanted.grad_norm, rtol=1e-5)
+
+
+def _collected(tokens: jax.Array) -> Hidden:
+  with Computation(shard_axis=DEVICE_AXIS).of_parameters():
+    return _bigram(tokens)
+
+
+def _noisy(params, batch, keys) -> jax.Array:
+  """A loss that tells its keys."""
+  return jnp.sum(jax.vmap(jax.random.uniform)(keys) * batch.lengths) + 0 * optax.tree.norm(params)
+
+
+@pytest.mark.parametrize(('devices', 'count', 'rows'), [(1, 2, 4), (2, 1, 8), (2, 4, 2)])
+def test_a_rows_noise_depends_on_its_place_in_the_batch_alone(devices, count, rows):
+  state = make_state()
+
+  def loss(step: int, seed: int) -> float:
+    noisy: Any = make_update(Objective(OBJECTIVE.init, _noisy), OPTIMIZER, layout_of(devices), dropout_seed=seed)
+    return float(noisy(state._replace(step=jnp.int32(step)), arranged(make_batch(), count, rows))[1].loss_nats)
+
+  key = jax.random.fold_in(jax.random.key(int(np.random.SeedSequence(9).generate_state(1)[0])), 5)
+  each = [float(jax.random.uniform(jax.random.fold_in(key, row))) for row in range(NUM_ROWS)]
+  assert loss(5, 9) == pytest.approx(np.dot(each, LENGTHS) / sum(LENGTHS), rel=1e-5)
+  assert loss(6, 9) != loss(5, 9) != loss(5, 10)
