@@ -545,20 +545,20 @@ class FoldersConfig(Settings):
   audio_dir: tuple[str, ...] = setting(
     check=_all_named, help='folder of WAV files, searched with its subfolders; may be given several times'
   )
-  audio_weights: str = setting(
-    EQUAL_WEIGHTS,
+  audio_weights: str | None = setting(
+    None,
     check=_weights,
     help="how often a row comes from each audio_dir: numbers separated by commas, or 'equal'; of a single folder all "
-    'domains, the folders below it that hold files or train and valid, are equal',
-    model='hybrid',
+    'domains, the folders below it that hold files or train and valid, are equal; default: hybrid equal, bytes every '
+    'chunk once before any comes again',
     fixed=True,
   )
   valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out for validation', fixed=True)
 
   @property
   def weights(self) -> tuple[float, ...] | None:
-    """A weight for each folder; None if all are equal."""
-    return _weights('audio_weights', self.audio_weights)
+    """A weight for each folder; None if all are equal, or none was given."""
+    return _weights('audio_weights', self.audio_weights) if self.audio_weights is not None else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -643,6 +643,14 @@ class TrainingSettings:
   logging: LoggingConfig
 
   def __post_init__(self) -> None:
+    if self.family.model == 'hybrid' and self.folders.audio_weights is None:
+      # What files and checkpoints of hybrid models have always said.
+      object.__setattr__(self, 'folders', replace(self.folders, audio_weights=EQUAL_WEIGHTS))
+    if self.training.num_epochs is not None and self.folders.audio_weights is not None:
+      raise ConfigError(
+        f'num_epochs: expected none with audio_weights, got {self.training.num_epochs}: rows that are drawn by weight '
+        'make no epochs; give training_steps'
+      )
     if self.training.num_epochs is None:
       self.schedule.check_steps(self.training.steps)
     if self.checkpoint.checkpoint_policy == 'best' and not self.training.validate_every:

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,10 +36,43 @@ def training_batch(chunks: Chunks, *, num_tokens: int, batch_size: int, seed: in
   )
 
 
-def validation_batches(chunks: Chunks, *, num_tokens: int, batch_size: int) -> Iterator[Batch]:
-  """All chunks once, in order; the last batch is filled up with rows of length 0."""
-  for first in range(0, len(chunks), batch_size):
-    batch = _read(chunks, num_tokens, list(range(first, min(first + batch_size, len(chunks)))))
+class Domains:
+  """Chunks by domain, and how often a row comes from each.
+
+  indices: of each domain's chunks, at least one. weights: in any unit, also of domains that there are not.
+  """
+
+  def __init__(self, indices: Mapping[str, np.ndarray], weights: Mapping[str, float]):
+    self._indices = list(indices.values())
+    self._shares = np.cumsum([weights[domain] for domain in indices])
+
+  def draw(self, *, count: int, seed: int, step: int) -> list[int]:
+    """The chunks of a step, counted from 0, a function of the seed, the step and the place in the batch.
+
+    Each is drawn by itself: a domain by its weight, and one of its chunks, all of them equally likely. Philox is
+    specified and stable across NumPy versions.
+    """
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, step])))
+    drawn = rng.random((count, 2))
+    domains = np.searchsorted(self._shares[:-1], drawn[:, 0] * self._shares[-1], side='right')
+    return [
+      int(self._indices[domain][int(u * len(self._indices[domain]))])
+      for domain, u in zip(domains, drawn[:, 1], strict=True)
+    ]
+
+
+def drawn_batch(chunks: Chunks, domains: Domains, *, num_tokens: int, batch_size: int, seed: int, step: int) -> Batch:
+  """The batch of a step, counted from 0, whose rows are drawn by the weights of domains."""
+  return _read(chunks, num_tokens, domains.draw(count=batch_size, seed=seed, step=step))
+
+
+def validation_batches(
+  chunks: Chunks, *, num_tokens: int, batch_size: int, indices: Sequence[int] | np.ndarray | None = None
+) -> Iterator[Batch]:
+  """All chunks once, in order, or those of the indices; the last batch is filled up with rows of length 0."""
+  chosen = range(len(chunks)) if indices is None else indices
+  for first in range(0, len(chosen), batch_size):
+    batch = _read(chunks, num_tokens, [int(index) for index in chosen[first : first + batch_size]])
     missing = batch_size - len(batch.lengths)
     yield Batch(np.pad(batch.tokens, ((0, missing), (0, 0))), np.pad(batch.lengths, (0, missing)))
 

@@ -5,7 +5,8 @@ alternating blocks. A chunk is a span of a stream; only the last chunk of a stre
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,21 +17,22 @@ from language_modeling_is_compression.data import tokens
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stream:
-  """Samples first:last of the stream that a file makes."""
+  """Samples first:last of the stream that a file makes. domain: what its figures are summed up with."""
 
   info: WavInfo
   first: int
   last: int
+  domain: str = ''
 
   @property
   def num_samples(self) -> int:
     return self.last - self.first
 
 
-def whole_stream(info: WavInfo, config: DataConfig) -> Stream:
+def whole_stream(info: WavInfo, config: DataConfig, domain: str = '') -> Stream:
   """All samples of a file: its frames when mixed down, its frames times its channels when laid out in blocks."""
   num_streams = info.num_channels if config.channels == 'stereo' else 1
-  return Stream(info=info, first=0, last=info.num_frames * num_streams)
+  return Stream(info=info, first=0, last=info.num_frames * num_streams, domain=domain)
 
 
 def split_stream(stream: Stream, valid_fraction: float) -> tuple[Stream, Stream]:
@@ -42,10 +44,7 @@ def split_stream(stream: Stream, valid_fraction: float) -> tuple[Stream, Stream]
     min(max(1, round(stream.num_samples * valid_fraction)), stream.num_samples - 1) if stream.num_samples else 0
   )
   middle = stream.last - held_out
-  return (
-    Stream(info=stream.info, first=stream.first, last=middle),
-    Stream(info=stream.info, first=middle, last=stream.last),
-  )
+  return replace(stream, last=middle), replace(stream, first=middle)
 
 
 class Chunks:
@@ -84,6 +83,15 @@ class Chunks:
     """At most `limit` of the chunks, evenly spread."""
     return Chunks(self._streams, self.config, min(limit, self._length))
 
+  def by_domain(self) -> dict[str, np.ndarray]:
+    """Indices of the chunks of each domain that has some, rising; domains by name."""
+    names = sorted({stream.domain for stream in self._streams})
+    numbers = {name: number for number, name in enumerate(names)}
+    of_stream = np.array([numbers[stream.domain] for stream in self._streams], np.int64)
+    of_chunk = of_stream[np.searchsorted(self._ends, self._places(np.arange(self._length)), side='right')]
+    found = {name: np.flatnonzero(of_chunk == number) for name, number in numbers.items()}
+    return {name: indices for name, indices in found.items() if len(indices)}
+
   def __getitem__(self, index: int) -> np.ndarray:
     """Reads one chunk: tokens [n * tokens_per_sample] of its n samples, uint8 or (vocabulary of 65,536) uint16.
 
@@ -91,12 +99,16 @@ class Chunks:
     """
     if not 0 <= index < self._length:
       raise IndexError(f'chunk {index} of {self._length}')
-    chunk = index * self.num_available // self._length
+    chunk = self._places(index)
     file = int(np.searchsorted(self._ends, chunk, side='right'))
     stream = self._streams[file]
     before = int(self._ends[file - 1]) if file else 0
     start = stream.first + (chunk - before) * self.config.chunk_size
     return read_tokens(stream.info, start, min(start + self.config.chunk_size, stream.last), self.config)
+
+  def _places(self, index: Any) -> Any:
+    """Places among all chunks that there are, of one index or several, below `len(self)`."""
+    return index * self.num_available // max(1, self._length)
 
 
 def read_tokens(info: WavInfo, start: int, stop: int, config: DataConfig) -> np.ndarray:

@@ -24,6 +24,7 @@ from language_modeling_is_compression.config.options import (
   ScheduleConfig,
   TrainingConfig,
   TrainingSettings,
+  recorded_settings,
 )
 from language_modeling_is_compression.config.settings import (
   Settings,
@@ -163,7 +164,7 @@ BAD_VALUES = with_values(
     (OPTIONAL_FRACTIONS, [0, 1, -0.1, 1.1, math.nan, '0.1', False]),
     (EFFORTS, [-1, 3, 1.0, None, True]),
     (FOLDERS, ['music', (), ('',), ('a\0',), ('a', ''), (1,), None, ['music']]),
-    (WEIGHTS, ['', 'even', '1,', '1,0', '-1', 'nan', 'inf', '1;2', None, 1, (1, 2)]),
+    (WEIGHTS, ['', 'even', '1,', '1,0', '-1', 'nan', 'inf', '1;2', 1, (1, 2)]),
     (DEPTHS, ['', 'all', '8,', '12', 'native,native', '8,native,8', None, 8]),
     (POSITIVE_NUMBERS, [0, -1.0, math.nan, math.inf, -math.inf, 10**400, '1e-4', None, True]),
     (FRACTIONS, [0, 1, 0.0, 1.0, -0.1, 1.1, math.nan, '0.1', None, False]),
@@ -201,7 +202,7 @@ GOOD_VALUES = with_values(
     (OPTIONAL_FRACTIONS, [None, 1e-9, 0.5, 0.999]),
     (EFFORTS, [0, 1, 2]),
     (FOLDERS, [('a',), ('a', 'b c')]),
-    (WEIGHTS, ['equal', '1', '0.5,2,1e3']),
+    (WEIGHTS, [None, 'equal', '1', '0.5,2,1e3']),
     (DEPTHS, ['native', '8', 'native,8', '8,16,24']),
     (SWITCHES, [True, False]),
     (TEXTS, ['.', 'a b/c']),
@@ -300,10 +301,25 @@ def test_steps_or_epochs():
     TrainingConfig(num_epochs=2**31 - 1, batch_size=1).with_steps(2)
 
 
+def test_domains_of_hybrid_models_are_equal_unless_weights_are_given():
+  # As files and checkpoints of hybrid models say it; byte models without weights go through all chunks.
+  assert training_settings(model='hybrid').folders == FoldersConfig(audio_dir=('sound',), audio_weights='equal')
+  assert training_settings().folders.audio_weights is None
+  assert recorded_settings(training_settings(model='hybrid'))['audio_weights'] == 'equal'
+  assert 'audio_weights' not in recorded_settings(training_settings())
+
+
+def test_what_is_drawn_by_weight_makes_no_epochs():
+  with pytest.raises(
+    ConfigError, match=r'^num_epochs: expected none with audio_weights, got 2: rows .*training_steps$'
+  ):
+    training_settings(num_epochs=2, audio_weights='equal')
+
+
 def test_defaults_of_the_front_end():
   settings = parse(['--audio_dir', 'music'])
   assert settings[RunConfig] == RunConfig(output_dir='./', model_name='audio_model')
-  assert settings[FoldersConfig] == FoldersConfig(audio_dir=('music',), audio_weights='equal', valid_fraction=0.1)
+  assert settings[FoldersConfig] == FoldersConfig(audio_dir=('music',), audio_weights=None, valid_fraction=0.1)
   assert settings[LoggingConfig] == LoggingConfig(log_every=100, wandb_project=None, no_progress=False)
   assert settings[OptimizerConfig] == OptimizerConfig(
     optimizer='adam', learning_rate=1e-4, gradient_clip_norm=None, ema_decay=None, max_bad_steps=0
@@ -394,7 +410,6 @@ def test_a_folder_may_be_given_several_times():
       ['--sequence_length', '512'],
       'sequence_length: means something only with --model hybrid, got bytes; leave it out',
     ),
-    (['--audio_weights', 'equal', '--model', 'bytes'], 'audio_weights: means something only with --model hybrid'),
     (['--model', 'hybrid', '--use_16bit'], 'use_16bit: means something only with --model bytes, got hybrid'),
     (['--model', 'hybrid', '--num_epochs', '5'], 'num_epochs: means something only with --model bytes, got hybrid'),
     (['--model', 'hybrid', '--num_chunks', '5'], 'num_chunks: means something only with --model bytes, got hybrid'),
