@@ -543,7 +543,7 @@ class FoldersConfig(Settings):
   section: ClassVar[str] = 'data'
 
   audio_dir: tuple[str, ...] = setting(
-    check=_all_named, help='folder of WAV files, searched with its subfolders; may be given several times'
+    check=_all_named, help='folder of WAV and FLAC files, searched with its subfolders; may be given several times'
   )
   audio_weights: str | None = setting(
     None,
@@ -677,7 +677,7 @@ class EvaluationConfig(Settings):
 
   section: ClassVar[str] = 'evaluation'
 
-  audio_dir: str = setting(check=_named, help='folder of WAV files, searched with its subfolders')
+  audio_dir: str = setting(check=_named, help='folder of WAV and FLAC files, searched with its subfolders')
   model_path: tuple[str, ...] = setting(
     (), help="a model file, or 'default' for the one in the package; may be given several times"
   )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_frames
+from language_modeling_is_compression.audio.reading import AudioInfo, read_frames
 from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.data import tokens
 
@@ -19,7 +19,7 @@ from language_modeling_is_compression.data import tokens
 class Stream:
   """Samples first:last of the stream that a file makes. domain: what its figures are summed up with."""
 
-  info: WavInfo
+  info: AudioInfo
   first: int
   last: int
   domain: str = ''
@@ -29,7 +29,7 @@ class Stream:
     return self.last - self.first
 
 
-def whole_stream(info: WavInfo, config: DataConfig, domain: str = '') -> Stream:
+def whole_stream(info: AudioInfo, config: DataConfig, domain: str = '') -> Stream:
   """All samples of a file: its frames when mixed down, its frames times its channels when laid out in blocks."""
   num_streams = info.num_channels if config.channels == 'stereo' else 1
   return Stream(info=info, first=0, last=info.num_frames * num_streams, domain=domain)
@@ -111,7 +111,7 @@ class Chunks:
     return index * self.num_available // max(1, self._length)
 
 
-def read_tokens(info: WavInfo, start: int, stop: int, config: DataConfig) -> np.ndarray:
+def read_tokens(info: AudioInfo, start: int, stop: int, config: DataConfig) -> np.ndarray:
   """Tokens of samples start:stop of a file's stream: uint8 or uint16 [(stop - start) * tokens_per_sample].
 
   The rules, all exact: read frames as integers; mix down or lay out in blocks at the source's resolution; then take the

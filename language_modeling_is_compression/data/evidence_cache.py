@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_frames
+from language_modeling_is_compression.audio.reading import AudioInfo, read_frames
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, TrainingError
 from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
 from language_modeling_is_compression.system.cores import usable_cores
@@ -54,7 +54,7 @@ class Extractor:
 class Sound:
   """The top `bits` of a file's samples: 8, 16 or 24, and no more than the file has."""
 
-  info: WavInfo
+  info: AudioInfo
   bits: int
 
 

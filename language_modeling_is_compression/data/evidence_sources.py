@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from language_modeling_is_compression.audio.wav import WavInfo
+from language_modeling_is_compression.audio.reading import AudioInfo
 from language_modeling_is_compression.config.options import NATIVE_DEPTH, HybridConfig
 from language_modeling_is_compression.data.evidence_cache import EvidenceSpan, Extractor, Sound, cached_evidence
 from language_modeling_is_compression.errors import AudioFormatError
@@ -34,13 +34,13 @@ class DomainFile:
   """A file, and what its figures are summed up with."""
 
   domain: str
-  info: WavInfo
+  info: AudioInfo
 
 
 SpansByGroup = Mapping[Group, Sequence[EvidenceSpan]]
 
 
-def check_samples(info: WavInfo) -> None:
+def check_samples(info: AudioInfo) -> None:
   """Raises AudioFormatError unless a hybrid model can be trained on a file's samples."""
   if info.encoding != 'int' or info.resolution_bits > _MAX_BITS:
     kind = 'floats' if info.encoding != 'int' else f'{info.resolution_bits} bits'

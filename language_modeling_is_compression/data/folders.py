@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
+from language_modeling_is_compression.audio.reading import AudioInfo, read_info
 from language_modeling_is_compression.data.paths import Partition
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError
 
@@ -48,7 +48,9 @@ def find_folders(names: Sequence[str], valid_fraction: float, paths: AudioPaths)
     partition = paths.partition_paths(Path(name), valid_fraction)
     if not partition.train:
       other = paths.describe_other_audio(paths.get_other_audio_paths(Path(name)))
-      raise ConfigError(f'audio_dir: {name}: expected WAV files to train on, found none{other and f"; {other}"}')
+      raise ConfigError(
+        f'audio_dir: {name}: expected WAV or FLAC files to train on, found none{other and f"; {other}"}'
+      )
     domains = {}
     for path in sorted({*partition.train, *partition.valid}):
       # Each of several folders is a domain; a single one may have domains below it, as an evaluation names them.
@@ -83,7 +85,7 @@ def domain_weights(numbers: Sequence[float] | None, folders: Sequence[Folder]) -
 
 
 def read_files(
-  folders: Sequence[Folder], make: Callable[[str, WavInfo], _Readable]
+  folders: Sequence[Folder], make: Callable[[str, AudioInfo], _Readable]
 ) -> tuple[list[_Readable], list[_Readable]]:
   """Results of `make`, given a domain and the headers of each file, to train on and to hold out.
 
@@ -94,7 +96,7 @@ def read_files(
   readable: dict[Path, _Readable] = {}
   for path, domain in domains.items():
     try:
-      readable[path] = make(domain, read_wav_info(path))
+      readable[path] = make(domain, read_info(path))
     except AudioFormatError as error:
       _logger.warning('skipped: %s', error)
   if len(readable) < len(domains):
