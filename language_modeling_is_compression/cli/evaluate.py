@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from language_modeling_is_compression.audio.reading import read_info
 from language_modeling_is_compression.cli.usage import Parser
 from language_modeling_is_compression.config.options import EvaluationConfig
 from language_modeling_is_compression.config.settings import add_flags, read_settings
 from language_modeling_is_compression.data import paths as default_paths
 from language_modeling_is_compression.data.folders import AudioPaths
+from language_modeling_is_compression.data.header_index import read_headers
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, LmicError
 from language_modeling_is_compression.evaluation.recordings import Recording
 from language_modeling_is_compression.kernels.compilation import require_compiler
@@ -73,15 +73,13 @@ def _recordings(settings: EvaluationConfig, paths: AudioPaths) -> tuple[list[Rec
   else:
     files = getattr(paths.partition_paths(folder, settings.valid_fraction), settings.split)
   recordings, unreadable = [], {}
-  for path in files:
+  for path, info in zip(files, read_headers(folder, files, show_progress=not settings.no_progress), strict=True):
     name = path.relative_to(folder).as_posix()
-    try:
-      info = read_info(path)
-      if not info.num_frames:
-        raise AudioFormatError(f'{path}: expected samples, got none')
-    except AudioFormatError as error:
-      _logger.warning('skipped: %s', error)
-      unreadable[name] = str(error)
+    if not isinstance(info, AudioFormatError) and not info.num_frames:
+      info = AudioFormatError(f'{path}: expected samples, got none')
+    if isinstance(info, AudioFormatError):
+      _logger.warning('skipped: %s', info)
+      unreadable[name] = str(info)
     else:
       domain = paths.domain_of(name) or folder.resolve().name
       recordings.append(Recording(name=name, domain=domain, info=info, bit_depth=None))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from language_modeling_is_compression.audio.reading import AudioInfo, read_info
+from language_modeling_is_compression.audio.reading import AudioInfo
+from language_modeling_is_compression.data.header_index import read_headers
 from language_modeling_is_compression.data.paths import Partition
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError
 
@@ -85,25 +86,29 @@ def domain_weights(numbers: Sequence[float] | None, folders: Sequence[Folder]) -
 
 
 def read_files(
-  folders: Sequence[Folder], make: Callable[[str, AudioInfo], _Readable]
+  folders: Sequence[Folder], make: Callable[[str, AudioInfo], _Readable], *, show_progress: bool
 ) -> tuple[list[_Readable], list[_Readable]]:
   """Results of `make`, given a domain and the headers of each file, to train on and to hold out.
 
   Files that it raises AudioFormatError for are skipped with a warning. Where the files to train on are those to hold
   out, none is held out. Raises AudioFormatError if no file to train on can be read.
   """
-  domains = {path: domain for folder in folders for path, domain in folder.domains.items()}
+  num_files = len({path for folder in folders for path in folder.domains})
   readable: dict[Path, _Readable] = {}
-  for path, domain in domains.items():
-    try:
-      readable[path] = make(domain, read_info(path))
-    except AudioFormatError as error:
-      _logger.warning('skipped: %s', error)
-  if len(readable) < len(domains):
-    _logger.warning('%d of %d files cannot be read and are skipped', len(domains) - len(readable), len(domains))
+  for folder in folders:
+    paths = list(folder.domains)
+    for path, found in zip(paths, read_headers(folder.path, paths, show_progress=show_progress), strict=True):
+      try:
+        if isinstance(found, AudioFormatError):
+          raise found
+        readable[path] = make(folder.domains[path], found)
+      except AudioFormatError as error:
+        _logger.warning('skipped: %s', error)
+  if len(readable) < num_files:
+    _logger.warning('%d of %d files cannot be read and are skipped', num_files - len(readable), num_files)
   train = [path for folder in folders for path in folder.partition.train]
   valid = [path for folder in folders for path in folder.partition.valid]
   if not any(path in readable for path in train):
     raise AudioFormatError(f'none of the {len(train)} files to train on can be read, see the warnings above')
-  kept = [[readable[path] for path in paths if path in readable] for paths in (train, valid)]
+  kept = [[readable[path] for path in each if path in readable] for each in (train, valid)]
   return kept[0], [] if kept[0] == kept[1] else kept[1]

@@ -83,7 +83,9 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTas
       data.stereo_blocking_n,
       data.chunk_size,
     )
-  train, valid = read_files(folders, lambda domain, info: whole_stream(info, data, domain))
+  train, valid = read_files(
+    folders, lambda domain, info: whole_stream(info, data, domain), show_progress=not settings.logging.no_progress
+  )
   if not valid:
     _logger.warning('too few files to hold some out whole: the last %g of each is held out', valid_fraction)
     parts = [split_stream(stream, valid_fraction) for stream in train]

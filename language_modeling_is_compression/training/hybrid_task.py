@@ -66,7 +66,7 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridT
     check_samples(info)
     return DomainFile(domain=domain, info=info)
 
-  train_files, valid_files = read_files(folders, domain_file)
+  train_files, valid_files = read_files(folders, domain_file, show_progress=not settings.logging.no_progress)
   train, valid = evidence_of(
     train_files,
     valid_files,
