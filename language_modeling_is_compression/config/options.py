@@ -554,6 +554,24 @@ class FoldersConfig(Settings):
     fixed=True,
   )
   valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out for validation', fixed=True)
+  min_seconds: float | None = setting(
+    None, check=_positive_finite, help='leave out files that are shorter; default: none', fixed=True
+  )
+  max_seconds: float | None = setting(
+    None, check=_positive_finite, help='leave out files that are longer; default: none', fixed=True
+  )
+  skip_seconds: float | None = setting(
+    None,
+    check=_positive_finite,
+    help='leave out so much at the beginning of each file, and files that have no more; with --channels stereo up to '
+    'the next whole block; default: 0',
+    fixed=True,
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.min_seconds is not None and self.max_seconds is not None and self.min_seconds > self.max_seconds:
+      raise ConfigError(f'max_seconds: expected at least min_seconds ({self.min_seconds}), got {self.max_seconds}')
 
   @property
   def weights(self) -> tuple[float, ...] | None:

@@ -29,10 +29,19 @@ class Stream:
     return self.last - self.first
 
 
-def whole_stream(info: AudioInfo, config: DataConfig, domain: str = '') -> Stream:
-  """All samples of a file: its frames when mixed down, its frames times its channels when laid out in blocks."""
-  num_streams = info.num_channels if config.channels == 'stereo' else 1
-  return Stream(info=info, first=0, last=info.num_frames * num_streams, domain=domain)
+def whole_stream(info: AudioInfo, config: DataConfig, domain: str = '', first_frame: int = 0) -> Stream:
+  """All samples of a file: its frames when mixed down, its frames times its channels when laid out in blocks.
+
+  first_frame: leave out those before it, and in blocks all up to the next whole block.
+  """
+  stereo = config.channels == 'stereo'
+  num_streams = info.num_channels if stereo else 1
+  first = min(_whole_blocks(first_frame, config.stereo_blocking_n) if stereo else first_frame, info.num_frames)
+  return Stream(info=info, first=first * num_streams, last=info.num_frames * num_streams, domain=domain)
+
+
+def _whole_blocks(frames: int, block: int) -> int:
+  return -(-frames // block) * block
 
 
 def split_stream(stream: Stream, valid_fraction: float) -> tuple[Stream, Stream]:

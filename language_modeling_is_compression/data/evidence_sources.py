@@ -31,10 +31,11 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DomainFile:
-  """A file, and what its figures are summed up with."""
+  """A file from one of its frames on, and what its figures are summed up with."""
 
   domain: str
   info: AudioInfo
+  first_frame: int = 0
 
 
 SpansByGroup = Mapping[Group, Sequence[EvidenceSpan]]
@@ -98,7 +99,7 @@ def _reductions(file: DomainFile, depths: Sequence[str]) -> list[tuple[Group, So
     bits = native if depth == NATIVE_DEPTH else int(depth)
     if bits <= native:
       found.setdefault(bits, Group(file.domain, depth))
-  return [(group, Sound(info=file.info, bits=bits)) for bits, group in found.items()]
+  return [(group, Sound(info=file.info, bits=bits, first_frame=file.first_frame)) for bits, group in found.items()]
 
 
 def _split(span: EvidenceSpan, valid_fraction: float) -> tuple[EvidenceSpan, EvidenceSpan]:

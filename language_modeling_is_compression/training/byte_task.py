@@ -84,7 +84,10 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTas
       data.chunk_size,
     )
   train, valid = read_files(
-    folders, lambda domain, info: whole_stream(info, data, domain), show_progress=not settings.logging.no_progress
+    folders,
+    settings.folders,
+    lambda domain, info, first: whole_stream(info, data, domain, first),
+    show_progress=not settings.logging.no_progress,
   )
   if not valid:
     _logger.warning('too few files to hold some out whole: the last %g of each is held out', valid_fraction)

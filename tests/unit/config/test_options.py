@@ -85,6 +85,7 @@ BELOW_ONE = [
   (OptimizerConfig, 'ema_decay'),
   (ScheduleConfig, 'final_fraction'),
 ]
+SECONDS = [(FoldersConfig, 'min_seconds'), (FoldersConfig, 'max_seconds'), (FoldersConfig, 'skip_seconds')]
 OPTIONAL_NUMBERS_OR_ZERO = [(OptimizerConfig, 'weight_decay')]
 EPSILONS = [(OptimizerConfig, 'epsilon')]
 OPTIONAL_FRACTIONS = [(ScheduleConfig, 'decay_fraction')]
@@ -143,7 +144,7 @@ def test_every_field_is_checked_below():
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
-  listed += OPTIONAL_FRACTIONS
+  listed += [*OPTIONAL_FRACTIONS, *SECONDS]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
@@ -159,6 +160,7 @@ BAD_VALUES = with_values(
     (OPTIONAL_NUMBERS, [0, -1.0, math.nan, math.inf, 1e39, '1', True]),
     (LIMITED_COUNTS_OR_ZERO, [-1, 2**31, 0.5, '0', False, math.inf]),
     (BELOW_ONE, [-0.1, 1, 1.0, 0.99999999, 1.5, math.nan, math.inf, '0.9', True]),  # Factors are float32.
+    (SECONDS, [0, -1.0, math.nan, math.inf, 10**400, '1', True]),
     (OPTIONAL_NUMBERS_OR_ZERO, [-1e-9, 3.5e38, 10**39, math.nan, math.inf, '0', False]),
     (EPSILONS, [0, -1.0, 1e-38, 5e-324, 3.5e38, math.nan, math.inf, '1e-8', True]),
     (OPTIONAL_FRACTIONS, [0, 1, -0.1, 1.1, math.nan, '0.1', False]),
@@ -197,6 +199,7 @@ GOOD_VALUES = with_values(
     (OPTIONAL_NUMBERS, [None, 1, 1e-3]),
     (LIMITED_COUNTS_OR_ZERO, [0, 1, 2**31 - 1]),
     (BELOW_ONE, [None, 0, 0.9, 0.9999999, 1 - 2**-24]),
+    (SECONDS, [None, 1, 1e-3, 1e300]),
     (OPTIONAL_NUMBERS_OR_ZERO, [None, 0, 0.0, 1e-50, 0.1, 3.4e38]),
     (EPSILONS, [None, 2.0**-126, 1e-8, 1, 3.4e38]),
     (OPTIONAL_FRACTIONS, [None, 1e-9, 0.5, 0.999]),
@@ -235,6 +238,9 @@ def test_combinations():
     DataConfig(use_16bit=True, quantization='mu-law')
   with pytest.raises(ConfigError, match=r'^embedding_dim: expected a multiple of num_heads \(8\), got 60$'):
     ModelConfig(embedding_dim=60)
+  with pytest.raises(ConfigError, match=r'^max_seconds: expected at least min_seconds \(2.5\), got 2$'):
+    FoldersConfig(audio_dir=('music',), min_seconds=2.5, max_seconds=2)
+  FoldersConfig(audio_dir=('music',), min_seconds=2.5, max_seconds=2.5, skip_seconds=9)
   config: Any = ModelConfig()
   with pytest.raises(dataclasses.FrozenInstanceError):
     config.num_layers = 3

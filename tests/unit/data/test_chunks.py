@@ -166,6 +166,17 @@ def test_the_parts_of_a_split_file_hold_its_samples(files, layout):
   assert len(tokens[1]) == 2 * round(0.3 * parts[1].last)
 
 
+@pytest.mark.parametrize(('layout', 'first', 'skipped'), [(LAYOUTS[0], 4, 4), (LAYOUTS[1], 4, 6), (LAYOUTS[1], 6, 6)])
+def test_the_beginning_of_a_file_may_be_skipped(files, layout, first, skipped):
+  config = DataConfig(chunk_size=4, use_16bit=True, **layout)
+  info, samples, bits = files[3]
+  stream = whole_stream(info, config, 'd', first)
+  tokens = np.concatenate(list(cast(Any, Chunks([stream], config))))
+  np.testing.assert_array_equal(tokens, tokens_of(samples[skipped:], bits, config))
+  # In blocks there may be no other whole one.
+  assert whole_stream(info, config, 'd', 10).num_samples == (1 if layout is LAYOUTS[0] else 0)
+
+
 def test_a_file_that_shrank_is_an_error(tmp_path):
   write_wav(tmp_path / 'a.wav', 100, 1, 16)
   config = DataConfig(chunk_size=50)

@@ -1,5 +1,6 @@
 """Batches and figures of byte models."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -107,6 +108,60 @@ def test_one_domain_or_too_many_have_no_figures_of_their_own(corpus, monkeypatch
   assert result is not None
   assert set(result.metrics) == {'bits_per_byte', 'bits_per_sample', 'compression_rate'}
   assert 'domains' not in result.provenance and 'domain' not in result.text
+
+
+@pytest.fixture
+def lengths(tmp_path):
+  """Files of 1 to 5 seconds to train on, whose tokens are 129 to 133, and a held-out one of 3."""
+  for seconds in range(1, 6):
+    write_wav(tmp_path / f'train/{seconds}.wav', 1000 * seconds, seconds)
+  write_wav(tmp_path / 'valid/a.wav', 3000, -1)
+  return tmp_path
+
+
+@pytest.mark.parametrize(
+  ('values', 'chunks', 'message'),
+  [
+    ({'min_seconds': 2}, [2000, 3000, 4000, 5000], '1 of 6 files are left out: 1 shorter than --min_seconds 2'),
+    ({'max_seconds': 3.5}, [1000, 2000, 3000], '2 of 6 files are left out: 2 longer than --max_seconds 3.5'),
+    (
+      {'min_seconds': 2.5, 'max_seconds': 3, 'skip_seconds': 1.0001},
+      [2000],
+      '4 of 6 files are left out: 2 longer than --max_seconds 3, 2 shorter than --min_seconds 2.5',
+    ),
+    ({'skip_seconds': 2}, [1000, 2000, 3000], '2 of 6 files are left out: 2 not longer than --skip_seconds 2'),
+    ({'max_seconds': 9}, [1000, 2000, 3000, 4000, 5000], ''),
+  ],
+)
+def test_files_by_their_length(lengths, caplog, values, chunks, message):
+  caplog.set_level('INFO')
+  task = task_of(lengths, **values)
+  # Values are what each file's samples are, so the batch that is everything once says which there are.
+  task._training = replace(task._training, batch_size=len(task._train))
+  rows = task.training_batch(0)
+  present = np.bincount(rows.tokens[:, 0])
+  assert present[present > 0].tolist() == chunks
+  assert [said for said in caplog.messages if 'left out' in said] == [message][: len(message)]
+
+
+def test_no_file_of_that_length(lengths):
+  with pytest.raises(
+    ConfigError, match=r'^audio_dir: expected files to train on, found none: 6 of 6 files are left out'
+  ):
+    task_of(lengths, min_seconds=1e300)
+  with pytest.raises(
+    ConfigError, match=r'found none: 6 of 6 files are left out: 6 not longer than --skip_seconds 1e\+3'
+  ):
+    task_of(lengths, skip_seconds=1e300)
+
+
+def test_a_file_that_does_not_say_how_long_a_second_is(lengths, caplog):
+  header = build_wav(pcm_bytes(np.zeros(100), 16), rate_hz=0)
+  (lengths / 'train/1.wav').write_bytes(header)
+  assert task_of(lengths).facts['num_train_files'] == 5
+  caplog.clear()
+  assert task_of(lengths, max_seconds=10).facts['num_train_files'] == 4
+  assert 'expected a sample rate, since files are chosen by seconds, got 0' in caplog.text
 
 
 def test_what_costs_nothing_has_no_sign():
