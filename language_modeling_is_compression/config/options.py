@@ -16,6 +16,7 @@ _MIN_FLOAT32 = 2.0**-126  # The smallest that compiled code does not take for 0.
 _BELOW_ONE = 1 - 2.0**-24  # The largest float32 below 1.
 MAX_EFFORT = 2  # The last of prediction/state.py's EFFORTS, which stands above this module.
 DEFAULT_STEPS = 1000
+_MAX_GAIN_DB = 60  # So that a sample of 32 bits times the gain is an integer of 64.
 _WARM_UP_FRACTION = 0.05
 _FINAL_FRACTION = 0.02
 _DECAY_FRACTION = 0.2
@@ -107,6 +108,18 @@ def _refuse_unheeded(config: Settings, choice: str, heeded: Mapping[str, Sequenc
     if getattr(config, name) is not None and name not in heeded[chosen]:
       others = ', '.join(other for other, names in heeded.items() if name in names)
       raise ConfigError(f'{name}: expected --{choice} to be one of {others}, got {chosen}; choose one, or leave it out')
+
+
+def _gain_db(name: str, value: float) -> None:
+  """-60 to 60."""
+  if not -_MAX_GAIN_DB <= value <= _MAX_GAIN_DB:
+    raise ConfigError(f'{name}: expected -{_MAX_GAIN_DB} to {_MAX_GAIN_DB}, got {value}')
+
+
+def _share(name: str, value: float) -> None:
+  """0 to 1."""
+  if not 0 <= value <= 1:
+    raise ConfigError(f'{name}: expected 0 to 1, got {value}')
 
 
 def _named(name: str, value: str) -> None:
@@ -240,6 +253,58 @@ class DataConfig(Settings):
   @property
   def vocab_size(self) -> int:
     return 256 if self.tokenization == 'byte' else 1 << self.sample_bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig(Settings):
+  """Changes of the chunks that a byte model is trained on; what is held out stays as it is."""
+
+  section: ClassVar[str] = 'data'
+
+  min_gain_db: float | None = setting(
+    None,
+    check=_gain_db,
+    help='each chunk that is trained on gets a gain of its own between this and max_gain_db; default: 0, if the other '
+    'is given',
+    model='bytes',
+    fixed=True,
+  )
+  max_gain_db: float | None = setting(
+    None,
+    check=_gain_db,
+    help='the largest gain; samples that it makes too large are clipped',
+    model='bytes',
+    fixed=True,
+  )
+  invert_polarity: float | None = setting(
+    None,
+    check=_share,
+    help='share of the chunks that are trained on with all samples negated; default: none',
+    model='bytes',
+    fixed=True,
+  )
+  reverse_time: float | None = setting(
+    None,
+    check=_share,
+    help='share of the chunks that are trained on from their last sample to their first; default: none',
+    model='bytes',
+    fixed=True,
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    low, high = self.gains_db
+    if low > high:
+      raise ConfigError(f'min_gain_db: expected at most max_gain_db ({high:g}), got {low:g}; give both')
+
+  @property
+  def gains_db(self) -> tuple[float, float]:
+    """Smallest and largest gain."""
+    return self.min_gain_db or 0.0, self.max_gain_db or 0.0
+
+  @property
+  def changes_nothing(self) -> bool:
+    return self.gains_db == (0, 0) and not self.invert_polarity and not self.reverse_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -651,6 +716,7 @@ class TrainingSettings:
   run: RunConfig
   folders: FoldersConfig
   data: DataConfig
+  augmentation: AugmentationConfig
   hybrid: HybridConfig
   family: FamilyConfig
   model: ModelConfig

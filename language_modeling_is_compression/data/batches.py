@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from language_modeling_is_compression.config.options import AugmentationConfig
+from language_modeling_is_compression.data.augmentation import Change, drawn_change
 from language_modeling_is_compression.data.chunks import Chunks
 from language_modeling_is_compression.errors import AudioFormatError
 
@@ -23,17 +25,6 @@ class Batch(NamedTuple):
   def num_counted(self) -> Any:
     """Number of tokens that count."""
     return self.lengths.sum()
-
-
-def training_batch(chunks: Chunks, *, num_tokens: int, batch_size: int, seed: int, step: int) -> Batch:
-  """The batch of a step, counted from 0, in rows of num_tokens.
-
-  Every epoch goes through all chunks once, in an order of its own.
-  """
-  positions = range(step * batch_size, (step + 1) * batch_size)
-  return _read(
-    chunks, num_tokens, [int(_order(seed, p // len(chunks), len(chunks))[p % len(chunks)]) for p in positions]
-  )
 
 
 class Domains:
@@ -61,9 +52,30 @@ class Domains:
     ]
 
 
-def drawn_batch(chunks: Chunks, domains: Domains, *, num_tokens: int, batch_size: int, seed: int, step: int) -> Batch:
-  """The batch of a step, counted from 0, whose rows are drawn by the weights of domains."""
-  return _read(chunks, num_tokens, domains.draw(count=batch_size, seed=seed, step=step))
+def training_batch(
+  chunks: Chunks,
+  *,
+  num_tokens: int,
+  batch_size: int,
+  seed: int,
+  step: int,
+  domains: Domains | None = None,
+  augmentation: AugmentationConfig | None = None,
+) -> Batch:
+  """The batch of a step, counted from 0, in rows of num_tokens.
+
+  domains: rows are drawn by their weights; None: every epoch goes through all chunks once, in an order of its own.
+  augmentation: what chunks are changed by.
+  """
+  if domains is not None:
+    indices = domains.draw(count=batch_size, seed=seed, step=step)
+  else:
+    positions = range(step * batch_size, (step + 1) * batch_size)
+    indices = [int(_order(seed, p // len(chunks), len(chunks))[p % len(chunks)]) for p in positions]
+  changes: list[Change | None] = [None] * batch_size
+  if augmentation is not None and not augmentation.changes_nothing:
+    changes = [drawn_change(augmentation, seed=seed, step=step, row=row) for row in range(batch_size)]
+  return _read(chunks, num_tokens, indices, changes)
 
 
 def validation_batches(
@@ -72,7 +84,8 @@ def validation_batches(
   """All chunks once, in order, or those of the indices; the last batch is filled up with rows of length 0."""
   chosen = range(len(chunks)) if indices is None else indices
   for first in range(0, len(chosen), batch_size):
-    batch = _read(chunks, num_tokens, [int(index) for index in chosen[first : first + batch_size]])
+    indices = [int(index) for index in chosen[first : first + batch_size]]
+    batch = _read(chunks, num_tokens, indices, [None] * len(indices))
     missing = batch_size - len(batch.lengths)
     yield Batch(np.pad(batch.tokens, ((0, missing), (0, 0))), np.pad(batch.lengths, (0, missing)))
 
@@ -84,13 +97,13 @@ def _order(seed: int, epoch: int, num_chunks: int) -> np.ndarray:
   return np.argsort(rng.random(num_chunks), kind='stable')
 
 
-def _read(chunks: Chunks, num_tokens: int, indices: list[int]) -> Batch:
+def _read(chunks: Chunks, num_tokens: int, indices: Sequence[int], changes: Sequence[Change | None]) -> Batch:
   """Reads chunks into one array. One that can no longer be read counts for nothing and is named in the log."""
   dtype = np.uint16 if chunks.config.vocab_size > 256 else np.uint8
   batch = Batch(np.zeros((len(indices), num_tokens), dtype), np.zeros(len(indices), np.int32))
-  for row, index in enumerate(indices):
+  for row, (index, change) in enumerate(zip(indices, changes, strict=True)):
     try:
-      tokens = chunks[index]
+      tokens = chunks.changed(index, change)
     except AudioFormatError as error:
       _logger.warning('chunk %d is left out: %s', index, error)
       continue

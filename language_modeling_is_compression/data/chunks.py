@@ -13,6 +13,7 @@ import numpy as np
 from language_modeling_is_compression.audio.reading import AudioInfo, read_frames
 from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.data import tokens
+from language_modeling_is_compression.data.augmentation import Change
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +105,13 @@ class Chunks:
   def __getitem__(self, index: int) -> np.ndarray:
     """Reads one chunk: tokens [n * tokens_per_sample] of its n samples, uint8 or (vocabulary of 65,536) uint16.
 
+    Raises as `changed`.
+    """
+    return self.changed(index, None)
+
+  def changed(self, index: int, change: Change | None) -> np.ndarray:
+    """One chunk as `__getitem__` reads it, of samples that are changed before they are reduced to tokens.
+
     Raises IndexError outside of 0 <= index < len(self), AudioFormatError if the file can no longer be read.
     """
     if not 0 <= index < self._length:
@@ -113,7 +121,10 @@ class Chunks:
     stream = self._streams[file]
     before = int(self._ends[file - 1]) if file else 0
     start = stream.first + (chunk - before) * self.config.chunk_size
-    return read_tokens(stream.info, start, min(start + self.config.chunk_size, stream.last), self.config)
+    samples = read_samples(stream.info, start, min(start + self.config.chunk_size, stream.last), self.config)
+    if change is not None:
+      samples = change.apply(samples, stream.info.resolution_bits)
+    return tokens_of(samples, stream.info.resolution_bits, self.config)
 
   def _places(self, index: Any) -> Any:
     """Places among all chunks that there are, of one index or several, below `len(self)`."""
@@ -126,13 +137,16 @@ def read_tokens(info: AudioInfo, start: int, stop: int, config: DataConfig) -> n
   The rules, all exact: read frames as integers; mix down or lay out in blocks at the source's resolution; then take the
   top bits (or mu-law); then bytes, high byte first.
   """
+  return tokens_of(read_samples(info, start, stop, config), info.resolution_bits, config)
+
+
+def read_samples(info: AudioInfo, start: int, stop: int, config: DataConfig) -> np.ndarray:
+  """Samples start:stop of a file's stream, signed, of the file's own resolution: int32 [stop - start]."""
   if config.channels == 'mono':
-    samples = tokens.mix_down(read_frames(info, start, stop))
-  else:
-    block = config.stereo_blocking_n
-    first, last, offset = tokens.interleaved_span(start, stop, info.num_frames, info.num_channels, block)
-    samples = tokens.interleave_blocks(read_frames(info, first, last), block)[offset : offset + stop - start]
-  return tokens_of(samples, info.resolution_bits, config)
+    return tokens.mix_down(read_frames(info, start, stop))
+  block = config.stereo_blocking_n
+  first, last, offset = tokens.interleaved_span(start, stop, info.num_frames, info.num_channels, block)
+  return tokens.interleave_blocks(read_frames(info, first, last), block)[offset : offset + stop - start]
 
 
 def tokens_of(samples: np.ndarray, from_bits: int, config: DataConfig) -> np.ndarray:

@@ -5,11 +5,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from language_modeling_is_compression.config.options import DataConfig, TrainingConfig, TrainingSettings
+from language_modeling_is_compression.config.options import (
+  AugmentationConfig,
+  DataConfig,
+  TrainingConfig,
+  TrainingSettings,
+)
 from language_modeling_is_compression.data.batches import (
   Batch,
   Domains,
-  drawn_batch,
   training_batch,
   validation_batches,
 )
@@ -95,7 +99,12 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTas
     train, valid = [part[0] for part in parts], [part[1] for part in parts]
   spec = ByteSpec(network=settings.model, data=data)
   return ByteTask(
-    spec, settings.training, train_streams=train, valid_streams=valid, weights=_weights(settings, folders)
+    spec,
+    settings.training,
+    train_streams=train,
+    valid_streams=valid,
+    weights=_weights(settings, folders),
+    augmentation=settings.augmentation,
   )
 
 
@@ -103,6 +112,7 @@ class ByteTask:
   """Chunks of tokens to train on and to hold out. Raises AudioFormatError if there is nothing to train on.
 
   weights: how often a row comes from each domain, in any unit; None: every chunk once before any comes again.
+  augmentation: what the chunks to train on are changed by.
   """
 
   unit = 'token'
@@ -115,8 +125,10 @@ class ByteTask:
     train_streams: Sequence[Stream],
     valid_streams: Sequence[Stream],
     weights: Mapping[str, float] | None = None,
+    augmentation: AugmentationConfig | None = None,
   ):
     self.spec = spec
+    self._augmentation = augmentation
     data = spec.data
     self._training = training
     self._train = Chunks(train_streams, data, training.num_chunks)
@@ -152,22 +164,14 @@ class ByteTask:
     return byte_objective(build_transformer(self.spec.network, self.spec.data, remat=remat))
 
   def training_batch(self, step: int) -> Batch:
-    training = self._training
-    if self._domains is not None:
-      return drawn_batch(
-        self._train,
-        self._domains,
-        num_tokens=self.row_length,
-        batch_size=training.batch_size,
-        seed=training.seed,
-        step=step,
-      )
     return training_batch(
       self._train,
       num_tokens=self.row_length,
-      batch_size=training.batch_size,
-      seed=training.seed,
+      batch_size=self._training.batch_size,
+      seed=self._training.seed,
       step=step,
+      domains=self._domains,
+      augmentation=self._augmentation,
     )
 
   def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> ByteModel:

@@ -12,6 +12,7 @@ import pytest
 from support.settings import training_settings
 
 from language_modeling_is_compression.config.options import (
+  AugmentationConfig,
   CheckpointConfig,
   DataConfig,
   FamilyConfig,
@@ -86,6 +87,8 @@ BELOW_ONE = [
   (ScheduleConfig, 'final_fraction'),
 ]
 SECONDS = [(FoldersConfig, 'min_seconds'), (FoldersConfig, 'max_seconds'), (FoldersConfig, 'skip_seconds')]
+GAINS = [(AugmentationConfig, 'min_gain_db'), (AugmentationConfig, 'max_gain_db')]
+SHARES = [(AugmentationConfig, 'invert_polarity'), (AugmentationConfig, 'reverse_time')]
 OPTIONAL_NUMBERS_OR_ZERO = [(OptimizerConfig, 'weight_decay')]
 EPSILONS = [(OptimizerConfig, 'epsilon')]
 OPTIONAL_FRACTIONS = [(ScheduleConfig, 'decay_fraction')]
@@ -144,7 +147,7 @@ def test_every_field_is_checked_below():
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
-  listed += [*OPTIONAL_FRACTIONS, *SECONDS]
+  listed += [*OPTIONAL_FRACTIONS, *SECONDS, *GAINS, *SHARES]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
@@ -160,6 +163,8 @@ BAD_VALUES = with_values(
     (OPTIONAL_NUMBERS, [0, -1.0, math.nan, math.inf, 1e39, '1', True]),
     (LIMITED_COUNTS_OR_ZERO, [-1, 2**31, 0.5, '0', False, math.inf]),
     (BELOW_ONE, [-0.1, 1, 1.0, 0.99999999, 1.5, math.nan, math.inf, '0.9', True]),  # Factors are float32.
+    (GAINS, [-60.1, 61, math.nan, math.inf, 10**400, '1', True]),
+    (SHARES, [-0.1, 1.1, math.nan, math.inf, '1', True]),
     (SECONDS, [0, -1.0, math.nan, math.inf, 10**400, '1', True]),
     (OPTIONAL_NUMBERS_OR_ZERO, [-1e-9, 3.5e38, 10**39, math.nan, math.inf, '0', False]),
     (EPSILONS, [0, -1.0, 1e-38, 5e-324, 3.5e38, math.nan, math.inf, '1e-8', True]),
@@ -199,6 +204,9 @@ GOOD_VALUES = with_values(
     (OPTIONAL_NUMBERS, [None, 1, 1e-3]),
     (LIMITED_COUNTS_OR_ZERO, [0, 1, 2**31 - 1]),
     (BELOW_ONE, [None, 0, 0.9, 0.9999999, 1 - 2**-24]),
+    ([(AugmentationConfig, 'min_gain_db')], [None, -60, -1.5, 0]),
+    ([(AugmentationConfig, 'max_gain_db')], [None, 0, 60, 0.1]),
+    (SHARES, [None, 0, 0.5, 1]),
     (SECONDS, [None, 1, 1e-3, 1e300]),
     (OPTIONAL_NUMBERS_OR_ZERO, [None, 0, 0.0, 1e-50, 0.1, 3.4e38]),
     (EPSILONS, [None, 2.0**-126, 1e-8, 1, 3.4e38]),
@@ -241,6 +249,9 @@ def test_combinations():
   with pytest.raises(ConfigError, match=r'^max_seconds: expected at least min_seconds \(2.5\), got 2$'):
     FoldersConfig(audio_dir=('music',), min_seconds=2.5, max_seconds=2)
   FoldersConfig(audio_dir=('music',), min_seconds=2.5, max_seconds=2.5, skip_seconds=9)
+  for values in ({'min_gain_db': 1, 'max_gain_db': 0.5}, {'min_gain_db': 1}, {'max_gain_db': -1}):
+    with pytest.raises(ConfigError, match=r'^min_gain_db: expected at most max_gain_db \('):
+      AugmentationConfig(**values)
   config: Any = ModelConfig()
   with pytest.raises(dataclasses.FrozenInstanceError):
     config.num_layers = 3

@@ -3,15 +3,17 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression.audio.wav import read_wav_info
-from language_modeling_is_compression.config.options import DataConfig
+from language_modeling_is_compression.config.options import AugmentationConfig, DataConfig
 from language_modeling_is_compression.data import batches
-from language_modeling_is_compression.data.batches import Domains, drawn_batch, training_batch, validation_batches
+from language_modeling_is_compression.data.augmentation import drawn_change
+from language_modeling_is_compression.data.batches import Domains, training_batch, validation_batches
 from language_modeling_is_compression.data.chunks import Chunks, whole_stream
 
 CHUNK = 4
@@ -41,8 +43,10 @@ def make_chunks(folder, lengths: list[int], **settings) -> Chunks:
   return Chunks(streams, config)
 
 
-def read(chunks: Chunks, *, step: int, batch_size: int = 3, seed: int = 5, num_tokens: int = CHUNK) -> batches.Batch:
-  return training_batch(chunks, num_tokens=num_tokens, batch_size=batch_size, seed=seed, step=step)
+def read(
+  chunks: Chunks, *, step: int, batch_size: int = 3, seed: int = 5, num_tokens: int = CHUNK, **others: Any
+) -> batches.Batch:
+  return training_batch(chunks, num_tokens=num_tokens, batch_size=batch_size, seed=seed, step=step, **others)
 
 
 def numbers(chunks: Chunks, steps: range, **options) -> list[int]:
@@ -130,9 +134,7 @@ def test_chunks_by_domain(mixed):
 def drawn(mixed, weights: Mapping[str, float], steps: range, batch_size: int = 50, seed: int = 5) -> list[int]:
   domains = Domains(mixed.by_domain(), weights)
   rows = [
-    row
-    for step in steps
-    for row in drawn_batch(mixed, domains, num_tokens=CHUNK, batch_size=batch_size, seed=seed, step=step).tokens
+    row for step in steps for row in read(mixed, step=step, batch_size=batch_size, seed=seed, domains=domains).tokens
   ]
   return [int(row[0]) for row in rows]
 
@@ -153,6 +155,29 @@ def test_what_is_drawn_is_a_function_of_seed_step_and_row(mixed):
   assert every[3] == DRAWN_OF_SEED_5_STEP_3
   assert drawn(mixed, weights, range(3, 4), batch_size=5) == every[3][:5]
   assert drawn(mixed, weights, range(3, 4), batch_size=12, seed=6) != every[3] != every[2]
+
+
+AUGMENTATION = AugmentationConfig(min_gain_db=-6, max_gain_db=3, invert_polarity=0.5, reverse_time=0.5)
+
+
+def test_changes_are_a_function_of_seed_step_and_row(tmp_path):
+  sound = np.random.default_rng(0).integers(-20_000, 20_000, 400)
+  (tmp_path / 'a.wav').write_bytes(build_wav(pcm_bytes(sound, 16)))
+  config = DataConfig(chunk_size=100, use_16bit=True, tokenization='sample')
+  chunks = Chunks([whole_stream(read_wav_info(tmp_path / 'a.wav'), config)], config)
+  plain, changed = (
+    [read(chunks, step=step, num_tokens=100, augmentation=each) for step in range(9)] for each in (None, AUGMENTATION)
+  )
+  for step, (before, after) in enumerate(zip(plain, changed, strict=True)):
+    again = read(chunks, step=step, num_tokens=100, augmentation=AUGMENTATION)
+    np.testing.assert_array_equal(again.tokens, after.tokens)
+    for row, (samples, expected) in enumerate(zip(before.tokens, after.tokens, strict=True)):
+      change = drawn_change(AUGMENTATION, seed=5, step=step, row=row)
+      np.testing.assert_array_equal(change.apply(samples.astype(np.int32) - 32768, 16) + 32768, expected)
+    # Of a shorter batch, rows are the same in places that it has.
+    assert drawn_change(AUGMENTATION, seed=5, step=step, row=1) != drawn_change(AUGMENTATION, seed=6, step=step, row=1)
+  without = [read(chunks, step=step, num_tokens=100, augmentation=AugmentationConfig()) for step in range(9)]
+  np.testing.assert_array_equal([batch.tokens for batch in without], [batch.tokens for batch in plain])
 
 
 def test_validation_of_some_chunks(chunks):

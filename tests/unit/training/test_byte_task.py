@@ -164,6 +164,16 @@ def test_a_file_that_does_not_say_how_long_a_second_is(lengths, caplog):
   assert 'expected a sample rate, since files are chosen by seconds, got 0' in caplog.text
 
 
+def test_what_is_held_out_is_not_changed(corpus):
+  plain, changed = task_of(corpus), task_of(corpus, invert_polarity=1.0, min_gain_db=-20)
+  assert not np.array_equal(plain.training_batch(0).tokens, changed.training_batch(0).tokens)
+  assert (changed.training_batch(0).tokens <= 128).all(), 'samples to train on are positive'
+  for periodic in (False, True):
+    sides = [list(task.validation(periodic=periodic).batches(4)) for task in (plain, changed)]
+    for before, after in zip(*sides, strict=True):
+      np.testing.assert_array_equal(before.tokens, after.tokens)
+
+
 def test_what_costs_nothing_has_no_sign():
   """Rounding leaves a few nats less than none where every token is sure, as in silence."""
   task: Any = SimpleNamespace(spec=ByteSpec(network=ModelConfig(), data=DataConfig()))
