@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, float]:
-  from language_modeling_is_compression.audio.wav import read_wav_info
+  from language_modeling_is_compression.audio.reading import read_info
   from language_modeling_is_compression.config.options import DataConfig
   from language_modeling_is_compression.data.batches import training_batch, validation_batches
   from language_modeling_is_compression.data.chunks import Chunks, whole_stream
@@ -64,15 +64,15 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
   data = DataConfig(chunk_size=arguments.chunk_size)
   partition = partition_paths(arguments.audio_dir)
   train, valid = (
-    Chunks([whole_stream(read_wav_info(path), data) for path in paths], data)
+    Chunks([whole_stream(read_info(path), data) for path in paths], data)
     for paths in (partition.train, partition.valid)
   )
   valid = valid.limited(arguments.valid_chunks)
   shape = {'num_tokens': arguments.chunk_size, 'batch_size': arguments.batch_size}
 
   def batch_of(step: int) -> Any:
-    rows = range(step * arguments.batch_size, (step + 1) * arguments.batch_size)
-    return training_batch(train, rows, num_tokens=arguments.chunk_size, seed=0)
+    rows = range(arguments.batch_size)
+    return training_batch(train, rows, seed=0, step=step, **shape)
 
   contender = _ours(arguments) if arguments.contender == 'ours' else _reference(arguments)
   # The reference has no mask, so only whole chunks are compared; every chunk of the batches is padded alike.

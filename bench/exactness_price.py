@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from language_modeling_is_compression import load_model
-from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.audio.reading import read_info
 from language_modeling_is_compression.data.chunks import Chunks, whole_stream
 from language_modeling_is_compression.data.paths import get_valid_paths
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
@@ -30,7 +30,7 @@ def main() -> int:
     model = load_model(path)
   if not isinstance(model, ByteModel):
     parser.error('the model is not a byte model')
-  infos = [read_wav_info(path) for path in get_valid_paths(arguments.audio_dir)]
+  infos = [read_info(path) for path in get_valid_paths(arguments.audio_dir)]
   chunks = Chunks([whole_stream(info, model.spec.data) for info in infos], model.spec.data)
   chunks = chunks.limited(arguments.chunks)
   coder = load_coder(arguments.model, 'cpu')

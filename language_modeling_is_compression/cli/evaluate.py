@@ -1,4 +1,4 @@
-"""Measures compression rates on a folder of WAV files: evaluate-audio --audio_dir DIR [flags]."""
+"""Measures compression rates on a folder of WAV and FLAC files: evaluate-audio --audio_dir DIR [flags]."""
 
 import logging
 import shlex
@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.cli.usage import Parser
 from language_modeling_is_compression.config.options import EvaluationConfig
 from language_modeling_is_compression.config.settings import add_flags, read_settings
 from language_modeling_is_compression.data import paths as default_paths
 from language_modeling_is_compression.data.folders import AudioPaths
+from language_modeling_is_compression.data.header_index import read_headers
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, LmicError
 from language_modeling_is_compression.evaluation.recordings import Recording
 from language_modeling_is_compression.kernels.compilation import require_compiler
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
   paths: says which files there are and on which side they stand. prog: the command's name.
   """
   interrupted = f'{prog}: interrupted; --resume goes on with what is measured'
-  parser = Parser(prog=prog, description='Measures compression rates on a folder of WAV files.')
+  parser = Parser(prog=prog, description='Measures compression rates on a folder of WAV and FLAC files.')
   add_flags(parser, EvaluationConfig)
   arguments = parser.parse_args(argv)
   logging.basicConfig(format='%(message)s', level=logging.WARNING, force=True)
@@ -73,22 +73,22 @@ def _recordings(settings: EvaluationConfig, paths: AudioPaths) -> tuple[list[Rec
   else:
     files = getattr(paths.partition_paths(folder, settings.valid_fraction), settings.split)
   recordings, unreadable = [], {}
-  for path in files:
+  for path, info in zip(files, read_headers(folder, files, show_progress=not settings.no_progress), strict=True):
     name = path.relative_to(folder).as_posix()
-    try:
-      info = read_wav_info(path)
-      if not info.num_frames:
-        raise AudioFormatError(f'{path}: expected samples, got none')
-    except AudioFormatError as error:
-      _logger.warning('skipped: %s', error)
-      unreadable[name] = str(error)
+    if not isinstance(info, AudioFormatError) and not info.num_frames:
+      info = AudioFormatError(f'{path}: expected samples, got none')
+    if isinstance(info, AudioFormatError):
+      _logger.warning('skipped: %s', info)
+      unreadable[name] = str(info)
     else:
       domain = paths.domain_of(name) or folder.resolve().name
       recordings.append(Recording(name=name, domain=domain, info=info, bit_depth=None))
   other = paths.describe_other_audio(paths.get_other_audio_paths(folder))
   if not recordings:
     side = '' if settings.split == 'all' else f' for --split {settings.split}'
-    raise ConfigError(f'audio_dir: {folder}: expected WAV files with samples{side}, found none{other and f"; {other}"}')
+    raise ConfigError(
+      f'audio_dir: {folder}: expected WAV or FLAC files with samples{side}, found none{other and f"; {other}"}'
+    )
   if other:
     _logger.warning('%s', other)
   return recordings, unreadable

@@ -1,4 +1,4 @@
-"""Trains a language model on folders of WAV files: train-audio --audio_dir DIR [flags]."""
+"""Trains a language model on folders of WAV and FLAC files: train-audio --audio_dir DIR [flags]."""
 
 import contextlib
 import io
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
 
   paths: says which files there are and on which side they stand. prog: the command's name.
   """
-  parser = Parser(prog=prog, description='Trains a language model on folders of WAV files.')
+  parser = Parser(prog=prog, description='Trains a language model on folders of WAV and FLAC files.')
   add_flags(parser, TrainingSettings)
   parser.add_argument(
     '--print_config', action='store_true', help='print all settings as a file for --config, and train nothing'

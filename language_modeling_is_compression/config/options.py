@@ -16,6 +16,7 @@ _MIN_FLOAT32 = 2.0**-126  # The smallest that compiled code does not take for 0.
 _BELOW_ONE = 1 - 2.0**-24  # The largest float32 below 1.
 MAX_EFFORT = 2  # The last of prediction/state.py's EFFORTS, which stands above this module.
 DEFAULT_STEPS = 1000
+_MAX_GAIN_DB = 60  # So that a sample of 32 bits times the gain is an integer of 64.
 _WARM_UP_FRACTION = 0.05
 _FINAL_FRACTION = 0.02
 _DECAY_FRACTION = 0.2
@@ -107,6 +108,18 @@ def _refuse_unheeded(config: Settings, choice: str, heeded: Mapping[str, Sequenc
     if getattr(config, name) is not None and name not in heeded[chosen]:
       others = ', '.join(other for other, names in heeded.items() if name in names)
       raise ConfigError(f'{name}: expected --{choice} to be one of {others}, got {chosen}; choose one, or leave it out')
+
+
+def _gain_db(name: str, value: float) -> None:
+  """-60 to 60."""
+  if not -_MAX_GAIN_DB <= value <= _MAX_GAIN_DB:
+    raise ConfigError(f'{name}: expected -{_MAX_GAIN_DB} to {_MAX_GAIN_DB}, got {value}')
+
+
+def _share(name: str, value: float) -> None:
+  """0 to 1."""
+  if not 0 <= value <= 1:
+    raise ConfigError(f'{name}: expected 0 to 1, got {value}')
 
 
 def _named(name: str, value: str) -> None:
@@ -247,6 +260,58 @@ class DataConfig(Settings):
   @property
   def vocab_size(self) -> int:
     return 256 if self.tokenization == 'byte' else 1 << self.sample_bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig(Settings):
+  """Changes of the chunks that a byte model is trained on; what is held out stays as it is."""
+
+  section: ClassVar[str] = 'data'
+
+  min_gain_db: float | None = setting(
+    None,
+    check=_gain_db,
+    help='each chunk that is trained on gets a gain of its own between this and max_gain_db; default: 0, if the other '
+    'is given',
+    model='bytes',
+    fixed=True,
+  )
+  max_gain_db: float | None = setting(
+    None,
+    check=_gain_db,
+    help='the largest gain; samples that it makes too large are clipped',
+    model='bytes',
+    fixed=True,
+  )
+  invert_polarity: float | None = setting(
+    None,
+    check=_share,
+    help='share of the chunks that are trained on with all samples negated; default: none',
+    model='bytes',
+    fixed=True,
+  )
+  reverse_time: float | None = setting(
+    None,
+    check=_share,
+    help='share of the chunks that are trained on from their last sample to their first; default: none',
+    model='bytes',
+    fixed=True,
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    low, high = self.gains_db
+    if low > high:
+      raise ConfigError(f'min_gain_db: expected at most max_gain_db ({high:g}), got {low:g}; give both')
+
+  @property
+  def gains_db(self) -> tuple[float, float]:
+    """Smallest and largest gain."""
+    return self.min_gain_db or 0.0, self.max_gain_db or 0.0
+
+  @property
+  def changes_nothing(self) -> bool:
+    return self.gains_db == (0, 0) and not self.invert_polarity and not self.reverse_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -612,22 +677,40 @@ class FoldersConfig(Settings):
   section: ClassVar[str] = 'data'
 
   audio_dir: tuple[str, ...] = setting(
-    check=_all_named, help='folder of WAV files, searched with its subfolders; may be given several times'
+    check=_all_named, help='folder of WAV and FLAC files, searched with its subfolders; may be given several times'
   )
-  audio_weights: str = setting(
-    EQUAL_WEIGHTS,
+  audio_weights: str | None = setting(
+    None,
     check=_weights,
     help="how often a row comes from each audio_dir: numbers separated by commas, or 'equal'; of a single folder all "
-    'domains, the folders below it that hold files or train and valid, are equal',
-    model='hybrid',
+    'domains, the folders below it that hold files or train and valid, are equal; default: hybrid equal, bytes every '
+    'chunk once before any comes again',
     fixed=True,
   )
   valid_fraction: float = setting(0.1, check=_fraction, help='share of the files held out for validation', fixed=True)
+  min_seconds: float | None = setting(
+    None, check=_positive_finite, help='leave out files that are shorter; default: none', fixed=True
+  )
+  max_seconds: float | None = setting(
+    None, check=_positive_finite, help='leave out files that are longer; default: none', fixed=True
+  )
+  skip_seconds: float | None = setting(
+    None,
+    check=_positive_finite,
+    help='leave out so much at the beginning of each file, and files that have no more; with --channels stereo up to '
+    'the next whole block; default: 0',
+    fixed=True,
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.min_seconds is not None and self.max_seconds is not None and self.min_seconds > self.max_seconds:
+      raise ConfigError(f'max_seconds: expected at least min_seconds ({self.min_seconds}), got {self.max_seconds}')
 
   @property
   def weights(self) -> tuple[float, ...] | None:
-    """A weight for each folder; None if all are equal."""
-    return _weights('audio_weights', self.audio_weights)
+    """A weight for each folder; None if all are equal, or none was given."""
+    return _weights('audio_weights', self.audio_weights) if self.audio_weights is not None else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -702,6 +785,7 @@ class TrainingSettings:
   run: RunConfig
   folders: FoldersConfig
   data: DataConfig
+  augmentation: AugmentationConfig
   hybrid: HybridConfig
   family: FamilyConfig
   model: ModelConfig
@@ -714,6 +798,14 @@ class TrainingSettings:
   logging: LoggingConfig
 
   def __post_init__(self) -> None:
+    if self.family.model == 'hybrid' and self.folders.audio_weights is None:
+      # What files and checkpoints of hybrid models have always said.
+      object.__setattr__(self, 'folders', replace(self.folders, audio_weights=EQUAL_WEIGHTS))
+    if self.training.num_epochs is not None and self.folders.audio_weights is not None:
+      raise ConfigError(
+        f'num_epochs: expected none with audio_weights, got {self.training.num_epochs}: rows that are drawn by weight '
+        'make no epochs; give training_steps'
+      )
     if self.training.num_epochs is None:
       self.schedule.check_steps(self.training.steps)
     if self.checkpoint.checkpoint_policy == 'best' and not self.training.validate_every:
@@ -744,7 +836,7 @@ class EvaluationConfig(Settings):
 
   section: ClassVar[str] = 'evaluation'
 
-  audio_dir: str = setting(check=_named, help='folder of WAV files, searched with its subfolders')
+  audio_dir: str = setting(check=_named, help='folder of WAV and FLAC files, searched with its subfolders')
   model_path: tuple[str, ...] = setting(
     (), help="a model file, or 'default' for the one in the package; may be given several times"
   )

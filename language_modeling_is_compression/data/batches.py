@@ -2,11 +2,13 @@
 
 import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from language_modeling_is_compression.config.options import AugmentationConfig
+from language_modeling_is_compression.data.augmentation import Change, drawn_change
 from language_modeling_is_compression.data.chunks import Chunks
 from language_modeling_is_compression.errors import AudioFormatError
 
@@ -25,20 +27,67 @@ class Batch(NamedTuple):
     return self.lengths.sum()
 
 
-def training_batch(chunks: Chunks, positions: Sequence[int], *, num_tokens: int, seed: int) -> Batch:
-  """Rows of num_tokens, by their positions in a run: row r of step s, both counted from 0, is at s * batch size + r.
+class Domains:
+  """Chunks by domain, and how often a row comes from each.
 
-  Every epoch goes through all chunks once, in an order of its own.
+  indices: of each domain's chunks, at least one. weights: in any unit, also of domains that there are not.
   """
-  return _read(
-    chunks, num_tokens, [int(_order(seed, p // len(chunks), len(chunks))[p % len(chunks)]) for p in positions]
-  )
+
+  def __init__(self, indices: Mapping[str, np.ndarray], weights: Mapping[str, float]):
+    self._indices = list(indices.values())
+    self._shares = np.cumsum([weights[domain] for domain in indices])
+
+  def draw(self, *, count: int, seed: int, step: int) -> list[int]:
+    """The chunks of a step, counted from 0, a function of the seed, the step and the place in the batch.
+
+    Each is drawn by itself: a domain by its weight, and one of its chunks, all of them equally likely. Philox is
+    specified and stable across NumPy versions.
+    """
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, step])))
+    drawn = rng.random((count, 2))
+    domains = np.searchsorted(self._shares[:-1], drawn[:, 0] * self._shares[-1], side='right')
+    return [
+      int(self._indices[domain][int(u * len(self._indices[domain]))])
+      for domain, u in zip(domains, drawn[:, 1], strict=True)
+    ]
 
 
-def validation_batches(chunks: Chunks, *, num_tokens: int, batch_size: int) -> Iterator[Batch]:
-  """All chunks once, in order; the last batch is filled up with rows of length 0."""
-  for first in range(0, len(chunks), batch_size):
-    batch = _read(chunks, num_tokens, list(range(first, min(first + batch_size, len(chunks)))))
+def training_batch(
+  chunks: Chunks,
+  rows: Sequence[int],
+  *,
+  num_tokens: int,
+  batch_size: int,
+  seed: int,
+  step: int,
+  domains: Domains | None = None,
+  augmentation: AugmentationConfig | None = None,
+) -> Batch:
+  """Rows of the batch of a step, both counted from 0, of num_tokens each.
+
+  domains: rows are drawn by their weights; None: every epoch goes through all chunks once, in an order of its own.
+  augmentation: what chunks are changed by.
+  """
+  if domains is not None:
+    drawn = domains.draw(count=batch_size, seed=seed, step=step)
+    indices = [drawn[row] for row in rows]
+  else:
+    positions = [step * batch_size + row for row in rows]
+    indices = [int(_order(seed, p // len(chunks), len(chunks))[p % len(chunks)]) for p in positions]
+  changes: list[Change | None] = [None] * len(rows)
+  if augmentation is not None and not augmentation.changes_nothing:
+    changes = [drawn_change(augmentation, seed=seed, step=step, row=row) for row in rows]
+  return _read(chunks, num_tokens, indices, changes)
+
+
+def validation_batches(
+  chunks: Chunks, *, num_tokens: int, batch_size: int, indices: Sequence[int] | np.ndarray | None = None
+) -> Iterator[Batch]:
+  """All chunks once, in order, or those of the indices; the last batch is filled up with rows of length 0."""
+  chosen = range(len(chunks)) if indices is None else indices
+  for first in range(0, len(chosen), batch_size):
+    indices = [int(index) for index in chosen[first : first + batch_size]]
+    batch = _read(chunks, num_tokens, indices, [None] * len(indices))
     missing = batch_size - len(batch.lengths)
     yield Batch(np.pad(batch.tokens, ((0, missing), (0, 0))), np.pad(batch.lengths, (0, missing)))
 
@@ -50,13 +99,13 @@ def _order(seed: int, epoch: int, num_chunks: int) -> np.ndarray:
   return np.argsort(rng.random(num_chunks), kind='stable')
 
 
-def _read(chunks: Chunks, num_tokens: int, indices: list[int]) -> Batch:
+def _read(chunks: Chunks, num_tokens: int, indices: Sequence[int], changes: Sequence[Change | None]) -> Batch:
   """Reads chunks into one array. One that can no longer be read counts for nothing and is named in the log."""
   dtype = np.uint16 if chunks.config.vocab_size > 256 else np.uint8
   batch = Batch(np.zeros((len(indices), num_tokens), dtype), np.zeros(len(indices), np.int32))
-  for row, index in enumerate(indices):
+  for row, (index, change) in enumerate(zip(indices, changes, strict=True)):
     try:
-      tokens = chunks[index]
+      tokens = chunks.changed(index, change)
     except AudioFormatError as error:
       _logger.warning('chunk %d is left out: %s', index, error)
       continue

@@ -5,32 +5,44 @@ alternating blocks. A chunk is a span of a stream; only the last chunk of a stre
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_frames
+from language_modeling_is_compression.audio.reading import AudioInfo, read_frames
 from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.data import tokens
+from language_modeling_is_compression.data.augmentation import Change
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stream:
-  """Samples first:last of the stream that a file makes."""
+  """Samples first:last of the stream that a file makes. domain: what its figures are summed up with."""
 
-  info: WavInfo
+  info: AudioInfo
   first: int
   last: int
+  domain: str = ''
 
   @property
   def num_samples(self) -> int:
     return self.last - self.first
 
 
-def whole_stream(info: WavInfo, config: DataConfig) -> Stream:
-  """All samples of a file: its frames when mixed down, its frames times its channels when laid out in blocks."""
-  num_streams = info.num_channels if config.channels == 'stereo' else 1
-  return Stream(info=info, first=0, last=info.num_frames * num_streams)
+def whole_stream(info: AudioInfo, config: DataConfig, domain: str = '', first_frame: int = 0) -> Stream:
+  """All samples of a file: its frames when mixed down, its frames times its channels when laid out in blocks.
+
+  first_frame: leave out those before it, and in blocks all up to the next whole block.
+  """
+  stereo = config.channels == 'stereo'
+  num_streams = info.num_channels if stereo else 1
+  first = min(_whole_blocks(first_frame, config.stereo_blocking_n) if stereo else first_frame, info.num_frames)
+  return Stream(info=info, first=first * num_streams, last=info.num_frames * num_streams, domain=domain)
+
+
+def _whole_blocks(frames: int, block: int) -> int:
+  return -(-frames // block) * block
 
 
 def split_stream(stream: Stream, valid_fraction: float) -> tuple[Stream, Stream]:
@@ -42,10 +54,7 @@ def split_stream(stream: Stream, valid_fraction: float) -> tuple[Stream, Stream]
     min(max(1, round(stream.num_samples * valid_fraction)), stream.num_samples - 1) if stream.num_samples else 0
   )
   middle = stream.last - held_out
-  return (
-    Stream(info=stream.info, first=stream.first, last=middle),
-    Stream(info=stream.info, first=middle, last=stream.last),
-  )
+  return replace(stream, last=middle), replace(stream, first=middle)
 
 
 class Chunks:
@@ -84,34 +93,60 @@ class Chunks:
     """At most `limit` of the chunks, evenly spread."""
     return Chunks(self._streams, self.config, min(limit, self._length))
 
+  def by_domain(self) -> dict[str, np.ndarray]:
+    """Indices of the chunks of each domain that has some, rising; domains by name."""
+    names = sorted({stream.domain for stream in self._streams})
+    numbers = {name: number for number, name in enumerate(names)}
+    of_stream = np.array([numbers[stream.domain] for stream in self._streams], np.int64)
+    of_chunk = of_stream[np.searchsorted(self._ends, self._places(np.arange(self._length)), side='right')]
+    found = {name: np.flatnonzero(of_chunk == number) for name, number in numbers.items()}
+    return {name: indices for name, indices in found.items() if len(indices)}
+
   def __getitem__(self, index: int) -> np.ndarray:
     """Reads one chunk: tokens [n * tokens_per_sample] of its n samples, uint8 or (vocabulary of 65,536) uint16.
+
+    Raises as `changed`.
+    """
+    return self.changed(index, None)
+
+  def changed(self, index: int, change: Change | None) -> np.ndarray:
+    """One chunk as `__getitem__` reads it, of samples that are changed before they are reduced to tokens.
 
     Raises IndexError outside of 0 <= index < len(self), AudioFormatError if the file can no longer be read.
     """
     if not 0 <= index < self._length:
       raise IndexError(f'chunk {index} of {self._length}')
-    chunk = index * self.num_available // self._length
+    chunk = self._places(index)
     file = int(np.searchsorted(self._ends, chunk, side='right'))
     stream = self._streams[file]
     before = int(self._ends[file - 1]) if file else 0
     start = stream.first + (chunk - before) * self.config.chunk_size
-    return read_tokens(stream.info, start, min(start + self.config.chunk_size, stream.last), self.config)
+    samples = read_samples(stream.info, start, min(start + self.config.chunk_size, stream.last), self.config)
+    if change is not None:
+      samples = change.apply(samples, stream.info.resolution_bits)
+    return tokens_of(samples, stream.info.resolution_bits, self.config)
+
+  def _places(self, index: Any) -> Any:
+    """Places among all chunks that there are, of one index or several, below `len(self)`."""
+    return index * self.num_available // max(1, self._length)
 
 
-def read_tokens(info: WavInfo, start: int, stop: int, config: DataConfig) -> np.ndarray:
+def read_tokens(info: AudioInfo, start: int, stop: int, config: DataConfig) -> np.ndarray:
   """Tokens of samples start:stop of a file's stream: uint8 or uint16 [(stop - start) * tokens_per_sample].
 
   The rules, all exact: read frames as integers; mix down or lay out in blocks at the source's resolution; then take the
   top bits (or mu-law); then bytes, high byte first.
   """
+  return tokens_of(read_samples(info, start, stop, config), info.resolution_bits, config)
+
+
+def read_samples(info: AudioInfo, start: int, stop: int, config: DataConfig) -> np.ndarray:
+  """Samples start:stop of a file's stream, signed, of the file's own resolution: int32 [stop - start]."""
   if config.channels == 'mono':
-    samples = tokens.mix_down(read_frames(info, start, stop))
-  else:
-    block = config.stereo_blocking_n
-    first, last, offset = tokens.interleaved_span(start, stop, info.num_frames, info.num_channels, block)
-    samples = tokens.interleave_blocks(read_frames(info, first, last), block)[offset : offset + stop - start]
-  return tokens_of(samples, info.resolution_bits, config)
+    return tokens.mix_down(read_frames(info, start, stop))
+  block = config.stereo_blocking_n
+  first, last, offset = tokens.interleaved_span(start, stop, info.num_frames, info.num_channels, block)
+  return tokens.interleave_blocks(read_frames(info, first, last), block)[offset : offset + stop - start]
 
 
 def tokens_of(samples: np.ndarray, from_bits: int, config: DataConfig) -> np.ndarray:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_frames
+from language_modeling_is_compression.audio.reading import AudioInfo, read_frames
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, TrainingError
 from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
 from language_modeling_is_compression.system.cores import usable_cores
@@ -52,10 +52,11 @@ class Extractor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sound:
-  """The top `bits` of a file's samples: 8, 16 or 24, and no more than the file has."""
+  """The top `bits` of a file's samples from a frame on: 8, 16 or 24, and no more than the file has."""
 
-  info: WavInfo
+  info: AudioInfo
   bits: int
+  first_frame: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +117,7 @@ def cached_evidence(
   segments = [
     _Segment(index=index, sound=sound, first=first, last=min(first + segment_frames, sound.info.num_frames))
     for index, sound in enumerate(sounds)
-    for first in range(0, sound.info.num_frames, segment_frames)
+    for first in range(sound.first_frame, sound.info.num_frames, segment_frames)
   ]
   found = _on_all_cores(
     segments, lambda segment: _find(segment, extractor, folder), 'looking for evidence', show_progress

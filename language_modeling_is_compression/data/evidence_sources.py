@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from language_modeling_is_compression.audio.wav import WavInfo
+from language_modeling_is_compression.audio.reading import AudioInfo
 from language_modeling_is_compression.config.options import NATIVE_DEPTH, HybridConfig
 from language_modeling_is_compression.data.evidence_cache import EvidenceSpan, Extractor, Sound, cached_evidence
 from language_modeling_is_compression.errors import AudioFormatError
@@ -31,16 +31,17 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DomainFile:
-  """A file, and what its figures are summed up with."""
+  """A file from one of its frames on, and what its figures are summed up with."""
 
   domain: str
-  info: WavInfo
+  info: AudioInfo
+  first_frame: int = 0
 
 
 SpansByGroup = Mapping[Group, Sequence[EvidenceSpan]]
 
 
-def check_samples(info: WavInfo) -> None:
+def check_samples(info: AudioInfo) -> None:
   """Raises AudioFormatError unless a hybrid model can be trained on a file's samples."""
   if info.encoding != 'int' or info.resolution_bits > _MAX_BITS:
     kind = 'floats' if info.encoding != 'int' else f'{info.resolution_bits} bits'
@@ -98,7 +99,7 @@ def _reductions(file: DomainFile, depths: Sequence[str]) -> list[tuple[Group, So
     bits = native if depth == NATIVE_DEPTH else int(depth)
     if bits <= native:
       found.setdefault(bits, Group(file.domain, depth))
-  return [(group, Sound(info=file.info, bits=bits)) for bits, group in found.items()]
+  return [(group, Sound(info=file.info, bits=bits, first_frame=file.first_frame)) for bits, group in found.items()]
 
 
 def _split(span: EvidenceSpan, valid_fraction: float) -> tuple[EvidenceSpan, EvidenceSpan]:

@@ -1,12 +1,16 @@
 """Folders of audio to train on: which files they hold, for what use, and in which domains."""
 
 import logging
+import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
+from language_modeling_is_compression.audio.reading import AudioInfo
+from language_modeling_is_compression.config.options import FoldersConfig
+from language_modeling_is_compression.data.header_index import read_headers
 from language_modeling_is_compression.data.paths import Partition
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError
 
@@ -48,7 +52,9 @@ def find_folders(names: Sequence[str], valid_fraction: float, paths: AudioPaths)
     partition = paths.partition_paths(Path(name), valid_fraction)
     if not partition.train:
       other = paths.describe_other_audio(paths.get_other_audio_paths(Path(name)))
-      raise ConfigError(f'audio_dir: {name}: expected WAV files to train on, found none{other and f"; {other}"}')
+      raise ConfigError(
+        f'audio_dir: {name}: expected WAV or FLAC files to train on, found none{other and f"; {other}"}'
+      )
     domains = {}
     for path in sorted({*partition.train, *partition.valid}):
       # Each of several folders is a domain; a single one may have domains below it, as an evaluation names them.
@@ -82,26 +88,80 @@ def domain_weights(numbers: Sequence[float] | None, folders: Sequence[Folder]) -
   return weights
 
 
-def read_files(
-  folders: Sequence[Folder], make: Callable[[str, WavInfo], _Readable]
-) -> tuple[list[_Readable], list[_Readable]]:
-  """Results of `make`, given a domain and the headers of each file, to train on and to hold out.
+class _Lengths:
+  """Which files are long enough, and not too long; it counts those that are not."""
 
-  Files that it raises AudioFormatError for are skipped with a warning. Where the files to train on are those to hold
-  out, none is held out. Raises AudioFormatError if no file to train on can be read.
+  def __init__(self, config: FoldersConfig):
+    self._config = config
+    self._left_out = Counter[str]()
+
+  def first_frame(self, info: AudioInfo) -> int | None:
+    """The first frame of a file that is used; None if the file is left out.
+
+    Raises AudioFormatError if the file does not say how long a second is.
+    """
+    config = self._config
+    if config.min_seconds is config.max_seconds is config.skip_seconds is None:
+      return 0
+    if not info.sample_rate_hz:
+      raise AudioFormatError(f'{info.path}: expected a sample rate, since files are chosen by seconds, got 0')
+    seconds = info.num_frames / info.sample_rate_hz
+    skipped = math.ceil(min((config.skip_seconds or 0) * info.sample_rate_hz, info.num_frames))
+    if config.min_seconds is not None and seconds < config.min_seconds:
+      reason = f'shorter than --min_seconds {config.min_seconds:g}'
+    elif config.max_seconds is not None and seconds > config.max_seconds:
+      reason = f'longer than --max_seconds {config.max_seconds:g}'
+    elif skipped and skipped >= info.num_frames:
+      reason = f'not longer than --skip_seconds {config.skip_seconds:g}'
+    else:
+      return skipped
+    self._left_out[reason] += 1
+    return None
+
+  def report(self, num_files: int) -> str:
+    """How many files are left out, for people; '' for none."""
+    reasons = ', '.join(f'{count:,} {reason}' for reason, count in sorted(self._left_out.items()))
+    return f'{self._left_out.total():,} of {num_files:,} files are left out: {reasons}' if reasons else ''
+
+
+def read_files(
+  folders: Sequence[Folder],
+  config: FoldersConfig,
+  make: Callable[[str, AudioInfo, int], _Readable],
+  *,
+  show_progress: bool,
+) -> tuple[list[_Readable], list[_Readable]]:
+  """Results of `make`, given a domain, the headers of each file and its first frame, to train on and to hold out.
+
+  Files that it raises AudioFormatError for are skipped with a warning, and those of other lengths than the settings ask
+  for are left out. Where the files to train on are those to hold out, none is held out. Raises AudioFormatError if no
+  file to train on can be read, ConfigError if those that can be are left out.
   """
-  domains = {path: domain for folder in folders for path, domain in folder.domains.items()}
+  num_files = len({path for folder in folders for path in folder.domains})
   readable: dict[Path, _Readable] = {}
-  for path, domain in domains.items():
-    try:
-      readable[path] = make(domain, read_wav_info(path))
-    except AudioFormatError as error:
-      _logger.warning('skipped: %s', error)
-  if len(readable) < len(domains):
-    _logger.warning('%d of %d files cannot be read and are skipped', len(domains) - len(readable), len(domains))
+  lengths, num_unreadable = _Lengths(config), 0
+  for folder in folders:
+    paths = list(folder.domains)
+    for path, found in zip(paths, read_headers(folder.path, paths, show_progress=show_progress), strict=True):
+      try:
+        if isinstance(found, AudioFormatError):
+          raise found
+        first = lengths.first_frame(found)
+        if first is not None:
+          readable[path] = make(folder.domains[path], found, first)
+      except AudioFormatError as error:
+        num_unreadable += 1
+        _logger.warning('skipped: %s', error)
+  if num_unreadable:
+    _logger.warning('%d of %d files cannot be read and are skipped', num_unreadable, num_files)
+  left_out = lengths.report(num_files)
+  if left_out:
+    _logger.info('%s', left_out)
   train = [path for folder in folders for path in folder.partition.train]
   valid = [path for folder in folders for path in folder.partition.valid]
+  if left_out and not any(path in readable for path in train):
+    raise ConfigError(f'audio_dir: expected files to train on, found none: {left_out}')
   if not any(path in readable for path in train):
     raise AudioFormatError(f'none of the {len(train)} files to train on can be read, see the warnings above')
-  kept = [[readable[path] for path in paths if path in readable] for paths in (train, valid)]
+  kept = [[readable[path] for path in each if path in readable] for each in (train, valid)]
   return kept[0], [] if kept[0] == kept[1] else kept[1]

@@ -1,4 +1,4 @@
-"""Finds WAV files below a folder, says which are for training and which for validation, and what they hold.
+"""Finds WAV and FLAC files below a folder, says which are for training and which for validation, and what they hold.
 
 A file's side depends on its name alone: names are paths relative to the folder, with forward slashes.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
+from language_modeling_is_compression.audio.reading import FLAC_SUFFIXES, WAV_SUFFIXES, AudioInfo, read_info
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError
 
 _logger = logging.getLogger(__name__)
@@ -21,11 +21,11 @@ _TRAIN_FOLDER = 'train'
 _VALID_FOLDERS = frozenset({'valid', 'val', 'validation'})
 _TEST_FOLDER = 'test'
 
-_WAV_SUFFIXES = frozenset({'.wav', '.wave', '.bwf', '.rf64', '.amb'})
+_AUDIO_SUFFIXES = WAV_SUFFIXES | FLAC_SUFFIXES
 # fmt: off
 _OTHER_AUDIO_SUFFIXES = frozenset({
   '.aac', '.ac3', '.aif', '.aifc', '.aiff', '.amr', '.ape', '.au', '.caf',
-  '.dff', '.dsf', '.flac', '.m4a', '.mka', '.mp2', '.mp3', '.oga', '.ogg',
+  '.dff', '.dsf', '.m4a', '.mka', '.mp2', '.mp3', '.oga', '.ogg',
   '.opus', '.ra', '.snd', '.sph', '.tak', '.tta', '.w64', '.wma', '.wv',
 })
 # fmt: on
@@ -41,30 +41,31 @@ class Partition:
 
 
 def get_all_paths(audio_dir: Path) -> list[Path]:
-  """Every WAV below audio_dir, sorted by relative path.
+  """Every WAV and FLAC file below audio_dir, sorted by relative path.
 
-  These are regular files whose suffix, in any case, is `.wav`, `.wave`, `.bwf`, `.rf64` or `.amb`.
+  These are regular files whose suffix, in any case, is `.wav`, `.wave`, `.bwf`, `.rf64`, `.amb` or `.flac`. A FLAC file
+  beside a WAV file of the same name is left out: the one was made of the other.
 
   Symbolic links are followed; a folder that can be reached in several ways is listed once, and without a link where
   that is possible. A folder that cannot be listed is skipped with a logged warning.
   Raises ConfigError if audio_dir is not a directory.
   """
-  return [Path(audio_dir, name) for name in _names(Path(audio_dir), _WAV_SUFFIXES)]
+  return [Path(audio_dir, name) for name in _names(Path(audio_dir), _AUDIO_SUFFIXES)]
 
 
 def get_other_audio_paths(audio_dir: Path) -> list[Path]:
-  """Every audio file below audio_dir that is no WAV, by its suffix, sorted. Raises ConfigError as `get_all_paths`."""
+  """Every other audio file below audio_dir, by its suffix, sorted. Raises ConfigError as `get_all_paths`."""
   return [Path(audio_dir, name) for name in _names(Path(audio_dir), _OTHER_AUDIO_SUFFIXES)]
 
 
 def describe_other_audio(paths: Collection[Path]) -> str:
-  """Summary of audio files that are no WAV, by kind, with advice; '' for none."""
+  """Summary of audio files that are not read, by kind, with advice; '' for none."""
   if not paths:
     return ''
   kinds = Counter(path.suffix.lower() for path in paths)
   example = min(paths)
   return (
-    f'{len(paths):,} audio file{"" if len(paths) == 1 else "s"} not used, since only WAV is read '
+    f'{len(paths):,} audio file{"" if len(paths) == 1 else "s"} not used, since only WAV and FLAC are read '
     f'({", ".join(f"{number:,} {suffix}" for suffix, number in kinds.most_common())}): convert them first, e.g. '
     f'ffmpeg -i {shlex.quote(str(example))} {shlex.quote(str(example.with_suffix(".wav")))}'
   )
@@ -84,7 +85,7 @@ def get_test_paths(audio_dir: Path) -> list[Path]:
   """The files below a folder named `test`, in any case, at any depth. Raises ConfigError as `get_all_paths`."""
   return [
     Path(audio_dir, name)
-    for name in _names(Path(audio_dir), _WAV_SUFFIXES)
+    for name in _names(Path(audio_dir), _AUDIO_SUFFIXES)
     if _TEST_FOLDER in name.lower().split('/')[:-1]
   ]
 
@@ -96,11 +97,11 @@ def domain_of(name: str) -> str:
 
 
 def partition_paths(audio_dir: Path, valid_fraction: float = 0.1) -> Partition:
-  """Every WAV below audio_dir by its use, by the rules of `partition_names`.
+  """Every WAV and FLAC file below audio_dir by its use, by the rules of `partition_names`.
 
   Raises ConfigError if audio_dir is not a directory, ValueError unless 0 <= valid_fraction < 1.
   """
-  names = _names(Path(audio_dir), _WAV_SUFFIXES)
+  names = _names(Path(audio_dir), _AUDIO_SUFFIXES)
   sides = partition_names(names, valid_fraction)
   paths = {
     side: [Path(audio_dir, name) for name in names if side in sides[name]] for side in ('train', 'valid', 'ignored')
@@ -111,7 +112,7 @@ def partition_paths(audio_dir: Path, valid_fraction: float = 0.1) -> Partition:
 def partition_names(names: Collection[str], valid_fraction: float) -> dict[str, frozenset[str]]:
   """The use of each relative name: {'train'}, {'valid'}, {'ignored'}, or {'train', 'valid'} for a file that is alone.
 
-  Folders first. A folder, the outermost one or any below it, which has WAVs below a subfolder `train` and below a
+  Folders first. A folder, the outermost one or any below it, which has files below a subfolder `train` and below a
   subfolder `valid`, `val` or `validation`, or where there is none of these `test` (in any case), is used as it is,
   whatever valid_fraction is: names below the one are for training, below the other for validation, and all else in that
   folder is ignored. The outermost such folder counts.
@@ -182,17 +183,17 @@ def get_audio_files_with_format(audio_dir: Path) -> tuple[list[Path], str]:
   return [info.path for info in _readable_files(audio_dir)], 'mono'
 
 
-def _readable_files(audio_dir: Path) -> Iterator[WavInfo]:
+def _readable_files(audio_dir: Path) -> Iterator[AudioInfo]:
   for path in get_all_paths(audio_dir):
     try:
-      info = read_wav_info(path)
+      info = read_info(path)
     except AudioFormatError as error:
       _logger.warning('skipped: %s', error)
     else:
       yield info
 
 
-def _names(audio_dir: Path, suffixes: Collection[str]) -> list[str]:
+def _names(audio_dir: Path, suffixes: frozenset[str]) -> list[str]:
   """Sorted relative names of the files below audio_dir with one of the suffixes, as `get_all_paths` describes it."""
   names: list[str] = []
   seen: set[tuple[int, int]] = set()
@@ -214,7 +215,17 @@ def _names(audio_dir: Path, suffixes: Collection[str]) -> list[str]:
           names.append(name)
       except OSError as error:
         _logger.warning('skipped: %s: %s', entry.path, error.strerror)
-  return sorted(names)
+  return sorted(_without_copies(names) if FLAC_SUFFIXES & suffixes else names)
+
+
+def _without_copies(names: Collection[str]) -> list[str]:
+  """Names without FLAC files beside a WAV file of the same name, which could be held out while the other is not."""
+  wav_names = {os.path.splitext(name)[0] for name in names if os.path.splitext(name)[1].lower() in WAV_SUFFIXES}
+  return [
+    name
+    for name in names
+    if os.path.splitext(name)[1].lower() not in FLAC_SUFFIXES or os.path.splitext(name)[0] not in wav_names
+  ]
 
 
 def _identity(audio_dir: Path) -> tuple[int, int]:
@@ -222,9 +233,13 @@ def _identity(audio_dir: Path) -> tuple[int, int]:
   try:
     status = audio_dir.stat()
   except OSError as error:
-    raise ConfigError(f'{audio_dir}: expected a folder of WAV files, got: {error.strerror}: check the path.') from error
+    raise ConfigError(
+      f'{audio_dir}: expected a folder of WAV or FLAC files, got: {error.strerror}: check the path.'
+    ) from error
   if not audio_dir.is_dir():
-    raise ConfigError(f'{audio_dir}: expected a folder of WAV files, got a file: name the folder that it is in.')
+    raise ConfigError(
+      f'{audio_dir}: expected a folder of WAV or FLAC files, got a file: name the folder that it is in.'
+    )
   return status.st_dev, status.st_ino
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_frames, wav_header
+from language_modeling_is_compression.audio.reading import AudioInfo, read_frames
+from language_modeling_is_compression.audio.wav import WavInfo, wav_header
 from language_modeling_is_compression.data.tokens import mix_down
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.system.files import scratch_folder
@@ -22,12 +23,13 @@ _FRAMES_AT_ONCE = 1 << 18
 class Recording:
   """name: relative to the folder evaluated, with forward slashes. domain: what it is summed up with.
 
-  bit_depth: of the samples that compressors get, 8, 16 or 24: the top bits of the file's own; None: the file as it is.
+  bit_depth: of the samples that compressors get, 8, 16 or 24: the top bits of the file's own; None: the file as it is,
+  FLAC as a WAV file of the same samples.
   """
 
   name: str
   domain: str
-  info: WavInfo
+  info: AudioInfo
   bit_depth: int | None
 
   @property
@@ -60,9 +62,13 @@ def check_depth(recording: Recording) -> None:
 
 @contextlib.contextmanager
 def whole_file(recording: Recording) -> Iterator[Path]:
-  """The file itself, or a temporary one with all its channels at the depth asked for. Raises AudioFormatError."""
-  info = recording.info
-  if recording.bit_depth is None or (info.encoding == 'int' and recording.bit_depth == info.resolution_bits):
+  """The file itself, or a temporary one with all its channels at the depth asked for. Raises AudioFormatError.
+
+  Of FLAC there is always a temporary one: what compressors get is sound, and not what another has made of it.
+  """
+  info, bit_depth = recording.info, recording.bit_depth or recording.info.resolution_bits
+  as_it_is = recording.bit_depth is None or (info.encoding == 'int' and bit_depth == info.resolution_bits)
+  if isinstance(info, WavInfo) and as_it_is:
     yield info.path
     return
   with scratch_folder() as folder:
@@ -78,7 +84,7 @@ def whole_file(recording: Recording) -> Iterator[Path]:
       file.write(header)
       for start in range(0, info.num_frames, _FRAMES_AT_ONCE):
         frames = read_frames(info, start, min(start + _FRAMES_AT_ONCE, info.num_frames))
-        file.write(_pcm(frames.reshape(-1), info.resolution_bits, recording.bit_depth))
+        file.write(_pcm(frames.reshape(-1), info.resolution_bits, bit_depth))
       if info.num_frames * info.num_channels * recording.sample_bytes % 2:
         file.write(b'\0')  # Chunks of a RIFF file begin at even places.
     yield path

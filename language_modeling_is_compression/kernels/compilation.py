@@ -123,7 +123,7 @@ def _folder() -> Path | None:
   It is what the environment names, if it names one, else a folder beside the sources, else one of the user's.
   """
   named = os.environ.get(_FOLDER_VARIABLE)
-  folders = [Path(named)] if named else [_PACKAGE / '__pycache__', *_user_folder()]
+  folders = [Path(named)] if named else [_PACKAGE / '__pycache__', *user_folder()]
   reason = 'there is no home folder'
   for folder in folders:
     try:
@@ -140,7 +140,7 @@ def _folder() -> Path | None:
   return None
 
 
-def _user_folder() -> list[Path]:
+def user_folder() -> list[Path]:
   """The user's folder for files that can be made again, if there is a user."""
   try:
     home = Path.home()

@@ -8,7 +8,7 @@ from language_modeling_is_compression.errors import DependencyError
 DISTRIBUTION = 'language-modeling-is-compression'
 # Modules by extra, as pyproject.toml names their distributions.
 EXTRAS: Mapping[str, tuple[str, ...]] = {
-  'train': ('jax', 'haiku', 'optax', 'wandb', 'yaml'),
+  'train': ('jax', 'haiku', 'optax', 'soundfile', 'wandb', 'yaml'),
   'evaluate': ('matplotlib', 'soundfile', 'zstandard'),
 }
 

@@ -5,10 +5,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from language_modeling_is_compression.config.options import DataConfig, TrainingConfig, TrainingSettings
-from language_modeling_is_compression.data.batches import Batch, training_batch, validation_batches
+from language_modeling_is_compression.config.options import (
+  AugmentationConfig,
+  DataConfig,
+  TrainingConfig,
+  TrainingSettings,
+)
+from language_modeling_is_compression.data.batches import (
+  Batch,
+  Domains,
+  training_batch,
+  validation_batches,
+)
 from language_modeling_is_compression.data.chunks import Chunks, Stream, split_stream, whole_stream
-from language_modeling_is_compression.data.folders import Folder, read_files
+from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.computation import Computation
@@ -19,6 +29,7 @@ from language_modeling_is_compression.training.task import ValidationResult, fin
 
 _logger = logging.getLogger(__name__)
 
+_MAX_DOMAINS = 32  # That are measured by themselves: a folder per speaker would make a batch per speaker.
 _PERIODIC_CHUNKS = 1024  # Held-out chunks of a validation while training; the last one takes all.
 
 
@@ -49,7 +60,15 @@ def token_bytes(spec: ByteSpec) -> int:
 
 
 def check(settings: TrainingSettings, folders: Sequence[Folder]) -> None:
-  """Raises ConfigError for settings that the files do not suit; none of this family."""
+  """Raises ConfigError for weights that do not suit the folders."""
+  _weights(settings, folders)
+
+
+def _weights(settings: TrainingSettings, folders: Sequence[Folder]) -> dict[str, float] | None:
+  """A weight for each domain; None if rows are not drawn by weight. Raises ConfigError."""
+  if settings.folders.audio_weights is None:
+    return None
+  return domain_weights(settings.folders.weights, folders)
 
 
 def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTask':
@@ -69,17 +88,33 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTas
       data.stereo_blocking_n,
       data.chunk_size,
     )
-  train, valid = read_files(folders, lambda _, info: whole_stream(info, data))
+  train, valid = read_files(
+    folders,
+    settings.folders,
+    lambda domain, info, first: whole_stream(info, data, domain, first),
+    show_progress=not settings.logging.no_progress,
+  )
   if not valid:
     _logger.warning('too few files to hold some out whole: the last %g of each is held out', valid_fraction)
     parts = [split_stream(stream, valid_fraction) for stream in train]
     train, valid = [part[0] for part in parts], [part[1] for part in parts]
   spec = ByteSpec(network=settings.model, data=data)
-  return ByteTask(spec, settings.training, train_streams=train, valid_streams=valid)
+  return ByteTask(
+    spec,
+    settings.training,
+    train_streams=train,
+    valid_streams=valid,
+    weights=_weights(settings, folders),
+    augmentation=settings.augmentation,
+  )
 
 
 class ByteTask:
-  """Chunks of tokens to train on and to hold out. Raises AudioFormatError if there is nothing to train on."""
+  """Chunks of tokens to train on and to hold out. Raises AudioFormatError if there is nothing to train on.
+
+  weights: how often a row comes from each domain, in any unit; None: every chunk once before any comes again.
+  augmentation: what the chunks to train on are changed by.
+  """
 
   unit = 'token'
 
@@ -90,8 +125,11 @@ class ByteTask:
     *,
     train_streams: Sequence[Stream],
     valid_streams: Sequence[Stream],
+    weights: Mapping[str, float] | None = None,
+    augmentation: AugmentationConfig | None = None,
   ):
     self.spec = spec
+    self._augmentation = augmentation
     data = spec.data
     self._training = training
     self._train = Chunks(train_streams, data, training.num_chunks)
@@ -101,9 +139,18 @@ class ByteTask:
     self.row_length = max(self._train.max_tokens, self._valid.max_tokens)
     self.label = f'{data.sample_bits}bit'
     self.unit_bytes = token_bytes(spec)
+    self._domains: Domains | None = None
     self.provenance: Mapping[str, Any] = {}
+    if weights is not None:
+      by_domain = self._train.by_domain()
+      self._domains = Domains(by_domain, weights)
+      self.provenance = {'domains': {domain: weights[domain] for domain in by_domain}}
     self.fingerprint = fingerprint(
-      [side, stream.info.path.name, stream.info.num_frames, stream.info.num_channels, stream.first, stream.last]
+      [
+        *(side, stream.info.path.name, stream.info.num_frames, stream.info.num_channels, stream.first, stream.last),
+        # Without weights batches do not depend on it.
+        *([stream.domain] if weights is not None else []),
+      ]
       for side, streams in (('train', train_streams), ('valid', valid_streams))
       for stream in streams
     )
@@ -118,9 +165,16 @@ class ByteTask:
     return byte_objective(build_transformer(self.spec.network, self.spec.data, computation))
 
   def training_batch(self, step: int, rows: Sequence[int]) -> Batch:
-    first = step * self._training.batch_size
-    positions = [first + row for row in rows]
-    return training_batch(self._train, positions, num_tokens=self.row_length, seed=self._training.seed)
+    return training_batch(
+      self._train,
+      rows,
+      num_tokens=self.row_length,
+      batch_size=self._training.batch_size,
+      seed=self._training.seed,
+      step=step,
+      domains=self._domains,
+      augmentation=self._augmentation,
+    )
 
   def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> ByteModel:
     return ByteModel(params=params, spec=self.spec, provenance=provenance)
@@ -141,32 +195,58 @@ class ByteTask:
 
 
 class ByteValidation:
-  """Sums over held-out chunks."""
+  """Sums over held-out chunks, and over those of each domain where there are several."""
 
   def __init__(self, chunks: Chunks, row_length: int):
     self.num_rows = len(chunks)
     self._chunks = chunks
     self._row_length = row_length
+    by_domain = chunks.by_domain()
+    self._by_domain = by_domain if 1 < len(by_domain) <= _MAX_DOMAINS else {}
     self._nats, self._num_tokens = 0.0, 0
+    self._sums = {domain: [0.0, 0] for domain in self._by_domain}
+    self._current: str | None = None
 
   def batches(self, batch_size: int) -> Iterator[Batch]:
-    return validation_batches(self._chunks, num_tokens=self._row_length, batch_size=batch_size)
+    if not self._by_domain:
+      yield from validation_batches(self._chunks, num_tokens=self._row_length, batch_size=batch_size)
+    for domain, indices in self._by_domain.items():
+      self._current = domain
+      yield from validation_batches(self._chunks, num_tokens=self._row_length, batch_size=batch_size, indices=indices)
 
   def add(self, batch: Batch, nats: float) -> None:
+    num_tokens = int(batch.num_counted)
     self._nats += nats
-    self._num_tokens += int(batch.num_counted)
+    self._num_tokens += num_tokens
+    if self._current is not None:
+      sums = self._sums[self._current]
+      sums[0] += nats
+      sums[1] += num_tokens
 
   def result(self) -> ValidationResult | None:
     if not self._num_tokens:
       return None
-    measured = rates(self._nats / self._num_tokens, self._chunks.config)
-    metrics = {
-      'bits_per_byte': measured.bits_per_byte,
-      'bits_per_sample': measured.bits_per_sample,
-      'compression_rate': measured.compression_rate,
-    }
+    config = self._chunks.config
+    measured = rates(self._nats / self._num_tokens, config)
+    domains = {domain: rates(nats / count, config) for domain, (nats, count) in self._sums.items() if count}
+    metrics = _metrics(measured)
+    for domain, each in domains.items():
+      metrics |= {f'{domain}/{name}': value for name, value in _metrics(each).items()}
     text = (
       f'{measured.bits_per_byte:z.4f} bits per byte, {measured.bits_per_sample:z.4f} bits per sample, '
       f'compression rate {measured.compression_rate:z.4f} ({self.num_rows} chunks, {self._num_tokens} tokens)'
     )
-    return ValidationResult(metrics, text, measured._asdict(), measured.bits_per_sample)
+    provenance: dict[str, Any] = measured._asdict()
+    if domains:
+      listed = ', '.join(f'{domain} {each.bits_per_sample:z.4f}' for domain, each in domains.items())
+      text += f'; bits per sample by domain: {listed}'
+      provenance['domains'] = {domain: each._asdict() for domain, each in domains.items()}
+    return ValidationResult(metrics, text, provenance, measured.bits_per_sample)
+
+
+def _metrics(measured: Rates) -> dict[str, float]:
+  return {
+    'bits_per_byte': measured.bits_per_byte,
+    'bits_per_sample': measured.bits_per_sample,
+    'compression_rate': measured.compression_rate,
+  }

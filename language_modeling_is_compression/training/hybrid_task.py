@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from language_modeling_is_compression.audio.wav import WavInfo
+from language_modeling_is_compression.audio.reading import AudioInfo
 from language_modeling_is_compression.config.options import (
   NATIVE_DEPTH,
   HybridConfig,
@@ -63,11 +63,13 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridT
   """Task on the experts' evidence of all files, by domain. Raises AudioFormatError if none can be read."""
   config = settings.hybrid
 
-  def domain_file(domain: str, info: WavInfo) -> DomainFile:
+  def domain_file(domain: str, info: AudioInfo, first_frame: int) -> DomainFile:
     check_samples(info)
-    return DomainFile(domain=domain, info=info)
+    return DomainFile(domain=domain, info=info, first_frame=first_frame)
 
-  train_files, valid_files = read_files(folders, domain_file)
+  train_files, valid_files = read_files(
+    folders, settings.folders, domain_file, show_progress=not settings.logging.no_progress
+  )
   train, valid = evidence_of(
     train_files,
     valid_files,

@@ -345,7 +345,7 @@ class TestOneLineAndTheRestKept:
   def test_an_empty_folder(self, run, tmp_path):
     (tmp_path / 'empty').mkdir()
     exit_code, _, _, err = run('--baselines', 'gzip', folder=tmp_path / 'empty')
-    assert exit_code == 2 and 'expected WAV files with samples, found none' in err
+    assert exit_code == 2 and 'expected WAV or FLAC files with samples, found none' in err
     assert run('--split', 'test', '--baselines', 'gzip')[0] == 2
 
   def test_an_unreadable_file(self, run, audio):
@@ -537,13 +537,13 @@ def test_an_interrupted_evaluation_goes_on(audio, tmp_path, kind):
 
 
 def test_audio_that_is_no_wav_is_counted(tmp_path, capsys):
-  for name in ('a.flac', 'sub/b.mp3'):
+  for name in ('a.ogg', 'sub/b.mp3'):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
   flags = ['--audio_dir', str(tmp_path), '--baselines', 'gzip', '--no_progress', '--protocol', 'whole', '--output_dir']
   assert evaluate_audio.main([*flags, str(tmp_path / 'out')]) == 2
-  said = '2 audio files not used, since only WAV is read (1 .flac, 1 .mp3): convert them first'
-  assert f'expected WAV files with samples, found none; {said}' in capsys.readouterr().err
+  said = '2 audio files not used, since only WAV and FLAC are read (1 .ogg, 1 .mp3): convert them first'
+  assert f'expected WAV or FLAC files with samples, found none; {said}' in capsys.readouterr().err
   (tmp_path / 'c.wav').write_bytes(build_wav(bytes(2000)))
   assert evaluate_audio.main([*flags, str(tmp_path / 'out')]) == 0
   assert said in capsys.readouterr().err

@@ -212,13 +212,13 @@ def test_its_settings_as_a_file_give_the_same_run(run, tmp_path, cached_env):
 
 
 def test_audio_that_is_no_wav_is_counted(tmp_path, cached_env):
-  for name in ('a.flac', 'b.flac', 'c.mp3'):
+  for name in ('a.ogg', 'b.ogg', 'c.mp3'):
     (tmp_path / name).touch()
   flags = ('--audio_dir', tmp_path, '--output_dir', tmp_path / 'out', *TINY, '--training_steps', '1')
   done = finish(command(*flags), cached_env)
   assert (done.returncode, done.stderr.count('\n')) == (2, 1)
-  said = '3 audio files not used, since only WAV is read (2 .flac, 1 .mp3): convert them first'
-  assert f'expected WAV files to train on, found none; {said}' in done.stderr
+  said = '3 audio files not used, since only WAV and FLAC are read (2 .ogg, 1 .mp3): convert them first'
+  assert f'expected WAV or FLAC files to train on, found none; {said}' in done.stderr
   write_folder(tmp_path)
   done = finish(command(*flags), cached_env)
   assert done.returncode == 0 and said in done.stderr

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from language_modeling_is_compression.audio.wav import read_frames
+from language_modeling_is_compression.audio.reading import read_frames
 from language_modeling_is_compression.data.chunks import tokens_of
 from language_modeling_is_compression.errors import BaselineError
 from language_modeling_is_compression.evaluation.recordings import Recording, chunk_samples

@@ -12,6 +12,7 @@ import pytest
 from support.settings import training_settings
 
 from language_modeling_is_compression.config.options import (
+  AugmentationConfig,
   CheckpointConfig,
   ComputationConfig,
   DataConfig,
@@ -26,6 +27,7 @@ from language_modeling_is_compression.config.options import (
   ScheduleConfig,
   TrainingConfig,
   TrainingSettings,
+  recorded_settings,
 )
 from language_modeling_is_compression.config.settings import (
   Settings,
@@ -41,7 +43,7 @@ from language_modeling_is_compression.errors import ConfigError
 
 KINDS = tuple(kinds_of(TrainingSettings).values())
 # What else has to be chosen for a setting to mean something.
-COMPANIONS = {
+COMPANIONS: dict[str, dict[str, Any]] = {
   'cycles': {'learning_rate_schedule': 'cosine'},
   'decay_fraction': {'learning_rate_schedule': 'warmup_stable_decay'},
   'final_fraction': {'learning_rate_schedule': 'linear'},
@@ -75,7 +77,7 @@ COUNTS = [
 NUMBERS_OF_PROCESSES = [(ProcessesConfig, 'num_processes')]
 PROCESSES = [(ProcessesConfig, 'process_id')]
 ADDRESSES = [(ProcessesConfig, 'coordinator_address')]
-SHARES = [(ComputationConfig, 'dropout')]
+DROPOUT = [(ComputationConfig, 'dropout')]
 COUNTS_OR_ZERO = [
   (TrainingConfig, 'seed'),
   (TrainingConfig, 'validate_every'),
@@ -93,6 +95,9 @@ BELOW_ONE = [
   (OptimizerConfig, 'ema_decay'),
   (ScheduleConfig, 'final_fraction'),
 ]
+SECONDS = [(FoldersConfig, 'min_seconds'), (FoldersConfig, 'max_seconds'), (FoldersConfig, 'skip_seconds')]
+GAINS = [(AugmentationConfig, 'min_gain_db'), (AugmentationConfig, 'max_gain_db')]
+SHARES = [(AugmentationConfig, 'invert_polarity'), (AugmentationConfig, 'reverse_time')]
 OPTIONAL_NUMBERS_OR_ZERO = [(OptimizerConfig, 'weight_decay')]
 EPSILONS = [(OptimizerConfig, 'epsilon')]
 OPTIONAL_FRACTIONS = [(ScheduleConfig, 'decay_fraction')]
@@ -159,7 +164,8 @@ def test_every_field_is_checked_below():
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
-  listed += [*OPTIONAL_FRACTIONS, *NUMBERS_OF_PROCESSES, *PROCESSES, *ADDRESSES, *SHARES]
+  listed += [*OPTIONAL_FRACTIONS, *SECONDS, *GAINS, *SHARES]
+  listed += [*NUMBERS_OF_PROCESSES, *PROCESSES, *ADDRESSES, *DROPOUT]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
@@ -173,18 +179,21 @@ BAD_VALUES = with_values(
     (NUMBERS_OF_PROCESSES, [0, -1, 2**31, 1.5, '2', True]),
     (PROCESSES, [-1, 2**31 - 1, 0.5, '0', True]),
     (ADDRESSES, ['', 'host', ':80', 'host:', 'host:0', 'host:65536', 'host:-1', 'host:a', 80, True]),
-    (SHARES, [-0.1, 1, 1.0, 1.5, math.nan, '0.1', None, False]),
+    (DROPOUT, [-0.1, 1, 1.0, 1.5, math.nan, '0.1', None, False]),
     (COUNTS_OR_ZERO, [-1, 0.5, '0', None, False, math.inf]),
     ([(OptimizerConfig, 'learning_rate')], [3.5e38, 1e39, 10**39]),  # Steps are taken in float32.
     (OPTIONAL_NUMBERS, [0, -1.0, math.nan, math.inf, 1e39, '1', True]),
     (LIMITED_COUNTS_OR_ZERO, [-1, 2**31, 0.5, '0', False, math.inf]),
     (BELOW_ONE, [-0.1, 1, 1.0, 0.99999999, 1.5, math.nan, math.inf, '0.9', True]),  # Factors are float32.
+    (GAINS, [-60.1, 61, math.nan, math.inf, 10**400, '1', True]),
+    (SHARES, [-0.1, 1.1, math.nan, math.inf, '1', True]),
+    (SECONDS, [0, -1.0, math.nan, math.inf, 10**400, '1', True]),
     (OPTIONAL_NUMBERS_OR_ZERO, [-1e-9, 3.5e38, 10**39, math.nan, math.inf, '0', False]),
     (EPSILONS, [0, -1.0, 1e-38, 5e-324, 3.5e38, math.nan, math.inf, '1e-8', True]),
     (OPTIONAL_FRACTIONS, [0, 1, -0.1, 1.1, math.nan, '0.1', False]),
     (EFFORTS, [-1, 3, 1.0, None, True]),
     (FOLDERS, ['music', (), ('',), ('a\0',), ('a', ''), (1,), None, ['music']]),
-    (WEIGHTS, ['', 'even', '1,', '1,0', '-1', 'nan', 'inf', '1;2', None, 1, (1, 2)]),
+    (WEIGHTS, ['', 'even', '1,', '1,0', '-1', 'nan', 'inf', '1;2', 1, (1, 2)]),
     (DEPTHS, ['', 'all', '8,', '12', 'native,native', '8,native,8', None, 8]),
     (POSITIVE_NUMBERS, [0, -1.0, math.nan, math.inf, -math.inf, 10**400, '1e-4', None, True]),
     (FRACTIONS, [0, 1, 0.0, 1.0, -0.1, 1.1, math.nan, '0.1', None, False]),
@@ -213,7 +222,7 @@ GOOD_VALUES = with_values(
     (NUMBERS_OF_PROCESSES, [1, 2**31 - 1]),
     (PROCESSES, [0, 2**31 - 2]),
     (ADDRESSES, ['host:1', '10.0.0.1:65535', '[::1]:8476']),
-    (SHARES, [0, 0.0, 0.5]),
+    (DROPOUT, [0, 0.0, 0.5]),
     (COUNTS_OR_ZERO, [0, 1, 2**70]),
     (POSITIVE_NUMBERS, [1, 5e-324, 3.4e38]),
     ([(CheckpointConfig, 'save_minutes')], [1.7e308]),
@@ -221,12 +230,16 @@ GOOD_VALUES = with_values(
     (OPTIONAL_NUMBERS, [None, 1, 1e-3]),
     (LIMITED_COUNTS_OR_ZERO, [0, 1, 2**31 - 1]),
     (BELOW_ONE, [None, 0, 0.9, 0.9999999, 1 - 2**-24]),
+    ([(AugmentationConfig, 'min_gain_db')], [None, -60, -1.5, 0]),
+    ([(AugmentationConfig, 'max_gain_db')], [None, 0, 60, 0.1]),
+    (SHARES, [None, 0, 0.5, 1]),
+    (SECONDS, [None, 1, 1e-3, 1e300]),
     (OPTIONAL_NUMBERS_OR_ZERO, [None, 0, 0.0, 1e-50, 0.1, 3.4e38]),
     (EPSILONS, [None, 2.0**-126, 1e-8, 1, 3.4e38]),
     (OPTIONAL_FRACTIONS, [None, 1e-9, 0.5, 0.999]),
     (EFFORTS, [0, 1, 2]),
     (FOLDERS, [('a',), ('a', 'b c')]),
-    (WEIGHTS, ['equal', '1', '0.5,2,1e3']),
+    (WEIGHTS, [None, 'equal', '1', '0.5,2,1e3']),
     (DEPTHS, ['native', '8', 'native,8', '8,16,24']),
     (SWITCHES, [True, False]),
     (TEXTS, ['.', 'a b/c']),
@@ -259,6 +272,12 @@ def test_combinations():
     DataConfig(use_16bit=True, quantization='mu-law')
   with pytest.raises(ConfigError, match=r'^embedding_dim: expected a multiple of num_heads \(8\), got 60$'):
     ModelConfig(embedding_dim=60)
+  with pytest.raises(ConfigError, match=r'^max_seconds: expected at least min_seconds \(2.5\), got 2$'):
+    FoldersConfig(audio_dir=('music',), min_seconds=2.5, max_seconds=2)
+  FoldersConfig(audio_dir=('music',), min_seconds=2.5, max_seconds=2.5, skip_seconds=9)
+  for values in ({'min_gain_db': 1, 'max_gain_db': 0.5}, {'min_gain_db': 1}, {'max_gain_db': -1}):
+    with pytest.raises(ConfigError, match=r'^min_gain_db: expected at most max_gain_db \('):
+      AugmentationConfig(**values)
   config: Any = ModelConfig()
   with pytest.raises(dataclasses.FrozenInstanceError):
     config.num_layers = 3
@@ -325,10 +344,25 @@ def test_steps_or_epochs():
     TrainingConfig(num_epochs=2**31 - 1, batch_size=1).with_steps(2)
 
 
+def test_domains_of_hybrid_models_are_equal_unless_weights_are_given():
+  # As files and checkpoints of hybrid models say it; byte models without weights go through all chunks.
+  assert training_settings(model='hybrid').folders == FoldersConfig(audio_dir=('sound',), audio_weights='equal')
+  assert training_settings().folders.audio_weights is None
+  assert recorded_settings(training_settings(model='hybrid'))['audio_weights'] == 'equal'
+  assert 'audio_weights' not in recorded_settings(training_settings())
+
+
+def test_what_is_drawn_by_weight_makes_no_epochs():
+  with pytest.raises(
+    ConfigError, match=r'^num_epochs: expected none with audio_weights, got 2: rows .*training_steps$'
+  ):
+    training_settings(num_epochs=2, audio_weights='equal')
+
+
 def test_defaults_of_the_front_end():
   settings = parse(['--audio_dir', 'music'])
   assert settings[RunConfig] == RunConfig(output_dir='./', model_name='audio_model')
-  assert settings[FoldersConfig] == FoldersConfig(audio_dir=('music',), audio_weights='equal', valid_fraction=0.1)
+  assert settings[FoldersConfig] == FoldersConfig(audio_dir=('music',), audio_weights=None, valid_fraction=0.1)
   assert settings[LoggingConfig] == LoggingConfig(log_every=100, wandb_project=None, no_progress=False)
   assert settings[OptimizerConfig] == OptimizerConfig(
     optimizer='adam', learning_rate=1e-4, gradient_clip_norm=None, ema_decay=None, max_bad_steps=0
@@ -419,7 +453,6 @@ def test_a_folder_may_be_given_several_times():
       ['--sequence_length', '512'],
       'sequence_length: means something only with --model hybrid, got bytes; leave it out',
     ),
-    (['--audio_weights', 'equal', '--model', 'bytes'], 'audio_weights: means something only with --model hybrid'),
     (['--model', 'hybrid', '--use_16bit'], 'use_16bit: means something only with --model bytes, got hybrid'),
     (['--model', 'hybrid', '--num_epochs', '5'], 'num_epochs: means something only with --model bytes, got hybrid'),
     (['--model', 'hybrid', '--num_chunks', '5'], 'num_chunks: means something only with --model bytes, got hybrid'),

@@ -1,18 +1,24 @@
 """What a step reads depends on seed and step alone, an epoch is everything once, and damage costs only itself."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression.audio.wav import read_wav_info
-from language_modeling_is_compression.config.options import DataConfig
+from language_modeling_is_compression.config.options import AugmentationConfig, DataConfig
 from language_modeling_is_compression.data import batches
-from language_modeling_is_compression.data.batches import training_batch, validation_batches
+from language_modeling_is_compression.data.augmentation import drawn_change
+from language_modeling_is_compression.data.batches import Domains, training_batch, validation_batches
 from language_modeling_is_compression.data.chunks import Chunks, whole_stream
 
 CHUNK = 4
+CONFIG = DataConfig(chunk_size=CHUNK)
+DRAWN_OF_SEED_5_STEP_3 = [10, 9, 2, 9, 0, 2, 2, 2, 0, 2, 3, 9]
 # Of 11 chunks, and the first of the next epoch: runs that go on on another machine rely on it.
 ORDER_OF_SEED_5 = [3, 10, 6, 2, 4, 5, 7, 0, 9, 8, 1, 2]
 
@@ -37,8 +43,12 @@ def make_chunks(folder, lengths: list[int], **settings) -> Chunks:
   return Chunks(streams, config)
 
 
-def read(chunks: Chunks, *, step: int, batch_size: int = 3, seed: int = 5, num_tokens: int = CHUNK) -> batches.Batch:
-  return training_batch(chunks, range(step * batch_size, (step + 1) * batch_size), num_tokens=num_tokens, seed=seed)
+def read(
+  chunks: Chunks, *, step: int, batch_size: int = 3, seed: int = 5, num_tokens: int = CHUNK, **others: Any
+) -> batches.Batch:
+  return training_batch(
+    chunks, range(batch_size), num_tokens=num_tokens, batch_size=batch_size, seed=seed, step=step, **others
+  )
 
 
 def numbers(chunks: Chunks, steps: range, **options) -> list[int]:
@@ -102,6 +112,80 @@ def test_validation_is_everything_once_in_order(chunks):
     assert lengths.sum() == 40
     np.testing.assert_array_equal(lengths[11:], 0)
     np.testing.assert_array_equal(tokens[11:], 0)
+
+
+@pytest.fixture
+def mixed(tmp_path):
+  """Chunks 0 and 1 of drums, 2 of speech, 3 to 7 of drums, 8 to 10 of music."""
+  chunks = make_chunks(tmp_path, [7, 4, 20, 9])
+  domains = ['drums', 'speech', 'drums', 'music']
+  return Chunks(
+    [replace(stream, domain=domain) for stream, domain in zip(chunks._streams, domains, strict=True)], CONFIG
+  )
+
+
+def test_chunks_by_domain(mixed):
+  found = {domain: indices.tolist() for domain, indices in mixed.by_domain().items()}
+  assert found == {'drums': [0, 1, 3, 4, 5, 6, 7], 'music': [8, 9, 10], 'speech': [2]}
+  assert list(found) == sorted(found)
+  # Of the same chunks as without domains: 0, 3 and 7.
+  assert {domain: list(each) for domain, each in mixed.limited(3).by_domain().items()} == {'drums': [0, 1, 2]}
+  assert Chunks([], CONFIG).by_domain() == {}
+
+
+def drawn(mixed, weights: Mapping[str, float], steps: range, batch_size: int = 50, seed: int = 5) -> list[int]:
+  domains = Domains(mixed.by_domain(), weights)
+  rows = [
+    row for step in steps for row in read(mixed, step=step, batch_size=batch_size, seed=seed, domains=domains).tokens
+  ]
+  return [int(row[0]) for row in rows]
+
+
+def test_rows_are_drawn_by_weight_and_within_a_domain_evenly(mixed):
+  counts = np.bincount(drawn(mixed, {'speech': 3, 'drums': 1, 'music': 4, 'none of them': 7}, range(80)), minlength=11)
+  shares = counts / counts.sum()
+  assert shares[2] == pytest.approx(3 / 8, abs=0.03)
+  assert shares[8:].sum() == pytest.approx(4 / 8, abs=0.03)
+  np.testing.assert_allclose(shares[8:], 4 / 24, atol=0.03)
+  np.testing.assert_allclose(shares[[0, 1, 3, 4, 5, 6, 7]], 1 / 56, atol=0.01)
+
+
+def test_what_is_drawn_is_a_function_of_seed_step_and_row(mixed):
+  weights = {'speech': 1, 'drums': 1, 'music': 1}
+  every = [drawn(mixed, weights, range(step, step + 1), batch_size=12) for step in range(4)]
+  # Runs that go on on another machine rely on it.
+  assert every[3] == DRAWN_OF_SEED_5_STEP_3
+  assert drawn(mixed, weights, range(3, 4), batch_size=5) == every[3][:5]
+  assert drawn(mixed, weights, range(3, 4), batch_size=12, seed=6) != every[3] != every[2]
+
+
+AUGMENTATION = AugmentationConfig(min_gain_db=-6, max_gain_db=3, invert_polarity=0.5, reverse_time=0.5)
+
+
+def test_changes_are_a_function_of_seed_step_and_row(tmp_path):
+  sound = np.random.default_rng(0).integers(-20_000, 20_000, 400)
+  (tmp_path / 'a.wav').write_bytes(build_wav(pcm_bytes(sound, 16)))
+  config = DataConfig(chunk_size=100, use_16bit=True, tokenization='sample')
+  chunks = Chunks([whole_stream(read_wav_info(tmp_path / 'a.wav'), config)], config)
+  plain, changed = (
+    [read(chunks, step=step, num_tokens=100, augmentation=each) for step in range(9)] for each in (None, AUGMENTATION)
+  )
+  for step, (before, after) in enumerate(zip(plain, changed, strict=True)):
+    again = read(chunks, step=step, num_tokens=100, augmentation=AUGMENTATION)
+    np.testing.assert_array_equal(again.tokens, after.tokens)
+    for row, (samples, expected) in enumerate(zip(before.tokens, after.tokens, strict=True)):
+      change = drawn_change(AUGMENTATION, seed=5, step=step, row=row)
+      np.testing.assert_array_equal(change.apply(samples.astype(np.int32) - 32768, 16) + 32768, expected)
+    # Of a shorter batch, rows are the same in places that it has.
+    assert drawn_change(AUGMENTATION, seed=5, step=step, row=1) != drawn_change(AUGMENTATION, seed=6, step=step, row=1)
+  without = [read(chunks, step=step, num_tokens=100, augmentation=AugmentationConfig()) for step in range(9)]
+  np.testing.assert_array_equal([batch.tokens for batch in without], [batch.tokens for batch in plain])
+
+
+def test_validation_of_some_chunks(chunks):
+  rows = list(validation_batches(chunks, num_tokens=CHUNK, batch_size=2, indices=np.array([1, 4, 9])))
+  np.testing.assert_array_equal([batch.tokens[:, 0] for batch in rows], [[1, 4], [9, 0]])
+  np.testing.assert_array_equal([batch.lengths for batch in rows], [[3, 4], [4, 0]])
 
 
 def test_validation_of_nothing(tmp_path):

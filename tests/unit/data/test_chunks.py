@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.flac_files import write_flac
 from support.wav_builder import build_wav, pcm_bytes, random_samples
 
+from language_modeling_is_compression.audio.reading import read_info
 from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.data.chunks import Chunks, Stream, read_tokens, split_stream, whole_stream
@@ -75,6 +77,17 @@ def test_chunks_hold_every_sample_once_and_in_order(files, kind, layout):
   assert chunks.num_streams == 4
   assert chunks.num_samples * config.tokens_per_sample == sum(map(len, expected))
   assert chunks.max_tokens == max(map(len, pieces))
+
+
+@pytest.mark.parametrize('layout', LAYOUTS, ids=str)
+def test_chunks_of_flac_are_those_of_wav(tmp_path, layout):
+  config = DataConfig(chunk_size=100, use_16bit=True, **layout)
+  samples = write_wav(tmp_path / 'a.wav', 950, 2, 24)
+  write_flac(tmp_path / 'a.flac', samples, 24)
+  wav, flac = (Chunks([whole_stream(read_info(tmp_path / f'a.{kind}'), config)], config) for kind in ('wav', 'flac'))
+  assert len(wav) == len(flac) > 9
+  for index in reversed(range(len(wav))):
+    np.testing.assert_array_equal(wav[index], flac[index])
 
 
 def test_indices_outside_are_errors(files):
@@ -151,6 +164,17 @@ def test_the_parts_of_a_split_file_hold_its_samples(files, layout):
   tokens = [np.concatenate(list(cast(Any, Chunks([part], config)))) for part in parts]
   np.testing.assert_array_equal(np.concatenate(tokens), tokens_of(samples, bits, config))
   assert len(tokens[1]) == 2 * round(0.3 * parts[1].last)
+
+
+@pytest.mark.parametrize(('layout', 'first', 'skipped'), [(LAYOUTS[0], 4, 4), (LAYOUTS[1], 4, 6), (LAYOUTS[1], 6, 6)])
+def test_the_beginning_of_a_file_may_be_skipped(files, layout, first, skipped):
+  config = DataConfig(chunk_size=4, use_16bit=True, **layout)
+  info, samples, bits = files[3]
+  stream = whole_stream(info, config, 'd', first)
+  tokens = np.concatenate(list(cast(Any, Chunks([stream], config))))
+  np.testing.assert_array_equal(tokens, tokens_of(samples[skipped:], bits, config))
+  # In blocks there may be no other whole one.
+  assert whole_stream(info, config, 'd', 10).num_samples == (1 if layout is LAYOUTS[0] else 0)
 
 
 def test_a_file_that_shrank_is_an_error(tmp_path):

@@ -59,6 +59,18 @@ def test_without_files_to_hold_out_the_end_of_each_segment_is(tmp_path, files, c
   assert [message for message in caplog.messages if 'the last 0.25 of each segment is held out' in message]
 
 
+def test_what_is_skipped_is_in_no_segment(tmp_path, files):
+  late = dataclasses.replace(files[16], first_frame=7)
+  train, valid = made(tmp_path, [late], [files[24]], bit_depths='native', segment_frames=5)
+  assert (list(train.values()), list(valid.values())) == ([13], [20])
+  kept = write_sound(tmp_path / 'kept.wav', 13)
+  first = (late.info.data_offset + 14, late.info.data_offset + 40)
+  kept.path.write_bytes(kept.path.read_bytes()[: kept.data_offset] + late.info.path.read_bytes()[slice(*first)])
+  cached = set((tmp_path / 'cache').iterdir())
+  made(tmp_path, [DomainFile(domain='d', info=kept)], [files[24]], bit_depths='native', segment_frames=5)
+  assert set((tmp_path / 'cache').iterdir()) == cached, 'the same sound begins the same segments'
+
+
 def test_a_single_sample_is_for_training(tmp_path):
   file = DomainFile(domain='d', info=write_sound(tmp_path / 'a.wav', 1))
   train, valid = made(tmp_path, [file], bit_depths='native', valid_fraction=0.9)

@@ -6,9 +6,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.flac_files import write_flac
 from support.wav_builder import build_wav
 
 import data_paths
@@ -305,16 +307,26 @@ def test_thousands_of_files(tmp_path):
   assert relative(found['stereo_files'], tmp_path) == names
 
 
-def test_audio_that_is_no_wav_is_found_and_described(tmp_path):
-  make_tree(tmp_path, 'a.wav', 'b.flac', 'c/d.FLAC', 'c/e.mp3', 'notes.txt', 'flac')
+def test_audio_that_is_not_read_is_found_and_described(tmp_path):
+  make_tree(tmp_path, 'a.wav', 'b.ogg', 'c/d.OGG', 'c/e.mp3', 'f.flac', 'notes.txt', 'ogg')
   paths = get_other_audio_paths(tmp_path)
-  assert relative(paths, tmp_path) == ['b.flac', 'c/d.FLAC', 'c/e.mp3']
+  assert relative(paths, tmp_path) == ['b.ogg', 'c/d.OGG', 'c/e.mp3']
   assert describe_other_audio(paths) == (
-    '3 audio files not used, since only WAV is read (2 .flac, 1 .mp3): convert them first, e.g. '
-    f'ffmpeg -i {tmp_path}/b.flac {tmp_path}/b.wav'
+    '3 audio files not used, since only WAV and FLAC are read (2 .ogg, 1 .mp3): convert them first, e.g. '
+    f'ffmpeg -i {tmp_path}/b.ogg {tmp_path}/b.wav'
   )
   assert describe_other_audio(paths[:1]).startswith('1 audio file not used')
   assert describe_other_audio([]) == ''
+
+
+def test_flac_stands_beside_wav_unless_it_is_the_same_recording(tmp_path):
+  make_tree(tmp_path, 'a.wav', 'a.flac', 'b.flac', 'c/a.FLAC', 'c/d.flac', 'c/d.WAVE', 'c/e.flac', 'e.wav')
+  assert relative(get_all_paths(tmp_path), tmp_path) == ['a.wav', 'b.flac', 'c/a.FLAC', 'c/d.WAVE', 'c/e.flac', 'e.wav']
+  partition = partition_paths(tmp_path, 0.3)
+  assert sorted([*partition.train, *partition.valid]) == sorted(get_all_paths(tmp_path))
+  write_flac(tmp_path / 'b.flac', np.zeros((100, 2), np.int64))
+  found: Any = detect_audio_format(tmp_path)
+  assert relative(found['stereo_files'], tmp_path) == ['b.flac']
 
 
 def test_the_script_beside_the_package_has_all_of_it():

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.flac_files import write_flac
 from support.wav_builder import build_wav, pcm_bytes
 
+from language_modeling_is_compression.audio.reading import read_info
 from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.evaluation.recordings import (
@@ -47,6 +49,20 @@ def test_a_whole_file_has_the_top_bits_of_every_channel(tmp_path, bits, depth, c
 def test_a_wide_file_says_where_its_speakers_are(tmp_path, channels, mask):
   with whole_file(_recording(tmp_path, _random(32, channels), 32, 24)) as path:
     assert struct.unpack_from('<I', path.read_bytes(), 40) == (mask,)
+
+
+@pytest.mark.parametrize(('depth', 'bits'), [(None, 16), (16, 16), (8, 8)])
+def test_flac_is_a_wav_file_to_compressors(tmp_path, depth, bits):
+  samples = _random(16, 2)
+  write_flac(tmp_path / 'a.flac', samples, rate_hz=22_050)
+  recording = Recording(name='a.flac', domain='', info=read_info(tmp_path / 'a.flac'), bit_depth=depth)
+  with whole_file(recording) as path:
+    info = read_wav_info(path)
+    assert (info.resolution_bits, info.num_channels, info.sample_rate_hz) == (bits, 2, 22_050)
+    np.testing.assert_array_equal(read_frames(info, 0, len(samples)), samples >> (16 - bits))
+  assert not path.exists() and recording.sample_bytes == bits // 8
+  expected = _recording(tmp_path, samples, 16, depth)
+  assert chunk_bytes_of(recording, 1, 50) == chunk_bytes_of(expected, 1, 50)
 
 
 @pytest.mark.parametrize('depth', [16, None])

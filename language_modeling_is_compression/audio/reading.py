@@ -1,0 +1,35 @@
+"""Recordings of every format that is trained on and evaluated: the one place that decides which reader a file has.
+
+A reader gives a file's headers, an AudioInfo, and any span of its frames as integers, without reading the rest.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from language_modeling_is_compression.audio.flac import FlacInfo, read_flac_frames, read_flac_info
+from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
+from language_modeling_is_compression.audio.wav import read_frames as read_wav_frames
+
+WAV_SUFFIXES = frozenset({'.wav', '.wave', '.bwf', '.rf64', '.amb'})
+FLAC_SUFFIXES = frozenset({'.flac'})
+
+AudioInfo = WavInfo | FlacInfo
+
+
+def read_info(path: Path) -> AudioInfo:
+  """Headers of a file: of FLAC where its suffix, in any case, is FLAC's, else of WAV.
+
+  Raises AudioFormatError, one line beginning with the path, if it cannot be read or is no such audio, and
+  DependencyError where FLAC cannot be decoded.
+  """
+  return read_flac_info(path) if path.suffix.lower() in FLAC_SUFFIXES else read_wav_info(path)
+
+
+def read_frames(info: AudioInfo, start: int, stop: int) -> np.ndarray:
+  """Frames start:stop as signed integers of info.resolution_bits bits: int32 [stop - start, num_channels].
+
+  0 <= start <= stop <= info.num_frames, else ValueError. Raises AudioFormatError if the file can no longer be read, or
+  not there.
+  """
+  return read_flac_frames(info, start, stop) if isinstance(info, FlacInfo) else read_wav_frames(info, start, stop)
