@@ -15,6 +15,7 @@ import numpy as np
 from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
 from language_modeling_is_compression.system.progress import progress_bar
+from language_modeling_is_compression.training.flops import Arithmetic
 from language_modeling_is_compression.training.memory import memory_figures
 from language_modeling_is_compression.training.objectives import Rows
 from language_modeling_is_compression.training.plan import MicroBatches
@@ -54,7 +55,7 @@ NO_PROGRESS = Progress(0.0, 0)
 class Trainer:
   """One run. Everything that it needs is given; it decides when what is called.
 
-  learning_rate: of a step, counted from 0, without those that were skipped.
+  learning_rate: of a step, counted from 0, without those that were skipped. arithmetic: what a token or sample costs.
   update, code_length: as `state.make_update` and `state.make_code_length` make them, with micro_batches.
   save: writes the model file, given the state and the held-out figures if known.
   checkpoint: writes a checkpoint, given the state, the metrics since the last report, and the score of a validation of
@@ -68,6 +69,7 @@ class Trainer:
     task: Task,
     micro_batches: MicroBatches,
     learning_rate: Callable[[int], float],
+    arithmetic: Arithmetic,
     update: Callable[..., tuple[TrainingState, StepMetrics] | None],
     code_length: Callable[[hk.Params, Rows], jax.Array],
     save: Callable[[TrainingState, ValidationResult | None], None],
@@ -79,6 +81,7 @@ class Trainer:
     self._task = task
     self._micro_batches = micro_batches
     self._learning_rate = learning_rate
+    self._arithmetic = arithmetic
     self._update = update
     self._code_length = code_length
     self._save = save
@@ -234,12 +237,13 @@ class Trainer:
     """Logs and records means over the steps since the last report, if there was one."""
     if math.isnan(meter.mean_loss):
       return
-    unit = self._task.unit
+    unit, speed = self._task.unit, meter.tokens_per_second
     figures = {
       **self._task.rates(meter.mean_loss),
       'learning_rate': self._learning_rate(step - 1 - meter.skipped),
       'grad_norm': meter.last_grad_norm,
-      f'{unit}s_per_second': meter.tokens_per_second,
+      f'{unit}s_per_second': speed,
+      **self._arithmetic.figures(speed),
       'data_seconds': meter.data_seconds,
       'elapsed_seconds': meter.elapsed_seconds,
       **memory_figures(jax.local_devices()),
@@ -257,7 +261,7 @@ class Trainer:
         f'{meter.mean_loss:z.4f}',
         unit,
       ),
-      *(meter.last_grad_norm, meter.tokens_per_second, unit),
+      *(meter.last_grad_norm, speed, unit),
     )
     meter.restart()
 

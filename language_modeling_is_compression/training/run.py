@@ -23,6 +23,7 @@ from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.training.checkpoints import Checkpoint
+from language_modeling_is_compression.training.flops import training_arithmetic
 from language_modeling_is_compression.training.loop import NO_PROGRESS, Progress, RunOutcome, Trainer, explained
 from language_modeling_is_compression.training.objectives import Objective
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
@@ -144,6 +145,14 @@ def train_model(
         task=task,
         micro_batches=micro_batches,
         learning_rate=lambda step: float(np.asarray(schedule(step))),
+        arithmetic=training_arithmetic(
+          objective,
+          state.params,
+          task.training_batch(int(state.step)),
+          device_kind=mesh.devices.flat[0].device_kind,
+          num_devices=mesh.devices.size,
+          peak_tflops=settings.logging.peak_tflops,
+        ),
         update=update,
         code_length=make_code_length(objective, mesh),
         save=save,

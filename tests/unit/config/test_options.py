@@ -76,6 +76,7 @@ COUNTS_OR_ZERO = [
 LIMITED_COUNTS_OR_ZERO = [(OptimizerConfig, 'max_bad_steps'), (ScheduleConfig, 'warmup_steps')]
 POSITIVE_NUMBERS = [(OptimizerConfig, 'learning_rate'), (CheckpointConfig, 'save_minutes')]
 OPTIONAL_NUMBERS = [(OptimizerConfig, 'gradient_clip_norm')]
+OPTIONAL_DOUBLES = [(LoggingConfig, 'peak_tflops')]
 EFFORTS = [(HybridConfig, 'effort')]
 BELOW_ONE = [
   (OptimizerConfig, 'beta1'),
@@ -142,7 +143,7 @@ def test_every_field_is_checked_below():
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
-  listed += OPTIONAL_FRACTIONS
+  listed += [*OPTIONAL_FRACTIONS, *OPTIONAL_DOUBLES]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
@@ -156,6 +157,7 @@ BAD_VALUES = with_values(
     (COUNTS_OR_ZERO, [-1, 0.5, '0', None, False, math.inf]),
     ([(OptimizerConfig, 'learning_rate')], [3.5e38, 1e39, 10**39]),  # Steps are taken in float32.
     (OPTIONAL_NUMBERS, [0, -1.0, math.nan, math.inf, 1e39, '1', True]),
+    (OPTIONAL_DOUBLES, [0, -1.0, math.nan, math.inf, 10**400, '1', True]),
     (LIMITED_COUNTS_OR_ZERO, [-1, 2**31, 0.5, '0', False, math.inf]),
     (BELOW_ONE, [-0.1, 1, 1.0, 0.99999999, 1.5, math.nan, math.inf, '0.9', True]),  # Factors are float32.
     (OPTIONAL_NUMBERS_OR_ZERO, [-1e-9, 3.5e38, 10**39, math.nan, math.inf, '0', False]),
@@ -194,6 +196,7 @@ GOOD_VALUES = with_values(
     ([(CheckpointConfig, 'save_minutes')], [1.7e308]),
     (FRACTIONS, [1e-9, 0.5, 0.999]),
     (OPTIONAL_NUMBERS, [None, 1, 1e-3]),
+    (OPTIONAL_DOUBLES, [None, 1, 989.5, 1e39]),
     (LIMITED_COUNTS_OR_ZERO, [0, 1, 2**31 - 1]),
     (BELOW_ONE, [None, 0, 0.9, 0.9999999, 1 - 2**-24]),
     (OPTIONAL_NUMBERS_OR_ZERO, [None, 0, 0.0, 1e-50, 0.1, 3.4e38]),

@@ -16,6 +16,7 @@ from language_modeling_is_compression.config.options import DataConfig, ModelCon
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
 from language_modeling_is_compression.network.byte_model import ByteSpec
 from language_modeling_is_compression.training.byte_task import ByteTask, rates
+from language_modeling_is_compression.training.flops import Arithmetic
 from language_modeling_is_compression.training.loop import Progress, Trainer, explained
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
@@ -111,6 +112,7 @@ class Fakes:
       task=task,
       micro_batches=MicroBatches(count=2, rows=2, remat=False),
       learning_rate=lambda step: step / 10,
+      arithmetic=Arithmetic(flops=7.0, peak_seconds=0.25),
       update=self._update,
       code_length=self._code_length,
       save=self._save,
@@ -245,6 +247,14 @@ def test_a_run_goes_on_from_the_step_it_is_given():
   fakes = Fakes()
   assert fakes.run(first=4, training_steps=6).state.params == 6
   assert fakes.steps == [5, 6]
+
+
+def test_speed_is_told_in_operations_and_as_a_share_of_the_peak_too():
+  fakes = Fakes()
+  fakes.run(training_steps=5, log_every=5)
+  ((_, figures),) = fakes.tracker.records
+  assert figures['flops_per_second'] == pytest.approx(7 * figures['tokens_per_second']) and figures['mfu'] > 0
+  assert figures['mfu'] == pytest.approx(0.25 * figures['tokens_per_second'])
 
 
 def test_nothing_is_said_of_chunks_that_are_not_there():
