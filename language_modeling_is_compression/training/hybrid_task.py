@@ -1,9 +1,10 @@
 """Task of hybrid models: to predict samples of several domains from what adaptive experts say of them."""
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,24 +22,29 @@ from language_modeling_is_compression.data.evidence_batches import (
   in_batches,
   read_batch,
 )
-from language_modeling_is_compression.data.evidence_cache import Extractor
+from language_modeling_is_compression.data.evidence_cache import RECORD, Extractor, seconds_per_sample
 from language_modeling_is_compression.data.evidence_sources import (
   DomainFile,
   Group,
   SpansByGroup,
   check_samples,
   evidence_of,
+  planned_evidence,
 )
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.kernels.compilation import require_compiler
 from language_modeling_is_compression.network.hybrid import build_hybrid
 from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
-from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS, NUM_FEATURES
+from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_COMPONENTS, NUM_FEATURES
 from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION, extract_evidence
+from language_modeling_is_compression.system.cores import usable_cores
+from language_modeling_is_compression.system.text import duration, size
 from language_modeling_is_compression.training.objectives import Objective, hybrid_objective
 from language_modeling_is_compression.training.plan import activation_bytes
 from language_modeling_is_compression.training.task import ValidationResult, fingerprint
+
+_logger = logging.getLogger(__name__)
 
 # Held-out sequences of each domain and depth.
 _PERIODIC_SEQUENCES = 64
@@ -60,31 +66,64 @@ def check(settings: TrainingSettings, folders: Sequence[Folder]) -> None:
 
 def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridTask':
   """Task on the experts' evidence of all files, by domain. Raises AudioFormatError if none can be read."""
-  config = settings.hybrid
-
-  def domain_file(domain: str, info: WavInfo) -> DomainFile:
-    check_samples(info)
-    return DomainFile(domain=domain, info=info)
-
-  train_files, valid_files = read_files(folders, domain_file)
+  train_files, valid_files = read_files(folders, _domain_file)
   train, valid = evidence_of(
     train_files,
     valid_files,
-    config,
-    Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort),
+    settings.hybrid,
+    _extractor(settings),
     valid_fraction=settings.folders.valid_fraction,
-    folder=Path(config.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER)),
+    folder=_evidence_folder(settings),
     show_progress=not settings.logging.no_progress,
   )
-  return HybridTask(
+  return _task(HybridTask, settings, folders, train, valid)
+
+
+def _domain_file(domain: str, info: WavInfo) -> DomainFile:
+  check_samples(info)
+  return DomainFile(domain=domain, info=info)
+
+
+def _extractor(settings: TrainingSettings) -> Extractor:
+  return Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=settings.hybrid.effort)
+
+
+def _evidence_folder(settings: TrainingSettings) -> Path:
+  return Path(settings.hybrid.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER))
+
+
+def _task(
+  kind: 'type[_AnyTask]',
+  settings: TrainingSettings,
+  folders: Sequence[Folder],
+  train: SpansByGroup,
+  valid: SpansByGroup,
+) -> '_AnyTask':
+  return kind(
     HybridSpec(network=settings.model),
-    config,
+    settings.hybrid,
     settings.training,
     train=train,
     valid=valid,
     weights=domain_weights(settings.folders.weights, folders),
     experts_version=EXPERTS_VERSION,
   )
+
+
+def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'DryHybridTask':
+  """Task of the same size, from headers alone. Logs the time and the room that the evidence would take."""
+  train_files, valid_files = read_files(folders, _domain_file)
+  train, valid = planned_evidence(
+    train_files, valid_files, settings.hybrid, valid_fraction=settings.folders.valid_fraction
+  )
+  num_samples = sum(span.num_samples for side in (train, valid) for each in side.values() for span in each)
+  _logger.info(
+    'evidence: %s samples, at most %s in %s and %s on %d core(s), less what is there already',
+    f'{num_samples:,}',
+    *(size(num_samples * RECORD.itemsize), _evidence_folder(settings)),
+    *(duration(num_samples * seconds_per_sample(_extractor(settings)) / usable_cores()), usable_cores()),
+  )
+  return _task(DryHybridTask, settings, folders, train, valid)
 
 
 class HybridTask:
@@ -94,6 +133,7 @@ class HybridTask:
   """
 
   unit, label = 'sample', 'hybrid'
+  meaning = 'figures: as many bits per sample as a file has (16.00, say) = not compressed; half as many = half the size'
 
   def __init__(
     self,
@@ -155,6 +195,25 @@ class HybridTask:
 
   def format_loss(self, loss_nats: float) -> str:
     return f'{loss_nats / math.log(2):z.4f} bits per sample'
+
+
+class DryHybridTask(HybridTask):
+  """A task whose evidence is not there: its batches are made up, full rows of likely values."""
+
+  def training_batch(self, step: int) -> EvidenceBatch:
+    shape = (self._training.batch_size, self.row_length)
+    rng = np.random.default_rng(step)
+    return EvidenceBatch(
+      features=rng.integers(-64, 64, (*shape, NUM_FEATURES)).astype(np.int8),
+      below=np.zeros((*shape, NUM_CENTRES), np.float32),
+      width=np.ones(shape, np.float32),
+      experts_log2=np.full(shape, -8.0, np.float32),
+      begins=np.zeros(shape[:1], np.int32),
+      lengths=np.full(shape[:1], self.row_length, np.int32),
+    )
+
+
+_AnyTask = TypeVar('_AnyTask', bound=HybridTask)
 
 
 class _Sums:

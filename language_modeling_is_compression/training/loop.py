@@ -136,7 +136,6 @@ class Trainer:
     saved_at = time.monotonic()
     good = state  # As of the last step whose figures have arrived.
     pending: StepMetrics | None = None
-    _logger.info('compiling the training step, once per run; the first step takes longer for it')
     with progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar:
       for done in range(first + 1, last + 1):
         with meter.waiting_for_data():

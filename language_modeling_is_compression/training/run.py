@@ -1,9 +1,11 @@
 """Training run on a given task: puts together what is needed, and writes what is left."""
 
 import contextlib
+import functools
 import logging
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.training.checkpoints import Checkpoint
 from language_modeling_is_compression.training.flops import training_arithmetic
+from language_modeling_is_compression.training.forecast import say_costs, say_sizes
 from language_modeling_is_compression.training.loop import NO_PROGRESS, Progress, RunOutcome, Trainer, explained
 from language_modeling_is_compression.training.objectives import Objective
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
@@ -54,9 +57,17 @@ _logger = logging.getLogger(__name__)
 
 
 def train_model(
-  settings: TrainingSettings, task: Task, *, files: RunFiles, stopper: Stopper, checkpoint: Checkpoint | None = None
+  settings: TrainingSettings,
+  task: Task,
+  *,
+  files: RunFiles,
+  stopper: Stopper,
+  checkpoint: Checkpoint | None = None,
+  dry: bool = False,
 ) -> RunOutcome:
   """Trains, validates, saves `files.model` and logs beside it. checkpoint: what the run goes on from.
+
+  dry: says what the run would take, and trains and writes nothing.
 
   Raises TrainingError and CheckpointError as `Trainer.run`, ConfigError if the checkpoint or the model to begin with is
   of another network or other data, or if the schedule does not fit into as many steps as the epochs are.
@@ -77,13 +88,31 @@ def train_model(
   )
   objective = task.objective(remat=micro_batches.remat)
   optimizer, schedule = make_optimizer(settings), learning_rate_schedule(settings)
-  try:
+  with _explained():
     state = _first_state(settings, task, objective, optimizer, checkpoint)
-  except jax.errors.JaxRuntimeError as error:
-    raise explained(error) from error
   facts = {**task.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
+  say_sizes(settings, task, state)
+  update = make_update(
+    objective,
+    optimizer,
+    mesh,
+    ema_decay=settings.optimizer.ema_decay,
+    max_bad_steps=settings.optimizer.max_bad_steps,
+  )
+  say_costs_of_steps = functools.partial(
+    say_costs,
+    *(settings, task, state),
+    mesh=mesh,
+    micro_batches=micro_batches,
+    update=update,
+    stopped=stopper.is_requested,
+  )
+  if dry:
+    with _explained():
+      say_costs_of_steps()
+    return RunOutcome(state, None, None, is_saved=False)
   given = recorded_settings(settings)
   files.write_settings(toml_text(configs_of(as_begun(settings)), family=task.spec.family))
   tracker = start_tracker(
@@ -131,15 +160,10 @@ def train_model(
 
   exit_code = 1
   try:
-    update = make_update(
-      objective,
-      optimizer,
-      mesh,
-      ema_decay=settings.optimizer.ema_decay,
-      max_bad_steps=settings.optimizer.max_bad_steps,
-    )
-    with logging_redirect_tqdm(), profiled(update, settings.logging, files) as update:
+    with logging_redirect_tqdm(), profiled(update, settings.logging, files) as traced:
       stopper.begin()
+      with _explained():
+        say_costs_of_steps()
       outcome = Trainer(
         settings=settings,
         task=task,
@@ -153,7 +177,7 @@ def train_model(
           num_devices=mesh.devices.size,
           peak_tflops=settings.logging.peak_tflops,
         ),
-        update=update,
+        update=traced,
         code_length=make_code_length(objective, mesh),
         save=save,
         checkpoint=save_checkpoint,
@@ -167,6 +191,15 @@ def train_model(
     return outcome
   finally:
     tracker.close(exit_code)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+  """Raises TrainingError where the devices fail."""
+  try:
+    yield
+  except jax.errors.JaxRuntimeError as error:
+    raise explained(error) from error
 
 
 def _first_state(

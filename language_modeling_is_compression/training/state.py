@@ -7,6 +7,7 @@ import collections
 import math
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -79,6 +80,31 @@ def initial_state(
   return TrainingState(params, optimizer.init(params), jnp.zeros((), jnp.int32), ema, jnp.zeros((), jnp.int32))
 
 
+@dataclass(frozen=True)
+class Update:
+  """A pure `update(state, batch, stopped)`; batch: arrays [M, R, ...], as `MicroBatches.arrange` makes them.
+
+  Returns the next state and the step's metrics; or None if `stopped()` (by default never) is true between two
+  micro-batches: a step takes seconds, and whoever wants it to end shall not wait for all of it.
+
+  memory: given the same state and batch, the bytes that a device needs for a step, as XLA plans it; None where it does
+  not say. It compiles what the first step would compile, and computes nothing.
+  """
+
+  step: Callable[..., tuple[TrainingState, StepMetrics] | None]
+  memory: Callable[[TrainingState, Rows], int | None]
+
+  def __call__(
+    self, state: TrainingState, batch: Rows, stopped: Callable[[], bool] = lambda: False
+  ) -> tuple[TrainingState, StepMetrics] | None:
+    return self.step(state, batch, stopped)
+
+
+def together(count: int) -> int:
+  """Micro-batches, of so many in a step, that are one compiled call."""
+  return 1 if count % _TOGETHER else _TOGETHER
+
+
 def make_update(
   objective: Objective,
   optimizer: optax.GradientTransformation,
@@ -86,11 +112,8 @@ def make_update(
   *,
   ema_decay: float | None = None,
   max_bad_steps: int = 0,
-) -> Callable[..., tuple[TrainingState, StepMetrics] | None]:
-  """A pure `update(state, batch, stopped)`; batch: arrays [M, R, ...], as `MicroBatches.arrange` makes them.
-
-  Returns None if `stopped()` (by default never) is true between two micro-batches: a step takes seconds, and
-  whoever wants it to end shall not wait for all of it.
+) -> Update:
+  """The update of an optimizer.
 
   ema_decay: of the moving average, for states that have one. max_bad_steps: steps that are skipped, in all, where they
   are not finite.
@@ -105,7 +128,7 @@ def make_update(
   num_ahead = 0 if mesh.devices.flat[0].platform == 'cpu' else 1
 
   def update(
-    state: TrainingState, batch: Rows, stopped: Callable[[], bool] = lambda: False
+    state: TrainingState, batch: Rows, stopped: Callable[[], bool]
   ) -> tuple[TrainingState, StepMetrics] | None:
     # Where an array is belongs to its type: without the move, which is none from the second step on, that step's state
     # would be of another type than the first's, and all compiled twice.
@@ -113,21 +136,30 @@ def make_update(
     sums = nothing(state.params)
     in_work: collections.deque[jax.Array] = collections.deque()
     count = len(batch.lengths)
-    together = 1 if count % _TOGETHER else _TOGETHER
-    for first in range(0, count, together):
+    for first in range(0, count, together(count)):
       while len(in_work) > num_ahead:
         in_work.popleft().block_until_ready()
       if stopped():
         return None
-      here = slice(first, first + together)
+      here = slice(first, first + together(count))
       sums = add(state.params, sums, jax.tree.map(operator.itemgetter(here), batch))
       in_work.append(sums[0])
     return finish(state, sums, np.asarray(batch.num_counted))
 
-  return update
+  def memory(state: TrainingState, batch: Rows) -> int | None:
+    params = jax.device_put(state.params, everywhere)
+    few = jax.tree.map(operator.itemgetter(slice(together(len(batch.lengths)))), batch)
+    planned = add.lower(params, nothing(params), few).compile().memory_analysis()
+    if planned is None:
+      return None
+    arrays = planned.argument_size_in_bytes + planned.output_size_in_bytes - planned.alias_size_in_bytes
+    others = sum(leaf.nbytes for leaf in jax.tree.leaves((state.opt_state, state.ema)))
+    return arrays + planned.temp_size_in_bytes + others
+
+  return Update(update, memory)
 
 
-def _make_add(objective: Objective, mesh: Mesh) -> Callable[..., Any]:
+def _make_add(objective: Objective, mesh: Mesh) -> jax.stages.Wrapped:
   """A function of params, sums and some micro-batches, [K, R, ...]: the sums with their losses and gradients.
 
   Sums are those of each device, [D, ...]: what devices have is added up once, at the end of a step.

@@ -41,12 +41,13 @@ class Validation(Protocol):
 
 
 class Task(Protocol):
-  """Data, network and loss of a family of models. Its module also has `check` and `make_task`.
+  """Data, network and loss of a family of models. Its module also has `check`, `make_task` and `make_dry_task`.
 
   spec: of the model. unit: what a row is made of, 'token' or 'sample'. row_length: of batches, in these. unit_bytes:
-  estimate of what the backward pass keeps for one of them. facts: sizes for the log. provenance: what a model file says
-  beside what all say. label: its kind, in
-  names of runs. fingerprint: hash of the files and their division, which is another one for other batches.
+  estimate of what the backward pass keeps for one of them. facts: sizes for the log. meaning: what figures say of
+  compressed sizes, for the log. provenance: what a model file says beside what all say. label: its kind, in names of
+  runs.
+  fingerprint: hash of the files and their division, which is another one for other batches.
   """
 
   spec: ModelSpec
@@ -55,6 +56,7 @@ class Task(Protocol):
   row_length: int
   unit_bytes: int
   facts: Mapping[str, int]
+  meaning: str
   fingerprint: str
   provenance: Mapping[str, Any]
 

@@ -105,7 +105,7 @@ def test_metrics_hold_what_is_promised(run):
     modules = [name for name in record if name.startswith('grad_norm/')]
     assert list(record) == [
       *('step', 'loss_nats', 'bits_per_byte', 'bits_per_sample'),
-      *('learning_rate', 'grad_norm', 'tokens_per_second', 'data_seconds', 'elapsed_seconds'),
+      *('learning_rate', 'grad_norm', 'tokens_per_second', 'flops_per_second', 'data_seconds', 'elapsed_seconds'),
       *modules,
     ]
     assert record['grad_norm'] == pytest.approx(np.linalg.norm([record[name] for name in modules]))

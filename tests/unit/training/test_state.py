@@ -22,6 +22,7 @@ from language_modeling_is_compression.training.state import (
   initial_state,
   make_code_length,
   make_update,
+  together,
 )
 
 NUM_ROWS, NUM_TOKENS = 8, 12
@@ -354,3 +355,16 @@ def test_every_bit_of_a_seed_counts():
   seeds = [0, 1, 5, 5 + 2**31, 5 + 2**32, 5 + 2**64, 2**70, 10**40]
   queries = {np.asarray(seeded(seed).params['~']['embedding']).tobytes() for seed in seeds}
   assert len(queries) == len(seeds)
+
+
+def test_the_memory_of_a_step_is_at_least_its_state_gradients_and_batch(update):
+  state, batch = make_state(), arranged(make_batch())
+  planned = update.memory(state, batch)
+  sizes = [sum(leaf.nbytes for leaf in jax.tree.leaves(part)) for part in (state, state.params)]
+  assert planned is not None and sizes[0] + sizes[1] < planned < 10 * (sizes[0] + sizes[1]) + (1 << 20)
+  assert_bits_equal(make_state(), state)
+
+
+@pytest.mark.parametrize(('count', 'expected'), [(1, 1), (2, 2), (3, 1), (8, 2)])
+def test_micro_batches_that_are_one_call(count, expected):
+  assert together(count) == expected
