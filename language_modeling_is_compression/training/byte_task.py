@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from language_modeling_is_compression.config.options import DataConfig, TrainingConfig, TrainingSettings
 from language_modeling_is_compression.data.batches import Batch, training_batch, validation_batches
 from language_modeling_is_compression.data.chunks import Chunks, Stream, split_stream, whole_stream
@@ -19,6 +21,10 @@ from language_modeling_is_compression.training.task import ValidationResult, fin
 _logger = logging.getLogger(__name__)
 
 _PERIODIC_CHUNKS = 1024  # Held-out chunks of a validation while training; the last one takes all.
+
+
+# Names of the bytes of a sample, of which the most significant comes first.
+_PLACES = {2: ('high', 'low'), 3: ('high', 'middle', 'low')}
 
 
 class Rates(NamedTuple):
@@ -123,7 +129,8 @@ class ByteTask:
     }
 
   def objective(self, *, remat: bool) -> Objective:
-    return byte_objective(build_transformer(self.spec.network, self.spec.data, remat=remat))
+    transformer = build_transformer(self.spec.network, self.spec.data, remat=remat)
+    return byte_objective(transformer, self.spec.data.tokens_per_sample)
 
   def training_batch(self, step: int) -> Batch:
     return training_batch(
@@ -160,13 +167,15 @@ class ByteValidation:
     self._chunks = chunks
     self._row_length = row_length
     self._nats, self._num_tokens = 0.0, 0
+    self._by_place = np.zeros(chunks.config.tokens_per_sample)
 
   def batches(self, batch_size: int) -> Iterator[Batch]:
     return validation_batches(self._chunks, num_tokens=self._row_length, batch_size=batch_size)
 
-  def add(self, batch: Batch, nats: float) -> None:
+  def add(self, batch: Batch, nats: float, by_row: np.ndarray) -> None:
     self._nats += nats
     self._num_tokens += int(batch.num_counted)
+    self._by_place += by_row.sum(axis=0)
 
   def result(self) -> ValidationResult | None:
     if not self._num_tokens:
@@ -181,4 +190,8 @@ class ByteValidation:
       f'{measured.bits_per_byte:z.4f} bits per byte, {measured.bits_per_sample:z.4f} bits per sample, '
       f'compression rate {measured.compression_rate:z.4f} ({self.num_rows} chunks, {self._num_tokens} tokens)'
     )
+    if names := _PLACES.get(len(self._by_place), ()):
+      each = self._by_place / math.log(2) / (self._num_tokens / len(names))
+      metrics |= {f'bits_per_byte/{name}': float(bits) for name, bits in zip(names, each, strict=True)}
+      text += '; of the bytes: ' + ', '.join(f'{name} {bits:z.4f}' for name, bits in zip(names, each, strict=True))
     return ValidationResult(metrics, text, measured._asdict(), measured.bits_per_sample)

@@ -245,7 +245,7 @@ class HybridValidation:
       self._current = group
       yield from in_batches(rows, num_rows=batch_size, length=self._row_length)
 
-  def add(self, batch: EvidenceBatch, nats: float) -> None:
+  def add(self, batch: EvidenceBatch, nats: float, by_row: np.ndarray) -> None:
     assert self._current is not None
     sums = self._sums[self._current]
     sums.nats += nats

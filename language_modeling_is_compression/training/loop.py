@@ -17,7 +17,7 @@ from language_modeling_is_compression.errors import CheckpointError, TrainingErr
 from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.training.flops import Arithmetic
 from language_modeling_is_compression.training.memory import memory_figures
-from language_modeling_is_compression.training.objectives import Rows
+from language_modeling_is_compression.training.objectives import CodeLengths, Rows
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState, evaluated_params
 from language_modeling_is_compression.training.stopper import Stopper
@@ -71,7 +71,7 @@ class Trainer:
     learning_rate: Callable[[int], float],
     arithmetic: Arithmetic,
     update: Callable[..., tuple[TrainingState, StepMetrics] | None],
-    code_length: Callable[[hk.Params, Rows], jax.Array],
+    code_length: Callable[[hk.Params, Rows], CodeLengths],
     save: Callable[[TrainingState, ValidationResult | None], None],
     checkpoint: Callable[[TrainingState, Progress, float | None], None],
     tracker: Tracker,
@@ -277,8 +277,9 @@ class Trainer:
       for batch in validation.batches(batch_size):
         if self._stopper.signal is not None:
           return None
-        nats = np.asarray(self._code_length(evaluated_params(state), micro_batches.arrange(batch)), np.float64)
-        validation.add(batch, float(np.sum(nats)))
+        lengths = self._code_length(evaluated_params(state), micro_batches.arrange(batch))
+        total, by_row = (np.asarray(nats, np.float64) for nats in lengths)
+        validation.add(batch, float(np.sum(total)), by_row.reshape(batch_size, -1))
         bar.update(min(batch_size, validation.num_rows - done))
         done += batch_size
     measured = validation.result()

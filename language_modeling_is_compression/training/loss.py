@@ -16,27 +16,53 @@ def code_length(outputs: Hidden, tokens: jax.Array, lengths: jax.Array) -> jax.A
 
   tokens: integers [B, T]. lengths: integers [B].
   """
+
+  @jax.checkpoint
+  def block_length(hidden: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
+    return jnp.sum(_block_lengths(outputs, hidden, targets) * weights)
+
+  def add_block(so_far: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+    return so_far + block_length(*inputs), None
+
+  return jax.lax.scan(add_block, jnp.zeros((), outputs.hidden.dtype), _in_blocks(outputs, tokens, lengths))[0]
+
+
+def code_lengths_by_row(
+  outputs: Hidden, tokens: jax.Array, lengths: jax.Array, *, places: int
+) -> tuple[jax.Array, jax.Array]:
+  """What `code_length` gives, to the bit, and the same by row and byte of a sample: [B, places].
+
+  places: bytes of a sample, of which T and each length is a multiple.
+  """
+
+  def add_block(so_far: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+    hidden, targets, weights = inputs
+    nats = _block_lengths(outputs, hidden, targets) * weights
+    return so_far + jnp.sum(nats), nats
+
+  total, nats = jax.lax.scan(add_block, jnp.zeros((), outputs.hidden.dtype), _in_blocks(outputs, tokens, lengths))
+  return total, jnp.sum(nats.reshape(-1)[: tokens.size].reshape(len(tokens), -1, places), axis=1)
+
+
+def _block_lengths(outputs: Hidden, hidden: jax.Array, targets: jax.Array) -> jax.Array:
+  """-log p of each token of a block, in nats: [N]. hidden: [N, E]. targets: integers [N]."""
+  logits = hidden @ outputs.weights + outputs.bias
+  target_logits = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
+  return jax.nn.logsumexp(logits, axis=-1) - target_logits
+
+
+def _in_blocks(outputs: Hidden, tokens: jax.Array, lengths: jax.Array) -> tuple[jax.Array, ...]:
+  """Hidden [blocks, N, E], tokens [blocks, N] and their weights, 1 for what counts; blocks' logits fit into memory."""
   num_rows, num_tokens, width = outputs.hidden.shape
   counted = jnp.arange(num_tokens) < lengths[:, None]
   total = num_rows * num_tokens
   block = min(total, max(1, _MAX_LOGITS // outputs.bias.shape[0]))
   padding = -total % block
-
-  @jax.checkpoint
-  def block_length(hidden: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
-    logits = hidden @ outputs.weights + outputs.bias
-    target_logits = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
-    return jnp.sum((jax.nn.logsumexp(logits, axis=-1) - target_logits) * weights)
-
-  def add_block(so_far: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
-    return so_far + block_length(*inputs), None
-
-  blocks = (
+  return (
     jnp.pad(outputs.hidden.reshape(total, width), ((0, padding), (0, 0))).reshape(-1, block, width),
     jnp.pad(tokens.reshape(total).astype(jnp.int32), (0, padding)).reshape(-1, block),
     jnp.pad(counted.reshape(total).astype(outputs.hidden.dtype), (0, padding)).reshape(-1, block),
   )
-  return jax.lax.scan(add_block, jnp.zeros((), outputs.hidden.dtype), blocks)[0]
 
 
 def token_code_lengths(outputs: Hidden, tokens: jax.Array) -> jax.Array:

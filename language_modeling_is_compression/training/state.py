@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from language_modeling_is_compression.training.objectives import Objective, Rows
+from language_modeling_is_compression.training.objectives import CodeLengths, Objective, Rows
 from language_modeling_is_compression.training.plan import DEVICE_AXIS
 
 _ROWS = PartitionSpec(None, DEVICE_AXIS)  # Batches [M, R, ...]: each device has its share of R.
@@ -217,12 +217,13 @@ def _averaged(state: TrainingState, params: hk.Params, decay: float) -> Any:
   return jax.tree.map(lambda mean, new: mean + weight * (new - mean), state.ema, params)
 
 
-def make_code_length(objective: Objective, mesh: Mesh) -> Callable[[hk.Params, Rows], jax.Array]:
-  """A pure function of params and a batch of arrays [M, R, ...]: nats of each micro-batch, [M]."""
+def make_code_length(objective: Objective, mesh: Mesh) -> Callable[[hk.Params, Rows], CodeLengths]:
+  """A pure function of params and a batch of arrays [M, R, ...]: nats of micro-batches, [M], and by row, [M, R, P]."""
 
-  def device_lengths(params: hk.Params, batch: Rows) -> jax.Array:
-    nats = jax.lax.map(lambda micro_batch: objective.code_length(params, micro_batch), batch)
-    return jax.lax.psum(nats, DEVICE_AXIS)
+  def device_lengths(params: hk.Params, batch: Rows) -> CodeLengths:
+    own = jax.lax.map(lambda micro_batch: objective.code_lengths(params, micro_batch), batch)
+    rows = jax.lax.all_gather(own.by_row, DEVICE_AXIS, axis=1, tiled=True)
+    return CodeLengths(jax.lax.psum(own.total, DEVICE_AXIS), rows)
 
   over_devices = jax.shard_map(
     device_lengths, mesh=mesh, in_specs=(PartitionSpec(), _ROWS), out_specs=PartitionSpec(), check_vma=False

@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from language_modeling_is_compression.network.model import Model, ModelSpec
 from language_modeling_is_compression.training.objectives import Objective, Rows
 
@@ -31,8 +33,8 @@ class Validation(Protocol):
     """Rows in an order of its own; rows that fill up a batch count for nothing."""
     ...
 
-  def add(self, batch: Any, nats: float) -> None:
-    """Adds the code length of a batch, the last one that `batches` gave."""
+  def add(self, batch: Any, nats: float, by_row: np.ndarray) -> None:
+    """Adds the code length of a batch, the last one that `batches` gave. by_row: the same, [B, P] as in CodeLengths."""
     ...
 
   def result(self) -> ValidationResult | None:

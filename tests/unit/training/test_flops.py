@@ -22,7 +22,12 @@ from language_modeling_is_compression.training.flops import (
   known_peak_tflops,
   training_arithmetic,
 )
-from language_modeling_is_compression.training.objectives import Objective, byte_objective, hybrid_objective
+from language_modeling_is_compression.training.objectives import (
+  CodeLengths,
+  Objective,
+  byte_objective,
+  hybrid_objective,
+)
 from language_modeling_is_compression.training.plan import DEVICE_AXIS
 
 A, B = jax.ShapeDtypeStruct((8, 16), jnp.float32), jax.ShapeDtypeStruct((16, 4), jnp.float32)
@@ -176,7 +181,7 @@ def test_peaks_by_kind(kind, halves, singles):
 
 
 def test_what_multiplies_nothing_has_no_share_of_a_peak():
-  objective = Objective(lambda key: {}, lambda params, batch: batch.lengths.sum() * 1.0)
+  objective = Objective(lambda key: {}, lambda params, batch: batch.lengths.sum() * 1.0, lambda *_: CodeLengths(0, 0))
   batch: Any = Batch(np.zeros((2, 4), np.uint8), np.zeros(2, np.int32))
   found = training_arithmetic(
     objective, {'a': jnp.ones(3)}, batch, device_kind='TPU v4', num_devices=1, peak_tflops=None

@@ -18,6 +18,7 @@ from language_modeling_is_compression.network.byte_model import ByteSpec
 from language_modeling_is_compression.training.byte_task import ByteTask, rates
 from language_modeling_is_compression.training.flops import Arithmetic
 from language_modeling_is_compression.training.loop import Progress, Trainer, explained
+from language_modeling_is_compression.training.objectives import CodeLengths
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
 from language_modeling_is_compression.training.stopper import Stopper
@@ -145,7 +146,8 @@ class Fakes:
     self.validated.append(int(np.count_nonzero(batch.lengths)))
     if self._at_validation:
       self._at_validation(self, len(self.validated))
-    return TOKEN_NATS * batch.lengths.sum(axis=1)
+    nats = TOKEN_NATS * batch.lengths
+    return CodeLengths(nats.sum(axis=1), nats[..., None])
 
   def _checkpoint(self, state, progress, score):
     self.checkpoints.append((state.params, progress, score))

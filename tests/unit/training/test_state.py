@@ -330,8 +330,8 @@ def test_steps_lower_the_loss():
 @pytest.mark.parametrize(('devices', 'count', 'rows'), CUTS[:3])
 def test_code_lengths_are_those_of_each_micro_batch(devices, count, rows):
   params, batch = make_state().params, make_batch()
-  nats = make_code_length(OBJECTIVE, mesh_of(devices))(params, arranged(batch, count, rows))
-  assert nats.shape == (count,)
+  nats, by_row = make_code_length(OBJECTIVE, mesh_of(devices))(params, arranged(batch, count, rows))
+  assert nats.shape == (count,) and by_row.shape == (count, rows, 1)
   of_rows = [
     float(naive_mean(params, Batch(batch.tokens[row : row + 1], batch.lengths[row : row + 1]))) * length
     for row, length in enumerate(LENGTHS)
@@ -340,6 +340,7 @@ def test_code_lengths_are_those_of_each_micro_batch(devices, count, rows):
   expected = np.zeros(count * rows)
   expected[np.flatnonzero(LENGTHS)] = of_rows
   np.testing.assert_allclose(nats, expected.reshape(count, rows).sum(axis=1), rtol=1e-5)
+  np.testing.assert_allclose(by_row[..., 0], expected.reshape(count, rows), rtol=1e-5)
 
 
 def seeded(seed: int) -> TrainingState:
