@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from language_modeling_is_compression.network.byte_model import ByteModel, ByteS
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.training.objectives import Objective, byte_objective
 from language_modeling_is_compression.training.plan import activation_bytes
-from language_modeling_is_compression.training.task import ValidationResult, fingerprint
+from language_modeling_is_compression.training.task import HeldOutPart, ValidationResult, fingerprint
 
 _logger = logging.getLogger(__name__)
 
@@ -168,6 +169,8 @@ class ByteValidation:
     self._row_length = row_length
     self._nats, self._num_tokens = 0.0, 0
     self._by_place = np.zeros(chunks.config.tokens_per_sample)
+    self._by_file: dict[Path, tuple[float, int]] = {}  # Nats and tokens.
+    self._num_added = 0
 
   def batches(self, batch_size: int) -> Iterator[Batch]:
     return validation_batches(self._chunks, num_tokens=self._row_length, batch_size=batch_size)
@@ -176,6 +179,12 @@ class ByteValidation:
     self._nats += nats
     self._num_tokens += int(batch.num_counted)
     self._by_place += by_row.sum(axis=0)
+    for row_nats, length in zip(by_row.sum(axis=1), batch.lengths, strict=True):
+      if length:  # Chunks that cannot be read count for nothing, nor do rows that fill up the last batch.
+        path = self._chunks.path(self._num_added)
+        so_far = self._by_file.get(path, (0.0, 0))
+        self._by_file[path] = (so_far[0] + float(row_nats), so_far[1] + int(length))
+      self._num_added += 1
 
   def result(self) -> ValidationResult | None:
     if not self._num_tokens:
@@ -194,4 +203,9 @@ class ByteValidation:
       each = self._by_place / math.log(2) / (self._num_tokens / len(names))
       metrics |= {f'bits_per_byte/{name}': float(bits) for name, bits in zip(names, each, strict=True)}
       text += '; of the bytes: ' + ', '.join(f'{name} {bits:z.4f}' for name, bits in zip(names, each, strict=True))
-    return ValidationResult(metrics, text, measured._asdict(), measured.bits_per_sample)
+    places = self._chunks.config.tokens_per_sample
+    parts = [
+      HeldOutPart(str(path), length // places, nats / math.log(2) / length * places)
+      for path, (nats, length) in self._by_file.items()
+    ]
+    return ValidationResult(metrics, text, measured._asdict(), measured.bits_per_sample, parts)

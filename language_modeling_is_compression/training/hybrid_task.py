@@ -42,7 +42,7 @@ from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.text import duration, size
 from language_modeling_is_compression.training.objectives import Objective, hybrid_objective
 from language_modeling_is_compression.training.plan import activation_bytes
-from language_modeling_is_compression.training.task import ValidationResult, fingerprint
+from language_modeling_is_compression.training.task import HeldOutPart, ValidationResult, fingerprint
 
 _logger = logging.getLogger(__name__)
 
@@ -279,4 +279,8 @@ class HybridValidation:
     ]
     text = 'bits per sample, and of the experts alone: ' + ', '.join(lines)
     score = float(np.mean([bits['bits_per_sample'] for bits in means.values()]))
-    return ValidationResult(metrics, text, {'domains': domains, 'means': means}, score)
+    parts = [
+      HeldOutPart(group.name, self._sums[group].num_samples, bits['bits_per_sample'])
+      for group, bits in by_group.items()
+    ]
+    return ValidationResult(metrics, text, {'domains': domains, 'means': means}, score, parts)

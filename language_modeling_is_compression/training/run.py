@@ -27,6 +27,7 @@ from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.training.checkpoints import Checkpoint
 from language_modeling_is_compression.training.flops import training_arithmetic
 from language_modeling_is_compression.training.forecast import say_costs, say_sizes
+from language_modeling_is_compression.training.held_out import report_held_out
 from language_modeling_is_compression.training.loop import NO_PROGRESS, Progress, RunOutcome, Trainer, explained
 from language_modeling_is_compression.training.objectives import Objective
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
@@ -187,6 +188,8 @@ def train_model(
       if outcome.is_saved:
         held_out = outcome.held_out.provenance if outcome.held_out else None
         tracker.save_artifact(files.model, {**facts, 'held_out': held_out, 'settings': given})
+      if outcome.held_out:
+        report_held_out(files, int(outcome.state.step), outcome.held_out.parts, tracker)
     exit_code = 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
     return outcome
   finally:
@@ -239,8 +242,8 @@ def _wandb_id(checkpoint: Checkpoint | None) -> str | None:
 
 
 def _origin(tracker: Tracker) -> dict[str, Any]:
-  """Origin of a model beside versions: the commit of the package's sources and the wandb run, where there are."""
-  origin = {'git_commit': source_commit(), 'wandb': tracker.wandb_identity}
+  """Origin of a model beside versions: the commit of the package's sources and its run at wandb, where there are."""
+  origin = {'git_commit': source_commit(), **tracker.identities}
   return {name: value for name, value in origin.items() if value}
 
 

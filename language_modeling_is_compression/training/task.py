@@ -11,17 +11,27 @@ from language_modeling_is_compression.network.model import Model, ModelSpec
 from language_modeling_is_compression.training.objectives import Objective, Rows
 
 
+class HeldOutPart(NamedTuple):
+  """A file of what is held out, by its path, or a domain at a depth."""
+
+  name: str
+  num_samples: int
+  bits_per_sample: float
+
+
 class ValidationResult(NamedTuple):
   """Outcome of a validation.
 
   metrics: tracked, by name, behind valid/ or held_out/. text: for the log. provenance: plain JSON for the model file.
-  score: bits per sample, the mean over domains and depths where there are several; lower is better.
+  score: bits per sample, the mean over domains and depths where there are several; lower is better. parts: the same by
+  file or domain.
   """
 
   metrics: Mapping[str, float]
   text: str
   provenance: Mapping[str, Any]
   score: float
+  parts: Sequence[HeldOutPart] = ()
 
 
 class Validation(Protocol):

@@ -18,7 +18,7 @@ def test_what_costs_nothing_has_no_sign():
   task: Any = SimpleNamespace(spec=ByteSpec(network=ModelConfig(), data=DataConfig()))
   assert ByteTask.format_loss(task, -1e-9) == '0.0000 bits per byte'
   validation = ByteValidation(Chunks([], DataConfig()), 8)
-  batch: Any = SimpleNamespace(num_counted=8)
+  batch: Any = SimpleNamespace(num_counted=8, lengths=[0])
   validation.add(batch, -1e-9, np.zeros((1, 1)))
   result = validation.result()
   assert result is not None
@@ -31,7 +31,7 @@ def test_bytes_of_a_sample_are_told_apart(settings, names):
   validation = ByteValidation(Chunks([], DataConfig(**settings)), 8)
   places = max(1, len(names))
   for factor in (1, 3):
-    batch: Any = SimpleNamespace(num_counted=4 * places)
+    batch: Any = SimpleNamespace(num_counted=4 * places, lengths=[0, 0])
     # Two rows of two samples; the first byte takes one bit, the second two.
     by_row = factor * 2 * math.log(2) * np.tile(np.arange(1, places + 1), (2, 1))
     validation.add(batch, float(by_row.sum()), by_row)

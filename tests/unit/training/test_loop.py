@@ -5,6 +5,7 @@ import math
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any, cast
 
 import jax
@@ -47,6 +48,9 @@ class FakeChunks:
 
   def limited(self, limit: int) -> 'FakeChunks':
     return FakeChunks(min(limit, self._count))
+
+  def path(self, index: int) -> Path:
+    return Path(f'{index % 2}.wav')
 
   def __getitem__(self, index: int) -> np.ndarray:
     return np.full(2, index % 256, np.uint8)
@@ -241,6 +245,7 @@ def test_a_run_takes_every_step_validates_on_all_chunks_and_saves_once():
   assert fakes.validated == [4, 4, 1]
   expected = {'loss_nats': TOKEN_NATS, 'bits_per_byte': 3, 'bits_per_sample': 3, 'compression_rate': 0.375}
   assert outcome.held_out.provenance == pytest.approx(expected)
+  assert outcome.held_out.parts == [('0.wav', 10, pytest.approx(3)), ('1.wav', 8, pytest.approx(3))]
   assert fakes.saves == [(6, outcome.held_out)]
   assert (outcome.state.params, outcome.stopped_by) == (6, None)
 
