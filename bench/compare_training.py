@@ -131,7 +131,7 @@ def _ours(arguments: argparse.Namespace) -> Any:
     metrics.loss_nats.block_until_ready()
 
   def nats_per_token(batch: Any) -> float:
-    return float(code_length(state.params, micro_batches.arrange(batch)).sum()) / int(batch.lengths.sum())
+    return float(code_length(state.params, micro_batches.arrange(batch)).total.sum()) / int(batch.lengths.sum())
 
   return _contender(lambda: state.params, step, nats_per_token)
 

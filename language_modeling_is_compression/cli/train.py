@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from language_modeling_is_compression.cli.usage import Parser
 from language_modeling_is_compression.config.families import FAMILIES
@@ -17,7 +18,7 @@ from language_modeling_is_compression.data.folders import AudioPaths, find_folde
 from language_modeling_is_compression.errors import ConfigError, LmicError
 from language_modeling_is_compression.system.extras import require_extra, require_module
 from language_modeling_is_compression.training.log_file import log_to_file
-from language_modeling_is_compression.training.run_files import claimed_files
+from language_modeling_is_compression.training.run_files import RunFiles, claimed_files
 from language_modeling_is_compression.training.stopper import Stopper
 
 _logger = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
   parser.add_argument(
     '--print_config', action='store_true', help='print all settings as a file for --config, and train nothing'
   )
+  parser.add_argument(
+    '--dry_run', action='store_true', help='say what the run will take: memory, disk, time; train and write nothing'
+  )
   arguments = parser.parse_args(argv)
   _log_to_stderr()
   stopper = Stopper(prog)
@@ -42,7 +46,7 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
       if arguments.print_config:
         _print_config(settings)
         return 0
-      return _train(stopper, settings, paths)
+      return _train(stopper, settings, paths, dry=arguments.dry_run)
   except LmicError as error:
     print(f'{prog}: error: {error}', file=sys.stderr)
     return _failed(2 if isinstance(error, ConfigError) else 1)
@@ -66,7 +70,7 @@ def _print_config(settings: TrainingSettings) -> None:
   print(toml_text(configs_of(settings), family=settings.family.model), end='')
 
 
-def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths) -> int:
+def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths, *, dry: bool) -> int:
   folders = find_folders(settings.folders.audio_dir, settings.folders.valid_fraction, paths)
   require_extra('train')
   if TENSORBOARD in settings.logging.logger_names:
@@ -82,21 +86,25 @@ def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths) -> i
   use_all_cores()
   processes = join_processes(settings.processes, stopper.command)
   with contextlib.ExitStack() as stack:
+    goes_on = settings.checkpoint.resume
     with processes.together():
-      files = stack.enter_context(
-        claimed_files(settings.run, goes_on=settings.checkpoint.resume, claim=processes.is_first)
-      )
-      checkpoint = chosen_checkpoint(
-        settings, files
-      )  # Before the log file, which a run that cannot begin leaves alone.
-    if processes.is_first:
+      if dry:
+        files = RunFiles(Path(settings.run.output_dir), settings.run.model_name, goes_on=goes_on)
+      else:
+        files = stack.enter_context(claimed_files(settings.run, goes_on=goes_on, claim=processes.is_first))
+      # Before the log file, which a run that cannot begin leaves alone.
+      checkpoint = chosen_checkpoint(settings, files)
+    if processes.is_first and not dry:
       stack.enter_context(log_to_file(files))
     try:
       with processes.together():
         warn_of_unused(folders, paths)
-        task = task_module.make_task(settings, folders)
+        make_task = task_module.make_dry_task if dry else task_module.make_task
+        task = make_task(settings, folders)
       processes.check_same('settings, files and checkpoint', same_beginning(settings, task, checkpoint))
-      outcome = train_model(settings, task, files=files, stopper=stopper, checkpoint=checkpoint, processes=processes)
+      outcome = train_model(
+        settings, task, files=files, stopper=stopper, checkpoint=checkpoint, processes=processes, dry=dry
+      )
     except LmicError as error:
       _logger.debug('ended by an error: %s', error)
       raise

@@ -17,7 +17,8 @@ class Family:
   """Modules of a family.
 
   network: of network/, whose SPEC and MODEL are its classes. coder: of quantized/, whose `load_coder(model, device)`
-  makes a ModelCoder. task: of training/, whose `make_task(settings, folders)` makes a Task.
+  makes a ModelCoder. task: of training/, whose `make_task(settings, folders)` makes a Task,
+  and `make_dry_task` one for `--dry_run`.
   """
 
   network: str

@@ -756,6 +756,12 @@ class LoggingConfig(Settings):
   profile: int = setting(
     0, check=_non_negative, help='steps, after the first two, to write a trace of for the JAX profiler: NAME_profile'
   )
+  peak_tflops: float | None = setting(
+    None,
+    check=_positive_finite,
+    help='dense peak of one device in TFLOP/s, for mfu, the share of it that training reaches; default: what is said '
+    'of NVIDIA A100, H100, H200, L4, L40S, T4 and V100, and of TPU v2 to v6e; of others mfu is not logged',
+  )
   no_progress: bool = setting(False, help='no progress bar')
 
   @property

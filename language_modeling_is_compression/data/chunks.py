@@ -6,6 +6,7 @@ alternating blocks. A chunk is a span of a stream; only the last chunk of a stre
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,10 +115,7 @@ class Chunks:
 
     Raises IndexError outside of 0 <= index < len(self), AudioFormatError if the file can no longer be read.
     """
-    if not 0 <= index < self._length:
-      raise IndexError(f'chunk {index} of {self._length}')
-    chunk = self._places(index)
-    file = int(np.searchsorted(self._ends, chunk, side='right'))
+    chunk, file = self._place(index)
     stream = self._streams[file]
     before = int(self._ends[file - 1]) if file else 0
     start = stream.first + (chunk - before) * self.config.chunk_size
@@ -129,6 +127,17 @@ class Chunks:
   def _places(self, index: Any) -> Any:
     """Places among all chunks that there are, of one index or several, below `len(self)`."""
     return index * self.num_available // max(1, self._length)
+
+  def path(self, index: int) -> Path:
+    """The file that a chunk is of. Raises IndexError."""
+    return self._streams[self._place(index)[1]].info.path
+
+  def _place(self, index: int) -> tuple[int, int]:
+    """Number of a chunk among all that there are, and of its stream. Raises IndexError."""
+    if not 0 <= index < self._length:
+      raise IndexError(f'chunk {index} of {self._length}')
+    chunk = self._places(index)
+    return chunk, int(np.searchsorted(self._ends, chunk, side='right'))
 
 
 def read_tokens(info: AudioInfo, start: int, stop: int, config: DataConfig) -> np.ndarray:

@@ -12,7 +12,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NU
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.files import replacing
 from language_modeling_is_compression.system.progress import progress_bar
+from language_modeling_is_compression.system.text import duration
 
 _logger = logging.getLogger(__name__)
 
@@ -104,6 +105,12 @@ class _Segment:
     return read_frames(self.sound.info, self.first, self.last) >> (self.sound.info.resolution_bits - self.sound.bits)
 
 
+def segments_of(sound: Sound, segment_frames: int) -> Iterator[tuple[int, int]]:
+  """First and last frames of the segments of a sound."""
+  for first in range(sound.first_frame, sound.info.num_frames, segment_frames):
+    yield first, min(first + segment_frames, sound.info.num_frames)
+
+
 def cached_evidence(
   sounds: Sequence[Sound], extractor: Extractor, *, folder: Path, segment_frames: int, show_progress: bool
 ) -> list[list[EvidenceSpan]]:
@@ -115,9 +122,9 @@ def cached_evidence(
   """
   made_folders = _open_folder(folder)
   segments = [
-    _Segment(index=index, sound=sound, first=first, last=min(first + segment_frames, sound.info.num_frames))
+    _Segment(index=index, sound=sound, first=first, last=last)
     for index, sound in enumerate(sounds)
-    for first in range(sound.first_frame, sound.info.num_frames, segment_frames)
+    for first, last in segments_of(sound, segment_frames)
   ]
   found = _on_all_cores(
     segments, lambda segment: _find(segment, extractor, folder), 'looking for evidence', show_progress
@@ -195,27 +202,21 @@ def _check_room(missing: Sequence[_Segment], num_segments: int, extractor: Extra
       "fewer --bit_depths (native alone takes half of the default's)"
     )
   cores = usable_cores()
-  seconds = num_samples * _seconds_per_sample(extractor) / min(cores, len(missing))
+  seconds = num_samples * seconds_per_sample(extractor) / min(cores, len(missing))
   _logger.info(
     'evidence: %d of %d segments are to be computed: %.2f GB in %s, where %.2f GB are free, in about %s on %d core%s',
     *(len(missing), num_segments, needed / 1e9, folder, free / 1e9),
-    *(_duration(seconds), cores, '' if cores == 1 else 's'),
+    *(duration(seconds), cores, '' if cores == 1 else 's'),
   )
 
 
-def _seconds_per_sample(extractor: Extractor) -> float:
+def seconds_per_sample(extractor: Extractor) -> float:
   """Time per sample, from a trial; the first call compiles, and is not counted."""
   noise = np.random.default_rng(0).integers(-1000, 1000, (_TRIED_FRAMES, 1)).astype(np.int32)
   for _ in range(2):
     started = time.monotonic()
     extractor.extract(noise, sample_bytes=2, sample_rate_hz=16_000, effort=extractor.effort)
   return (time.monotonic() - started) / len(noise)
-
-
-def _duration(seconds: float) -> str:
-  if seconds > 3600:
-    return f'{seconds / 3600:.1f} hours'
-  return f'{seconds / 60:.0f} minutes' if seconds > 90 else f'{seconds:.0f} seconds'
 
 
 def _open_folder(folder: Path) -> list[Path]:

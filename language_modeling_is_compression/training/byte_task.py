@@ -3,7 +3,10 @@
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from language_modeling_is_compression.config.options import (
   AugmentationConfig,
@@ -15,7 +18,7 @@ from language_modeling_is_compression.data.batches import (
   Batch,
   Domains,
   training_batch,
-  validation_batches,
+  validation_batch,
 )
 from language_modeling_is_compression.data.chunks import Chunks, Stream, split_stream, whole_stream
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
@@ -25,12 +28,16 @@ from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.training.objectives import Objective, byte_objective
 from language_modeling_is_compression.training.plan import activation_bytes
-from language_modeling_is_compression.training.task import ValidationResult, fingerprint
+from language_modeling_is_compression.training.task import HeldOutPart, ValidationResult, fingerprint
 
 _logger = logging.getLogger(__name__)
 
 _MAX_DOMAINS = 32  # That are measured by themselves: a folder per speaker would make a batch per speaker.
 _PERIODIC_CHUNKS = 1024  # Held-out chunks of a validation while training; the last one takes all.
+
+
+# Names of the bytes of a sample, of which the most significant comes first.
+_PLACES = {2: ('high', 'low'), 3: ('high', 'middle', 'low')}
 
 
 class Rates(NamedTuple):
@@ -109,6 +116,11 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTas
   )
 
 
+def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTask':
+  """The same task: to make one writes nothing and takes no time."""
+  return make_task(settings, folders)
+
+
 class ByteTask:
   """Chunks of tokens to train on and to hold out. Raises AudioFormatError if there is nothing to train on.
 
@@ -140,6 +152,10 @@ class ByteTask:
     self.label = f'{data.sample_bits}bit'
     self.unit_bytes = token_bytes(spec)
     self._domains: Domains | None = None
+    self.meaning = (
+      f'figures: 8.00 bits per byte, {data.sample_bits:.2f} bits per sample = not compressed; '
+      'half as many = half the size'
+    )
     self.provenance: Mapping[str, Any] = {}
     if weights is not None:
       by_domain = self._train.by_domain()
@@ -162,7 +178,8 @@ class ByteTask:
     }
 
   def objective(self, computation: Computation) -> Objective:
-    return byte_objective(build_transformer(self.spec.network, self.spec.data, computation))
+    transformer = build_transformer(self.spec.network, self.spec.data, computation)
+    return byte_objective(transformer, self.spec.data.tokens_per_sample)
 
   def training_batch(self, step: int, rows: Sequence[int]) -> Batch:
     return training_batch(
@@ -205,23 +222,31 @@ class ByteValidation:
     self._by_domain = by_domain if 1 < len(by_domain) <= _MAX_DOMAINS else {}
     self._nats, self._num_tokens = 0.0, 0
     self._sums = {domain: [0.0, 0] for domain in self._by_domain}
-    self._current: str | None = None
+    self._by_place = np.zeros(chunks.config.tokens_per_sample)
+    self._by_file: dict[Path, tuple[float, int]] = {}  # Nats and tokens.
+    self._current: tuple[str, Sequence[int]] = ('', ())  # The domain and the chunks of the last batch.
 
   def batches(self, batch_size: int) -> Iterator[Batch]:
-    if not self._by_domain:
-      yield from validation_batches(self._chunks, num_tokens=self._row_length, batch_size=batch_size)
-    for domain, indices in self._by_domain.items():
-      self._current = domain
-      yield from validation_batches(self._chunks, num_tokens=self._row_length, batch_size=batch_size, indices=indices)
+    for domain, indices in (self._by_domain or {'': np.arange(len(self._chunks))}).items():
+      for first in range(0, len(indices), batch_size):
+        self._current = domain, [int(index) for index in indices[first : first + batch_size]]
+        yield validation_batch(self._chunks, self._current[1], num_tokens=self._row_length, batch_size=batch_size)
 
-  def add(self, batch: Batch, nats: float) -> None:
+  def add(self, batch: Batch, nats: float, by_row: np.ndarray) -> None:
     num_tokens = int(batch.num_counted)
     self._nats += nats
     self._num_tokens += num_tokens
-    if self._current is not None:
-      sums = self._sums[self._current]
-      sums[0] += nats
-      sums[1] += num_tokens
+    self._by_place += by_row.sum(axis=0)
+    domain, chunks = self._current
+    if domain in self._sums:
+      self._sums[domain][0] += nats
+      self._sums[domain][1] += num_tokens
+    # Rows behind the chunks fill up the batch.
+    for chunk, row_nats, length in zip(chunks, by_row.sum(axis=1), batch.lengths, strict=False):
+      if length:  # Chunks that cannot be read count for nothing.
+        path = self._chunks.path(chunk)
+        so_far = self._by_file.get(path, (0.0, 0))
+        self._by_file[path] = (so_far[0] + float(row_nats), so_far[1] + int(length))
 
   def result(self) -> ValidationResult | None:
     if not self._num_tokens:
@@ -236,12 +261,23 @@ class ByteValidation:
       f'{measured.bits_per_byte:z.4f} bits per byte, {measured.bits_per_sample:z.4f} bits per sample, '
       f'compression rate {measured.compression_rate:z.4f} ({self.num_rows} chunks, {self._num_tokens} tokens)'
     )
+    if names := _PLACES.get(len(self._by_place), ()):
+      each_place = self._by_place / math.log(2) / (self._num_tokens / len(names))
+      metrics |= {f'bits_per_byte/{name}': float(bits) for name, bits in zip(names, each_place, strict=True)}
+      text += '; of the bytes: ' + ', '.join(
+        f'{name} {bits:z.4f}' for name, bits in zip(names, each_place, strict=True)
+      )
     provenance: dict[str, Any] = measured._asdict()
     if domains:
       listed = ', '.join(f'{domain} {each.bits_per_sample:z.4f}' for domain, each in domains.items())
       text += f'; bits per sample by domain: {listed}'
       provenance['domains'] = {domain: each._asdict() for domain, each in domains.items()}
-    return ValidationResult(metrics, text, provenance, measured.bits_per_sample)
+    places = config.tokens_per_sample
+    parts = [
+      HeldOutPart(str(path), length // places, nats / math.log(2) / length * places)
+      for path, (nats, length) in self._by_file.items()
+    ]
+    return ValidationResult(metrics, text, provenance, measured.bits_per_sample, parts)
 
 
 def _metrics(measured: Rates) -> dict[str, float]:

@@ -1,9 +1,10 @@
 """Task of hybrid models: to predict samples of several domains from what adaptive experts say of them."""
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,13 +22,14 @@ from language_modeling_is_compression.data.evidence_batches import (
   in_batches,
   read_batch,
 )
-from language_modeling_is_compression.data.evidence_cache import Extractor
+from language_modeling_is_compression.data.evidence_cache import RECORD, Extractor, seconds_per_sample
 from language_modeling_is_compression.data.evidence_sources import (
   DomainFile,
   Group,
   SpansByGroup,
   check_samples,
   evidence_of,
+  planned_evidence,
 )
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
 from language_modeling_is_compression.errors import AudioFormatError
@@ -35,11 +37,15 @@ from language_modeling_is_compression.kernels.compilation import require_compile
 from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.hybrid import build_hybrid
 from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
-from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS, NUM_FEATURES
+from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_COMPONENTS, NUM_FEATURES
 from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION, extract_evidence
+from language_modeling_is_compression.system.cores import usable_cores
+from language_modeling_is_compression.system.text import duration, size
 from language_modeling_is_compression.training.objectives import Objective, hybrid_objective
 from language_modeling_is_compression.training.plan import activation_bytes
-from language_modeling_is_compression.training.task import ValidationResult, fingerprint
+from language_modeling_is_compression.training.task import HeldOutPart, ValidationResult, fingerprint
+
+_logger = logging.getLogger(__name__)
 
 # Held-out sequences of each domain and depth.
 _PERIODIC_SEQUENCES = 64
@@ -61,33 +67,69 @@ def check(settings: TrainingSettings, folders: Sequence[Folder]) -> None:
 
 def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridTask':
   """Task on the experts' evidence of all files, by domain. Raises AudioFormatError if none can be read."""
-  config = settings.hybrid
+  train_files, valid_files = _readable(settings, folders)
+  train, valid = evidence_of(
+    train_files,
+    valid_files,
+    settings.hybrid,
+    _extractor(settings),
+    valid_fraction=settings.folders.valid_fraction,
+    folder=_evidence_folder(settings),
+    show_progress=not settings.logging.no_progress,
+  )
+  return _task(HybridTask, settings, folders, train, valid)
+
+
+def _readable(settings: TrainingSettings, folders: Sequence[Folder]) -> tuple[list[DomainFile], list[DomainFile]]:
+  """Files to train on and to hold out."""
 
   def domain_file(domain: str, info: AudioInfo, first_frame: int) -> DomainFile:
     check_samples(info)
     return DomainFile(domain=domain, info=info, first_frame=first_frame)
 
-  train_files, valid_files = read_files(
-    folders, settings.folders, domain_file, show_progress=not settings.logging.no_progress
-  )
-  train, valid = evidence_of(
-    train_files,
-    valid_files,
-    config,
-    Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort),
-    valid_fraction=settings.folders.valid_fraction,
-    folder=Path(config.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER)),
-    show_progress=not settings.logging.no_progress,
-  )
-  return HybridTask(
+  return read_files(folders, settings.folders, domain_file, show_progress=not settings.logging.no_progress)
+
+
+def _extractor(settings: TrainingSettings) -> Extractor:
+  return Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=settings.hybrid.effort)
+
+
+def _evidence_folder(settings: TrainingSettings) -> Path:
+  return Path(settings.hybrid.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER))
+
+
+def _task(
+  kind: 'type[_AnyTask]',
+  settings: TrainingSettings,
+  folders: Sequence[Folder],
+  train: SpansByGroup,
+  valid: SpansByGroup,
+) -> '_AnyTask':
+  return kind(
     HybridSpec(network=settings.model),
-    config,
+    settings.hybrid,
     settings.training,
     train=train,
     valid=valid,
     weights=domain_weights(settings.folders.weights, folders),
     experts_version=EXPERTS_VERSION,
   )
+
+
+def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'DryHybridTask':
+  """Task of the same size, from headers alone. Logs the time and the room that the evidence would take."""
+  train_files, valid_files = _readable(settings, folders)
+  train, valid = planned_evidence(
+    train_files, valid_files, settings.hybrid, valid_fraction=settings.folders.valid_fraction
+  )
+  num_samples = sum(span.num_samples for side in (train, valid) for each in side.values() for span in each)
+  _logger.info(
+    'evidence: %s samples, at most %s in %s and %s on %d core(s), less what is there already',
+    f'{num_samples:,}',
+    *(size(num_samples * RECORD.itemsize), _evidence_folder(settings)),
+    *(duration(num_samples * seconds_per_sample(_extractor(settings)) / usable_cores()), usable_cores()),
+  )
+  return _task(DryHybridTask, settings, folders, train, valid)
 
 
 class HybridTask:
@@ -97,6 +139,7 @@ class HybridTask:
   """
 
   unit, label = 'sample', 'hybrid'
+  meaning = 'figures: as many bits per sample as a file has (16.00, say) = not compressed; half as many = half the size'
 
   def __init__(
     self,
@@ -159,6 +202,25 @@ class HybridTask:
     return f'{loss_nats / math.log(2):z.4f} bits per sample'
 
 
+class DryHybridTask(HybridTask):
+  """A task whose evidence is not there: its batches are made up, full rows of likely values."""
+
+  def training_batch(self, step: int, rows: Sequence[int]) -> EvidenceBatch:
+    shape = (len(rows), self.row_length)
+    rng = np.random.default_rng(step)
+    return EvidenceBatch(
+      features=rng.integers(-64, 64, (*shape, NUM_FEATURES)).astype(np.int8),
+      below=np.zeros((*shape, NUM_CENTRES), np.float32),
+      width=np.ones(shape, np.float32),
+      experts_log2=np.full(shape, -8.0, np.float32),
+      begins=np.zeros(shape[:1], np.int32),
+      lengths=np.full(shape[:1], self.row_length, np.int32),
+    )
+
+
+_AnyTask = TypeVar('_AnyTask', bound=HybridTask)
+
+
 class _Sums:
   """Sums over one domain at one depth."""
 
@@ -188,7 +250,7 @@ class HybridValidation:
       self._current = group
       yield from in_batches(rows, num_rows=batch_size, length=self._row_length)
 
-  def add(self, batch: EvidenceBatch, nats: float) -> None:
+  def add(self, batch: EvidenceBatch, nats: float, by_row: np.ndarray) -> None:
     assert self._current is not None
     sums = self._sums[self._current]
     sums.nats += nats
@@ -222,4 +284,8 @@ class HybridValidation:
     ]
     text = 'bits per sample, and of the experts alone: ' + ', '.join(lines)
     score = float(np.mean([bits['bits_per_sample'] for bits in means.values()]))
-    return ValidationResult(metrics, text, {'domains': domains, 'means': means}, score)
+    parts = [
+      HeldOutPart(group.name, self._sums[group].num_samples, bits['bits_per_sample'])
+      for group, bits in by_group.items()
+    ]
+    return ValidationResult(metrics, text, {'domains': domains, 'means': means}, score, parts)

@@ -65,6 +65,12 @@ class Layout:
       return jax.device_put(state, shardings)
     return jax.tree.map(_placed, state, shardings)
 
+  def device_bytes(self, tree: Any) -> int:
+    """Bytes that arrays of a state take on a device."""
+    return sum(
+      leaf.nbytes // (1 if self.cut_axis(leaf.shape) is None else self.num_devices) for leaf in jax.tree.leaves(tree)
+    )
+
   def rows(self, batch: _Tree) -> _Tree:
     """Micro-batches [M, R, ...] over all devices, of each process's own rows of them, [M, R * L / D, ...]."""
     sharding = NamedSharding(self.mesh, ROWS)

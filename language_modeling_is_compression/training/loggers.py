@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,13 +20,19 @@ _AT_THE_END = 'held_out/'
 class Logger(Protocol):
   """A place that metrics are written to. Every method may raise; `Tracker` then goes on without it.
 
-  path: of its own file or folder, None if it has none.
+  path: of its own file or folder, None if it has none. identity: what it calls the run, for model files; None if it has
+  no name for it.
   """
 
   path: Path | None
+  identity: Mapping[str, str] | None
 
   def log(self, step: int, figures: Mapping[str, float]) -> None:
     """Records figures of a step, counted from 1. The same step may come again with other figures."""
+    ...
+
+  def log_table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Takes a table of texts and numbers, where it keeps such."""
     ...
 
   def rename(self, path: Path) -> None:
@@ -46,6 +52,8 @@ class _FileLogger:
   keep_to_step: of a run that goes on, whose records up to this step stay in front; None for a new file.
   """
 
+  identity: Mapping[str, str] | None = None
+
   def __init__(self, path: Path, keep_to_step: int | None = None):
     self.path: Path | None = path
     if keep_to_step is not None and path.exists():
@@ -61,6 +69,9 @@ class _FileLogger:
   def _step_of(self, line: str) -> float:
     """The step of a line; infinite for one that was cut off, and for what is measured at the end of a run."""
     raise NotImplementedError
+
+  def log_table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Does nothing: tables have files of their own."""
 
   def rename(self, path: Path) -> None:
     self._file.rename(path)
@@ -127,6 +138,8 @@ class TensorBoardLogger:
   keep_to_step: not None for a run that goes on, whose event files stay; readers take the later value of a step.
   """
 
+  identity: Mapping[str, str] | None = None
+
   def __init__(self, path: Path, keep_to_step: int | None = None):
     self.path: Path | None = path
     if keep_to_step is None and path.exists():
@@ -140,6 +153,9 @@ class TensorBoardLogger:
 
     values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
     _write_event(self._records, step=step, summary=Summary(value=values))
+
+  def log_table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Does nothing: tables have files of their own."""
 
   def rename(self, path: Path) -> None:
     assert self.path is not None

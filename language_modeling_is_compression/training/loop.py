@@ -16,8 +16,9 @@ import numpy as np
 from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.errors import CheckpointError, TrainingError
 from language_modeling_is_compression.system.progress import progress_bar
+from language_modeling_is_compression.training.flops import Arithmetic
 from language_modeling_is_compression.training.memory import memory_figures
-from language_modeling_is_compression.training.objectives import Rows
+from language_modeling_is_compression.training.objectives import CodeLengths, Rows
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.prefetch import prefetched
 from language_modeling_is_compression.training.processes import LOST, Processes
@@ -57,7 +58,7 @@ NO_PROGRESS = Progress(0.0, 0)
 class Trainer:
   """One run. Everything that it needs is given; it decides when what is called.
 
-  learning_rate: of a step, counted from 0, without those that were skipped.
+  learning_rate: of a step, counted from 0, without those that were skipped. arithmetic: what a token or sample costs.
   update, code_length: as `state.make_update` and `state.make_code_length` make them, with micro_batches.
   save: writes the model file, given the state and the held-out figures if known.
   checkpoint: writes a checkpoint, given the state, the metrics since the last report, and the score of a validation of
@@ -72,8 +73,9 @@ class Trainer:
     task: Task,
     micro_batches: MicroBatches,
     learning_rate: Callable[[int], float],
+    arithmetic: Arithmetic,
     update: Callable[..., tuple[TrainingState, StepMetrics] | None],
-    code_length: Callable[[hk.Params, Rows], jax.Array],
+    code_length: Callable[[hk.Params, Rows], CodeLengths],
     save: Callable[[TrainingState, ValidationResult | None], None],
     checkpoint: Callable[[TrainingState, Progress, float | None], None],
     tracker: Tracker,
@@ -84,6 +86,7 @@ class Trainer:
     self._task = task
     self._micro_batches = micro_batches
     self._learning_rate = learning_rate
+    self._arithmetic = arithmetic
     self._update = update
     self._code_length = code_length
     self._save = save
@@ -167,7 +170,6 @@ class Trainer:
     saved_at = time.monotonic()
     good = state  # As of the last step whose figures have arrived.
     pending: StepMetrics | None = None
-    _logger.info('compiling the training step, once per run; the first step takes longer for it')
     with (
       progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar,
       prefetched(self._batch, first, last) as next_batch,
@@ -272,12 +274,13 @@ class Trainer:
     """Logs and records means over the steps since the last report, if there was one."""
     if math.isnan(meter.mean_loss):
       return
-    unit = self._task.unit
+    unit, speed = self._task.unit, meter.tokens_per_second
     figures = {
       **self._task.rates(meter.mean_loss),
       'learning_rate': self._learning_rate(step - 1 - meter.skipped),
       'grad_norm': meter.last_grad_norm,
-      f'{unit}s_per_second': meter.tokens_per_second,
+      f'{unit}s_per_second': speed,
+      **self._arithmetic.figures(speed),
       'data_seconds': meter.data_seconds,
       'elapsed_seconds': meter.elapsed_seconds,
       **memory_figures(jax.local_devices()),
@@ -295,7 +298,7 @@ class Trainer:
         f'{meter.mean_loss:z.4f}',
         unit,
       ),
-      *(meter.last_grad_norm, meter.tokens_per_second, unit),
+      *(meter.last_grad_norm, speed, unit),
     )
     meter.restart()
 
@@ -314,8 +317,9 @@ class Trainer:
         if self._signal is not None:
           return None
         own = jax.tree.map(operator.itemgetter(micro_batches.own(batch_size)), batch)
-        nats = np.asarray(self._code_length(evaluated_params(state), micro_batches.arrange(own)), np.float64)
-        validation.add(batch, float(np.sum(nats)))
+        lengths = self._code_length(evaluated_params(state), micro_batches.arrange(own))
+        total, by_row = (np.asarray(nats, np.float64) for nats in lengths)
+        validation.add(batch, float(np.sum(total)), by_row.reshape(batch_size, -1))
         bar.update(min(batch_size, validation.num_rows - done))
         done += batch_size
     measured = validation.result()

@@ -16,32 +16,58 @@ def code_length(outputs: Hidden, tokens: jax.Array, lengths: jax.Array) -> jax.A
 
   tokens: integers [B, T]. lengths: integers [B].
   """
-  num_rows, num_tokens, width = outputs.hidden.shape
-  counted = jnp.arange(num_tokens) < lengths[:, None]
-  total = num_rows * num_tokens
-  block = min(total, max(1, _MAX_LOGITS // outputs.bias.shape[0]))
-  padding = -total % block
 
   @jax.checkpoint
   def block_length(hidden: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
-    logits = _logits(hidden, outputs)
-    target_logits = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
-    return jnp.sum((jax.nn.logsumexp(logits, axis=-1) - target_logits) * weights)
+    return jnp.sum(_block_lengths(outputs, hidden, targets) * weights)
 
   def add_block(so_far: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
     return so_far + block_length(*inputs), None
 
-  blocks = (
-    jnp.pad(outputs.hidden.reshape(total, width), ((0, padding), (0, 0))).reshape(-1, block, width),
-    jnp.pad(tokens.reshape(total).astype(jnp.int32), (0, padding)).reshape(-1, block),
-    jnp.pad(counted.reshape(total).astype(jnp.float32), (0, padding)).reshape(-1, block),
-  )
-  return jax.lax.scan(add_block, jnp.zeros((), jnp.float32), blocks)[0]
+  return jax.lax.scan(add_block, jnp.zeros((), jnp.float32), _in_blocks(outputs, tokens, lengths))[0]
+
+
+def code_lengths_by_row(
+  outputs: Hidden, tokens: jax.Array, lengths: jax.Array, *, places: int
+) -> tuple[jax.Array, jax.Array]:
+  """What `code_length` gives, to the bit, and the same by row and byte of a sample: [B, places].
+
+  places: bytes of a sample, of which T and each length is a multiple.
+  """
+
+  def add_block(so_far: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+    hidden, targets, weights = inputs
+    nats = _block_lengths(outputs, hidden, targets) * weights
+    return so_far + jnp.sum(nats), nats
+
+  total, nats = jax.lax.scan(add_block, jnp.zeros((), jnp.float32), _in_blocks(outputs, tokens, lengths))
+  return total, jnp.sum(nats.reshape(-1)[: tokens.size].reshape(len(tokens), -1, places), axis=1)
+
+
+def _block_lengths(outputs: Hidden, hidden: jax.Array, targets: jax.Array) -> jax.Array:
+  """-log p of each token of a block, in nats: [N]. hidden: [N, E]. targets: integers [N]."""
+  logits = _logits(hidden, outputs)
+  target_logits = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
+  return jax.nn.logsumexp(logits, axis=-1) - target_logits
 
 
 def _logits(hidden: jax.Array, outputs: Hidden) -> jax.Array:
   """float32 [N, V], whatever precision the factors have; hidden: [N, E]."""
   return jnp.matmul(hidden, outputs.weights, preferred_element_type=jnp.float32) + outputs.bias
+
+
+def _in_blocks(outputs: Hidden, tokens: jax.Array, lengths: jax.Array) -> tuple[jax.Array, ...]:
+  """Hidden [blocks, N, E], tokens [blocks, N] and their weights, 1 for what counts; blocks' logits fit into memory."""
+  num_rows, num_tokens, width = outputs.hidden.shape
+  counted = jnp.arange(num_tokens) < lengths[:, None]
+  total = num_rows * num_tokens
+  block = min(total, max(1, _MAX_LOGITS // outputs.bias.shape[0]))
+  padding = -total % block
+  return (
+    jnp.pad(outputs.hidden.reshape(total, width), ((0, padding), (0, 0))).reshape(-1, block, width),
+    jnp.pad(tokens.reshape(total).astype(jnp.int32), (0, padding)).reshape(-1, block),
+    jnp.pad(counted.reshape(total).astype(jnp.float32), (0, padding)).reshape(-1, block),
+  )
 
 
 def token_code_lengths(outputs: Hidden, tokens: jax.Array) -> jax.Array:

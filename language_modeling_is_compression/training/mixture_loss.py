@@ -26,12 +26,23 @@ def mixture_code_length(outputs: jax.Array, batch: EvidenceBatch) -> jax.Array:
   outputs: [B, T, O]. The mass of a sample is what its cell has under a mixture of logistic distributions and of the
   experts' own mixture.
   """
+  return -jnp.sum(_log_masses(outputs, batch))
+
+
+def mixture_code_lengths_by_row(outputs: jax.Array, batch: EvidenceBatch) -> tuple[jax.Array, jax.Array]:
+  """The same, and by row: [B]."""
+  log_masses = _log_masses(outputs, batch)
+  return -jnp.sum(log_masses), -jnp.sum(log_masses, axis=1)
+
+
+def _log_masses(outputs: jax.Array, batch: EvidenceBatch) -> jax.Array:
+  """Logarithm of each sample's mass, 0 where it does not count: [B, T]."""
   counted = batch.counted
   log_weights = jax.nn.log_softmax(outputs[..., LOGITS])
   log_masses = _log_logistic_masses(outputs, jnp.asarray(batch.below), jnp.where(counted, batch.width, 1.0))
   experts = batch.experts_log2[..., None] * math.log(2)
   log_mass = jax.nn.logsumexp(log_weights + jnp.concatenate([log_masses, experts], axis=-1), axis=-1)
-  return -jnp.sum(jnp.where(counted, log_mass, 0.0))
+  return jnp.where(counted, log_mass, 0.0)
 
 
 def _log_logistic_masses(outputs: jax.Array, below: jax.Array, width: jax.Array) -> jax.Array:

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from language_modeling_is_compression.data.evidence_batches import EvidenceBatch
 from language_modeling_is_compression.prediction.evidence import NUM_FEATURES
-from language_modeling_is_compression.training.loss import code_length
-from language_modeling_is_compression.training.mixture_loss import mixture_code_length
+from language_modeling_is_compression.training.loss import code_length, code_lengths_by_row
+from language_modeling_is_compression.training.mixture_loss import mixture_code_length, mixture_code_lengths_by_row
 
 
 class Rows(Protocol):
@@ -26,24 +26,40 @@ class Rows(Protocol):
   def num_counted(self) -> Any: ...
 
 
+class CodeLengths(NamedTuple):
+  """total: nats of a batch. by_row: the same by row and byte of a sample, [R, P]; P is 1 where samples are tokens."""
+
+  total: Any
+  by_row: Any
+
+
 class Objective(NamedTuple):
   """init: parameters from a key.
 
   code_length: nats of all that counts in the rows of a batch, given parameters and the batch, and keys [R] where there
-  is dropout.
+  is dropout. code_lengths: the same in detail, for validations; without dropout its total is that of code_length to the
+  bit.
   """
 
   init: Callable[[jax.Array], hk.Params]
   code_length: Callable[..., jax.Array]
+  code_lengths: Callable[[hk.Params, Any], CodeLengths]
 
 
-def byte_objective(transformer: hk.Transformed) -> Objective:
-  """Objective of a network from tokens [R, T] to `Hidden`, on batches of data/batches.py."""
+def byte_objective(transformer: hk.Transformed, places: int = 1) -> Objective:
+  """Objective of a network from tokens [R, T] to `Hidden`, on batches of data/batches.py.
+
+  places: tokens of a sample.
+  """
 
   def nats(params: hk.Params, batch: Any, *keys: jax.Array) -> jax.Array:
     return code_length(transformer.apply(params, batch.tokens, *keys), batch.tokens, batch.lengths)
 
-  return Objective(lambda key: transformer.init(key, jnp.zeros((1, 1), jnp.int32)), nats)
+  def in_detail(params: hk.Params, batch: Any) -> CodeLengths:
+    outputs = transformer.apply(params, batch.tokens)
+    return CodeLengths(*code_lengths_by_row(outputs, batch.tokens, batch.lengths, places=places))
+
+  return Objective(lambda key: transformer.init(key, jnp.zeros((1, 1), jnp.int32)), nats, in_detail)
 
 
 def hybrid_objective(network: hk.Transformed) -> Objective:
@@ -52,4 +68,8 @@ def hybrid_objective(network: hk.Transformed) -> Objective:
   def nats(params: hk.Params, batch: EvidenceBatch, *keys: jax.Array) -> jax.Array:
     return mixture_code_length(network.apply(params, batch.features, *keys), batch)
 
-  return Objective(lambda key: network.init(key, jnp.zeros((1, 1, NUM_FEATURES), jnp.int8)), nats)
+  def in_detail(params: hk.Params, batch: EvidenceBatch) -> CodeLengths:
+    total, by_row = mixture_code_lengths_by_row(network.apply(params, batch.features), batch)
+    return CodeLengths(total, by_row[:, None])
+
+  return Objective(lambda key: network.init(key, jnp.zeros((1, 1, NUM_FEATURES), jnp.int8)), nats, in_detail)

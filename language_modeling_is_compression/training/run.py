@@ -1,9 +1,11 @@
 """Training run on a given task: puts together what is needed, and writes what is left."""
 
 import contextlib
+import functools
 import logging
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.training.checkpoints import Checkpoint
+from language_modeling_is_compression.training.flops import training_arithmetic
+from language_modeling_is_compression.training.forecast import say_costs, say_sizes
+from language_modeling_is_compression.training.held_out import report_held_out
 from language_modeling_is_compression.training.layout import DEVICE_AXIS, Layout, device_mesh
 from language_modeling_is_compression.training.loop import NO_PROGRESS, Progress, RunOutcome, Trainer, explained
 from language_modeling_is_compression.training.objectives import Objective
@@ -64,10 +69,12 @@ def train_model(
   stopper: Stopper,
   checkpoint: Checkpoint | None = None,
   processes: Processes | None = None,
+  dry: bool = False,
 ) -> RunOutcome:
   """Trains, validates, saves `files.model` and logs beside it. checkpoint: what the run goes on from.
 
-  processes: that train together; the first of them writes all files.
+  processes: that train together; the first of them writes all files. dry: says what the run would take, and trains and
+  writes nothing.
 
   Raises TrainingError and CheckpointError as `Trainer.run`, ConfigError if the checkpoint or the model to begin with is
   of another network or other data, or if the schedule does not fit into as many steps as the epochs are.
@@ -90,15 +97,35 @@ def train_model(
     process=processes.index,
   )
   layout = Layout(mesh, sharded=settings.processes.shard_parameters)
-  objective, training_objective = (task.objective(each) for each in _computations(settings, micro_batches.remat))
+  computation, training_computation = _computations(settings, micro_batches.remat)
+  objective = task.objective(computation)
   optimizer, schedule = make_optimizer(settings), learning_rate_schedule(settings)
-  try:
+  with _explained():
     state = layout.placed(_first_state(settings, task, objective, optimizer, checkpoint))
-  except jax.errors.JaxRuntimeError as error:
-    raise explained(error) from error
   facts = {**task.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
+  say_sizes(settings, task, state)
+  update = make_update(
+    task.objective(training_computation),
+    optimizer,
+    layout,
+    ema_decay=settings.optimizer.ema_decay,
+    max_bad_steps=settings.optimizer.max_bad_steps,
+    dropout_seed=training.seed if settings.computation.dropout else None,
+  )
+  say_costs_of_steps = functools.partial(
+    say_costs,
+    *(settings, task, state),
+    mesh=mesh,
+    micro_batches=micro_batches,
+    update=update,
+    stopped=stopper.is_requested if processes.count == 1 else lambda: False,
+  )
+  if dry:
+    with _explained():
+      say_costs_of_steps()
+    return RunOutcome(state, None, None, is_saved=False)
   given = recorded_settings(settings)
   if processes.is_first:
     files.write_settings(toml_text(configs_of(as_begun(settings)), family=task.spec.family))
@@ -154,22 +181,24 @@ def train_model(
 
   exit_code = 1
   try:
-    update = make_update(
-      training_objective,
-      optimizer,
-      layout,
-      ema_decay=settings.optimizer.ema_decay,
-      max_bad_steps=settings.optimizer.max_bad_steps,
-      dropout_seed=training.seed if settings.computation.dropout else None,
-    )
-    with logging_redirect_tqdm(), profiled(update, settings.logging, files) as update:
+    with logging_redirect_tqdm(), profiled(update, settings.logging, files) as traced:
       stopper.begin()
+      with _explained():
+        say_costs_of_steps()
       outcome = Trainer(
         settings=settings,
         task=task,
         micro_batches=micro_batches,
         learning_rate=lambda step: float(np.asarray(schedule(step))),
-        update=update,
+        arithmetic=training_arithmetic(
+          task.objective(training_computation._replace(remat=False, dropout=0.0, shard_axis=None)),
+          jax.eval_shape(objective.init, jax.random.key(0)),
+          task.training_batch(int(state.step), [0]),
+          device_kind=mesh.devices.flat[0].device_kind,
+          num_devices=mesh.devices.size,
+          peak_tflops=settings.logging.peak_tflops,
+        ),
+        update=traced,
         code_length=make_code_length(objective, layout),
         save=save,
         checkpoint=save_checkpoint,
@@ -180,6 +209,8 @@ def train_model(
       if outcome.is_saved and processes.is_first:
         held_out = outcome.held_out.provenance if outcome.held_out else None
         tracker.save_artifact(files.model, {**facts, 'held_out': held_out, 'settings': given})
+      if outcome.held_out and processes.is_first:
+        report_held_out(files, int(outcome.state.step), outcome.held_out.parts, tracker)
     exit_code = 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
     return outcome
   finally:
@@ -193,6 +224,15 @@ def _computations(settings: TrainingSettings, remat: bool) -> tuple[Computation,
   # Models are used in float32, so that is what held-out figures are of.
   validating = Computation(fused_attention=config.attention == 'fused', shard_axis=shard_axis)
   return validating, validating._replace(remat=remat, dtype=jnp.dtype(config.dtype), dropout=config.dropout)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+  """Raises TrainingError where the devices fail."""
+  try:
+    yield
+  except jax.errors.JaxRuntimeError as error:
+    raise explained(error) from error
 
 
 def _first_state(
@@ -232,8 +272,8 @@ def _wandb_id(checkpoint: Checkpoint | None) -> str | None:
 
 
 def _origin(tracker: Tracker) -> dict[str, Any]:
-  """Origin of a model beside versions: the commit of the package's sources and the wandb run, where there are."""
-  origin = {'git_commit': source_commit(), 'wandb': tracker.wandb_identity}
+  """Origin of a model beside versions: the commit of the package's sources and its run at wandb, where there are."""
+  origin = {'git_commit': source_commit(), **tracker.identities}
   return {name: value for name, value in origin.items() if value}
 
 

@@ -17,6 +17,7 @@ _logger = logging.getLogger(__name__)
 _MODEL, _METRICS, _LOG, _SETTINGS, _CHECKPOINTS = 'model', 'metrics', 'log', 'settings', 'checkpoints'
 # A table of metrics, and two folders: TensorBoard's and the profiler's.
 _TABLE, _EVENTS, _PROFILE = 'table', 'events', 'profile'
+_HELD_OUT_TABLE, _HELD_OUT_PICTURE = 'held_out_table', 'held_out_picture'
 _TITLE = '# Settings of a training run'  # By this first line a run's file is told from one that a user wrote.
 
 
@@ -27,7 +28,8 @@ class RunFiles:
   number: NAME.1.npz, NAME_metrics.1.jsonl, NAME_training.1.log, NAME.1.toml, NAME_checkpoints.1. Until then this run's
   other files are called NAME_metrics.unsaved.jsonl and so on; so they stay if it ends without a model. Where there are
   no earlier files they have their names from the beginning. The same holds for what a run writes only if asked to:
-  NAME_metrics.csv and the folders NAME_tensorboard and NAME_profile.
+  NAME_metrics.csv and the folders NAME_tensorboard and NAME_profile; and for NAME_held_out.csv and .svg, which a run
+  writes once its model is saved.
 
   A NAME.toml that no run has written, such as the one that `--config` names, stays where it is, and the run's settings
   are in NAME_settings.toml.
@@ -74,6 +76,16 @@ class RunFiles:
   def checkpoints(self) -> Path:
     """Folder of checkpoints now."""
     return self._now(_CHECKPOINTS)
+
+  @property
+  def held_out_table(self) -> Path:
+    """Path of the table of held-out files now."""
+    return self._now(_HELD_OUT_TABLE)
+
+  @property
+  def held_out_picture(self) -> Path:
+    """Path of their picture now."""
+    return self._now(_HELD_OUT_PICTURE)
 
   def when_renamed(self, **renames: Callable[[Path], object]) -> None:
     """Registers callbacks that rename open files and folders, by the properties above; they may raise OSError."""
@@ -144,6 +156,8 @@ _PATTERNS = {
   _TABLE: '_metrics{mark}.csv',
   _EVENTS: '_tensorboard{mark}',
   _PROFILE: '_profile{mark}',
+  _HELD_OUT_TABLE: '_held_out{mark}.csv',
+  _HELD_OUT_PICTURE: '_held_out{mark}.svg',
 }
 
 

@@ -8,6 +8,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ import optax
 from jax.sharding import NamedSharding
 
 from language_modeling_is_compression.training.layout import BY_DEVICE, DEVICE_AXIS, EVERYWHERE, ROWS, Layout
-from language_modeling_is_compression.training.objectives import Objective, Rows
+from language_modeling_is_compression.training.objectives import CodeLengths, Objective, Rows
 
 # Micro-batches between two looks whether to stop. XLA compiles a loop for CPUs so that devices do not share threads;
 # without one (a loop of one is none) training takes 8% longer.
@@ -79,6 +80,32 @@ def _digest(seed: int) -> int:
   return int(np.random.SeedSequence(seed).generate_state(1, np.uint32)[0])
 
 
+@dataclass(frozen=True)
+class Update:
+  """A pure `update(state, batch, stopped)`; batch: arrays [M, R, ...], as `MicroBatches.arrange` makes them,
+  or of several processes each one's own rows of them.
+
+  Returns the next state and the step's metrics; or None if `stopped()` (by default never) is true between two
+  micro-batches: a step takes seconds, and whoever wants it to end shall not wait for all of it.
+
+  memory: given the same state and batch, the bytes that a device needs for a step, as XLA plans it; None where it does
+  not say. It compiles what the first step would compile, and computes nothing.
+  """
+
+  step: Callable[..., tuple[TrainingState, StepMetrics] | None]
+  memory: Callable[[TrainingState, Rows], int | None]
+
+  def __call__(
+    self, state: TrainingState, batch: Rows, stopped: Callable[[], bool] = lambda: False
+  ) -> tuple[TrainingState, StepMetrics] | None:
+    return self.step(state, batch, stopped)
+
+
+def together(count: int) -> int:
+  """Micro-batches, of so many in a step, that are one compiled call."""
+  return 1 if count % _TOGETHER else _TOGETHER
+
+
 def make_update(
   objective: Objective,
   optimizer: optax.GradientTransformation,
@@ -87,12 +114,8 @@ def make_update(
   ema_decay: float | None = None,
   max_bad_steps: int = 0,
   dropout_seed: int | None = None,
-) -> Callable[..., tuple[TrainingState, StepMetrics] | None]:
-  """A pure `update(state, batch, stopped)`; batch: arrays [M, R, ...], as `MicroBatches.arrange` makes them, or of
-  several processes each one's own rows of them.
-
-  Returns None if `stopped()` (by default never) is true between two micro-batches: a step takes seconds, and
-  whoever wants it to end shall not wait for all of it.
+) -> Update:
+  """The update of an optimizer.
 
   ema_decay: of the moving average, for states that have one. max_bad_steps: steps that are skipped, in all, where they
   are not finite. dropout_seed: of the keys that the objective gets; None if it has no dropout.
@@ -104,7 +127,7 @@ def make_update(
   num_ahead = 0 if layout.is_cpu else 1
 
   def update(
-    state: TrainingState, batch: Rows, stopped: Callable[[], bool] = lambda: False
+    state: TrainingState, batch: Rows, stopped: Callable[[], bool]
   ) -> tuple[TrainingState, StepMetrics] | None:
     # Where an array is belongs to its type: without the move, which is none from the second step on, that step's state
     # would be of another type than the first's, and all compiled twice.
@@ -112,18 +135,28 @@ def make_update(
     total = sums.nothing()
     in_work: collections.deque[jax.Array] = collections.deque()
     count = len(batch.lengths)
-    together = 1 if count % _TOGETHER else _TOGETHER
-    for first in range(0, count, together):
+    for first in range(0, count, together(count)):
       while len(in_work) > num_ahead:
         in_work.popleft().block_until_ready()
       if stopped():
         return None
-      micro_batches = layout.rows(jax.tree.map(operator.itemgetter(slice(first, first + together)), batch))
+      here = slice(first, first + together(count))
+      micro_batches = layout.rows(jax.tree.map(operator.itemgetter(here), batch))
       total, done = add(state.params, total, micro_batches, state.step, first)
       in_work.append(done)
     return finish(state, total, layout.counts(int(batch.num_counted)))
 
-  return update
+  def memory(state: TrainingState, batch: Rows) -> int | None:
+    few = layout.rows(jax.tree.map(operator.itemgetter(slice(together(len(batch.lengths)))), batch))
+    state = layout.placed(state)
+    planned = add.lower(state.params, sums.nothing(), few, state.step, 0).compile().memory_analysis()
+    if planned is None:
+      return None
+    arrays = planned.argument_size_in_bytes + planned.output_size_in_bytes - planned.alias_size_in_bytes
+    others = layout.device_bytes((state.opt_state, state.ema))
+    return arrays + planned.temp_size_in_bytes + others
+
+  return Update(update, memory)
 
 
 class _Sums:
@@ -175,7 +208,7 @@ class _Sums:
     return over_devices(sums, counts)
 
 
-def _make_add(objective: Objective, sums: _Sums, dropout_seed: int | None) -> Callable[..., Any]:
+def _make_add(objective: Objective, sums: _Sums, dropout_seed: int | None) -> jax.stages.Wrapped:
   """A function of params, sums, some micro-batches [K, R, ...], the step and the number of the first of them.
 
   Returns the sums with their nats and gradients, and something that is there when they are.
@@ -245,12 +278,15 @@ def _averaged(state: TrainingState, params: hk.Params, decay: float) -> Any:
   return jax.tree.map(lambda mean, new: mean + weight * (new - mean), state.ema, params)
 
 
-def make_code_length(objective: Objective, layout: Layout) -> Callable[[hk.Params, Rows], jax.Array]:
-  """A pure function of params and a batch as `make_update` describes it: nats of each micro-batch, [M]."""
+def make_code_length(objective: Objective, layout: Layout) -> Callable[[hk.Params, Rows], CodeLengths]:
+  """A pure function of params and a batch as `make_update` describes it: nats of micro-batches, [M], and by
+  row, [M, R, P].
+  """
 
-  def device_lengths(params: hk.Params, batch: Rows) -> jax.Array:
-    nats = jax.lax.map(lambda micro_batch: objective.code_length(params, micro_batch), batch)
-    return jax.lax.psum(nats, DEVICE_AXIS)
+  def device_lengths(params: hk.Params, batch: Rows) -> CodeLengths:
+    own = jax.lax.map(lambda micro_batch: objective.code_lengths(params, micro_batch), batch)
+    rows = jax.lax.all_gather(own.by_row, DEVICE_AXIS, axis=1, tiled=True)
+    return CodeLengths(jax.lax.psum(own.total, DEVICE_AXIS), rows)
 
   params = jax.eval_shape(objective.init, jax.random.key(0))
   over_devices = jax.jit(

@@ -5,22 +5,34 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.model import Model, ModelSpec
 from language_modeling_is_compression.training.objectives import Objective, Rows
+
+
+class HeldOutPart(NamedTuple):
+  """A file of what is held out, by its path, or a domain at a depth."""
+
+  name: str
+  num_samples: int
+  bits_per_sample: float
 
 
 class ValidationResult(NamedTuple):
   """Outcome of a validation.
 
   metrics: tracked, by name, behind valid/ or held_out/. text: for the log. provenance: plain JSON for the model file.
-  score: bits per sample, the mean over domains and depths where there are several; lower is better.
+  score: bits per sample, the mean over domains and depths where there are several; lower is better. parts: the same by
+  file or domain.
   """
 
   metrics: Mapping[str, float]
   text: str
   provenance: Mapping[str, Any]
   score: float
+  parts: Sequence[HeldOutPart] = ()
 
 
 class Validation(Protocol):
@@ -32,8 +44,8 @@ class Validation(Protocol):
     """Rows in an order of its own; rows that fill up a batch count for nothing."""
     ...
 
-  def add(self, batch: Any, nats: float) -> None:
-    """Adds the code length of a batch, the last one that `batches` gave."""
+  def add(self, batch: Any, nats: float, by_row: np.ndarray) -> None:
+    """Adds the code length of a batch, the last one that `batches` gave. by_row: the same, [B, P] as in CodeLengths."""
     ...
 
   def result(self) -> ValidationResult | None:
@@ -42,12 +54,13 @@ class Validation(Protocol):
 
 
 class Task(Protocol):
-  """Data, network and loss of a family of models. Its module also has `check` and `make_task`.
+  """Data, network and loss of a family of models. Its module also has `check`, `make_task` and `make_dry_task`.
 
   spec: of the model. unit: what a row is made of, 'token' or 'sample'. row_length: of batches, in these. unit_bytes:
-  estimate of what the backward pass keeps for one of them. facts: sizes for the log. provenance: what a model file says
-  beside what all say. label: its kind, in
-  names of runs. fingerprint: hash of the files and their division, which is another one for other batches.
+  estimate of what the backward pass keeps for one of them. facts: sizes for the log. meaning: what figures say of
+  compressed sizes, for the log. provenance: what a model file says beside what all say. label: its kind, in names of
+  runs.
+  fingerprint: hash of the files and their division, which is another one for other batches.
   """
 
   spec: ModelSpec
@@ -56,6 +69,7 @@ class Task(Protocol):
   row_length: int
   unit_bytes: int
   facts: Mapping[str, int]
+  meaning: str
   fingerprint: str
   provenance: Mapping[str, Any]
 

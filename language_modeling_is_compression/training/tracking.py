@@ -36,11 +36,16 @@ class WandbLogger:
 
   def __init__(self, run: Any):
     self._run = run
-    self.identity = _identity(run)
+    self.identity: Mapping[str, str] | None = _identity(run)
     say_where(run)
 
   def log(self, step: int, figures: Mapping[str, float]) -> None:
     self._run.log(dict(figures), step=step)
+
+  def log_table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    import wandb
+
+    self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])}, step=step)
 
   def rename(self, path: Path) -> None:
     """Does nothing: wandb has names of its own."""
@@ -102,17 +107,22 @@ LOGGERS: Mapping[str, _Kind] = {
 
 
 class Tracker:
-  """Writes every record to some loggers, by name. One that fails is said once, and the others go on."""
+  """Writes every record to some loggers, by name. One that fails is said once, and the others go on.
+
+  identities: what loggers call the run, by their names, of those that have a name for it.
+  """
 
   def __init__(self, loggers: Mapping[str, Logger]):
     self._loggers = dict(loggers)
-    self.wandb_identity = next(
-      (logger.identity for logger in loggers.values() if isinstance(logger, WandbLogger)), None
-    )
+    self.identities = {name: dict(logger.identity) for name, logger in loggers.items() if logger.identity}
 
   def log(self, step: int, figures: Mapping[str, float]) -> None:
     """Records figures of a step, counted from 1."""
     self._with_each(lambda logger: logger.log(step, figures), 'log')
+
+  def log_table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Gives a table of texts and numbers to those that keep such."""
+    self._with_each(lambda logger: logger.log_table(step, name, columns, rows), 'the table')
 
   def rename(self, name: str, path: Path) -> None:
     """Gives the file or folder of a logger another name. Raises OSError; then it keeps its own."""

@@ -74,6 +74,8 @@ def test_it_writes_the_model_and_its_logs_and_nothing_else(run):
     'speech.npz',
     'speech.toml',
     'speech_checkpoints',
+    'speech_held_out.csv',
+    'speech_held_out.svg',
     'speech_metrics.jsonl',
     'speech_training.log',
   ]
@@ -105,7 +107,7 @@ def test_metrics_hold_what_is_promised(run):
     modules = [name for name in record if name.startswith('grad_norm/')]
     assert list(record) == [
       *('step', 'loss_nats', 'bits_per_byte', 'bits_per_sample'),
-      *('learning_rate', 'grad_norm', 'tokens_per_second', 'data_seconds', 'elapsed_seconds'),
+      *('learning_rate', 'grad_norm', 'tokens_per_second', 'flops_per_second', 'data_seconds', 'elapsed_seconds'),
       *modules,
     ]
     assert record['grad_norm'] == pytest.approx(np.linalg.norm([record[name] for name in modules]))
@@ -148,6 +150,14 @@ def test_the_held_out_figure_is_the_code_length_of_the_held_out_file(run):
   }
   assert f'held-out at step {_STEPS}: {bits:.4f} bits per byte' in run.stderr
   assert '(16 chunks, 1000 tokens)' in run.stderr
+
+
+def test_the_table_of_held_out_files_has_what_the_run_says(run):
+  record = read_metrics(run.folder / 'speech_metrics.jsonl')[-1]
+  title, row = (run.folder / 'speech_held_out.csv').read_text().splitlines()
+  name, samples, bits = row.split(',')
+  assert (title, name, samples) == ('name,samples,bits_per_sample', 'c.wav', '1000')
+  assert float(bits) == pytest.approx(record['held_out/bits_per_sample'], rel=1e-5)
 
 
 def test_it_learns(run):

@@ -57,7 +57,7 @@ def handed_over(monkeypatch) -> list:
   """The task of each run, which then ends without having trained."""
   handed: list = []
 
-  def train_model(settings, task, *, files, stopper, checkpoint):
+  def train_model(settings, task, *, files, stopper, checkpoint, dry):
     assert checkpoint is None
     handed.append(task)
     state: Any = None
@@ -143,3 +143,29 @@ def test_byte_models_take_the_files_of_all_folders(corpus, tmp_path, handed_over
   assert run(tmp_path, *folders, *_TINY)[0] == 0
   (task,) = handed_over
   assert (task.facts['num_train_files'], task.facts['num_valid_files']) == (3, 2)
+
+
+@pytest.mark.parametrize('flags', [('--chunk_size', '32'), ('--model', 'hybrid', '--sequence_length', '16')])
+def test_a_dry_run_says_what_is_ahead_and_writes_nothing(tmp_path, corpus, capfd, flags):
+  before = sorted(tmp_path.rglob('*'))
+  code, _ = run(tmp_path, '--audio_dir', corpus, *_TINY, *flags, '--validate_every', '1', '--dry_run')
+  said = capfd.readouterr()
+  assert code == 0 and said.out == ''
+  assert sorted(tmp_path.rglob('*')) == before
+  for begin in (
+    'num_parameters: ',
+    'a step: 4 rows of up to ',
+    'disk: model ',
+    'figures: ',
+    'memory: ',
+    'time: a step ',
+  ):
+    assert re.search(f'^{begin}', said.err, re.MULTILINE), (begin, said.err)
+  assert ('\nevidence: 2,400 samples, at most 173 kB in ' in said.err) == ('hybrid' in flags)
+  assert 'step 1 of 2' not in said.err
+
+
+def test_a_dry_run_of_a_run_that_cannot_be_is_refused_like_one(tmp_path, corpus, capfd):
+  code, _ = run(tmp_path, '--audio_dir', corpus, *_TINY, '--dry_run', '--resume')
+  assert code == 1 and 'checkpoint' in capfd.readouterr().err
+  assert not (tmp_path / 'out').exists()

@@ -87,6 +87,7 @@ COUNTS_OR_ZERO = [
 LIMITED_COUNTS_OR_ZERO = [(OptimizerConfig, 'max_bad_steps'), (ScheduleConfig, 'warmup_steps')]
 POSITIVE_NUMBERS = [(OptimizerConfig, 'learning_rate'), (CheckpointConfig, 'save_minutes')]
 OPTIONAL_NUMBERS = [(OptimizerConfig, 'gradient_clip_norm')]
+OPTIONAL_DOUBLES = [(LoggingConfig, 'peak_tflops')]
 EFFORTS = [(HybridConfig, 'effort')]
 BELOW_ONE = [
   (OptimizerConfig, 'beta1'),
@@ -164,7 +165,7 @@ def test_every_field_is_checked_below():
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
-  listed += [*OPTIONAL_FRACTIONS, *SECONDS, *GAINS, *SHARES]
+  listed += [*OPTIONAL_FRACTIONS, *OPTIONAL_DOUBLES, *SECONDS, *GAINS, *SHARES]
   listed += [*NUMBERS_OF_PROCESSES, *PROCESSES, *ADDRESSES, *DROPOUT]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
@@ -183,6 +184,7 @@ BAD_VALUES = with_values(
     (COUNTS_OR_ZERO, [-1, 0.5, '0', None, False, math.inf]),
     ([(OptimizerConfig, 'learning_rate')], [3.5e38, 1e39, 10**39]),  # Steps are taken in float32.
     (OPTIONAL_NUMBERS, [0, -1.0, math.nan, math.inf, 1e39, '1', True]),
+    (OPTIONAL_DOUBLES, [0, -1.0, math.nan, math.inf, 10**400, '1', True]),
     (LIMITED_COUNTS_OR_ZERO, [-1, 2**31, 0.5, '0', False, math.inf]),
     (BELOW_ONE, [-0.1, 1, 1.0, 0.99999999, 1.5, math.nan, math.inf, '0.9', True]),  # Factors are float32.
     (GAINS, [-60.1, 61, math.nan, math.inf, 10**400, '1', True]),
@@ -228,6 +230,7 @@ GOOD_VALUES = with_values(
     ([(CheckpointConfig, 'save_minutes')], [1.7e308]),
     (FRACTIONS, [1e-9, 0.5, 0.999]),
     (OPTIONAL_NUMBERS, [None, 1, 1e-3]),
+    (OPTIONAL_DOUBLES, [None, 1, 989.5, 1e39]),
     (LIMITED_COUNTS_OR_ZERO, [0, 1, 2**31 - 1]),
     (BELOW_ONE, [None, 0, 0.9, 0.9999999, 1 - 2**-24]),
     ([(AugmentationConfig, 'min_gain_db')], [None, -60, -1.5, 0]),

@@ -13,7 +13,7 @@ from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.config.options import AugmentationConfig, DataConfig
 from language_modeling_is_compression.data import batches
 from language_modeling_is_compression.data.augmentation import drawn_change
-from language_modeling_is_compression.data.batches import Domains, training_batch, validation_batches
+from language_modeling_is_compression.data.batches import Domains, training_batch, validation_batch, validation_batches
 from language_modeling_is_compression.data.chunks import Chunks, whole_stream
 
 CHUNK = 4
@@ -183,9 +183,9 @@ def test_changes_are_a_function_of_seed_step_and_row(tmp_path):
 
 
 def test_validation_of_some_chunks(chunks):
-  rows = list(validation_batches(chunks, num_tokens=CHUNK, batch_size=2, indices=np.array([1, 4, 9])))
-  np.testing.assert_array_equal([batch.tokens[:, 0] for batch in rows], [[1, 4], [9, 0]])
-  np.testing.assert_array_equal([batch.lengths for batch in rows], [[3, 4], [4, 0]])
+  batch = validation_batch(chunks, [1, 4, 9], num_tokens=CHUNK, batch_size=4)
+  np.testing.assert_array_equal(batch.tokens[:, 0], [1, 4, 9, 0])
+  np.testing.assert_array_equal(batch.lengths, [3, 4, 4, 0])
 
 
 def test_validation_of_nothing(tmp_path):

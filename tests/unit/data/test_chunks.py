@@ -204,3 +204,14 @@ def test_spans_join_to_the_whole(tmp_path, num_frames, num_channels, bits, kind,
   bounds = sorted([0, length, *(min(cut, length) for cut in cuts)])
   spans = [read_tokens(info, start, stop, config) for start, stop in pairwise(bounds)]
   np.testing.assert_array_equal(np.concatenate(spans), tokens_of(samples, bits, config))
+
+
+@pytest.mark.parametrize('limit', [None, 3])
+def test_the_file_of_a_chunk(files, limit):
+  config = DataConfig(chunk_size=4)
+  chunks = Chunks([whole_stream(info, config) for info, _, _ in files], config, limit)
+  assert [chunks.path(index).stem for index in range(len(chunks))] == (
+    ['1', '2', '2', '3', '3', '3', '5', '5', '5'] if limit is None else ['1', '3', '5']
+  )
+  with pytest.raises(IndexError):
+    chunks.path(len(chunks))

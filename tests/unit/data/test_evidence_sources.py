@@ -7,7 +7,13 @@ from support.evidence_cases import VERSION, extract_evidence, write_sound
 
 from language_modeling_is_compression.config.options import HybridConfig
 from language_modeling_is_compression.data.evidence_cache import Extractor
-from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, check_samples, evidence_of
+from language_modeling_is_compression.data.evidence_sources import (
+  DomainFile,
+  Group,
+  check_samples,
+  evidence_of,
+  planned_evidence,
+)
 from language_modeling_is_compression.errors import AudioFormatError
 
 EXPERTS = Extractor(extract=extract_evidence, version=VERSION, effort=1)
@@ -33,7 +39,12 @@ def made(folder, train, valid=(), *, valid_fraction: float = 0.25, **settings):
     folder=folder / 'cache',
     show_progress=False,
   )
-  return [{group: sum(span.num_samples for span in each) for group, each in side.items()} for side in sides]
+  cached = [{group: sum(span.num_samples for span in each) for group, each in side.items()} for side in sides]
+  planned = planned_evidence(train, valid, HybridConfig(**settings), valid_fraction=valid_fraction)
+  assert cached == [
+    {group: sum(span.num_samples for span in each) for group, each in side.items()} for side in planned
+  ], 'what is planned is not what is made'
+  return cached
 
 
 @pytest.mark.parametrize(

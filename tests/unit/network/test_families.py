@@ -65,7 +65,7 @@ def test_every_row_names_modules_with_what_they_must_have():
     network = family.network_module()
     assert network.SPEC.family == name and network.MODEL.__annotations__['spec']
     assert callable(family.coder_module().load_coder)
-    assert callable(family.task_module().check) and callable(family.task_module().make_task)
+    assert all(callable(getattr(family.task_module(), each)) for each in ('check', 'make_task', 'make_dry_task'))
 
 
 def test_a_family_that_is_added(other, tmp_path):

@@ -1,5 +1,6 @@
 """Batches and figures of byte models."""
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -82,8 +83,8 @@ def measured(task: ByteTask):
   """A validation in which the tokens of drums cost one nat each, and those of speech two."""
   validation = task.validation(periodic=False)
   for batch in validation.batches(2):
-    costs = np.where(batch.tokens[:, 0] == 127, 1.0, 2.0)
-    validation.add(batch, float(costs @ batch.lengths))
+    nats = np.where(batch.tokens[:, 0] == 127, 1.0, 2.0) * batch.lengths
+    validation.add(batch, float(nats.sum()), nats[:, None])
   result = validation.result()
   assert result is not None and validation.num_rows == 15
   return result
@@ -98,6 +99,8 @@ def test_held_out_figures_of_each_domain(corpus):
   assert {name: result.metrics[name] for name in expected} == pytest.approx(expected)
   assert len(result.metrics) == 9
   assert result.text.endswith('; bits per sample by domain: drums 1.4427, speech 2.8854')
+  parts = {part.name.split('/')[-3]: part[1:] for part in result.parts}
+  assert parts == {'drums': (96, pytest.approx(bit)), 'speech': (24, pytest.approx(2 * bit))}
   assert result.provenance['domains']['speech'] == pytest.approx(
     {'loss_nats': 2, 'bits_per_byte': 2 * bit, 'bits_per_sample': 2 * bit, 'compression_rate': bit / 4}
   )
@@ -109,7 +112,7 @@ def test_one_domain_or_too_many_have_no_figures_of_their_own(corpus, monkeypatch
   task = task_of(corpus) if most == 1 else task_of(corpus / 'drums')
   validation = task.validation(periodic=False)
   for batch in validation.batches(2):
-    validation.add(batch, 1.0)
+    validation.add(batch, 1.0, np.full((2, 1), 0.5))
   result = validation.result()
   assert result is not None
   assert set(result.metrics) == {'bits_per_byte', 'bits_per_sample', 'compression_rate'}
@@ -185,9 +188,27 @@ def test_what_costs_nothing_has_no_sign():
   task: Any = SimpleNamespace(spec=ByteSpec(network=ModelConfig(), data=DataConfig()))
   assert ByteTask.format_loss(task, -1e-9) == '0.0000 bits per byte'
   validation = ByteValidation(Chunks([], DataConfig()), 8)
-  batch: Any = SimpleNamespace(num_counted=8)
-  validation.add(batch, -1e-9)
+  batch: Any = SimpleNamespace(num_counted=8, lengths=[0])
+  validation.add(batch, -1e-9, np.zeros((1, 1)))
   result = validation.result()
   assert result is not None
   text = result.text
   assert text.startswith('0.0000 bits per byte, 0.0000 bits per sample, compression rate 0.0000 ('), text
+
+
+@pytest.mark.parametrize(('settings', 'names'), [({'use_16bit': True}, ['high', 'low']), ({}, [])])
+def test_bytes_of_a_sample_are_told_apart(settings, names):
+  validation = ByteValidation(Chunks([], DataConfig(**settings)), 8)
+  places = max(1, len(names))
+  for factor in (1, 3):
+    batch: Any = SimpleNamespace(num_counted=4 * places, lengths=[0, 0])
+    # Two rows of two samples; the first byte takes one bit, the second two.
+    by_row = factor * 2 * math.log(2) * np.tile(np.arange(1, places + 1), (2, 1))
+    validation.add(batch, float(by_row.sum()), by_row)
+  result = validation.result()
+  assert result is not None
+  each = [result.metrics[f'bits_per_byte/{name}'] for name in names]
+  assert each == pytest.approx([2, 4][: len(names)])
+  assert result.metrics['bits_per_byte'] == pytest.approx(np.mean(each or [2]))
+  assert result.text.endswith('; of the bytes: high 2.0000, low 4.0000' if names else ' tokens)')
+  assert len(result.metrics) == 3 + len(names)

@@ -179,7 +179,7 @@ def test_what_costs_nothing_has_no_sign(sides):
   assert task.format_loss(-1e-9) == '0.0000 bits per sample'
   validation = task.validation(periodic=False)
   for batch in validation.batches(10):
-    validation.add(batch._replace(experts_log2=np.full_like(batch.experts_log2, 1e-12)), -1e-9)
+    validation.add(batch._replace(experts_log2=np.full_like(batch.experts_log2, 1e-12)), -1e-9, np.zeros((4, 1)))
   result = validation.result()
   assert result is not None
   text = result.text

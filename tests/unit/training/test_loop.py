@@ -6,6 +6,7 @@ import math
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any, cast
 
 import jax
@@ -18,7 +19,9 @@ from language_modeling_is_compression.errors import CheckpointError, TrainingErr
 from language_modeling_is_compression.network.byte_model import ByteSpec
 from language_modeling_is_compression.training import loop
 from language_modeling_is_compression.training.byte_task import ByteTask, rates
+from language_modeling_is_compression.training.flops import Arithmetic
 from language_modeling_is_compression.training.loop import Progress, Trainer, explained
+from language_modeling_is_compression.training.objectives import CodeLengths
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
 from language_modeling_is_compression.training.stopper import Stopper
@@ -50,6 +53,9 @@ class FakeChunks:
 
   def by_domain(self) -> dict[str, np.ndarray]:
     return {'': np.arange(self._count)}
+
+  def path(self, index: int) -> Path:
+    return Path(f'{index % 2}.wav')
 
   def changed(self, index: int, change: None) -> np.ndarray:
     return np.full(2, index % 256, np.uint8)
@@ -116,6 +122,7 @@ class Fakes:
       task=task,
       micro_batches=MicroBatches(count=2, rows=2, remat=False),
       learning_rate=lambda step: step / 10,
+      arithmetic=Arithmetic(flops=7.0, peak_seconds=0.25),
       update=self._update,
       code_length=self._code_length,
       save=self._save,
@@ -148,7 +155,8 @@ class Fakes:
     self.validated.append(int(np.count_nonzero(batch.lengths)))
     if self._at_validation:
       self._at_validation(self, len(self.validated))
-    return TOKEN_NATS * batch.lengths.sum(axis=1)
+    nats = TOKEN_NATS * batch.lengths
+    return CodeLengths(nats.sum(axis=1), nats[..., None])
 
   def _checkpoint(self, state, progress, score):
     self.checkpoints.append((state.params, progress, score))
@@ -242,6 +250,7 @@ def test_a_run_takes_every_step_validates_on_all_chunks_and_saves_once():
   assert fakes.validated == [4, 4, 1]
   expected = {'loss_nats': TOKEN_NATS, 'bits_per_byte': 3, 'bits_per_sample': 3, 'compression_rate': 0.375}
   assert outcome.held_out.provenance == pytest.approx(expected)
+  assert outcome.held_out.parts == [('0.wav', 10, pytest.approx(3)), ('1.wav', 8, pytest.approx(3))]
   assert fakes.saves == [(6, outcome.held_out)]
   assert (outcome.state.params, outcome.stopped_by) == (6, None)
 
@@ -250,6 +259,14 @@ def test_a_run_goes_on_from_the_step_it_is_given():
   fakes = Fakes()
   assert fakes.run(first=4, training_steps=6).state.params == 6
   assert fakes.steps == [5, 6]
+
+
+def test_speed_is_told_in_operations_and_as_a_share_of_the_peak_too():
+  fakes = Fakes()
+  fakes.run(training_steps=5, log_every=5)
+  ((_, figures),) = fakes.tracker.records
+  assert figures['flops_per_second'] == pytest.approx(7 * figures['tokens_per_second']) and figures['mfu'] > 0
+  assert figures['mfu'] == pytest.approx(0.25 * figures['tokens_per_second'])
 
 
 def test_nothing_is_said_of_chunks_that_are_not_there():

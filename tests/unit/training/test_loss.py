@@ -1,5 +1,7 @@
 """The loss is the code length of the tokens, whatever the vocabulary and however it is cut."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from language_modeling_is_compression.network.transformer import Hidden, log_probabilities
 from language_modeling_is_compression.training import loss
-from language_modeling_is_compression.training.loss import code_length
+from language_modeling_is_compression.training.loss import code_length, code_lengths_by_row, token_code_lengths
 
 
 def naive_code_length(outputs, tokens, lengths):
@@ -67,3 +69,15 @@ def test_tokens_of_a_byte_wide_type():
 def test_nothing_counts_nothing():
   outputs, tokens, lengths = random_case(2, 6, 256)
   assert float(code_length(outputs, tokens, np.zeros_like(lengths))) == 0
+
+
+@pytest.mark.parametrize('max_logits', [1 << 23, 256 * 7])
+@pytest.mark.parametrize('places', [1, 2, 3])
+def test_code_lengths_by_row_and_byte_are_sums_of_those_of_the_tokens(monkeypatch, max_logits, places):
+  monkeypatch.setattr(loss, '_MAX_LOGITS', max_logits)
+  outputs, tokens, lengths = random_case(3, 12, 256)
+  lengths -= lengths % places
+  total, by_row = jax.jit(functools.partial(code_lengths_by_row, places=places))(outputs, tokens, lengths)
+  assert np.asarray(total).tobytes() == np.asarray(jax.jit(code_length)(outputs, tokens, lengths)).tobytes()
+  each = np.where(np.arange(12) < lengths[:, None], token_code_lengths(outputs, tokens), 0)
+  np.testing.assert_allclose(by_row, each.reshape(3, -1, places).sum(axis=1), rtol=1e-5, atol=1e-6)

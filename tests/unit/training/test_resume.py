@@ -151,7 +151,9 @@ def test_a_stopped_run_is_resumed_where_it_stopped(audio, whole, tmp_path):
   assert outcome.stopped_by == 15 and 0 < int(outcome.state.step) < 6
   train(settings_of(audio, tmp_path, resume=True))
   assert same_params(whole / 'a.npz', tmp_path / 'a.npz')
-  assert sorted(path.name for path in tmp_path.iterdir()) == ['a.npz', 'a.toml', 'a_checkpoints', 'a_metrics.jsonl']
+  assert sorted(path.name for path in tmp_path.iterdir()) == [
+    *('a.npz', 'a.toml', 'a_checkpoints', 'a_held_out.csv', 'a_held_out.svg', 'a_metrics.jsonl')
+  ]
 
 
 def test_a_run_that_was_killed_after_its_last_step_is_validated_and_saved(audio, whole, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -21,7 +22,7 @@ from language_modeling_is_compression.network.checkpoint import load_model
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.training.byte_task import make_task
-from language_modeling_is_compression.training.objectives import Objective
+from language_modeling_is_compression.training.objectives import CodeLengths, Objective
 from language_modeling_is_compression.training.run import _save_somewhere, train_model
 from language_modeling_is_compression.training.run_files import RunFiles, claimed_files
 from language_modeling_is_compression.training.stopper import Stopper
@@ -91,7 +92,9 @@ def epochs_of_a_tone(folder: Path, **values: Any) -> tuple[TrainingSettings, Any
   # What is tested asks nothing of a loss but gradients, and the network's takes ten seconds to compile.
   params = random_params(build_transformer(settings.model, settings.data))
   task.objective = lambda computation: Objective(
-    lambda key: params, lambda params, batch: optax.tree.norm(params, squared=True) * batch.lengths.sum()
+    lambda key: params,
+    lambda params, batch: optax.tree.norm(params, squared=True) * batch.lengths.sum(),
+    lambda params, batch: CodeLengths(jnp.float32(1), jnp.ones((len(batch.lengths), 1))),
   )
   return settings, task
 

@@ -25,6 +25,7 @@ from language_modeling_is_compression.training.state import (
   initial_state,
   make_code_length,
   make_update,
+  together,
 )
 
 NUM_ROWS, NUM_TOKENS = 8, 12
@@ -331,8 +332,8 @@ def test_steps_lower_the_loss():
 @pytest.mark.parametrize(('devices', 'count', 'rows'), CUTS[:3])
 def test_code_lengths_are_those_of_each_micro_batch(devices, count, rows):
   params, batch = make_state().params, make_batch()
-  nats = make_code_length(OBJECTIVE, layout_of(devices))(params, arranged(batch, count, rows))
-  assert nats.shape == (count,)
+  nats, by_row = make_code_length(OBJECTIVE, layout_of(devices))(params, arranged(batch, count, rows))
+  assert nats.shape == (count,) and by_row.shape == (count, rows, 1)
   of_rows = [
     float(naive_mean(params, Batch(batch.tokens[row : row + 1], batch.lengths[row : row + 1]))) * length
     for row, length in enumerate(LENGTHS)
@@ -341,6 +342,7 @@ def test_code_lengths_are_those_of_each_micro_batch(devices, count, rows):
   expected = np.zeros(count * rows)
   expected[np.flatnonzero(LENGTHS)] = of_rows
   np.testing.assert_allclose(nats, expected.reshape(count, rows).sum(axis=1), rtol=1e-5)
+  np.testing.assert_allclose(by_row[..., 0], expected.reshape(count, rows), rtol=1e-5)
 
 
 def seeded(seed: int) -> TrainingState:
@@ -387,10 +389,25 @@ def test_a_rows_noise_depends_on_its_place_in_the_batch_alone(devices, count, ro
   state = make_state()
 
   def loss(step: int, seed: int) -> float:
-    noisy: Any = make_update(Objective(OBJECTIVE.init, _noisy), OPTIMIZER, layout_of(devices), dropout_seed=seed)
+    noisy: Any = make_update(
+      Objective(OBJECTIVE.init, _noisy, OBJECTIVE.code_lengths), OPTIMIZER, layout_of(devices), dropout_seed=seed
+    )
     return float(noisy(state._replace(step=jnp.int32(step)), arranged(make_batch(), count, rows))[1].loss_nats)
 
   key = jax.random.fold_in(jax.random.key(int(np.random.SeedSequence(9).generate_state(1)[0])), 5)
   each = [float(jax.random.uniform(jax.random.fold_in(key, row))) for row in range(NUM_ROWS)]
   assert loss(5, 9) == pytest.approx(np.dot(each, LENGTHS) / sum(LENGTHS), rel=1e-5)
   assert loss(6, 9) != loss(5, 9) != loss(5, 10)
+
+
+def test_the_memory_of_a_step_is_at_least_its_state_gradients_and_batch(update):
+  state, batch = make_state(), arranged(make_batch())
+  planned = update.memory(state, batch)
+  sizes = [sum(leaf.nbytes for leaf in jax.tree.leaves(part)) for part in (state, state.params)]
+  assert planned is not None and sizes[0] + sizes[1] < planned < 10 * (sizes[0] + sizes[1]) + (1 << 20)
+  assert_bits_equal(make_state(), state)
+
+
+@pytest.mark.parametrize(('count', 'expected'), [(1, 1), (2, 2), (3, 1), (8, 2)])
+def test_micro_batches_that_are_one_call(count, expected):
+  assert together(count) == expected

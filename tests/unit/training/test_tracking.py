@@ -193,6 +193,25 @@ def test_wandb_gets_the_figures_too(path):
   assert run.calls == [('log', {'a': 1.0}, 4), ('finish', 130)]
 
 
+def test_a_table_goes_to_wandb_alone(tmp_path, tensorboard, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'wandb', types.SimpleNamespace(Table=dict))
+  run = FakeRun()
+  lines = tmp_path / 'a.jsonl', tmp_path / 'a.csv'
+  tracker = Tracker(
+    {
+      'jsonl': JsonLinesLogger(lines[0]),
+      'csv': CsvLogger(lines[1]),
+      'tensorboard': TensorBoardLogger(tmp_path / 'events'),
+      'wandb': WandbLogger(run),
+    }
+  )
+  tracker.log_table(3, 'held_out/files', ('name', 'bits'), [('a', 1.5), ('b', 2.5)])
+  assert run.calls == [('log', {'held_out/files': {'columns': ['name', 'bits'], 'data': [['a', 1.5], ['b', 2.5]]}}, 3)]
+  assert [path.read_text() for path in lines] == ['', 'step,name,value\n']
+  assert events(tmp_path / 'events') == [[FILE_VERSION]]
+  tracker.close(0)
+
+
 def test_wandb_that_fails_is_dropped_and_the_file_goes_on(path, caplog):
   run = FakeRun(raises_in='log')
   tracker = tracker_of(path, run)
@@ -350,7 +369,7 @@ def test_nothing_is_said_of_a_run_that_is_nowhere(path, caplog, disabled):
   run = FakeRun()
   vars(run).update(id='k3v', url='https://wandb.ai/k3v', dir='/wandb/run/files', disabled=disabled)
   tracker = tracker_of(path, run)
-  assert tracker.wandb_identity == ({} if disabled else {'id': 'k3v', 'url': 'https://wandb.ai/k3v'})
+  assert tracker.identities == ({} if disabled else {'wandb': {'id': 'k3v', 'url': 'https://wandb.ai/k3v'}})
   tracker.close(0)
   assert caplog.messages == ([] if disabled else 2 * ['wandb: https://wandb.ai/k3v'])
 
