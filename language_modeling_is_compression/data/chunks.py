@@ -81,6 +81,13 @@ class Chunks:
     longest = max((stream.num_samples for stream in self._streams), default=0)
     return min(longest, self.config.chunk_size) * self.config.tokens_per_sample
 
+  def path(self, index: int) -> Path:
+    """The file that a chunk is of. Raises IndexError."""
+    if not 0 <= index < self._length:
+      raise IndexError(f'chunk {index} of {self._length}')
+    chunk = index * self.num_available // self._length
+    return self._streams[int(np.searchsorted(self._ends, chunk, side='right'))].info.path
+
   def limited(self, limit: int) -> 'Chunks':
     """At most `limit` of the chunks, evenly spread."""
     return Chunks(self._streams, self.config, min(limit, self._length))
@@ -90,22 +97,14 @@ class Chunks:
 
     Raises IndexError outside of 0 <= index < len(self), AudioFormatError if the file can no longer be read.
     """
-    chunk, file = self._place(index)
+    if not 0 <= index < self._length:
+      raise IndexError(f'chunk {index} of {self._length}')
+    chunk = index * self.num_available // self._length
+    file = int(np.searchsorted(self._ends, chunk, side='right'))
     stream = self._streams[file]
     before = int(self._ends[file - 1]) if file else 0
     start = stream.first + (chunk - before) * self.config.chunk_size
     return read_tokens(stream.info, start, min(start + self.config.chunk_size, stream.last), self.config)
-
-  def path(self, index: int) -> Path:
-    """The file that a chunk is of. Raises IndexError."""
-    return self._streams[self._place(index)[1]].info.path
-
-  def _place(self, index: int) -> tuple[int, int]:
-    """Number of a chunk among all that there are, and of its stream. Raises IndexError."""
-    if not 0 <= index < self._length:
-      raise IndexError(f'chunk {index} of {self._length}')
-    chunk = index * self.num_available // self._length
-    return chunk, int(np.searchsorted(self._ends, chunk, side='right'))
 
 
 def read_tokens(info: WavInfo, start: int, stop: int, config: DataConfig) -> np.ndarray:

@@ -170,21 +170,24 @@ class ByteValidation:
     self._nats, self._num_tokens = 0.0, 0
     self._by_place = np.zeros(chunks.config.tokens_per_sample)
     self._by_file: dict[Path, tuple[float, int]] = {}  # Nats and tokens.
-    self._num_added = 0
+    self._indices: Sequence[int] = ()  # Of the chunks of the last batch.
 
   def batches(self, batch_size: int) -> Iterator[Batch]:
-    return validation_batches(self._chunks, num_tokens=self._row_length, batch_size=batch_size)
+    batches = validation_batches(self._chunks, num_tokens=self._row_length, batch_size=batch_size)
+    for first, batch in zip(range(0, self.num_rows, batch_size), batches, strict=True):
+      self._indices = range(first, min(first + batch_size, self.num_rows))
+      yield batch
 
   def add(self, batch: Batch, nats: float, by_row: np.ndarray) -> None:
     self._nats += nats
     self._num_tokens += int(batch.num_counted)
     self._by_place += by_row.sum(axis=0)
-    for row_nats, length in zip(by_row.sum(axis=1), batch.lengths, strict=True):
-      if length:  # Chunks that cannot be read count for nothing, nor do rows that fill up the last batch.
-        path = self._chunks.path(self._num_added)
+    # Rows that fill up the last batch are no chunks, and a chunk that cannot be read counts for nothing.
+    for index, row_nats, length in zip(self._indices, by_row.sum(axis=1), batch.lengths, strict=False):
+      if length:
+        path = self._chunks.path(index)
         so_far = self._by_file.get(path, (0.0, 0))
         self._by_file[path] = (so_far[0] + float(row_nats), so_far[1] + int(length))
-      self._num_added += 1
 
   def result(self) -> ValidationResult | None:
     if not self._num_tokens:
