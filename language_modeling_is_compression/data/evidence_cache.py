@@ -12,7 +12,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NU
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.files import replacing
 from language_modeling_is_compression.system.progress import progress_bar
-from language_modeling_is_compression.system.text import duration
 
 _logger = logging.getLogger(__name__)
 
@@ -105,12 +104,6 @@ class _Segment:
     return read_frames(self.sound.info, self.first, self.last) >> (self.sound.info.resolution_bits - self.sound.bits)
 
 
-def segments_of(sound: Sound, segment_frames: int) -> Iterator[tuple[int, int]]:
-  """First and last frames of the segments of a sound."""
-  for first in range(sound.first_frame, sound.info.num_frames, segment_frames):
-    yield first, min(first + segment_frames, sound.info.num_frames)
-
-
 def cached_evidence(
   sounds: Sequence[Sound], extractor: Extractor, *, folder: Path, segment_frames: int, show_progress: bool
 ) -> list[list[EvidenceSpan]]:
@@ -122,9 +115,9 @@ def cached_evidence(
   """
   made_folders = _open_folder(folder)
   segments = [
-    _Segment(index=index, sound=sound, first=first, last=last)
+    _Segment(index=index, sound=sound, first=first, last=min(first + segment_frames, sound.info.num_frames))
     for index, sound in enumerate(sounds)
-    for first, last in segments_of(sound, segment_frames)
+    for first in range(sound.first_frame, sound.info.num_frames, segment_frames)
   ]
   found = _on_all_cores(
     segments, lambda segment: _find(segment, extractor, folder), 'looking for evidence', show_progress
@@ -217,6 +210,13 @@ def seconds_per_sample(extractor: Extractor) -> float:
     started = time.monotonic()
     extractor.extract(noise, sample_bytes=2, sample_rate_hz=16_000, effort=extractor.effort)
   return (time.monotonic() - started) / len(noise)
+
+
+def duration(seconds: float) -> str:
+  """Text for a time that is estimated."""
+  if seconds > 3600:
+    return f'{seconds / 3600:.1f} hours'
+  return f'{seconds / 60:.0f} minutes' if seconds > 90 else f'{seconds:.0f} seconds'
 
 
 def _open_folder(folder: Path) -> list[Path]:

@@ -2,20 +2,14 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from language_modeling_is_compression.audio.reading import AudioInfo
 from language_modeling_is_compression.config.options import NATIVE_DEPTH, HybridConfig
-from language_modeling_is_compression.data.evidence_cache import (
-  EvidenceSpan,
-  Extractor,
-  Sound,
-  cached_evidence,
-  segments_of,
-)
+from language_modeling_is_compression.data.evidence_cache import EvidenceSpan, Extractor, Sound, cached_evidence
 from language_modeling_is_compression.errors import AudioFormatError
 
 _logger = logging.getLogger(__name__)
@@ -70,60 +64,50 @@ def evidence_of(
 
   Raises ConfigError and TrainingError as `cached_evidence`.
   """
-
-  def find(sounds: Sequence[Sound]) -> Sequence[Sequence[EvidenceSpan]]:
-    return cached_evidence(
-      sounds, extractor, folder=folder, segment_frames=config.segment_frames, show_progress=show_progress
-    )
-
-  found = _by_group(train, valid, config.depths, find)
-  if valid:
-    return found
-  _logger.warning('too few files to hold some out whole: the last %g of each segment is held out', valid_fraction)
-  return _split_sides(found[0], valid_fraction)
-
-
-def planned_evidence(
-  train: Sequence[DomainFile], valid: Sequence[DomainFile], config: HybridConfig, *, valid_fraction: float
-) -> tuple[SpansByGroup, SpansByGroup]:
-  """Evidence of the size that `evidence_of` would make, of no file; nothing but headers is read."""
-
-  def plan(sounds: Sequence[Sound]) -> Sequence[Sequence[EvidenceSpan]]:
-    return [
-      [
-        EvidenceSpan(path=sound.info.path, first=0, last=(last - first) * sound.info.num_channels)
-        for first, last in segments_of(sound, config.segment_frames)
-      ]
-      for sound in sounds
-    ]
-
-  found = _by_group(train, valid, config.depths, plan)
-  return found if valid else _split_sides(found[0], valid_fraction)
-
-
-def _by_group(
-  train: Sequence[DomainFile],
-  valid: Sequence[DomainFile],
-  depths: Sequence[str],
-  find: Callable[[Sequence[Sound]], Sequence[Sequence[EvidenceSpan]]],
-) -> tuple[SpansByGroup, SpansByGroup]:
-  """Spans that `find` finds of each sound, to train on and to hold out; none to hold out if there are no such files."""
+  depths = config.depths
   asked = [
     (group, sound, side)
     for side, files in enumerate((train, valid))
     for file in files
     for group, sound in _reductions(file, depths)
   ]
-  spans = find([sound for _, sound, _ in asked])
+  spans = cached_evidence(
+    [sound for _, sound, _ in asked],
+    extractor,
+    folder=folder,
+    segment_frames=config.segment_frames,
+    show_progress=show_progress,
+  )
   sides: tuple[dict[Group, list[EvidenceSpan]], ...] = ({}, {})
   for (group, _, side), each in zip(asked, spans, strict=True):
     sides[side].setdefault(group, []).extend(each)
-  return sides[0], sides[1]
+  if valid:
+    return sides[0], sides[1]
+  _logger.warning('too few files to hold some out whole: the last %g of each segment is held out', valid_fraction)
+  parts = {group: [_split(span, valid_fraction) for span in each] for group, each in sides[0].items()}
+  return (
+    {group: [part[0] for part in each] for group, each in parts.items()},
+    {group: [part[1] for part in each if part[1].num_samples] for group, each in parts.items()},
+  )
 
 
-def _split_sides(spans: SpansByGroup, valid_fraction: float) -> tuple[SpansByGroup, SpansByGroup]:
-  """The last valid_fraction of each span is held out."""
-  parts = {group: [_split(span, valid_fraction) for span in each] for group, each in spans.items()}
+def planned_evidence(
+  train: Sequence[DomainFile], valid: Sequence[DomainFile], config: HybridConfig, *, valid_fraction: float
+) -> tuple[SpansByGroup, SpansByGroup]:
+  """Evidence of the size that `evidence_of` would make, of no file; nothing but headers is read."""
+  sides: tuple[dict[Group, list[EvidenceSpan]], ...] = ({}, {})
+  for side, files in zip(sides, (train, valid), strict=True):
+    for file in files:
+      frames, first_frame = file.info.num_frames, file.first_frame
+      segments = [
+        min(config.segment_frames, frames - first) for first in range(first_frame, frames, config.segment_frames)
+      ]
+      spans = [EvidenceSpan(path=file.info.path, first=0, last=each * file.info.num_channels) for each in segments]
+      for group, _ in _reductions(file, config.depths):
+        side.setdefault(group, []).extend(spans)
+  if valid:
+    return sides[0], sides[1]
+  parts = {group: [_split(span, valid_fraction) for span in each] for group, each in sides[0].items()}
   return (
     {group: [part[0] for part in each] for group, each in parts.items()},
     {group: [part[1] for part in each if part[1].num_samples] for group, each in parts.items()},

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -67,17 +67,27 @@ def check(settings: TrainingSettings, folders: Sequence[Folder]) -> None:
 
 def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridTask':
   """Task on the experts' evidence of all files, by domain. Raises AudioFormatError if none can be read."""
+  config = settings.hybrid
+
   train_files, valid_files = _readable(settings, folders)
   train, valid = evidence_of(
     train_files,
     valid_files,
-    settings.hybrid,
-    _extractor(settings),
+    config,
+    Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort),
     valid_fraction=settings.folders.valid_fraction,
-    folder=_evidence_folder(settings),
+    folder=Path(config.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER)),
     show_progress=not settings.logging.no_progress,
   )
-  return _task(HybridTask, settings, folders, train, valid)
+  return HybridTask(
+    HybridSpec(network=settings.model),
+    config,
+    settings.training,
+    train=train,
+    valid=valid,
+    weights=domain_weights(settings.folders.weights, folders),
+    experts_version=EXPERTS_VERSION,
+  )
 
 
 def _readable(settings: TrainingSettings, folders: Sequence[Folder]) -> tuple[list[DomainFile], list[DomainFile]]:
@@ -90,46 +100,29 @@ def _readable(settings: TrainingSettings, folders: Sequence[Folder]) -> tuple[li
   return read_files(folders, settings.folders, domain_file, show_progress=not settings.logging.no_progress)
 
 
-def _extractor(settings: TrainingSettings) -> Extractor:
-  return Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=settings.hybrid.effort)
+def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'DryHybridTask':
+  """Task of the same size, from headers alone. Logs the time and the room that the evidence would take."""
+  config = settings.hybrid
 
-
-def _evidence_folder(settings: TrainingSettings) -> Path:
-  return Path(settings.hybrid.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER))
-
-
-def _task(
-  kind: 'type[_AnyTask]',
-  settings: TrainingSettings,
-  folders: Sequence[Folder],
-  train: SpansByGroup,
-  valid: SpansByGroup,
-) -> '_AnyTask':
-  return kind(
+  train_files, valid_files = _readable(settings, folders)
+  train, valid = planned_evidence(train_files, valid_files, config, valid_fraction=settings.folders.valid_fraction)
+  extractor = Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort)
+  num_samples = sum(span.num_samples for side in (train, valid) for each in side.values() for span in each)
+  _logger.info(
+    'evidence: %s samples, at most %s in %s and %s on %d core(s), less what is there already',
+    f'{num_samples:,}',
+    *(size(num_samples * RECORD.itemsize), config.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER)),
+    *(duration(num_samples * seconds_per_sample(extractor) / usable_cores()), usable_cores()),
+  )
+  return DryHybridTask(
     HybridSpec(network=settings.model),
-    settings.hybrid,
+    config,
     settings.training,
     train=train,
     valid=valid,
     weights=domain_weights(settings.folders.weights, folders),
     experts_version=EXPERTS_VERSION,
   )
-
-
-def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'DryHybridTask':
-  """Task of the same size, from headers alone. Logs the time and the room that the evidence would take."""
-  train_files, valid_files = _readable(settings, folders)
-  train, valid = planned_evidence(
-    train_files, valid_files, settings.hybrid, valid_fraction=settings.folders.valid_fraction
-  )
-  num_samples = sum(span.num_samples for side in (train, valid) for each in side.values() for span in each)
-  _logger.info(
-    'evidence: %s samples, at most %s in %s and %s on %d core(s), less what is there already',
-    f'{num_samples:,}',
-    *(size(num_samples * RECORD.itemsize), _evidence_folder(settings)),
-    *(duration(num_samples * seconds_per_sample(_extractor(settings)) / usable_cores()), usable_cores()),
-  )
-  return _task(DryHybridTask, settings, folders, train, valid)
 
 
 class HybridTask:
@@ -216,9 +209,6 @@ class DryHybridTask(HybridTask):
       begins=np.zeros(shape[:1], np.int32),
       lengths=np.full(shape[:1], self.row_length, np.int32),
     )
-
-
-_AnyTask = TypeVar('_AnyTask', bound=HybridTask)
 
 
 class _Sums:
