@@ -46,7 +46,10 @@ class FakeChunks:
   def limited(self, limit: int) -> 'FakeChunks':
     return FakeChunks(min(limit, self._count))
 
-  def __getitem__(self, index: int) -> np.ndarray:
+  def by_domain(self) -> dict[str, np.ndarray]:
+    return {}
+
+  def changed(self, index: int, change: None) -> np.ndarray:
     return np.full(2, index % 256, np.uint8)
 
 
@@ -56,6 +59,7 @@ class FakeTask(ByteTask):
   def __init__(self, config: TrainingConfig, valid_chunks: int):
     self.spec, self.row_length = ByteSpec(network=ModelConfig(), data=DATA), 2
     self._training = config
+    self._domains = self._augmentation = None
     self._train, self._valid = cast(Any, FakeChunks(10)), cast(Any, FakeChunks(valid_chunks))
 
 
