@@ -110,6 +110,12 @@ def _refuse_unheeded(config: Settings, choice: str, heeded: Mapping[str, Sequenc
       raise ConfigError(f'{name}: expected --{choice} to be one of {others}, got {chosen}; choose one, or leave it out')
 
 
+def _sample_depth(name: str, value: int) -> None:
+  """8, 16 or 24."""
+  if value not in (8, 16, 24):
+    raise ConfigError(f'{name}: expected 8, 16 or 24, got {value}')
+
+
 def _gain_db(name: str, value: float) -> None:
   """-60 to 60."""
   if not -_MAX_GAIN_DB <= value <= _MAX_GAIN_DB:
@@ -204,6 +210,14 @@ class DataConfig(Settings):
   section: ClassVar[str] = 'data'
 
   use_16bit: bool = setting(False, help='16-bit samples; without it the top 8 bits of each', model='bytes', fixed=True)
+  bit_depth: int | None = setting(
+    None,
+    check=_sample_depth,
+    help='top bits of each sample that are kept, 8, 16 or 24, a byte token each; 16 is the same as use_16bit; '
+    'default: 8',
+    model='bytes',
+    fixed=True,
+  )
   tokenization: str = setting(
     'byte',
     choices=('byte', 'sample'),
@@ -238,6 +252,16 @@ class DataConfig(Settings):
 
   def __post_init__(self) -> None:
     super().__post_init__()
+    if self.bit_depth is not None:
+      if self.use_16bit and self.bit_depth != 16:
+        raise ConfigError(f'bit_depth: expected 16 with use_16bit, got {self.bit_depth}')
+      # One form of each depth, that of all files so far.
+      object.__setattr__(self, 'use_16bit', self.bit_depth == 16)
+      object.__setattr__(self, 'bit_depth', self.bit_depth if self.bit_depth == 24 else None)
+    if self.bit_depth and self.tokenization != 'byte':
+      raise ConfigError(f'tokenization: expected byte with bit_depth {self.bit_depth}, got {self.tokenization}')
+    if self.bit_depth and self.quantization != 'linear':
+      raise ConfigError(f'quantization: {self.quantization} makes 8-bit samples, got bit_depth {self.bit_depth}')
     if self.use_16bit and self.chunk_size % 2:
       raise ConfigError(f'chunk_size: expected an even number of samples with use_16bit, got {self.chunk_size}')
     if self.use_16bit and self.quantization != 'linear':
@@ -251,7 +275,7 @@ class DataConfig(Settings):
   @property
   def sample_bits(self) -> int:
     """Bits of a raw sample, which compression rates are relative to."""
-    return 16 if self.use_16bit else 8
+    return self.bit_depth or (16 if self.use_16bit else 8)
 
   @property
   def tokens_per_sample(self) -> int:

@@ -90,13 +90,6 @@ class Chunks:
     longest = max((stream.num_samples for stream in self._streams), default=0)
     return min(longest, self.config.chunk_size) * self.config.tokens_per_sample
 
-  def path(self, index: int) -> Path:
-    """The file that a chunk is of. Raises IndexError."""
-    if not 0 <= index < self._length:
-      raise IndexError(f'chunk {index} of {self._length}')
-    chunk = index * self.num_available // self._length
-    return self._streams[int(np.searchsorted(self._ends, chunk, side='right'))].info.path
-
   def limited(self, limit: int) -> 'Chunks':
     """At most `limit` of the chunks, evenly spread."""
     return Chunks(self._streams, self.config, min(limit, self._length))

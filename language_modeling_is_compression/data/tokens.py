@@ -67,12 +67,12 @@ def interleaved_span(start: int, stop: int, num_frames: int, num_channels: int, 
 def reduce_depth(samples: np.ndarray, from_bits: int, to_bits: int) -> np.ndarray:
   """The top bits of signed samples, in offset binary: floor(s / 2**(from_bits - to_bits)) + 2**(to_bits - 1).
 
-  samples: signed integers of from_bits bits. from_bits: 8, 16, 24 or 32. to_bits: 8 or 16. Else ValueError. Where
+  samples: signed integers of from_bits bits. from_bits: 8, 16, 24 or 32. to_bits: 8, 16 or 24. Else ValueError. Where
   from_bits < to_bits the samples are shifted left.
   Returns uint32 of the same shape, in [0, 2**to_bits).
   """
-  if to_bits not in (8, 16):
-    raise ValueError(f'to_bits is {to_bits}, not 8 or 16')
+  if to_bits not in (8, 16, 24):
+    raise ValueError(f'to_bits is {to_bits}, not 8, 16 or 24')
   return (_to_bits(samples, from_bits, to_bits) + (1 << (to_bits - 1))).astype(np.uint32)
 
 
@@ -135,7 +135,7 @@ def samples_from_bytes(tokens: np.ndarray, sample_bytes: int) -> np.ndarray:
 
 
 def _to_bits(samples: np.ndarray, from_bits: int, to_bits: int) -> np.ndarray:
-  """Signed samples of from_bits bits as int32 of to_bits bits (at most 16): shifted, rounding down."""
+  """Signed samples of from_bits bits as int32 of to_bits bits (at most 24): shifted, rounding down."""
   if from_bits not in (8, 16, 24, 32):
     raise ValueError(f'from_bits is {from_bits}, not 8, 16, 24 or 32')
   wide = samples.astype(np.int32)

@@ -12,12 +12,14 @@ import numpy as np
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.config.settings import from_mapping, to_mapping
+from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.parameters import TOP, layer_shapes, output_shapes
 from language_modeling_is_compression.system.extras import require_extra
 
 # Names under which format version 2 of model files stores a DataConfig, which never change, and the fields that they
-# stand for. A new field needs a new version of the format, unless it has its default.
+# stand for. A new field has a name of its own in files of those models alone for which it is not what it is by default:
+# readers refuse names that they do not know.
 _DATA_NAMES = {
   'use_16bit': 'use_16bit',
   'tokenization': 'tokenization',
@@ -26,6 +28,7 @@ _DATA_NAMES = {
   'stereo_blocking_n': 'stereo_blocking_n',
   'chunk_size': 'chunk_size',
 }
+_WIDE_NAMES = {**_DATA_NAMES, 'bit_depth': 'bit_depth'}  # Of models of 24 bits.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +42,14 @@ class ByteSpec:
   @classmethod
   def from_stored(cls, network: ModelConfig, data: Any) -> 'ByteSpec':
     """Inverse of `stored_data`. Raises ConfigError."""
-    return cls(network=network, data=from_mapping(DataConfig, data, _DATA_NAMES))
+    is_wide = isinstance(data, Mapping) and 'bit_depth' in data
+    config = from_mapping(DataConfig, data, _WIDE_NAMES if is_wide else _DATA_NAMES)
+    if is_wide and config.bit_depth is None:
+      raise ConfigError(f'bit_depth: expected 24, which alone is stored, got {data["bit_depth"]}')
+    return cls(network=network, data=config)
 
   def stored_data(self) -> dict[str, Any]:
-    return to_mapping(self.data, _DATA_NAMES)
+    return to_mapping(self.data, _DATA_NAMES if self.data.bit_depth is None else _WIDE_NAMES)
 
   @property
   def num_inputs(self) -> int:

@@ -105,6 +105,14 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTas
     _logger.warning('too few files to hold some out whole: the last %g of each is held out', valid_fraction)
     parts = [split_stream(stream, valid_fraction) for stream in train]
     train, valid = [part[0] for part in parts], [part[1] for part in parts]
+  num_domains = len({stream.domain for stream in valid})
+  if num_domains > _MAX_DOMAINS:
+    _logger.info(
+      '%d domains are held out, more than the %d that are measured by themselves: name the folders that are to be, '
+      'with several --audio_dir',
+      num_domains,
+      _MAX_DOMAINS,
+    )
   spec = ByteSpec(network=settings.model, data=data)
   return ByteTask(
     spec,

@@ -133,7 +133,9 @@ def initial_params(path: str, spec: ModelSpec) -> Any:
     found = f'{model.spec.family} with {_sizes(model.spec)}'
     raise ConfigError(f'init_from: {path} is a model of {found}, expected {spec.family} with {_sizes(spec)}')
   if model.spec.parameter_shapes() != spec.parameter_shapes():
-    raise ConfigError(f'init_from: {path} predicts other tokens: set --tokenization and --use_16bit as for it')
+    raise ConfigError(
+      f'init_from: {path} predicts other tokens: set --tokenization, --use_16bit and --bit_depth as for it'
+    )
   return jax.tree.map(jnp.asarray, dict(model.params))
 
 

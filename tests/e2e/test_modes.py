@@ -29,6 +29,11 @@ def _byte_pairs(frames: np.ndarray) -> np.ndarray:
   return np.stack([unsigned // 256, unsigned % 256], axis=1).reshape(-1)
 
 
+def _byte_triples(frames: np.ndarray) -> np.ndarray:
+  unsigned = frames[:, 0] * 256 + 2**23
+  return np.stack([unsigned >> 16, unsigned >> 8 & 255, unsigned & 255], axis=1).reshape(-1)
+
+
 def _g711(frames: np.ndarray) -> np.ndarray:
   def token(sample: int) -> int:
     linear = sample // 4
@@ -69,6 +74,13 @@ _MODES = {
     _byte_pairs,
     sample_bits=16,
     tokens_per_sample=2,
+  ),
+  '24-bit bytes': Mode(
+    ('--bit_depth', 24),
+    {'use_16bit': False, 'bit_depth': 24},
+    _byte_triples,
+    sample_bits=24,
+    tokens_per_sample=3,
   ),
   '16-bit samples': Mode(
     ('--use_16bit', '--tokenization', 'sample'),

@@ -29,6 +29,7 @@ MODELS = {
   '8-bit': (NARROW, DataConfig(), 0.1),
   '8-bit wide': (WIDE, DataConfig(), 0.2),
   '16-bit': (NARROW, DataConfig(use_16bit=True), 0.1),
+  '24-bit': (NARROW, DataConfig(bit_depth=24), 0.1),
   '16-bit at its limits': (WIDE, DataConfig(use_16bit=True), 20.0),
 }
 NORMAL = np.random.default_rng(0).normal(size=600)

@@ -96,6 +96,7 @@ BELOW_ONE = [
   (OptimizerConfig, 'ema_decay'),
   (ScheduleConfig, 'final_fraction'),
 ]
+BIT_DEPTHS = [(DataConfig, 'bit_depth')]
 SECONDS = [(FoldersConfig, 'min_seconds'), (FoldersConfig, 'max_seconds'), (FoldersConfig, 'skip_seconds')]
 GAINS = [(AugmentationConfig, 'min_gain_db'), (AugmentationConfig, 'max_gain_db')]
 SHARES = [(AugmentationConfig, 'invert_polarity'), (AugmentationConfig, 'reverse_time')]
@@ -165,8 +166,12 @@ def test_every_field_is_checked_below():
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
+<<<<<<< HEAD
   listed += [*OPTIONAL_FRACTIONS, *OPTIONAL_DOUBLES, *SECONDS, *GAINS, *SHARES]
   listed += [*NUMBERS_OF_PROCESSES, *PROCESSES, *ADDRESSES, *DROPOUT]
+=======
+  listed += [*OPTIONAL_FRACTIONS, *SECONDS, *GAINS, *SHARES, *BIT_DEPTHS]
+>>>>>>> work15b
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
@@ -187,6 +192,7 @@ BAD_VALUES = with_values(
     (OPTIONAL_DOUBLES, [0, -1.0, math.nan, math.inf, 10**400, '1', True]),
     (LIMITED_COUNTS_OR_ZERO, [-1, 2**31, 0.5, '0', False, math.inf]),
     (BELOW_ONE, [-0.1, 1, 1.0, 0.99999999, 1.5, math.nan, math.inf, '0.9', True]),  # Factors are float32.
+    (BIT_DEPTHS, [0, 12, 32, -8, 16.0, '16', True]),
     (GAINS, [-60.1, 61, math.nan, math.inf, 10**400, '1', True]),
     (SHARES, [-0.1, 1.1, math.nan, math.inf, '1', True]),
     (SECONDS, [0, -1.0, math.nan, math.inf, 10**400, '1', True]),
@@ -233,6 +239,7 @@ GOOD_VALUES = with_values(
     (OPTIONAL_DOUBLES, [None, 1, 989.5, 1e39]),
     (LIMITED_COUNTS_OR_ZERO, [0, 1, 2**31 - 1]),
     (BELOW_ONE, [None, 0, 0.9, 0.9999999, 1 - 2**-24]),
+    (BIT_DEPTHS, [None, 24]),
     ([(AugmentationConfig, 'min_gain_db')], [None, -60, -1.5, 0]),
     ([(AugmentationConfig, 'max_gain_db')], [None, 0, 60, 0.1]),
     (SHARES, [None, 0, 0.5, 1]),
@@ -278,6 +285,17 @@ def test_combinations():
   with pytest.raises(ConfigError, match=r'^max_seconds: expected at least min_seconds \(2.5\), got 2$'):
     FoldersConfig(audio_dir=('music',), min_seconds=2.5, max_seconds=2)
   FoldersConfig(audio_dir=('music',), min_seconds=2.5, max_seconds=2.5, skip_seconds=9)
+  for depth in (8, 24):
+    with pytest.raises(ConfigError, match=rf'^bit_depth: expected 16 with use_16bit, got {depth}$'):
+      DataConfig(use_16bit=True, bit_depth=depth)
+  with pytest.raises(ConfigError, match=r'^tokenization: expected byte with bit_depth 24, got sample$'):
+    DataConfig(bit_depth=24, tokenization='sample')
+  for depth in (16, 24):
+    with pytest.raises(ConfigError, match=r'^quantization: mu-law makes 8-bit samples'):
+      DataConfig(bit_depth=depth, quantization='mu-law')
+  with pytest.raises(ConfigError, match=r'^chunk_size: expected an even number'):
+    DataConfig(bit_depth=16, chunk_size=7)
+  assert DataConfig(bit_depth=24, chunk_size=7).chunk_size == 7
   for values in ({'min_gain_db': 1, 'max_gain_db': 0.5}, {'min_gain_db': 1}, {'max_gain_db': -1}):
     with pytest.raises(ConfigError, match=r'^min_gain_db: expected at most max_gain_db \('):
       AugmentationConfig(**values)
@@ -332,6 +350,17 @@ def test_a_schedule_has_to_fit_into_the_steps(values, message):
   with pytest.raises(ConfigError, match=f'^{message}'):
     epochs.with_steps(num_chunks=50)
   assert epochs.with_steps(num_chunks=51).training.steps == 11
+
+
+def test_a_depth_has_one_form():
+  """That of all model files and checkpoints of 8 and 16 bits."""
+  assert DataConfig(bit_depth=8) == DataConfig()
+  assert DataConfig(bit_depth=16) == DataConfig(bit_depth=16, use_16bit=True) == DataConfig(use_16bit=True)
+  wide = DataConfig(bit_depth=24)
+  assert dataclasses.replace(wide, chunk_size=64) == DataConfig(bit_depth=24, chunk_size=64)
+  assert recorded_settings(training_settings(bit_depth=16)) == recorded_settings(training_settings(use_16bit=True))
+  assert recorded_settings(training_settings(bit_depth=24))['bit_depth'] == 24
+  assert parse(['--audio_dir', 'a', '--bit_depth', '24'])[DataConfig] == wide
 
 
 def test_steps_or_epochs():
@@ -391,6 +420,7 @@ def test_defaults_of_the_front_end():
     ({'tokenization': 'sample'}, 8, 1, 256),
     ({'quantization': 'mu-law'}, 8, 1, 256),
     ({'use_16bit': True}, 16, 2, 256),
+    ({'bit_depth': 24}, 24, 3, 256),
     ({'use_16bit': True, 'tokenization': 'sample'}, 16, 1, 65_536),
   ],
 )

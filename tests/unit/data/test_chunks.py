@@ -29,6 +29,7 @@ KINDS = [
   {'quantization': 'mu-law'},
   {'use_16bit': True},
   {'use_16bit': True, 'tokenization': 'sample'},
+  {'bit_depth': 24},
 ]
 LAYOUTS = [{'channels': 'mono'}, {'channels': 'stereo', 'stereo_blocking_n': 3}]
 # Frames, channels and bits of files: none, one, whole chunks of 4, tails, and a channel count that no block fits.

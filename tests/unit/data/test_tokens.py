@@ -81,6 +81,9 @@ def test_interleave_blocks_without_a_block():
     ([-128, -1, 0, 127], 8, 8, [0, 127, 128, 255]),
     ([-128, -1, 0, 127], 8, 16, [0, 0x7F00, 0x8000, 0xFF00]),
     ([-(2**23), -1, 0, 255, 256, 2**23 - 1], 24, 16, [0, 32767, 32768, 32768, 32769, 65535]),
+    ([-(2**23), -1, 0, 1, 2**23 - 1], 24, 24, [0, 2**23 - 1, 2**23, 2**23 + 1, 2**24 - 1]),
+    ([-32768, -1, 0, 32767], 16, 24, [0, 0x7FFF00, 0x800000, 0xFFFF00]),
+    ([-(2**31), -257, 255, 256, 2**31 - 1], 32, 24, [0, 2**23 - 2, 2**23, 2**23 + 1, 2**24 - 1]),
     (EXTREMES_32, 32, 8, [0, 127, 128, 128, 255]),
   ],
 )
@@ -90,7 +93,7 @@ def test_reduce_depth(samples, from_bits, to_bits, expected):
   np.testing.assert_array_equal(reduced, expected)
 
 
-@pytest.mark.parametrize(('from_bits', 'to_bits'), [(12, 8), (16, 12), (16, 24), (0, 8)])
+@pytest.mark.parametrize(('from_bits', 'to_bits'), [(12, 8), (16, 12), (16, 32), (0, 8)])
 def test_reduce_depth_of_other_widths(from_bits, to_bits):
   with pytest.raises(ValueError, match='bits'):
     reduce_depth(np.zeros(1, np.int32), from_bits, to_bits)

@@ -20,8 +20,8 @@ from support import lmic_cases
 from support.tiny_models import DATA, HYBRID, MODEL, hybrid_params, random_features, random_params, random_tokens
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
-from language_modeling_is_compression.config.settings import setting
-from language_modeling_is_compression.errors import CheckpointError
+from language_modeling_is_compression.config.settings import from_mapping, setting
+from language_modeling_is_compression.errors import CheckpointError, ConfigError
 from language_modeling_is_compression.network import checkpoint
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.checkpoint import FORMAT_VERSION, load_model, save_model
@@ -140,8 +140,9 @@ def assert_rejected(path: Path, *words: str) -> None:
     (dataclasses.replace(MODEL, num_layers=1, num_heads=1, attention_window=1), DataConfig(quantization='mu-law')),
     (dataclasses.replace(MODEL, num_layers=12), DataConfig(use_16bit=True, channels='stereo', stereo_blocking_n=3)),
     (dataclasses.replace(MODEL, embedding_dim=2), DataConfig(use_16bit=True, tokenization='sample')),
+    (MODEL, DataConfig(bit_depth=24, chunk_size=7)),
   ],
-  ids=['8bit', 'mu-law', '12 layers', 'samples of 16 bits'],
+  ids=['8bit', 'mu-law', '12 layers', 'samples of 16 bits', '24 bits'],
 )
 def test_round_trip_is_bit_for_bit(path, model, data):
   written = make_model(model, data)
@@ -171,9 +172,9 @@ def test_a_model_file_is_a_plain_npz(path, tiny):
     assert {arrays[name].dtype for name in arrays if name != 'metadata'} == {np.dtype('<f4')}
     metadata = json.loads(str(arrays['metadata']))
   assert metadata['format_version'] == FORMAT_VERSION == 2
-  assert metadata['model'] == {'model': 'bytes', **dataclasses.asdict(MODEL)} and metadata[
-    'data'
-  ] == dataclasses.asdict(DATA)
+  assert metadata['model'] == {'model': 'bytes', **dataclasses.asdict(MODEL)} and metadata['data'] == {
+    name: value for name, value in dataclasses.asdict(DATA).items() if name != 'bit_depth'
+  }
   assert metadata['provenance'] == PROVENANCE
 
 
@@ -638,6 +639,11 @@ def test_configurations_that_are_not_the_networks(path, members, settings, words
     ({'use_16bit': 1}, 'use_16bit: expected bool, got 1'),
     ({'chunk_size': -1}, 'chunk_size: expected a positive integer'),
     ({'use_16bit': True, 'chunk_size': 3}, 'chunk_size: expected an even number'),
+    ({'bit_depth': 24}, 'embedding'),
+    ({'bit_depth': 24, 'use_16bit': True}, 'bit_depth: expected 16 with use_16bit, got 24'),
+    ({'bit_depth': 8}, 'bit_depth: expected 24, which alone is stored, got 8'),
+    ({'bit_depth': None}, 'bit_depth: expected 24, which alone is stored, got None'),
+    ({'bit_depth': '24'}, "bit_depth: expected int, got '24'"),
   ],
   ids=str,
 )
@@ -780,3 +786,12 @@ def test_the_names_of_format_version_2(tmp_path):
   assert set(metadata['data']) == {
     *('use_16bit', 'tokenization', 'quantization', 'channels', 'stereo_blocking_n', 'chunk_size')
   }
+
+
+def test_24_bits_are_a_name_of_their_own_which_older_readers_refuse(tmp_path):
+  spec = ByteSpec(network=MODEL, data=DataConfig(bit_depth=24))
+  stored, narrow = spec.stored_data(), ByteSpec(network=MODEL, data=DataConfig()).stored_data()
+  assert stored == {**narrow, 'bit_depth': 24}
+  # What format version 2 has for all others, and what its readers ask for.
+  with pytest.raises(ConfigError, match=r"^DataConfig: expected the keys \['channels', .*, got \['bit_depth', "):
+    from_mapping(DataConfig, stored, {name: name for name in narrow})

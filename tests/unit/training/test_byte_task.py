@@ -107,7 +107,8 @@ def test_held_out_figures_of_each_domain(corpus):
 
 
 @pytest.mark.parametrize('most', [1, 32])
-def test_one_domain_or_too_many_have_no_figures_of_their_own(corpus, monkeypatch, most):
+def test_one_domain_or_too_many_have_no_figures_of_their_own(corpus, monkeypatch, caplog, most):
+  caplog.set_level('INFO')
   monkeypatch.setattr(byte_task, '_MAX_DOMAINS', most)
   task = task_of(corpus) if most == 1 else task_of(corpus / 'drums')
   validation = task.validation(periodic=False)
@@ -117,6 +118,7 @@ def test_one_domain_or_too_many_have_no_figures_of_their_own(corpus, monkeypatch
   assert result is not None
   assert set(result.metrics) == {'bits_per_byte', 'bits_per_sample', 'compression_rate'}
   assert 'domains' not in result.provenance and 'domain' not in result.text
+  assert ('2 domains are held out, more than the 1 that are measured by themselves' in caplog.text) == (most == 1)
 
 
 @pytest.fixture

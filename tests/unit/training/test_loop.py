@@ -52,10 +52,14 @@ class FakeChunks:
     return FakeChunks(min(limit, self._count))
 
   def by_domain(self) -> dict[str, np.ndarray]:
+<<<<<<< HEAD
     return {'': np.arange(self._count)}
 
   def path(self, index: int) -> Path:
     return Path(f'{index % 2}.wav')
+=======
+    return {}
+>>>>>>> work15b
 
   def changed(self, index: int, change: None) -> np.ndarray:
     return np.full(2, index % 256, np.uint8)
@@ -66,7 +70,12 @@ class FakeTask(ByteTask):
 
   def __init__(self, config: TrainingConfig, valid_chunks: int):
     self.spec, self.row_length = ByteSpec(network=ModelConfig(), data=DATA), 2
+<<<<<<< HEAD
     self._training, self._domains, self._augmentation = config, None, None
+=======
+    self._training = config
+    self._domains = self._augmentation = None
+>>>>>>> work15b
     self._train, self._valid = cast(Any, FakeChunks(10)), cast(Any, FakeChunks(valid_chunks))
 
 
