@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from language_modeling_is_compression.config.options import DataConfig, TrainingConfig, TrainingSettings
@@ -115,6 +115,9 @@ class ByteTask:
 
   def objective(self, *, remat: bool) -> Objective:
     return byte_objective(build_transformer(self.spec.network, self.spec.data, remat=remat))
+
+  def heed(self, stopped: Callable[[], bool]) -> None:
+    """Nothing is waited for."""
 
   def training_batch(self, step: int) -> Batch:
     return training_batch(

@@ -1,7 +1,7 @@
 """Task of hybrid models: to predict samples of several domains from what adaptive experts say of them."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,10 @@ from language_modeling_is_compression.data.evidence_sources import (
   SpansByGroup,
   check_samples,
   evidence_of,
+  is_streamed,
+  streamed_evidence_of,
 )
+from language_modeling_is_compression.data.evidence_stream import EvidenceStream, StreamSource
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.kernels.compilation import require_compiler
@@ -67,15 +70,31 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridT
     return DomainFile(domain=domain, info=info)
 
   train_files, valid_files = read_files(folders, domain_file)
-  train, valid = evidence_of(
-    train_files,
-    valid_files,
-    config,
-    Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort),
-    valid_fraction=settings.folders.valid_fraction,
-    folder=Path(config.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER)),
-    show_progress=not settings.logging.no_progress,
-  )
+  extractor = Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort)
+  folder = Path(config.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER))
+  valid_fraction, show_progress = settings.folders.valid_fraction, not settings.logging.no_progress
+  train: SpansByGroup | StreamSource
+  if is_streamed(train_files, valid_files, config):
+    parts, valid = streamed_evidence_of(
+      train_files,
+      valid_files,
+      config,
+      extractor,
+      valid_fraction=valid_fraction,
+      folder=folder,
+      show_progress=show_progress,
+    )
+    train = StreamSource(parts=parts, extractor=extractor, max_bytes=config.stream_bytes)
+  else:
+    train, valid = evidence_of(
+      train_files,
+      valid_files,
+      config,
+      extractor,
+      valid_fraction=valid_fraction,
+      folder=folder,
+      show_progress=show_progress,
+    )
   return HybridTask(
     HybridSpec(network=settings.model),
     config,
@@ -90,7 +109,8 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridT
 class HybridTask:
   """Evidence to train on and to hold out. Raises AudioFormatError if there is nothing to train on.
 
-  weights: how often a row comes from each domain, in any unit.
+  train: evidence that is there, or is made while it is trained on. weights: how often a row comes from each domain, in
+  any unit.
   """
 
   unit, label = 'sample', 'hybrid'
@@ -101,7 +121,7 @@ class HybridTask:
     config: HybridConfig,
     training: TrainingConfig,
     *,
-    train: SpansByGroup,
+    train: SpansByGroup | StreamSource,
     valid: SpansByGroup,
     weights: Mapping[str, float],
     experts_version: int,
@@ -110,22 +130,31 @@ class HybridTask:
     self.unit_bytes = sample_bytes(spec)
     self.row_length = config.sequence_length
     self._training = training
-    self._train = EvidenceRows(train, config.sequence_length)
     self._valid = EvidenceRows(valid, config.sequence_length)
-    self._weights = {domain: weights[domain] for domain in self._train.domains}
+    by_group = train.parts if isinstance(train, StreamSource) else train
+    self._weights = {
+      domain: weights[domain] for domain in sorted({group.domain for group in by_group if by_group[group]})
+    }
     if not self._weights:
       raise AudioFormatError('the files to train on hold no samples that a hybrid model can be trained on')
+    self._train: _CachedBatches | EvidenceStream
+    if isinstance(train, StreamSource):
+      self._train = EvidenceStream(
+        train,
+        self._weights,
+        length=config.sequence_length,
+        count=training.batch_size,
+        seed=training.seed,
+        num_steps=training.steps,
+      )
+    else:
+      self._train = _CachedBatches(train, self._weights, config, training)
     self.provenance: Mapping[str, Any] = {
       'experts_version': experts_version,
       'effort': config.effort,
       'domains': self._weights,
     }
-    self.fingerprint = fingerprint(
-      [side, group.name, span.path.name, span.first, span.last]
-      for side, spans in (('train', train), ('valid', valid))
-      for group, each in spans.items()
-      for span in each
-    )
+    self.fingerprint = fingerprint([*self._train.fingerprint_parts(), *_span_parts('valid', valid)])
     self.facts: Mapping[str, int] = {
       f'{side}_samples/{group.name}': rows.num_samples(group)
       for side, rows in (('train', self._train), ('valid', self._valid))
@@ -135,10 +164,11 @@ class HybridTask:
   def objective(self, *, remat: bool) -> Objective:
     return hybrid_objective(build_hybrid(self.spec.network, remat=remat))
 
+  def heed(self, stopped: Callable[[], bool]) -> None:
+    self._train.stopped = stopped
+
   def training_batch(self, step: int) -> EvidenceBatch:
-    count = self._training.batch_size
-    rows = self._train.draw(self._weights, count=count, seed=self._training.seed, step=step)
-    return read_batch(rows, num_rows=count, length=self.row_length)
+    return self._train.batch(step)
 
   def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> HybridModel:
     return HybridModel(params=params, spec=self.spec, provenance=provenance)
@@ -155,6 +185,34 @@ class HybridTask:
 
   def format_loss(self, loss_nats: float) -> str:
     return f'{loss_nats / math.log(2):z.4f} bits per sample'
+
+
+class _CachedBatches:
+  """Batches of rows of a cache."""
+
+  def __init__(self, spans: SpansByGroup, weights: Mapping[str, float], config: HybridConfig, training: TrainingConfig):
+    self._spans, self._rows = spans, EvidenceRows(spans, config.sequence_length)
+    self._weights, self._length = weights, config.sequence_length
+    self._count, self._seed = training.batch_size, training.seed
+    self.stopped: Callable[[], bool] = lambda: False  # Nothing is waited for.
+
+  @property
+  def groups(self) -> list[Group]:
+    return self._rows.groups
+
+  def num_samples(self, group: Group) -> int:
+    return self._rows.num_samples(group)
+
+  def batch(self, step: int) -> EvidenceBatch:
+    rows = self._rows.draw(self._weights, count=self._count, seed=self._seed, step=step)
+    return read_batch(rows, num_rows=self._count, length=self._length)
+
+  def fingerprint_parts(self) -> list[list[str | int]]:
+    return _span_parts('train', self._spans)
+
+
+def _span_parts(side: str, spans: SpansByGroup) -> list[list[str | int]]:
+  return [[side, group.name, span.path.name, span.first, span.last] for group, each in spans.items() for span in each]
 
 
 class _Sums:

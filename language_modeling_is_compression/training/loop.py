@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from language_modeling_is_compression.config.options import TrainingSettings
-from language_modeling_is_compression.errors import CheckpointError, TrainingError
+from language_modeling_is_compression.errors import CancelledError, CheckpointError, TrainingError
 from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.training.memory import memory_figures
 from language_modeling_is_compression.training.objectives import Rows
@@ -95,6 +95,7 @@ class Trainer:
     Raises TrainingError if more steps are not finite than may be skipped or memory runs out; what was good before that
     is saved first. Raises CheckpointError if the model cannot be saved.
     """
+    self._task.heed(self._stopper.is_requested)
     first, learnt = int(state.step), _steps_learnt_from(state)
     meter = _Meter(first, int(state.skipped), progress)
     state, failure = self._train(state, meter)
@@ -136,16 +137,15 @@ class Trainer:
     _logger.info('compiling the training step, once per run; the first step takes longer for it')
     with progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar:
       for done in range(first + 1, last + 1):
-        with meter.waiting_for_data():
-          batch = self._micro_batches.arrange(self._task.training_batch(done - 1))
         log = done % self._settings.logging.log_every == 0 or done == last
         validate = every > 0 and done % every == 0 and done < last
         save = time.monotonic() - saved_at > 60 * self._settings.checkpoint.save_minutes
         save |= checkpoint_every > 0 and done % checkpoint_every == 0 and done < last
         entered = state
         try:
+          batch = self._next_batch(done - 1, meter)
           # The devices work on this step while the figures of the one before are read.
-          updated = self._update(state, batch, self._stopper.is_requested)
+          updated = self._update(state, batch, self._stopper.is_requested) if batch is not None else None
           if updated is None:
             if pending is not None:
               self._account(pending, meter, bar)
@@ -178,6 +178,14 @@ class Trainer:
         if validate or save:
           meter.resume()
     return state, None
+
+  def _next_batch(self, step: int, meter: '_Meter') -> Rows | None:
+    """A step's batch; None if the run was to stop before it was there."""
+    try:
+      with meter.waiting_for_data():
+        return self._micro_batches.arrange(self._task.training_batch(step))
+    except CancelledError:
+      return None
 
   def _save_for_safety(self, state: TrainingState) -> None:
     """Saves while training goes on; that this cannot be done now is no reason to stop."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from language_modeling_is_compression.network.model import Model, ModelSpec
@@ -60,8 +60,15 @@ class Task(Protocol):
 
   def objective(self, *, remat: bool) -> Objective: ...
 
+  def heed(self, stopped: Callable[[], bool]) -> None:
+    """Takes what is asked, while a batch is waited for, whether the run is to stop."""
+    ...
+
   def training_batch(self, step: int) -> Rows:
-    """The batch of a step, counted from 0: a function of the seed and the step."""
+    """The batch of a step, counted from 0: a function of the seed and the step.
+
+    Raises CancelledError if the run was to stop before it was there, TrainingError if it cannot be made.
+    """
     ...
 
   def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> Model:

@@ -58,6 +58,7 @@ COUNTS = [
   (ModelConfig, 'attention_window'),
   (HybridConfig, 'sequence_length'),
   (HybridConfig, 'segment_frames'),
+  (HybridConfig, 'stream_megabytes'),
   (TrainingConfig, 'training_steps'),
   (TrainingConfig, 'num_epochs'),
   (TrainingConfig, 'batch_size'),
@@ -91,6 +92,7 @@ FRACTIONS = [(FoldersConfig, 'valid_fraction')]
 SWITCHES = [(DataConfig, 'use_16bit'), (LoggingConfig, 'no_progress'), (CheckpointConfig, 'resume')]
 CHOICES = [
   (FamilyConfig, 'model'),
+  (HybridConfig, 'evidence'),
   (DataConfig, 'tokenization'),
   (DataConfig, 'quantization'),
   (DataConfig, 'channels'),

@@ -166,7 +166,7 @@ def test_what_there_is_to_do_is_said_before_it_is_done(tmp_path, sounds, caplog)
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(shutil, 'disk_usage', lambda _: free)
-    patch.setattr(evidence_cache, '_seconds_per_sample', lambda _: 10.0)
+    patch.setattr(evidence_cache, 'seconds_per_sample', lambda _: 10.0)
     make(tmp_path, sounds, watched)
   # 770 samples of 72 bytes.
   (said,) = [message for message in caplog.messages if 'are to be computed' in message]
@@ -209,7 +209,7 @@ def test_the_same_sound_is_computed_once(tmp_path, sounds):
   [(4.2, '4 seconds'), (90, '90 seconds'), (91, '2 minutes'), (3600, '60 minutes'), (5400, '1.5 hours')],
 )
 def test_durations(seconds, text):
-  assert evidence_cache._duration(seconds) == text
+  assert evidence_cache.duration(seconds) == text
 
 
 def test_a_new_folder_that_another_run_uses_stays(tmp_path, sounds, monkeypatch):
@@ -277,7 +277,7 @@ def test_the_time_that_is_said_is_that_of_the_second_try(monkeypatch):
     return extract_evidence(samples, **settings)
 
   experts = Extractor(extract=slow, version=VERSION, effort=1)
-  assert evidence_cache._seconds_per_sample(experts) == pytest.approx(0.001)
+  assert evidence_cache.seconds_per_sample(experts) == pytest.approx(0.001)
 
 
 @pytest.mark.parametrize(
