@@ -28,8 +28,10 @@ from language_modeling_is_compression.system.cores import usable_cores
 
 _logger = logging.getLogger(__name__)
 
-_DRAWS = 1  # Kinds of random numbers.
+_PLACES = 1  # Kinds of random numbers.
 _ORDERS = 2
+_OFFSET = 3
+_GOLDEN_RATIO = np.uint64(0x9E3779B97F4A7C15)  # Its fraction, of 2^64.
 _DRAWS_AT_A_TIME = 1024
 _MOST_DRAWS = 1 << 16  # Of a round, where segments are short.
 # The first rounds are smaller, so that training begins soon: 1/16, 1/8, 1/4 and half of the others.
@@ -76,6 +78,7 @@ class StreamPlan:
       shares[of_group] *= weights[group.domain] / depths / self._samples[of_group].sum()
       first = of_group.stop
     self._ends = np.cumsum(shares)
+    self._offset = self._random(_OFFSET, 0).integers(0, 1 << 64, 1, np.uint64)
     self._rounds: list[_Round] = []
     self._drawn_block = functools.lru_cache(2)(self._draw_block)
 
@@ -127,7 +130,11 @@ class StreamPlan:
     return np.concatenate(indices)[of_draws], np.concatenate(places)[of_draws]
 
   def _draw_block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
-    u, places = self._random(_DRAWS, block).random((2, _DRAWS_AT_A_TIME))
+    draws = np.arange(block * _DRAWS_AT_A_TIME, (block + 1) * _DRAWS_AT_A_TIME, dtype=np.uint64)
+    # Modulo 2^64. Steps of the golden ratio come to each part of an interval as often as it is long, and evenly: of any
+    # draws in a row a domain has what it weighs, where independent draws would leave it out of some rounds.
+    u = ((self._offset + draws * _GOLDEN_RATIO) >> np.uint64(11)) * 2.0**-53
+    places = self._random(_PLACES, block).random(_DRAWS_AT_A_TIME)
     return np.searchsorted(self._ends[:-1], u * self._ends[-1], side='right'), places
 
   def _random(self, kind: int, number: int) -> np.random.Generator:

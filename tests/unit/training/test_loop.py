@@ -13,7 +13,7 @@ import pytest
 from support.settings import training_settings
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
-from language_modeling_is_compression.errors import CheckpointError, TrainingError
+from language_modeling_is_compression.errors import CancelledError, CheckpointError, LmicError, TrainingError
 from language_modeling_is_compression.network.byte_model import ByteSpec
 from language_modeling_is_compression.training.byte_task import ByteTask, rates
 from language_modeling_is_compression.training.loop import Progress, Trainer, explained
@@ -422,6 +422,44 @@ def test_a_signal_within_a_step_drops_that_step(log_every, step):
   assert fakes.saves == [(step - 1, None)] and fakes.steps == list(range(1, step))
   assert fakes.tracker.records[-1][0] == step - 1, 'the last steps are not reported'
   assert all(math.isfinite(figures['loss_nats']) for _, figures in fakes.tracker.records)
+
+
+class WaitingTask(FakeTask):
+  """The batch of step 4 never comes: the run is stopped, or what makes it fails."""
+
+  error: LmicError = CancelledError('stopped')
+
+  def heed(self, stopped):
+    self.stopped = stopped
+
+  def training_batch(self, step):
+    if step == 3:
+      if isinstance(self.error, CancelledError):
+        signal.raise_signal(signal.SIGTERM)
+        assert self.stopped()
+      raise self.error
+    return super().training_batch(step)
+
+
+@pytest.mark.usefixtures('handlers')
+@pytest.mark.parametrize('log_every', [1, 2, NEVER])
+def test_a_signal_while_a_batch_is_waited_for_drops_that_step(monkeypatch, log_every):
+  monkeypatch.setattr(sys.modules[__name__], 'FakeTask', WaitingTask)
+  fakes = Fakes(valid_chunks=9)
+  with fakes.stopper.installed():
+    fakes.stopper.begin()
+    outcome = fakes.run(log_every=log_every)
+  assert outcome.stopped_by == signal.SIGTERM and outcome.is_saved
+  assert fakes.saves == [(3, None)] and fakes.tracker.records[-1][0] == 3
+
+
+def test_a_batch_that_cannot_be_made_ends_the_run_with_a_state_that_is_known_to_be_good(monkeypatch):
+  monkeypatch.setattr(sys.modules[__name__], 'FakeTask', WaitingTask)
+  monkeypatch.setattr(WaitingTask, 'error', TrainingError('a process has ended'))
+  fakes = Fakes(valid_chunks=9)
+  with pytest.raises(TrainingError, match=r'^a process has ended$'):
+    fakes.run(log_every=1)
+  assert fakes.saves == [(3, None)] and len(fakes.checkpoints) == 1
 
 
 def test_a_run_that_is_stopped_before_its_first_step_saves_nothing(caplog):
