@@ -317,8 +317,8 @@ class HybridConfig(Settings):
   stream_megabytes: int | None = setting(
     None,
     check=_positive,
-    help="of 10^6 bytes, of memory for the experts' work that is streamed, half of it for what comes next; "
-    f'default: {DEFAULT_STREAM_MEGABYTES}',
+    help="memory for the experts' work that is streamed, in 10^6 bytes: half for what is trained on, half for what "
+    f'comes next; default: {DEFAULT_STREAM_MEGABYTES}',
     model='hybrid',
     fixed=True,
   )

@@ -297,8 +297,8 @@ class EvidenceStream:
     first = max(sum(sizes), cores * max(sizes))  # A segment is one worker's.
     _logger.info(
       'evidence is streamed: %d segments of %d samples, %.2f GB that are not kept on disk; at most %.2f GB of them in '
-      'memory, and about %.2f GB in each of %d process%s, which make about %.0f samples/s: %s for a step, about %s '
-      'before the first one',
+      'memory, and about %.2f GB in each of %d process%s, which make about %.0f samples/s: %s for a step; once they '
+      'have started, %s before the first one',
       *(len(parts), total, total * RECORD.itemsize / 1e9, self._source.max_bytes / 1e9),
       *(2 * most / 1e9, cores, '' if cores == 1 else 'es', rate),
       *(f'{self._count * self._length / rate:.2f} s', duration(first / rate)),

@@ -1,4 +1,4 @@
-"""Runs that extract evidence while they train: nothing of it is kept, and killed runs go on with what would have come."""
+"""Runs that extract evidence while they train: nothing of it is kept, and killed runs go on with what comes next."""
 
 import random
 import subprocess

@@ -116,8 +116,8 @@ def test_of_much_that_is_held_out_a_part_is_evenly_spread_over_all(tmp_path, fil
 
 
 def test_evidence_is_streamed_if_that_is_asked_for_or_it_is_large(files, monkeypatch):
-  def of(*sides, **settings):
-    return is_streamed(*sides, HybridConfig(**settings))
+  def of(train, valid, **settings):
+    return is_streamed(train, valid, HybridConfig(**settings))
 
   train, valid = [files[8], files[16]], [files[24]]
   assert of(train, valid, evidence='stream') and not of(train, valid, evidence='cache')

@@ -270,8 +270,8 @@ def test_what_it_takes_is_said_first(parts, monkeypatch, caplog):
   (said,) = [message for message in caplog.messages if 'is streamed' in message]
   assert said == (
     'evidence is streamed: 6 segments of 463 samples, 0.00 GB that are not kept on disk; at most 0.01 GB of them in '
-    'memory, and about 0.00 GB in each of 2 processes, which make about 4 samples/s: 12.00 s for a step, about 50 '
-    'seconds before the first one'
+    'memory, and about 0.00 GB in each of 2 processes, which make about 4 samples/s: 12.00 s for a step; once they '
+    'have started, 50 seconds before the first one'
   )
 
 
