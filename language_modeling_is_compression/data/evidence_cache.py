@@ -209,10 +209,17 @@ def _check_room(missing: Sequence[Segment], num_segments: int, extractor: Extrac
   cores = usable_cores()
   seconds = num_samples * seconds_per_sample(extractor) / min(cores, len(missing))
   _logger.info(
-    'evidence: %d of %d segments are to be computed: %.2f GB in %s, where %.2f GB are free, in about %s on %d core%s',
+    'evidence: %d of %d segments are to be computed: %.2f GB in %s, where %.2f GB are free, in about %s on %d core%s, '
+    'with %.2f GB of memory',
     *(len(missing), num_segments, needed / 1e9, folder, free / 1e9),
     *(duration(seconds), cores, '' if cores == 1 else 's'),
+    min(cores, len(missing)) * extraction_bytes(max(segment.num_samples for segment in missing)) / 1e9,
   )
+
+
+def extraction_bytes(num_samples: int) -> int:
+  """What the extraction of a segment takes beside the experts: the evidence, and its records."""
+  return 2 * num_samples * RECORD.itemsize
 
 
 def seconds_per_sample(extractor: Extractor) -> float:

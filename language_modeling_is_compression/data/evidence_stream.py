@@ -20,7 +20,13 @@ from typing import NamedTuple
 import numpy as np
 
 from language_modeling_is_compression.data.evidence_batches import EvidenceBatch, batch_of
-from language_modeling_is_compression.data.evidence_cache import RECORD, Extractor, duration, seconds_per_sample
+from language_modeling_is_compression.data.evidence_cache import (
+  RECORD,
+  Extractor,
+  duration,
+  extraction_bytes,
+  seconds_per_sample,
+)
 from language_modeling_is_compression.data.evidence_sources import Group, PartsByGroup, StreamPart
 from language_modeling_is_compression.data.evidence_workers import FileState, Workers, file_state
 from language_modeling_is_compression.errors import AudioFormatError, CancelledError, ConfigError, TrainingError
@@ -300,7 +306,7 @@ class EvidenceStream:
       'memory, and about %.2f GB in each of %d process%s, which make about %.0f samples/s: %s for a step; once they '
       'have started, %s before the first one',
       *(len(parts), total, total * RECORD.itemsize / 1e9, self._source.max_bytes / 1e9),
-      *(2 * most / 1e9, cores, '' if cores == 1 else 'es', rate),
+      *(extraction_bytes(longest.num_samples) / 1e9, cores, '' if cores == 1 else 'es', rate),
       *(f'{self._count * self._length / rate:.2f} s', duration(first / rate)),
     )
 

@@ -195,7 +195,8 @@ def main() -> None:
     signal.signal(number, signal.SIG_IGN)
   logging.disable(logging.CRITICAL)  # What compiled functions say has been said by the process that began.
   requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), 'wb')
-  os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Whatever prints something does not print into an answer.
+  # Whatever prints something does not print into an answer.
+  os.dup2(sys.stderr.fileno() if sys.stderr else os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   jobs: queue.SimpleQueue[tuple[Segment, FileState]] = queue.SimpleQueue()
   extractor = pickle.load(requests)
 

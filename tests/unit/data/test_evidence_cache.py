@@ -173,7 +173,8 @@ def test_what_there_is_to_do_is_said_before_it_is_done(tmp_path, sounds, caplog)
   cores = usable_cores()
   assert said == (
     f'evidence: 7 of 7 segments are to be computed: 0.00 GB in {tmp_path}/cache, where 1.00 GB are free, in about '
-    f'{7700 / 3600 / min(cores, 7):.1f} hours on {cores} core{"" if cores == 1 else "s"}'
+    f'{7700 / 3600 / min(cores, 7):.1f} hours on {cores} core{"" if cores == 1 else "s"}, with 0.00 GB '
+    'of memory'
   )
   caplog.clear()
   make(tmp_path, sounds)
