@@ -20,6 +20,7 @@ _MAX_GAIN_DB = 60  # So that a sample of 32 bits times the gain is an integer of
 _WARM_UP_FRACTION = 0.05
 _FINAL_FRACTION = 0.02
 _DECAY_FRACTION = 0.2
+DEFAULT_STREAM_MEGABYTES = 2048
 DEFAULT_SEGMENT_FRAMES = 3 << 18  # Frames of a segment at the default level, and in training.
 # Settings that each optimizer and each schedule heeds, beside those that all do.
 OPTIMIZERS: Mapping[str, Sequence[str]] = {
@@ -401,10 +402,27 @@ class HybridConfig(Settings):
     model='hybrid',
     fixed=True,
   )
+  evidence: str = setting(
+    'auto',
+    choices=('auto', 'cache', 'stream'),
+    help="the experts' work for all samples: cache: done first and kept in cache_dir; stream: done in other processes "
+    'while it is trained on, and kept in memory alone; auto: cache if cache_dir is given or all of it takes at most '
+    '16 GiB',
+    model='hybrid',
+  )
+  stream_megabytes: int | None = setting(
+    None,
+    check=_positive,
+    help="memory for the experts' work that is streamed, in 10^6 bytes: half for what is trained on, half for what "
+    f'comes next; default: {DEFAULT_STREAM_MEGABYTES}',
+    model='hybrid',
+    fixed=True,
+  )
   cache_dir: str | None = setting(
     None,
     check=_named,
-    help="folder that keeps the experts' work for later runs, 72 bytes a sample; default: evidence_cache in output_dir",
+    help="folder that keeps the experts' work for later runs, 72 bytes a sample (streamed: only what is held out); "
+    'default: evidence_cache in output_dir',
     model='hybrid',
   )
 
@@ -412,6 +430,10 @@ class HybridConfig(Settings):
   def depths(self) -> tuple[str, ...]:
     """Depths that are listed: NATIVE_DEPTH, or numbers of bits."""
     return _bit_depths('bit_depths', self.bit_depths)
+
+  @property
+  def stream_bytes(self) -> int:
+    return 10**6 * (self.stream_megabytes or DEFAULT_STREAM_MEGABYTES)
 
 
 @dataclass(frozen=True, kw_only=True)

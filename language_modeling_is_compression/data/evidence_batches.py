@@ -130,6 +130,11 @@ def read_batch(rows: Sequence[Row], *, num_rows: int, length: int) -> EvidenceBa
       _logger.warning('a row is left out: %s', error)
       continue
     begins[index], lengths[index] = row.first - row.start, row.stop - row.start
+  return batch_of(records, begins, lengths)
+
+
+def batch_of(records: np.ndarray, begins: np.ndarray, lengths: np.ndarray) -> EvidenceBatch:
+  """records: RECORD [B, T]."""
   fields = {name: np.ascontiguousarray(records[name]) for name in RECORD.names or ()}
   return EvidenceBatch(begins=begins, lengths=lengths, **fields)
 

@@ -24,6 +24,7 @@ from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NU
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.files import replacing
 from language_modeling_is_compression.system.progress import progress_bar
+from language_modeling_is_compression.system.text import duration
 
 _logger = logging.getLogger(__name__)
 
@@ -87,8 +88,8 @@ def read_records(span: EvidenceSpan, start: int, stop: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Segment:
-  """Frames first:last of one of the sounds."""
+class Segment:
+  """Frames first:last of one of the sounds, before which the experts begin anew."""
 
   index: int
   sound: Sound
@@ -104,21 +105,38 @@ class _Segment:
     return read_frames(self.sound.info, self.first, self.last) >> (self.sound.info.resolution_bits - self.sound.bits)
 
 
+def segments_of(sounds: Sequence[Sound], segment_frames: int) -> list[Segment]:
+  """All segments of all sounds, in order."""
+  return [
+    Segment(index=index, sound=sound, first=first, last=min(first + segment_frames, sound.info.num_frames))
+    for index, sound in enumerate(sounds)
+    for first in range(sound.first_frame, sound.info.num_frames, segment_frames)
+  ]
+
+
 def cached_evidence(
   sounds: Sequence[Sound], extractor: Extractor, *, folder: Path, segment_frames: int, show_progress: bool
 ) -> list[list[EvidenceSpan]]:
-  """The segments of each sound, computed where the folder does not have them, on all cores.
+  """The segments of each sound, as `cached_spans`."""
+  segments = segments_of(sounds, segment_frames)
+  found = cached_spans(segments, extractor, folder=folder, show_progress=show_progress)
+  spans: list[list[EvidenceSpan]] = [[] for _ in sounds]
+  for segment in segments:
+    if segment in found:
+      spans[segment.index].append(found[segment])
+  return spans
+
+
+def cached_spans(
+  segments: Sequence[Segment], extractor: Extractor, *, folder: Path, show_progress: bool
+) -> dict[Segment, EvidenceSpan]:
+  """The evidence of each segment, computed where the folder does not have it, on all cores.
 
   Before that it is said how much there is to compute, how long that takes and how much room it needs. What cannot be
   read is left out with a warning. A signal ends it when the segments that are being computed are done.
   Raises ConfigError if the folder cannot be used, TrainingError if it has no room for what is missing, or is full.
   """
   made_folders = _open_folder(folder)
-  segments = [
-    _Segment(index=index, sound=sound, first=first, last=min(first + segment_frames, sound.info.num_frames))
-    for index, sound in enumerate(sounds)
-    for first in range(sound.first_frame, sound.info.num_frames, segment_frames)
-  ]
   found = _on_all_cores(
     segments, lambda segment: _find(segment, extractor, folder), 'looking for evidence', show_progress
   )
@@ -151,18 +169,14 @@ def cached_evidence(
     'evidence of %d segments, %.2f GB: %d computed in %.0f s, the others were in %s',
     *(len(found), num_bytes / 1e9, len(computed), time.monotonic() - started, folder),
   )
-  spans: list[list[EvidenceSpan]] = [[] for _ in sounds]
-  for segment in segments:
-    if segment in found:
-      spans[segment.index].append(found[segment])
-  return spans
+  return found
 
 
 def _on_all_cores(
-  segments: Sequence[_Segment], work: Callable[[_Segment], EvidenceSpan], what: str, show_progress: bool
-) -> dict[_Segment, EvidenceSpan]:
+  segments: Sequence[Segment], work: Callable[[Segment], EvidenceSpan], what: str, show_progress: bool
+) -> dict[Segment, EvidenceSpan]:
   """Results of work on each segment that can be read. Raises OSError."""
-  done: dict[_Segment, EvidenceSpan] = {}
+  done: dict[Segment, EvidenceSpan] = {}
   executor = concurrent.futures.ThreadPoolExecutor(usable_cores())
   total = sum(segment.num_samples for segment in segments)
   bar = progress_bar(total=total, unit='sample', description=what, shown=show_progress)
@@ -181,7 +195,7 @@ def _on_all_cores(
   return done
 
 
-def _check_room(missing: Sequence[_Segment], num_segments: int, extractor: Extractor, folder: Path) -> None:
+def _check_room(missing: Sequence[Segment], num_segments: int, extractor: Extractor, folder: Path) -> None:
   """Logs what will be computed. Raises TrainingError if the folder has no room for it."""
   num_samples = sum(segment.num_samples for segment in missing)
   try:
@@ -197,10 +211,17 @@ def _check_room(missing: Sequence[_Segment], num_segments: int, extractor: Extra
   cores = usable_cores()
   seconds = num_samples * seconds_per_sample(extractor) / min(cores, len(missing))
   _logger.info(
-    'evidence: %d of %d segments are to be computed: %.2f GB in %s, where %.2f GB are free, in about %s on %d core%s',
+    'evidence: %d of %d segments are to be computed: %.2f GB in %s, where %.2f GB are free, in about %s on %d core%s, '
+    'with %.2f GB of memory',
     *(len(missing), num_segments, needed / 1e9, folder, free / 1e9),
     *(duration(seconds), cores, '' if cores == 1 else 's'),
+    min(cores, len(missing)) * extraction_bytes(max(segment.num_samples for segment in missing)) / 1e9,
   )
+
+
+def extraction_bytes(num_samples: int) -> int:
+  """What the extraction of a segment takes beside the experts: the evidence, and its records."""
+  return 2 * num_samples * RECORD.itemsize
 
 
 def seconds_per_sample(extractor: Extractor) -> float:
@@ -210,13 +231,6 @@ def seconds_per_sample(extractor: Extractor) -> float:
     started = time.monotonic()
     extractor.extract(noise, sample_bytes=2, sample_rate_hz=16_000, effort=extractor.effort)
   return (time.monotonic() - started) / len(noise)
-
-
-def duration(seconds: float) -> str:
-  """Text for a time that is estimated."""
-  if seconds > 3600:
-    return f'{seconds / 3600:.1f} hours'
-  return f'{seconds / 60:.0f} minutes' if seconds > 90 else f'{seconds:.0f} seconds'
 
 
 def _open_folder(folder: Path) -> list[Path]:
@@ -237,26 +251,32 @@ def _open_folder(folder: Path) -> list[Path]:
   return missing
 
 
-def _find(segment: _Segment, extractor: Extractor, folder: Path) -> EvidenceSpan:
+def _find(segment: Segment, extractor: Extractor, folder: Path) -> EvidenceSpan:
   """Place of a segment's evidence, there or to be made. Raises AudioFormatError."""
   samples = segment.samples()
   return EvidenceSpan(path=folder / _name(segment.sound, samples, extractor), first=0, last=samples.size)
 
 
-def _compute(segment: _Segment, extractor: Extractor, path: Path) -> EvidenceSpan:
+def _compute(segment: Segment, extractor: Extractor, path: Path) -> EvidenceSpan:
   """Writes the evidence of a segment. Raises AudioFormatError and OSError."""
   samples, sound = segment.samples(), segment.sound
   if _name(sound, samples, extractor) != path.name:  # Evidence under the name of other samples would stay for good.
     raise AudioFormatError(f'{sound.info.path}: it changed while it was in use: start again once nothing writes to it')
+  records = records_of(samples, sound, extractor)
+  with replacing(path) as file:
+    file.write(records.view(np.uint8).data)
+  return EvidenceSpan(path=path, first=0, last=samples.size)
+
+
+def records_of(samples: np.ndarray, sound: Sound, extractor: Extractor) -> np.ndarray:
+  """Evidence of a segment's samples, int32 [N, C]: RECORD [N * C]."""
   evidence = extractor.extract(
     samples, sample_bytes=sound.bits // 8, sample_rate_hz=sound.info.sample_rate_hz, effort=extractor.effort
   )
   records = np.empty(samples.size, RECORD)
   for name in RECORD.names or ():
     records[name] = getattr(evidence, name)
-  with replacing(path) as file:
-    file.write(records.view(np.uint8).data)
-  return EvidenceSpan(path=path, first=0, last=samples.size)
+  return records
 
 
 def _is_whole(span: EvidenceSpan) -> bool:

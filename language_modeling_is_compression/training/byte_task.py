@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,6 +188,9 @@ class ByteTask:
   def objective(self, computation: Computation) -> Objective:
     transformer = build_transformer(self.spec.network, self.spec.data, computation)
     return byte_objective(transformer, self.spec.data.tokens_per_sample)
+
+  def heed(self, stopped: Callable[[], bool]) -> None:
+    """Nothing is waited for."""
 
   def training_batch(self, step: int, rows: Sequence[int]) -> Batch:
     return training_batch(

@@ -2,9 +2,9 @@
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,8 +29,12 @@ from language_modeling_is_compression.data.evidence_sources import (
   SpansByGroup,
   check_samples,
   evidence_of,
+  is_streamed,
   planned_evidence,
+  streamed_evidence_of,
+  streamed_parts,
 )
+from language_modeling_is_compression.data.evidence_stream import EvidenceStream, StreamSource
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.kernels.compilation import require_compiler
@@ -70,24 +74,32 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridT
   config = settings.hybrid
 
   train_files, valid_files = _readable(settings, folders)
-  train, valid = evidence_of(
-    train_files,
-    valid_files,
-    config,
-    Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort),
-    valid_fraction=settings.folders.valid_fraction,
-    folder=Path(config.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER)),
-    show_progress=not settings.logging.no_progress,
-  )
-  return HybridTask(
-    HybridSpec(network=settings.model),
-    config,
-    settings.training,
-    train=train,
-    valid=valid,
-    weights=domain_weights(settings.folders.weights, folders),
-    experts_version=EXPERTS_VERSION,
-  )
+  extractor = Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort)
+  folder = _evidence_folder(settings)
+  valid_fraction, show_progress = settings.folders.valid_fraction, not settings.logging.no_progress
+  train: SpansByGroup | StreamSource
+  if is_streamed(train_files, valid_files, config):
+    parts, valid = streamed_evidence_of(
+      train_files,
+      valid_files,
+      config,
+      extractor,
+      valid_fraction=valid_fraction,
+      folder=folder,
+      show_progress=show_progress,
+    )
+    train = StreamSource(parts=parts, extractor=extractor, max_bytes=config.stream_bytes)
+  else:
+    train, valid = evidence_of(
+      train_files,
+      valid_files,
+      config,
+      extractor,
+      valid_fraction=valid_fraction,
+      folder=folder,
+      show_progress=show_progress,
+    )
+  return _task(HybridTask, settings, folders, train, valid)
 
 
 def _readable(settings: TrainingSettings, folders: Sequence[Folder]) -> tuple[list[DomainFile], list[DomainFile]]:
@@ -102,21 +114,39 @@ def _readable(settings: TrainingSettings, folders: Sequence[Folder]) -> tuple[li
 
 def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'DryHybridTask':
   """Task of the same size, from headers alone. Logs the time and the room that the evidence would take."""
-  config = settings.hybrid
-
+  config, valid_fraction = settings.hybrid, settings.folders.valid_fraction
   train_files, valid_files = _readable(settings, folders)
-  train, valid = planned_evidence(train_files, valid_files, config, valid_fraction=settings.folders.valid_fraction)
   extractor = Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort)
-  num_samples = sum(span.num_samples for side in (train, valid) for each in side.values() for span in each)
-  _logger.info(
-    'evidence: %s samples, at most %s in %s and %s on %d core(s), less what is there already',
-    f'{num_samples:,}',
-    *(size(num_samples * RECORD.itemsize), config.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER)),
-    *(duration(num_samples * seconds_per_sample(extractor) / usable_cores()), usable_cores()),
-  )
-  return DryHybridTask(
+  planned, valid = planned_evidence(train_files, valid_files, config, valid_fraction=valid_fraction)
+  train: SpansByGroup | StreamSource = planned
+  if is_streamed(train_files, valid_files, config):
+    parts = streamed_parts(train_files, config, valid_fraction=None if valid_files else valid_fraction)
+    train = StreamSource(parts=parts, extractor=extractor, max_bytes=config.stream_bytes)
+  else:
+    num_samples = sum(span.num_samples for side in (planned, valid) for each in side.values() for span in each)
+    _logger.info(
+      'evidence: %s samples, at most %s in %s and %s on %d core(s), less what is there already',
+      f'{num_samples:,}',
+      *(size(num_samples * RECORD.itemsize), _evidence_folder(settings)),
+      *(duration(num_samples * seconds_per_sample(extractor) / usable_cores()), usable_cores()),
+    )
+  return _task(DryHybridTask, settings, folders, train, valid)
+
+
+def _evidence_folder(settings: TrainingSettings) -> Path:
+  return Path(settings.hybrid.cache_dir or Path(settings.run.output_dir, _EVIDENCE_FOLDER))
+
+
+def _task(
+  kind: 'type[_AnyTask]',
+  settings: TrainingSettings,
+  folders: Sequence[Folder],
+  train: SpansByGroup | StreamSource,
+  valid: SpansByGroup,
+) -> '_AnyTask':
+  return kind(
     HybridSpec(network=settings.model),
-    config,
+    settings.hybrid,
     settings.training,
     train=train,
     valid=valid,
@@ -128,7 +158,8 @@ def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'Dry
 class HybridTask:
   """Evidence to train on and to hold out. Raises AudioFormatError if there is nothing to train on.
 
-  weights: how often a row comes from each domain, in any unit.
+  train: evidence that is there, or is made while it is trained on. weights: how often a row comes from each domain, in
+  any unit.
   """
 
   unit, label = 'sample', 'hybrid'
@@ -140,7 +171,7 @@ class HybridTask:
     config: HybridConfig,
     training: TrainingConfig,
     *,
-    train: SpansByGroup,
+    train: SpansByGroup | StreamSource,
     valid: SpansByGroup,
     weights: Mapping[str, float],
     experts_version: int,
@@ -149,22 +180,31 @@ class HybridTask:
     self.unit_bytes = sample_bytes(spec)
     self.row_length = config.sequence_length
     self._training = training
-    self._train = EvidenceRows(train, config.sequence_length)
     self._valid = EvidenceRows(valid, config.sequence_length)
-    self._weights = {domain: weights[domain] for domain in self._train.domains}
+    by_group = train.parts if isinstance(train, StreamSource) else train
+    self._weights = {
+      domain: weights[domain] for domain in sorted({group.domain for group in by_group if by_group[group]})
+    }
     if not self._weights:
       raise AudioFormatError('the files to train on hold no samples that a hybrid model can be trained on')
+    self._train: _CachedBatches | EvidenceStream
+    if isinstance(train, StreamSource):
+      self._train = EvidenceStream(
+        train,
+        self._weights,
+        length=config.sequence_length,
+        count=training.batch_size,
+        seed=training.seed,
+        num_steps=training.steps,
+      )
+    else:
+      self._train = _CachedBatches(train, self._weights, config, training)
     self.provenance: Mapping[str, Any] = {
       'experts_version': experts_version,
       'effort': config.effort,
       'domains': self._weights,
     }
-    self.fingerprint = fingerprint(
-      [side, group.name, span.path.name, span.first, span.last]
-      for side, spans in (('train', train), ('valid', valid))
-      for group, each in spans.items()
-      for span in each
-    )
+    self.fingerprint = fingerprint([*self._train.fingerprint_parts(), *_span_parts('valid', valid)])
     self.facts: Mapping[str, int] = {
       f'{side}_samples/{group.name}': rows.num_samples(group)
       for side, rows in (('train', self._train), ('valid', self._valid))
@@ -174,9 +214,11 @@ class HybridTask:
   def objective(self, computation: Computation) -> Objective:
     return hybrid_objective(build_hybrid(self.spec.network, computation))
 
+  def heed(self, stopped: Callable[[], bool]) -> None:
+    self._train.stopped = stopped
+
   def training_batch(self, step: int, rows: Sequence[int]) -> EvidenceBatch:
-    drawn = self._train.draw(self._weights, count=self._training.batch_size, seed=self._training.seed, step=step)
-    return read_batch([drawn[row] for row in rows], num_rows=len(rows), length=self.row_length)
+    return self._train.batch(step, rows)
 
   def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> HybridModel:
     return HybridModel(params=params, spec=self.spec, provenance=provenance)
@@ -209,6 +251,37 @@ class DryHybridTask(HybridTask):
       begins=np.zeros(shape[:1], np.int32),
       lengths=np.full(shape[:1], self.row_length, np.int32),
     )
+
+
+_AnyTask = TypeVar('_AnyTask', bound=HybridTask)
+
+
+class _CachedBatches:
+  """Batches of rows of a cache."""
+
+  def __init__(self, spans: SpansByGroup, weights: Mapping[str, float], config: HybridConfig, training: TrainingConfig):
+    self._spans, self._rows = spans, EvidenceRows(spans, config.sequence_length)
+    self._weights, self._length = weights, config.sequence_length
+    self._count, self._seed = training.batch_size, training.seed
+    self.stopped: Callable[[], bool] = lambda: False  # Nothing is waited for.
+
+  @property
+  def groups(self) -> list[Group]:
+    return self._rows.groups
+
+  def num_samples(self, group: Group) -> int:
+    return self._rows.num_samples(group)
+
+  def batch(self, step: int, rows: Sequence[int]) -> EvidenceBatch:
+    drawn = self._rows.draw(self._weights, count=self._count, seed=self._seed, step=step)
+    return read_batch([drawn[row] for row in rows], num_rows=len(rows), length=self._length)
+
+  def fingerprint_parts(self) -> list[list[str | int]]:
+    return _span_parts('train', self._spans)
+
+
+def _span_parts(side: str, spans: SpansByGroup) -> list[list[str | int]]:
+  return [[side, group.name, span.path.name, span.first, span.last] for group, each in spans.items() for span in each]
 
 
 class _Sums:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from language_modeling_is_compression.config.options import TrainingSettings
-from language_modeling_is_compression.errors import CheckpointError, TrainingError
+from language_modeling_is_compression.errors import CancelledError, CheckpointError, TrainingError
 from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.training.flops import Arithmetic
 from language_modeling_is_compression.training.memory import memory_figures
@@ -105,6 +105,7 @@ class Trainer:
     Raises TrainingError if more steps are not finite than may be skipped or memory runs out; what was good before that
     is saved first. Raises CheckpointError if the model cannot be saved.
     """
+    self._task.heed(self._is_stopped)
     first, learnt = int(state.step), _steps_learnt_from(state)
     meter = _Meter(first, int(state.skipped), progress)
     state, failure = self._train(state, meter)
@@ -175,8 +176,6 @@ class Trainer:
       prefetched(self._batch, first, last) as next_batch,
     ):
       for done in range(first + 1, last + 1):
-        with meter.waiting_for_data():
-          batch = next_batch()
         log = done % self._settings.logging.log_every == 0 or done == last
         validate = every > 0 and done % every == 0 and done < last
         save = time.monotonic() - saved_at > 60 * self._settings.checkpoint.save_minutes
@@ -184,8 +183,9 @@ class Trainer:
         entered = state
         try:
           save = self._agree(save)
+          batch = self._awaited(next_batch, meter)
           # The devices work on this step while the figures of the one before are read.
-          updated = self._update(state, batch, self._is_stopped)
+          updated = self._update(state, batch, self._is_stopped) if batch is not None else None
           if updated is None:
             if pending is not None:
               self._account(pending, meter, bar)
@@ -218,6 +218,14 @@ class Trainer:
         if validate or save:
           meter.resume()
     return state, None
+
+  def _awaited(self, next_batch: Callable[[], Rows], meter: '_Meter') -> Rows | None:
+    """The next step's batch; None if the run was to stop before it was there."""
+    try:
+      with meter.waiting_for_data():
+        return next_batch()
+    except CancelledError:
+      return None
 
   def _save_for_safety(self, state: TrainingState) -> None:
     """Saves while training goes on; that this cannot be done now is no reason to stop."""

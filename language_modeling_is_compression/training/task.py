@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -75,8 +75,15 @@ class Task(Protocol):
 
   def objective(self, computation: Computation) -> Objective: ...
 
+  def heed(self, stopped: Callable[[], bool]) -> None:
+    """Takes what is asked, while a batch is waited for, whether the run is to stop."""
+    ...
+
   def training_batch(self, step: int, rows: Sequence[int]) -> Rows:
-    """Some rows of the batch of a step, both counted from 0: a function of the seed, the step and the row."""
+    """Some rows of the batch of a step, both counted from 0: a function of the seed, the step and the row.
+
+    Raises CancelledError if the run was to stop before it was there, TrainingError if it cannot be made.
+    """
     ...
 
   def trained_model(self, params: Any, provenance: Mapping[str, Any]) -> Model:

@@ -1,5 +1,7 @@
 """Evidence that experts made of nothing: quick, a function of the samples, and with something to learn in it."""
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NU
 from support.wav_builder import build_wav, pcm_bytes
 
 VERSION = 7
+BEGUN_VARIABLE = 'EVIDENCE_BEGUN'
 
 
 def extract_evidence(samples: np.ndarray, *, sample_bytes: int, sample_rate_hz: int, effort: int) -> Evidence:
@@ -27,6 +30,19 @@ def extract_evidence(samples: np.ndarray, *, sample_bytes: int, sample_rate_hz: 
     width=np.full(samples.size, 1 / 64, np.float32),
     experts_log2=np.full(samples.size, -12.0, np.float32),
   )
+
+
+def failing(samples: np.ndarray, **_: int) -> Evidence:
+  raise MemoryError(f'no room for {samples.size} samples')
+
+
+def sleeping(samples: np.ndarray, **_: int) -> Evidence:
+  """Says the number of its process in the file that BEGUN_VARIABLE names, and goes on for longer than any test."""
+  begun = Path(os.environ[BEGUN_VARIABLE])
+  begun.with_suffix('.partial').write_text(str(os.getpid()))
+  begun.with_suffix('.partial').rename(begun)
+  time.sleep(600)
+  return failing(samples)
 
 
 class Counting:

@@ -65,6 +65,7 @@ COUNTS = [
   (ModelConfig, 'attention_window'),
   (HybridConfig, 'sequence_length'),
   (HybridConfig, 'segment_frames'),
+  (HybridConfig, 'stream_megabytes'),
   (TrainingConfig, 'training_steps'),
   (TrainingConfig, 'num_epochs'),
   (TrainingConfig, 'batch_size'),
@@ -112,6 +113,7 @@ SWITCHES = [
 ]
 CHOICES = [
   (FamilyConfig, 'model'),
+  (HybridConfig, 'evidence'),
   (DataConfig, 'tokenization'),
   (DataConfig, 'quantization'),
   (DataConfig, 'channels'),
@@ -166,12 +168,8 @@ def test_every_field_is_checked_below():
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
-<<<<<<< HEAD
-  listed += [*OPTIONAL_FRACTIONS, *OPTIONAL_DOUBLES, *SECONDS, *GAINS, *SHARES]
+  listed += [*OPTIONAL_FRACTIONS, *OPTIONAL_DOUBLES, *SECONDS, *GAINS, *SHARES, *BIT_DEPTHS]
   listed += [*NUMBERS_OF_PROCESSES, *PROCESSES, *ADDRESSES, *DROPOUT]
-=======
-  listed += [*OPTIONAL_FRACTIONS, *SECONDS, *GAINS, *SHARES, *BIT_DEPTHS]
->>>>>>> work15b
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'

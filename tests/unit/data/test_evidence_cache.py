@@ -23,6 +23,7 @@ from language_modeling_is_compression.data.evidence_cache import (
 )
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, TrainingError
 from language_modeling_is_compression.system.cores import usable_cores
+from language_modeling_is_compression.system.text import duration
 
 SEGMENT = 100
 
@@ -173,7 +174,8 @@ def test_what_there_is_to_do_is_said_before_it_is_done(tmp_path, sounds, caplog)
   cores = usable_cores()
   assert said == (
     f'evidence: 7 of 7 segments are to be computed: 0.00 GB in {tmp_path}/cache, where 1.00 GB are free, in about '
-    f'{7700 / 3600 / min(cores, 7):.1f} hours on {cores} core{"" if cores == 1 else "s"}'
+    f'{duration(7700 / min(cores, 7))} on {cores} core{"" if cores == 1 else "s"}, with 0.00 GB '
+    'of memory'
   )
   caplog.clear()
   make(tmp_path, sounds)
@@ -202,14 +204,6 @@ def test_a_folder_that_was_there_stays(tmp_path, sounds, monkeypatch):
 
 def test_the_same_sound_is_computed_once(tmp_path, sounds):
   assert calls_of(tmp_path, [sounds[0], sounds[0]]) == [50, 100, 100]
-
-
-@pytest.mark.parametrize(
-  ('seconds', 'text'),
-  [(4.2, '4 seconds'), (90, '90 seconds'), (91, '2 minutes'), (3600, '60 minutes'), (5400, '1.5 hours')],
-)
-def test_durations(seconds, text):
-  assert evidence_cache.duration(seconds) == text
 
 
 def test_a_new_folder_that_another_run_uses_stays(tmp_path, sounds, monkeypatch):

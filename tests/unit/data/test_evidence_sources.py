@@ -6,13 +6,16 @@ import pytest
 from support.evidence_cases import VERSION, extract_evidence, write_sound
 
 from language_modeling_is_compression.config.options import HybridConfig
+from language_modeling_is_compression.data import evidence_sources
 from language_modeling_is_compression.data.evidence_cache import Extractor
 from language_modeling_is_compression.data.evidence_sources import (
   DomainFile,
   Group,
   check_samples,
   evidence_of,
+  is_streamed,
   planned_evidence,
+  streamed_evidence_of,
 )
 from language_modeling_is_compression.errors import AudioFormatError
 
@@ -80,6 +83,69 @@ def test_what_is_skipped_is_in_no_segment(tmp_path, files):
   cached = set((tmp_path / 'cache').iterdir())
   made(tmp_path, [DomainFile(domain='d', info=kept)], [files[24]], bit_depths='native', segment_frames=5)
   assert set((tmp_path / 'cache').iterdir()) == cached, 'the same sound begins the same segments'
+
+
+def streamed(folder, train, valid=(), **settings):
+  return streamed_evidence_of(
+    train,
+    valid,
+    HybridConfig(**settings),
+    EXPERTS,
+    valid_fraction=0.25,
+    folder=folder / 'cache',
+    show_progress=False,
+  )
+
+
+def in_cache(folder, train, valid=(), **settings):
+  return evidence_of(
+    train,
+    valid,
+    HybridConfig(**settings),
+    EXPERTS,
+    valid_fraction=0.25,
+    folder=folder / 'cache',
+    show_progress=False,
+  )
+
+
+@pytest.mark.parametrize('held_out', [True, False])
+def test_what_is_streamed_and_what_is_held_out_is_what_the_cache_has(tmp_path, files, held_out):
+  train, valid = [files[16], files[24]], [files[24]] if held_out else []
+  parts, found = streamed(tmp_path, train, valid, segment_frames=7)
+  # Some are equal, so that they are one file.
+  assert set((tmp_path / 'cache').iterdir()) == {span.path for each in found.values() for span in each}
+  expected_train, expected_valid = in_cache(tmp_path, train, valid, segment_frames=7)
+  sizes = {group: [part.num_samples for part in each] for group, each in parts.items()}
+  assert sizes == {group: [span.num_samples for span in each] for group, each in expected_train.items()}
+  assert found == expected_valid
+
+
+def test_of_much_that_is_held_out_a_part_is_evenly_spread_over_all(tmp_path, files, monkeypatch):
+  monkeypatch.setattr(evidence_sources, '_HELD_OUT_SAMPLES', 9)
+  settings = {'segment_frames': 4, 'bit_depths': 'native'}
+  _, found = streamed(tmp_path, [files[16]], [files[24]], **settings)
+  _, everything = in_cache(tmp_path, [files[16]], [files[24]], **settings)
+  (group,) = everything
+  # Of five segments of 4 samples those that 9 samples have room for.
+  assert found == {group: [everything[group][0], everything[group][2]]}
+  monkeypatch.setattr(evidence_sources, '_HELD_OUT_SAMPLES', 1)
+  assert streamed(tmp_path, [files[16]], [files[24]], **settings)[1] == {group: everything[group][:1]}
+
+
+def test_evidence_is_streamed_if_that_is_asked_for_or_it_is_large(files, monkeypatch):
+  def of(train, valid, **settings):
+    return is_streamed(train, valid, HybridConfig(**settings))
+
+  train, valid = [files[8], files[16]], [files[24]]
+  assert of(train, valid, evidence='stream') and not of(train, valid, evidence='cache')
+  # 20 samples of each file, at one depth of the first one, and at two of the others.
+  monkeypatch.setattr(evidence_sources, '_AUTO_CACHE_BYTES', 100 * 72)
+  assert not of(train, valid)
+  monkeypatch.setattr(evidence_sources, '_AUTO_CACHE_BYTES', 100 * 72 - 1)
+  assert of(train, valid) and not of(train, [])
+  assert not of(train, valid, bit_depths='native')
+  assert not of(train, valid, cache_dir='kept') and of(train, valid, cache_dir='kept', evidence='stream')
 
 
 def test_a_single_sample_is_for_training(tmp_path):

@@ -16,7 +16,8 @@ from language_modeling_is_compression.config.options import (
   TrainingConfig,
 )
 from language_modeling_is_compression.data.evidence_cache import Extractor, read_records
-from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, evidence_of
+from language_modeling_is_compression.data.evidence_sources import DomainFile, Group, evidence_of, streamed_evidence_of
+from language_modeling_is_compression.data.evidence_stream import StreamSource
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.network.checkpoint import load_model
 from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
@@ -64,6 +65,22 @@ def sides(tmp_path_factory):
     folder=folder / 'cache',
     show_progress=False,
   )
+
+
+@pytest.fixture(scope='module')
+def streamed(sides, tmp_path_factory):
+  """The same files, with evidence to train on that is made when it is needed."""
+  extractor = Extractor(extract=extract_evidence, version=VERSION, effort=1)
+  folder = tmp_path_factory.mktemp('streamed')
+  files = [
+    DomainFile(domain=domain, info=write_sound(folder / f'{domain}_{seed}.wav', 700, channels=channels, seed=seed))
+    for domain, channels in (('steps', 1), ('pairs', 2))
+    for seed in range(2)
+  ]
+  parts, _ = streamed_evidence_of(
+    files, files[:1], CONFIG, extractor, valid_fraction=0.1, folder=folder / 'cache', show_progress=False
+  )
+  return StreamSource(parts=parts, extractor=extractor, max_bytes=10**6)
 
 
 @pytest.fixture(scope='module')
@@ -161,6 +178,19 @@ def test_a_training_batch_has_the_size_that_was_asked_for(sides):
   assert batch.width.shape == (32, 16) and batch.num_counted == 32 * 16
   assert not np.array_equal(batch.below, task_of(*sides).training_batch(4, range(32)).below)
   jax.tree.map(np.testing.assert_array_equal, batch, task_of(*sides).training_batch(3, range(32)))
+
+
+def test_evidence_that_is_streamed_is_trained_on_and_named_as_other_data(sides, streamed):
+  task, cached = task_of(streamed, sides[1]), task_of(*sides)
+  assert task.facts == cached.facts and task.provenance == cached.provenance
+  assert task.fingerprint != cached.fingerprint
+  assert task.fingerprint == task_of(streamed, sides[1]).fingerprint
+  other = dataclasses.replace(streamed, max_bytes=2 * 10**6)
+  assert task_of(other, sides[1]).fingerprint != task.fingerprint
+  batch = task.training_batch(3, range(32))
+  assert batch.width.shape == (32, 16) and batch.num_counted == 32 * 16
+  assert not np.array_equal(batch.below, task.training_batch(4, range(32)).below)
+  jax.tree.map(np.testing.assert_array_equal, batch, task_of(streamed, sides[1]).training_batch(3, range(32)))
 
 
 def test_nothing_to_train_on(sides):

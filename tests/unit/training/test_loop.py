@@ -15,7 +15,7 @@ import pytest
 from support.settings import training_settings
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig, TrainingConfig
-from language_modeling_is_compression.errors import CheckpointError, TrainingError
+from language_modeling_is_compression.errors import CancelledError, CheckpointError, LmicError, TrainingError
 from language_modeling_is_compression.network.byte_model import ByteSpec
 from language_modeling_is_compression.training import loop
 from language_modeling_is_compression.training.byte_task import ByteTask, rates
@@ -52,17 +52,20 @@ class FakeChunks:
     return FakeChunks(min(limit, self._count))
 
   def by_domain(self) -> dict[str, np.ndarray]:
-<<<<<<< HEAD
     return {'': np.arange(self._count)}
 
   def path(self, index: int) -> Path:
     return Path(f'{index % 2}.wav')
-=======
-    return {}
->>>>>>> work15b
 
   def changed(self, index: int, change: None) -> np.ndarray:
     return np.full(2, index % 256, np.uint8)
+
+
+@contextlib.contextmanager
+def made_when_asked_for(make, first, last):
+  """Batches as `prefetched` has them, but none of them ahead."""
+  steps = iter(range(first, last))
+  yield lambda: make(next(steps))
 
 
 class FakeTask(ByteTask):
@@ -70,12 +73,7 @@ class FakeTask(ByteTask):
 
   def __init__(self, config: TrainingConfig, valid_chunks: int):
     self.spec, self.row_length = ByteSpec(network=ModelConfig(), data=DATA), 2
-<<<<<<< HEAD
     self._training, self._domains, self._augmentation = config, None, None
-=======
-    self._training = config
-    self._domains = self._augmentation = None
->>>>>>> work15b
     self._train, self._valid = cast(Any, FakeChunks(10)), cast(Any, FakeChunks(valid_chunks))
 
 
@@ -455,6 +453,45 @@ def test_a_signal_within_a_step_drops_that_step(log_every, step):
   assert all(math.isfinite(figures['loss_nats']) for _, figures in fakes.tracker.records)
 
 
+class WaitingTask(FakeTask):
+  """The batch of step 4 never comes: the run is stopped, or what makes it fails."""
+
+  error: LmicError = CancelledError('stopped')
+
+  def heed(self, stopped):
+    self.stopped = stopped
+
+  def training_batch(self, step, rows):
+    if step == 3:
+      if isinstance(self.error, CancelledError):
+        signal.raise_signal(signal.SIGTERM)
+        assert self.stopped()
+      raise self.error
+    return super().training_batch(step, rows)
+
+
+@pytest.mark.usefixtures('handlers')
+@pytest.mark.parametrize('log_every', [1, 2, NEVER])
+def test_a_signal_while_a_batch_is_waited_for_drops_that_step(monkeypatch, log_every):
+  monkeypatch.setattr(loop, 'prefetched', made_when_asked_for)
+  monkeypatch.setattr(sys.modules[__name__], 'FakeTask', WaitingTask)
+  fakes = Fakes(valid_chunks=9)
+  with fakes.stopper.installed():
+    fakes.stopper.begin()
+    outcome = fakes.run(log_every=log_every)
+  assert outcome.stopped_by == signal.SIGTERM and outcome.is_saved
+  assert fakes.saves == [(3, None)] and fakes.tracker.records[-1][0] == 3
+
+
+def test_a_batch_that_cannot_be_made_ends_the_run_with_a_state_that_is_known_to_be_good(monkeypatch):
+  monkeypatch.setattr(sys.modules[__name__], 'FakeTask', WaitingTask)
+  monkeypatch.setattr(WaitingTask, 'error', TrainingError('a process has ended'))
+  fakes = Fakes(valid_chunks=9)
+  with pytest.raises(TrainingError, match=r'^a process has ended$'):
+    fakes.run(log_every=1)
+  assert fakes.saves == [(3, None)] and len(fakes.checkpoints) == 1
+
+
 def test_a_run_that_is_stopped_before_its_first_step_saves_nothing(caplog):
   fakes = Fakes(in_step=at(1, terminate), valid_chunks=9)
   outcome = fakes.run()
@@ -536,11 +573,6 @@ def test_a_batchs_time_and_the_time_since_the_beginning_are_reported(monkeypatch
     def training_batch(self, step, rows):
       advance(step + 1)
       return super().training_batch(step, rows)
-
-  @contextlib.contextmanager
-  def made_when_asked_for(make, first, last):
-    steps = iter(range(first, last))
-    yield lambda: make(next(steps))
 
   monkeypatch.setattr(loop, 'prefetched', made_when_asked_for)
 
