@@ -34,6 +34,7 @@ from language_modeling_is_compression.training.resume import (
   checkpoint_folder,
   initial_params,
   restored_state,
+  restored_watcher,
   state_arrays,
 )
 from language_modeling_is_compression.training.run_files import RunFiles
@@ -80,6 +81,7 @@ def train_model(
     state = _first_state(settings, task, objective, optimizer, checkpoint)
   except jax.errors.JaxRuntimeError as error:
     raise explained(error) from error
+  watcher = restored_watcher(settings, checkpoint, state.params)
   facts = {**task.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
@@ -108,6 +110,7 @@ def train_model(
       'num_devices': mesh.devices.size,
       'steps': int(state.step),
       'training_seconds': round(time.time() - started, 1),
+      **watcher.provenance(),
       'held_out': held_out.provenance if held_out else None,
       'settings': given,
       'facts': facts,
@@ -124,9 +127,10 @@ def train_model(
       'score': score,
       'seconds': round(time.time() - started, 1),
       'package_version': __version__,
+      **({'watched': watcher.metadata()} if watcher.is_on else {}),
       **_origin(tracker),
     }
-    kept.save(state_arrays(state), metadata)
+    kept.save(state_arrays(state, watcher.best_params), metadata)
 
   exit_code = 1
   try:
@@ -150,6 +154,7 @@ def train_model(
         checkpoint=save_checkpoint,
         tracker=tracker,
         stopper=stopper,
+        watcher=watcher,
       ).run(state, Progress(*checkpoint.metadata['progress']) if checkpoint else NO_PROGRESS)
       if outcome.is_saved:
         held_out = outcome.held_out.provenance if outcome.held_out else None

@@ -14,6 +14,7 @@ from support.settings import training_settings
 from language_modeling_is_compression.config.options import (
   CheckpointConfig,
   DataConfig,
+  EarlyStoppingConfig,
   FamilyConfig,
   FoldersConfig,
   HybridConfig,
@@ -39,11 +40,16 @@ from language_modeling_is_compression.errors import ConfigError
 
 KINDS = tuple(kinds_of(TrainingSettings).values())
 # What else has to be chosen for a setting to mean something.
-COMPANIONS = {
+COMPANIONS: dict[str, dict[str, Any]] = {
   'cycles': {'learning_rate_schedule': 'cosine'},
   'decay_fraction': {'learning_rate_schedule': 'warmup_stable_decay'},
   'final_fraction': {'learning_rate_schedule': 'linear'},
+  'early_stopping_figure': {'early_stopping_patience': 1},
+  'early_stopping_min_improvement': {'early_stopping_patience': 1},
+  'early_stopping_warmup_steps': {'early_stopping_patience': 1},
   'momentum': {'optimizer': 'sgd'},
+  'plateau_factor': {'learning_rate_schedule': 'plateau'},
+  'plateau_patience': {'learning_rate_schedule': 'plateau'},
   'weight_decay': {'optimizer': 'adamw'},
 }
 REQUIRED = {FoldersConfig: {'audio_dir': ('music',)}}
@@ -66,6 +72,8 @@ COUNTS = [
   (LoggingConfig, 'log_every'),
   (CheckpointConfig, 'max_checkpoints'),
   (ScheduleConfig, 'cycles'),
+  (ScheduleConfig, 'plateau_patience'),
+  (EarlyStoppingConfig, 'early_stopping_patience'),
 ]
 COUNTS_OR_ZERO = [
   (TrainingConfig, 'seed'),
@@ -74,6 +82,7 @@ COUNTS_OR_ZERO = [
   (CheckpointConfig, 'checkpoint_every'),
 ]
 LIMITED_COUNTS_OR_ZERO = [(OptimizerConfig, 'max_bad_steps'), (ScheduleConfig, 'warmup_steps')]
+LIMITED_COUNTS_OR_ZERO += [(EarlyStoppingConfig, 'early_stopping_warmup_steps')]
 POSITIVE_NUMBERS = [(OptimizerConfig, 'learning_rate'), (CheckpointConfig, 'save_minutes')]
 OPTIONAL_NUMBERS = [(OptimizerConfig, 'gradient_clip_norm')]
 EFFORTS = [(HybridConfig, 'effort')]
@@ -86,7 +95,9 @@ BELOW_ONE = [
 ]
 OPTIONAL_NUMBERS_OR_ZERO = [(OptimizerConfig, 'weight_decay')]
 EPSILONS = [(OptimizerConfig, 'epsilon')]
-OPTIONAL_FRACTIONS = [(ScheduleConfig, 'decay_fraction')]
+OPTIONAL_FRACTIONS = [(ScheduleConfig, 'decay_fraction'), (ScheduleConfig, 'plateau_factor')]
+IMPROVEMENTS = [(EarlyStoppingConfig, 'early_stopping_min_improvement')]
+THRESHOLDS = [(EarlyStoppingConfig, 'early_stopping_divergence'), (EarlyStoppingConfig, 'early_stopping_target')]
 FRACTIONS = [(FoldersConfig, 'valid_fraction')]
 SWITCHES = [(DataConfig, 'use_16bit'), (LoggingConfig, 'no_progress'), (CheckpointConfig, 'resume')]
 CHOICES = [
@@ -110,7 +121,9 @@ OPTIONAL_TEXTS = [
   (HybridConfig, 'cache_dir'),
   (CheckpointConfig, 'resume_from'),
   (CheckpointConfig, 'init_from'),
+  (EarlyStoppingConfig, 'early_stopping_figure'),
 ]
+OPTIONAL_CHOICES = [(CheckpointConfig, 'save_parameters')]
 OPTIONAL_MODES = [(LoggingConfig, 'wandb_mode')]
 TAGS = [(LoggingConfig, 'wandb_tags')]
 LOGGERS = [(LoggingConfig, 'loggers')]
@@ -142,7 +155,7 @@ def test_every_field_is_checked_below():
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
-  listed += OPTIONAL_FRACTIONS
+  listed += [*OPTIONAL_FRACTIONS, *IMPROVEMENTS, *THRESHOLDS, *OPTIONAL_CHOICES]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
@@ -161,6 +174,9 @@ BAD_VALUES = with_values(
     (OPTIONAL_NUMBERS_OR_ZERO, [-1e-9, 3.5e38, 10**39, math.nan, math.inf, '0', False]),
     (EPSILONS, [0, -1.0, 1e-38, 5e-324, 3.5e38, math.nan, math.inf, '1e-8', True]),
     (OPTIONAL_FRACTIONS, [0, 1, -0.1, 1.1, math.nan, '0.1', False]),
+    (IMPROVEMENTS, ['', '%', '-1', 'nan', 'inf', '100%', '-1%', '1 percent', 0.1, 1, True]),
+    (THRESHOLDS, [math.nan, math.inf, -math.inf, 10**400, '1', True]),
+    (OPTIONAL_CHOICES, ['', 'Best', 'first', 1, False]),
     (EFFORTS, [-1, 3, 1.0, None, True]),
     (FOLDERS, ['music', (), ('',), ('a\0',), ('a', ''), (1,), None, ['music']]),
     (WEIGHTS, ['', 'even', '1,', '1,0', '-1', 'nan', 'inf', '1;2', None, 1, (1, 2)]),
@@ -199,6 +215,9 @@ GOOD_VALUES = with_values(
     (OPTIONAL_NUMBERS_OR_ZERO, [None, 0, 0.0, 1e-50, 0.1, 3.4e38]),
     (EPSILONS, [None, 2.0**-126, 1e-8, 1, 3.4e38]),
     (OPTIONAL_FRACTIONS, [None, 1e-9, 0.5, 0.999]),
+    (IMPROVEMENTS, [None, '0', '0.01', '1e-3', '0%', '0.5%', '99.9%']),
+    (THRESHOLDS, [None, 0, -1.5, 7.2, 1.7e308]),
+    (OPTIONAL_CHOICES, [None, 'last', 'best']),
     (EFFORTS, [0, 1, 2]),
     (FOLDERS, [('a',), ('a', 'b c')]),
     (WEIGHTS, ['equal', '1', '0.5,2,1e3']),
