@@ -21,6 +21,7 @@ _FINAL_FRACTION = 0.02
 _DECAY_FRACTION = 0.2
 _PLATEAU_FACTOR = 0.5
 _PLATEAU_PATIENCE = 5
+_FIND_FROM, _FIND_TO, _FIND_STEPS = 1e-6, 1.0, 100
 DEFAULT_SEGMENT_FRAMES = 3 << 18  # Frames of a segment at the default level, and in training.
 # Settings that each optimizer and each schedule heeds, beside those that all do.
 OPTIMIZERS: Mapping[str, Sequence[str]] = {
@@ -562,6 +563,45 @@ class ScheduleConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinderConfig(Settings):
+  """A sweep of the learning rate, instead of training."""
+
+  section: ClassVar[str] = 'learning_rate_finder'
+
+  find_learning_rate: bool = setting(
+    False,
+    help='train a few steps, each with a higher learning rate, write losses and a picture of them as '
+    'NAME_learning_rates.csv and .svg, suggest a rate, and save no model; an earlier sweep of the name is '
+    'replaced',
+  )
+  find_from: float | None = setting(None, check=_normal_float32, help='rate of the first step; default: 1e-6')
+  find_to: float | None = setting(
+    None, check=_normal_float32, help='rate of the last step, unless the loss diverges before; default: 1'
+  )
+  find_steps: int | None = setting(None, check=_positive, help='steps of the sweep; default: 100')
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    for name in ('find_from', 'find_to', 'find_steps'):
+      if getattr(self, name) is not None and not self.find_learning_rate:
+        raise ConfigError(f'{name}: expected find_learning_rate with it; give it, or leave this out')
+    if not self.low < self.high:
+      raise ConfigError(f'find_to: expected more than find_from ({self.low:g}), got {self.high:g}')
+
+  @property
+  def low(self) -> float:
+    return _FIND_FROM if self.find_from is None else self.find_from
+
+  @property
+  def high(self) -> float:
+    return _FIND_TO if self.find_to is None else self.find_to
+
+  @property
+  def steps(self) -> int:
+    return _FIND_STEPS if self.find_steps is None else self.find_steps
+
+
+@dataclass(frozen=True, kw_only=True)
 class EarlyStoppingConfig(Settings):
   """When training ends before its last step; never unless one of patience, divergence and target is given."""
 
@@ -764,6 +804,7 @@ class TrainingSettings:
   training: TrainingConfig
   optimizer: OptimizerConfig
   schedule: ScheduleConfig
+  finder: FinderConfig
   early_stopping: EarlyStoppingConfig
   checkpoint: CheckpointConfig
   logging: LoggingConfig
@@ -775,6 +816,11 @@ class TrainingSettings:
       raise ConfigError('checkpoint_policy: best is judged by validations: give --validate_every')
     if self.checkpoint.save_parameters == 'best' and not self.training.validate_every:
       raise ConfigError('save_parameters: best is judged by validations: give --validate_every')
+    if self.finder.find_learning_rate and (self.checkpoint.resume or self.checkpoint.resume_from):
+      raise ConfigError(
+        'find_learning_rate: a sweep does not go on from a checkpoint: leave --resume or --resume_from out, or begin '
+        'with a model: --init_from'
+      )
     if self.early_stopping.watches_validations and not self.training.validate_every:
       raise ConfigError(
         f'early_stopping_figure: {self.early_stopping.early_stopping_figure or "the default"} is a figure of '

@@ -16,6 +16,7 @@ from language_modeling_is_compression.config.options import (
   DataConfig,
   EarlyStoppingConfig,
   FamilyConfig,
+  FinderConfig,
   FoldersConfig,
   HybridConfig,
   LoggingConfig,
@@ -47,6 +48,9 @@ COMPANIONS: dict[str, dict[str, Any]] = {
   'early_stopping_figure': {'early_stopping_patience': 1},
   'early_stopping_min_improvement': {'early_stopping_patience': 1},
   'early_stopping_warmup_steps': {'early_stopping_patience': 1},
+  'find_from': {'find_learning_rate': True},
+  'find_steps': {'find_learning_rate': True},
+  'find_to': {'find_learning_rate': True},
   'momentum': {'optimizer': 'sgd'},
   'plateau_factor': {'learning_rate_schedule': 'plateau'},
   'plateau_patience': {'learning_rate_schedule': 'plateau'},
@@ -74,6 +78,7 @@ COUNTS = [
   (ScheduleConfig, 'cycles'),
   (ScheduleConfig, 'plateau_patience'),
   (EarlyStoppingConfig, 'early_stopping_patience'),
+  (FinderConfig, 'find_steps'),
 ]
 COUNTS_OR_ZERO = [
   (TrainingConfig, 'seed'),
@@ -100,6 +105,9 @@ IMPROVEMENTS = [(EarlyStoppingConfig, 'early_stopping_min_improvement')]
 THRESHOLDS = [(EarlyStoppingConfig, 'early_stopping_divergence'), (EarlyStoppingConfig, 'early_stopping_target')]
 FRACTIONS = [(FoldersConfig, 'valid_fraction')]
 SWITCHES = [(DataConfig, 'use_16bit'), (LoggingConfig, 'no_progress'), (CheckpointConfig, 'resume')]
+SWITCHES += [(FinderConfig, 'find_learning_rate')]
+SMALL_RATES = [(FinderConfig, 'find_from')]
+LARGE_RATES = [(FinderConfig, 'find_to')]
 CHOICES = [
   (FamilyConfig, 'model'),
   (DataConfig, 'tokenization'),
@@ -155,7 +163,7 @@ def test_every_field_is_checked_below():
   listed += [*OPTIONAL_NUMBERS, *EFFORTS, *SWITCHES, *CHOICES, *TEXTS, *FOLDERS, *OPTIONAL_TEXTS, *FILE_NAMES]
   listed += [*WEIGHTS, *DEPTHS, *OPTIONAL_MODES, *TAGS, *LOGGERS]
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
-  listed += [*OPTIONAL_FRACTIONS, *IMPROVEMENTS, *THRESHOLDS, *OPTIONAL_CHOICES]
+  listed += [*OPTIONAL_FRACTIONS, *IMPROVEMENTS, *THRESHOLDS, *OPTIONAL_CHOICES, *SMALL_RATES, *LARGE_RATES]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
@@ -177,6 +185,7 @@ BAD_VALUES = with_values(
     (IMPROVEMENTS, ['', '%', '-1', 'nan', 'inf', '100%', '-1%', '1 percent', 0.1, 1, True]),
     (THRESHOLDS, [math.nan, math.inf, -math.inf, 10**400, '1', True]),
     (OPTIONAL_CHOICES, ['', 'Best', 'first', 1, False]),
+    (SMALL_RATES + LARGE_RATES, [0, -1.0, 1e-39, 1e39, math.nan, '1', True]),
     (EFFORTS, [-1, 3, 1.0, None, True]),
     (FOLDERS, ['music', (), ('',), ('a\0',), ('a', ''), (1,), None, ['music']]),
     (WEIGHTS, ['', 'even', '1,', '1,0', '-1', 'nan', 'inf', '1;2', None, 1, (1, 2)]),
@@ -218,6 +227,8 @@ GOOD_VALUES = with_values(
     (IMPROVEMENTS, [None, '0', '0.01', '1e-3', '0%', '0.5%', '99.9%']),
     (THRESHOLDS, [None, 0, -1.5, 7.2, 1.7e308]),
     (OPTIONAL_CHOICES, [None, 'last', 'best']),
+    (SMALL_RATES, [None, 1e-30, 0.5]),
+    (LARGE_RATES, [None, 1e-5, 10]),
     (EFFORTS, [0, 1, 2]),
     (FOLDERS, [('a',), ('a', 'b c')]),
     (WEIGHTS, ['equal', '1', '0.5,2,1e3']),
