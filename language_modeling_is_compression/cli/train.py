@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from language_modeling_is_compression.cli.usage import Parser
 from language_modeling_is_compression.config.families import FAMILIES
@@ -15,11 +16,15 @@ from language_modeling_is_compression.config.settings import add_flags, configs_
 from language_modeling_is_compression.config.toml_text import toml_text
 from language_modeling_is_compression.data import paths as default_paths
 from language_modeling_is_compression.data.folders import AudioPaths, find_folders, warn_of_unused
-from language_modeling_is_compression.errors import ConfigError, LmicError
+from language_modeling_is_compression.errors import CheckpointError, ConfigError, LmicError
 from language_modeling_is_compression.system.extras import require_extra, require_module
+from language_modeling_is_compression.system.files import replacing
 from language_modeling_is_compression.training.log_file import log_to_file
 from language_modeling_is_compression.training.run_files import RunFiles, claimed_files
 from language_modeling_is_compression.training.stopper import Stopper
+
+if TYPE_CHECKING:
+  from language_modeling_is_compression.training.task import Task
 
 _logger = logging.getLogger(__name__)
 
@@ -75,6 +80,8 @@ def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths, *, d
   require_extra('train')
   if TENSORBOARD in settings.logging.logger_names:
     require_module('tensorboardX', f'--loggers {TENSORBOARD}')
+  if settings.finder.find_learning_rate:
+    require_module('matplotlib', '--find_learning_rate')
   # Imported late: JAX takes seconds, and wrong flags are reported at once.
   task_module = FAMILIES[settings.family.model].task_module()
   task_module.check(settings, folders)
@@ -83,6 +90,11 @@ def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths, *, d
   from language_modeling_is_compression.training.resume import chosen_checkpoint, same_beginning
   from language_modeling_is_compression.training.run import train_model
 
+  if settings.finder.find_learning_rate:
+    use_all_cores()
+    warn_of_unused(folders, paths)
+    with claimed_files(settings.run):
+      return _find_learning_rate(stopper, settings, task_module.make_task(settings, folders))
   use_all_cores()
   processes = join_processes(settings.processes, stopper.command)
   with contextlib.ExitStack() as stack:
@@ -111,6 +123,39 @@ def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths, *, d
   if outcome.is_saved and processes.is_first:
     print(files.model)
   return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
+
+
+def _find_learning_rate(stopper: Stopper, settings: TrainingSettings, task: 'Task') -> int:
+  """Sweeps the learning rate, writes figures and a picture, prints the suggestion. An earlier sweep's are replaced."""
+  from language_modeling_is_compression.evaluation.report.learning_rates import loss_over_rate
+  from language_modeling_is_compression.evaluation.report.style import svg
+  from language_modeling_is_compression.training.learning_rate_finder import suggested_rate, sweep, write_points
+  from language_modeling_is_compression.training.plan import use_all_cores
+
+  use_all_cores()
+  points = sweep(settings, task, stopper)
+  if stopper.signal is not None:
+    return 128 + stopper.signal
+  suggested = suggested_rate(points)
+  table = Path(settings.run.output_dir) / f'{settings.run.model_name}_learning_rates.csv'
+  picture = table.with_suffix('.svg')
+  try:
+    write_points(table, points)
+    with replacing(picture) as file:
+      file.write(svg(loss_over_rate(points, suggested, task.unit), 'rates').encode())
+  except OSError as error:
+    raise CheckpointError(f'{table.with_suffix(".*")}: cannot be written: {error.strerror}') from error
+  if suggested is None:
+    _logger.warning(
+      'the loss did not come down, so nothing is suggested; try other --find_from and --find_to, or more steps'
+    )
+  else:
+    _logger.info('suggested, a tenth of the rate at which the smoothed loss is lowest: --learning_rate %.2g', suggested)
+  print(table)
+  print(picture)
+  if suggested is not None:
+    print(f'{suggested:.2g}')
+  return 0
 
 
 def _log_to_stderr() -> None:

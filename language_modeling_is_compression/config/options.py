@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.config.settings import Settings, configs_of, given_settings, setting
@@ -21,6 +21,9 @@ _WARM_UP_FRACTION = 0.05
 _FINAL_FRACTION = 0.02
 _DECAY_FRACTION = 0.2
 DEFAULT_STREAM_MEGABYTES = 2048
+_PLATEAU_FACTOR = 0.5
+_PLATEAU_PATIENCE = 5
+_FIND_FROM, _FIND_TO, _FIND_STEPS = 1e-6, 1.0, 100
 DEFAULT_SEGMENT_FRAMES = 3 << 18  # Frames of a segment at the default level, and in training.
 # Settings that each optimizer and each schedule heeds, beside those that all do.
 OPTIMIZERS: Mapping[str, Sequence[str]] = {
@@ -37,6 +40,7 @@ SCHEDULES: Mapping[str, Sequence[str]] = {
   'cosine': ('final_fraction', 'cycles'),
   'exponential': ('final_fraction',),
   'warmup_stable_decay': ('final_fraction', 'decay_fraction'),
+  'plateau': ('final_fraction', 'plateau_factor', 'plateau_patience'),
 }
 EQUAL_WEIGHTS = 'equal'
 NATIVE_DEPTH = 'native'
@@ -44,6 +48,7 @@ _BIT_DEPTHS = (NATIVE_DEPTH, '8', '16', '24')
 WANDB = 'wandb'
 TENSORBOARD = 'tensorboard'
 LOGGER_NAMES = ('jsonl', 'csv', TENSORBOARD, WANDB)
+VALIDATION = 'valid/'  # Begins the names of figures of validations that are made while training.
 _LONGEST_TAG = 64  # wandb refuses longer ones.
 
 
@@ -193,6 +198,40 @@ def _address(name: str, value: str) -> None:
   host, _, port = value.rpartition(':')
   if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
     raise ConfigError(f'{name}: expected HOST:PORT, got {value!r}')
+
+
+class Improvement(NamedTuple):
+  """By how much a figure has to become lower to count as better."""
+
+  absolute: float = 0.0
+  share: float = 0.0
+
+  def amount(self, best: float) -> float:
+    """The least difference to the best value so far."""
+    return self.absolute + self.share * abs(best)
+
+
+ANY_IMPROVEMENT = Improvement()
+
+
+def _improvement(name: str, value: str) -> Improvement:
+  """A number of 0 or more, or one with `%` behind it, below 100. Returns what it asks for."""
+  percent = value.endswith('%')
+  try:
+    number = float(value.removesuffix('%'))
+  except ValueError:
+    number = math.nan
+  if not 0 <= number < (100 if percent else math.inf):
+    raise ConfigError(
+      f"{name}: expected a number of 0 or more such as '0.01', or a share such as '0.5%', got {value!r}"
+    )
+  return Improvement(share=number / 100) if percent else Improvement(absolute=number)
+
+
+def _finite(name: str, value: float) -> None:
+  """Any finite number."""
+  if not abs(value) <= sys.float_info.max:
+    raise ConfigError(f'{name}: expected a finite number, got {value}')
 
 
 def _file_stem(name: str, value: str) -> None:
@@ -529,6 +568,11 @@ class ComputationConfig(Settings):
     0.0, check=_below_one, help='share of what each layer adds that is set to zero while training', fixed=True
   )
 
+  @property
+  def remat_wanted(self) -> bool | None:
+    """Whether layers are computed again; None for where they have to be."""
+    return {'auto': None, 'always': True, 'never': False}[self.remat]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessesConfig(Settings):
@@ -627,7 +671,8 @@ class ScheduleConfig(Settings):
   learning_rate_schedule: str = setting(
     'constant',
     choices=tuple(SCHEDULES),
-    help='after the warm-up; warmup_stable_decay: constant, then linear in the last steps',
+    help='after the warm-up; warmup_stable_decay: constant, then linear in the last steps; plateau: lower when '
+    'there is no improvement',
   )
   warmup_steps: int | None = setting(
     None,
@@ -642,6 +687,17 @@ class ScheduleConfig(Settings):
   )
   cycles: int | None = setting(
     None, check=_positive, help='how often cosine comes down, each time from the full learning rate; default: 1'
+  )
+  plateau_factor: float | None = setting(
+    None,
+    check=_fraction,
+    help='what plateau multiplies the learning rate by, down to final_fraction; default: 0.5',
+  )
+  plateau_patience: int | None = setting(
+    None,
+    check=_positive,
+    help='validations without a better score, or, without validate_every, log_every lines without a lower loss, after '
+    'which plateau does so; default: 5',
   )
 
   def __post_init__(self) -> None:
@@ -659,6 +715,16 @@ class ScheduleConfig(Settings):
   def decay(self, num_steps: int) -> int:
     """Steps, of all of a run, in which warmup_stable_decay comes down; at least one."""
     return max(1, round(num_steps * (_DECAY_FRACTION if self.decay_fraction is None else self.decay_fraction)))
+
+  @property
+  def factor(self) -> float:
+    """What plateau multiplies the learning rate by."""
+    return _PLATEAU_FACTOR if self.plateau_factor is None else self.plateau_factor
+
+  @property
+  def patience(self) -> int:
+    """Measurements without improvement after which plateau comes down."""
+    return _PLATEAU_PATIENCE if self.plateau_patience is None else self.plateau_patience
 
   @property
   def final(self) -> float:
@@ -682,6 +748,104 @@ class ScheduleConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FinderConfig(Settings):
+  """A sweep of the learning rate, instead of training."""
+
+  section: ClassVar[str] = 'learning_rate_finder'
+
+  find_learning_rate: bool = setting(
+    False,
+    help='train a few steps, each with a higher learning rate, write losses and a picture of them as '
+    'NAME_learning_rates.csv and .svg, suggest a rate, and save no model; an earlier sweep of the name is '
+    'replaced',
+  )
+  find_from: float | None = setting(None, check=_normal_float32, help='rate of the first step; default: 1e-6')
+  find_to: float | None = setting(
+    None, check=_normal_float32, help='rate of the last step, unless the loss diverges before; default: 1'
+  )
+  find_steps: int | None = setting(None, check=_positive, help='steps of the sweep; default: 100')
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    for name in ('find_from', 'find_to', 'find_steps'):
+      if getattr(self, name) is not None and not self.find_learning_rate:
+        raise ConfigError(f'{name}: expected find_learning_rate with it; give it, or leave this out')
+    if not self.low < self.high:
+      raise ConfigError(f'find_to: expected more than find_from ({self.low:g}), got {self.high:g}')
+
+  @property
+  def low(self) -> float:
+    return _FIND_FROM if self.find_from is None else self.find_from
+
+  @property
+  def high(self) -> float:
+    return _FIND_TO if self.find_to is None else self.find_to
+
+  @property
+  def steps(self) -> int:
+    return _FIND_STEPS if self.find_steps is None else self.find_steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStoppingConfig(Settings):
+  """When training ends before its last step; never unless one of patience, divergence and target is given."""
+
+  section: ClassVar[str] = 'early_stopping'
+
+  early_stopping_figure: str | None = setting(
+    None,
+    check=_named,
+    help='logged figure that is watched, the lower the better, such as valid/bits_per_sample or loss_nats; default: '
+    "the validations' bits per sample, the mean over domains and depths",
+  )
+  early_stopping_patience: int | None = setting(
+    None, check=_positive, help='end after so many measurements of the figure in a row without improvement'
+  )
+  early_stopping_min_improvement: str | None = setting(
+    None,
+    check=_improvement,
+    help="by how much the figure has to be lower than the best one to be an improvement: '0.01', or '0.5%' of it; "
+    'default: by anything',
+  )
+  early_stopping_warmup_steps: int | None = setting(
+    None, check=_count_or_zero, help='steps before the figure counts; default: 0'
+  )
+  early_stopping_divergence: float | None = setting(
+    None, check=_finite, help='end when the figure is above this, or not a finite number'
+  )
+  early_stopping_target: float | None = setting(None, check=_finite, help='end when the figure is this, or lower')
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if not self.is_on:
+      for name in ('early_stopping_figure', 'early_stopping_min_improvement', 'early_stopping_warmup_steps'):
+        if getattr(self, name) is not None:
+          raise ConfigError(
+            f'{name}: expected one of early_stopping_patience, early_stopping_divergence and early_stopping_target '
+            'with it; give one, or leave it out'
+          )
+    elif self.early_stopping_patience is None and self.early_stopping_min_improvement is not None:
+      raise ConfigError(
+        'early_stopping_min_improvement: expected early_stopping_patience with it; give it, or leave this out'
+      )
+
+  @property
+  def is_on(self) -> bool:
+    thresholds = (self.early_stopping_patience, self.early_stopping_divergence, self.early_stopping_target)
+    return any(value is not None for value in thresholds)
+
+  @property
+  def watches_validations(self) -> bool:
+    """Whether it is on and its figure is one of the validations."""
+    return self.is_on and (self.early_stopping_figure or VALIDATION).startswith(VALIDATION)
+
+  @property
+  def improvement(self) -> Improvement:
+    given = self.early_stopping_min_improvement
+    return ANY_IMPROVEMENT if given is None else _improvement('early_stopping_min_improvement', given)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckpointConfig(Settings):
   """Checkpoints, and what a run begins with."""
 
@@ -699,6 +863,12 @@ class CheckpointConfig(Settings):
     'always',
     choices=('always', 'best'),
     help='keep the newest checkpoints; or those of the best validations, and the newest one',
+  )
+  save_parameters: str | None = setting(
+    None,
+    choices=('last', 'best'),
+    help='which parameters the model file has: those of the last step, or of the best validation; default: last, and '
+    'best where early stopping watches a figure of the validations',
   )
   max_checkpoints: int = setting(2, check=_positive, help='checkpoints that are kept')
   resume: bool = setting(
@@ -845,6 +1015,8 @@ class TrainingSettings:
   computation: ComputationConfig
   optimizer: OptimizerConfig
   schedule: ScheduleConfig
+  finder: FinderConfig
+  early_stopping: EarlyStoppingConfig
   checkpoint: CheckpointConfig
   processes: ProcessesConfig
   logging: LoggingConfig
@@ -862,6 +1034,24 @@ class TrainingSettings:
       self.schedule.check_steps(self.training.steps)
     if self.checkpoint.checkpoint_policy == 'best' and not self.training.validate_every:
       raise ConfigError('checkpoint_policy: best is judged by validations: give --validate_every')
+    if self.checkpoint.save_parameters == 'best' and not self.training.validate_every:
+      raise ConfigError('save_parameters: best is judged by validations: give --validate_every')
+    if self.finder.find_learning_rate and (self.checkpoint.resume or self.checkpoint.resume_from):
+      raise ConfigError(
+        'find_learning_rate: a sweep does not go on from a checkpoint: leave --resume or --resume_from out, or begin '
+        'with a model: --init_from'
+      )
+    if self.early_stopping.watches_validations and not self.training.validate_every:
+      raise ConfigError(
+        f'early_stopping_figure: {self.early_stopping.early_stopping_figure or "the default"} is a figure of '
+        'validations: give --validate_every, or name a figure of training such as loss_nats'
+      )
+
+  @property
+  def saves_best(self) -> bool:
+    """Whether the model file has the parameters of the best validation, not the last ones."""
+    given = self.checkpoint.save_parameters
+    return self.early_stopping.watches_validations if given is None else given == 'best'
 
   def with_steps(self, num_chunks: int) -> 'TrainingSettings':
     """The same settings with the number of steps that `TrainingConfig.with_steps` knows. Raises ConfigError."""

@@ -13,7 +13,7 @@ import haiku as hk
 import jax
 import numpy as np
 
-from language_modeling_is_compression.config.options import TrainingSettings
+from language_modeling_is_compression.config.options import VALIDATION, TrainingSettings
 from language_modeling_is_compression.errors import CancelledError, CheckpointError, TrainingError
 from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.training.flops import Arithmetic
@@ -26,6 +26,7 @@ from language_modeling_is_compression.training.state import StepMetrics, Trainin
 from language_modeling_is_compression.training.stopper import Stopper
 from language_modeling_is_compression.training.task import Task, ValidationResult
 from language_modeling_is_compression.training.tracking import Tracker
+from language_modeling_is_compression.training.watcher import SCORE, Watcher
 
 _logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Trainer:
   checkpoint: writes a checkpoint, given the state, the metrics since the last report, and the score of a validation of
   this state, if there was one.
   processes: that train together. All of them have the same figures, and call save and checkpoint at the same steps.
+  watcher: is told what is measured; by default a new one of these settings.
   """
 
   def __init__(
@@ -81,6 +83,7 @@ class Trainer:
     tracker: Tracker,
     stopper: Stopper,
     processes: Processes | None = None,
+    watcher: Watcher | None = None,
   ):
     self._settings = settings
     self._task = task
@@ -95,6 +98,7 @@ class Trainer:
     self._stopper = stopper
     self._processes = processes or Processes()
     self._agreed_signal: int | None = None
+    self._watcher = watcher or Watcher(settings)
     self._show_progress = not settings.logging.no_progress
     self._warned = False
 
@@ -103,13 +107,17 @@ class Trainer:
 
     A state that has all steps, of a run that was killed after the last one, is validated and saved.
     Raises TrainingError if more steps are not finite than may be skipped or memory runs out; what was good before that
-    is saved first. Raises CheckpointError if the model cannot be saved.
+    is saved first. Raises CheckpointError if the model cannot be saved, ConfigError if there is no figure of the name
+    that early stopping is told to watch.
     """
     self._task.heed(self._is_stopped)
     first, learnt = int(state.step), _steps_learnt_from(state)
     meter = _Meter(first, int(state.skipped), progress)
+    if self._watcher.is_on:
+      self._check_figures(state, meter)
     state, failure = self._train(state, meter)
-    if _steps_learnt_from(state) == learnt and first < self._settings.training.steps:
+    had_ended = first > 0 and self._watcher.reason() is not None
+    if _steps_learnt_from(state) == learnt and first < self._settings.training.steps and not had_ended:
       # An earlier model is better than parameters that have not been trained.
       if failure:
         raise failure
@@ -123,16 +131,17 @@ class Trainer:
       raise failure
     if int(state.step) > first:
       self._checkpoint_for_safety(state, meter)
+    saved = self._watcher.saved_state(state)
     held_out = None
     if failure is None and self._signal is None:
       try:
-        held_out = self._validate(state, 'held-out', periodic=False)
+        held_out = self._validate(saved, 'held-out', periodic=False)
       except TrainingError as error:
         failure = error
       except jax.errors.JaxRuntimeError as error:
         failure = self._explained(error)
     try:
-      self._save(state, held_out)
+      self._save(saved, held_out)
     except CheckpointError as error:
       raise (CheckpointError(f'{failure}; {error}') if failure else error) from failure
     self._stopper.has_unsaved_work = False
@@ -163,14 +172,34 @@ class Trainer:
     own = self._micro_batches.own(self._settings.training.batch_size)
     return self._micro_batches.arrange(self._task.training_batch(step, own))
 
+  def _check_figures(self, state: TrainingState, meter: '_Meter') -> None:
+    names = [*self._figures(0, meter), *(f'grad_norm/{path}' for path in state.params or ())]
+    validation = self._task.validation(periodic=True)
+    measured = None
+    if self._settings.training.validate_every:
+      for batch in validation.batches(self._settings.training.batch_size):  # The figures have names without a network.
+        validation.add(batch, 0.0, np.zeros((len(batch.lengths), 1)))
+      measured = validation.result()
+    self._watcher.check_figures(names, measured.metrics if measured else ())
+
   def _train(self, state: TrainingState, meter: '_Meter') -> tuple[TrainingState, TrainingError | None]:
-    """Steps until the last one, the stopper or a failure; the state is good in each case."""
+    """Steps until the last one, the stopper, a reason to end early or a failure; the state is good in each case."""
     first, last = int(state.step), self._settings.training.steps
     every, checkpoint_every = self._settings.training.validate_every, self._settings.checkpoint.checkpoint_every
     keeps_best = self._settings.checkpoint.checkpoint_policy == 'best'
     saved_at = time.monotonic()
     good = state  # As of the last step whose figures have arrived.
     pending: StepMetrics | None = None
+    due = self._watcher.needs_validations and 0 < first < last and first % every == 0
+    if due and self._watcher.validated_step < first:  # A signal came before it.
+      try:
+        state = good = self._see_validation(state)[0]
+      except TrainingError as error:
+        return good, error
+      except jax.errors.JaxRuntimeError as error:
+        return good, self._explained(error)
+    if self._ends_early():
+      return state, None
     with (
       progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar,
       prefetched(self._batch, first, last) as next_batch,
@@ -178,6 +207,7 @@ class Trainer:
       for done in range(first + 1, last + 1):
         log = done % self._settings.logging.log_every == 0 or done == last
         validate = every > 0 and done % every == 0 and done < last
+        validate |= done == last and self._watcher.keeps_best
         save = time.monotonic() - saved_at > 60 * self._settings.checkpoint.save_minutes
         save |= checkpoint_every > 0 and done % checkpoint_every == 0 and done < last
         entered = state
@@ -189,7 +219,7 @@ class Trainer:
           if updated is None:
             if pending is not None:
               self._account(pending, meter, bar)
-            self._report(done - 1, meter)
+            self._report(done - 1, meter, partly=True)
             return entered, None
           state, metrics = updated
           if pending is not None:
@@ -202,10 +232,18 @@ class Trainer:
           # A signal may come between any two lines; one that came too late for this step's figures waits for the next.
           stop = pending is None and self._signal is not None
           if log or stop:
-            self._report(done, meter)
+            figures = self._report(done, meter, partly=not log)
+            if log:
+              state = good = self._watcher.see(state, figures)
           if stop:
             break
-          measured = self._validate(state, 'validation', periodic=True) if validate else None
+          measured = None
+          if validate:
+            state, measured = self._see_validation(state)
+            good = state
+          ended = (log or validate) and self._ends_early()
+          if ended and not log:
+            self._report(done, meter, partly=True)
         except TrainingError as error:
           return good, error
         except jax.errors.JaxRuntimeError as error:
@@ -215,6 +253,8 @@ class Trainer:
           saved_at = time.monotonic()
         if save or (measured and keeps_best):
           self._checkpoint_for_safety(state, meter, measured.score if measured else None)
+        if ended:
+          break
         if validate or save:
           meter.resume()
     return state, None
@@ -227,12 +267,30 @@ class Trainer:
     except CancelledError:
       return None
 
+  def _see_validation(self, state: TrainingState) -> tuple[TrainingState, ValidationResult | None]:
+    """A periodic validation of a state, and the state with what follows from it."""
+    measured = self._validate(state, 'validation', periodic=True)
+    if measured is None:
+      return state, None
+    figures = {f'{VALIDATION}{name}': value for name, value in measured.metrics.items()}
+    return self._watcher.see(state, {**figures, SCORE: measured.score}), measured
+
+  def _ends_early(self) -> bool:
+    if not self._watcher.is_on:
+      return False
+    reason = self._watcher.reason()
+    # Times differ between processes, and one that ended alone would leave the others waiting.
+    (ends,) = self._processes.largest(int(reason is not None))
+    if ends:
+      _logger.info('training ends early: %s', reason or 'another process of the run says so')
+    return bool(ends)
+
   def _save_for_safety(self, state: TrainingState) -> None:
     """Saves while training goes on; that this cannot be done now is no reason to stop."""
     if not _steps_learnt_from(state):  # All that have been done were skipped.
       return
     try:
-      self._save(state, None)
+      self._save(self._watcher.saved_state(state), None)
     except CheckpointError as error:
       _logger.warning('%s', error)
 
@@ -278,16 +336,14 @@ class Trainer:
         *(seconds, _GRACE_SECONDS, self._micro_batches.count),
       )
 
-  def _report(self, step: int, meter: '_Meter') -> None:
-    """Logs and records means over the steps since the last report, if there was one."""
-    if math.isnan(meter.mean_loss):
-      return
-    unit, speed = self._task.unit, meter.tokens_per_second
+  def _figures(self, step: int, meter: '_Meter') -> dict[str, float]:
+    """What is logged of the steps since the last report, the last of which is given."""
+    speed = meter.tokens_per_second
     figures = {
       **self._task.rates(meter.mean_loss),
-      'learning_rate': self._learning_rate(step - 1 - meter.skipped),
+      'learning_rate': self._learning_rate(max(0, step - 1 - meter.skipped)) * self._watcher.scale,
       'grad_norm': meter.last_grad_norm,
-      f'{unit}s_per_second': speed,
+      f'{self._task.unit}s_per_second': speed,
       **self._arithmetic.figures(speed),
       'data_seconds': meter.data_seconds,
       'elapsed_seconds': meter.elapsed_seconds,
@@ -296,6 +352,17 @@ class Trainer:
     }
     if self._settings.optimizer.max_bad_steps:
       figures['skipped_steps'] = meter.skipped
+    return figures
+
+  def _report(self, step: int, meter: '_Meter', *, partly: bool = False) -> dict[str, float]:
+    """Logs and records means over the steps since the last report, if there was one. Returns them.
+
+    partly: the report is not due yet, but training ends; the sums stay for the one that a resumed run makes.
+    """
+    if math.isnan(meter.mean_loss):
+      return {}
+    unit = self._task.unit
+    figures = self._figures(step, meter)
     self._tracker.log(step, figures)
     _logger.info(
       'step %d of %d: %s, %s nats per %s, gradient norm %.3g, %.0f %ss/s',
@@ -306,9 +373,11 @@ class Trainer:
         f'{meter.mean_loss:z.4f}',
         unit,
       ),
-      *(meter.last_grad_norm, speed, unit),
+      *(meter.last_grad_norm, meter.tokens_per_second, unit),
     )
-    meter.restart()
+    if not partly:
+      meter.restart()
+    return figures
 
   def _validate(self, state: TrainingState, what: str, *, periodic: bool) -> ValidationResult | None:
     """Code length of held-out rows; None if there are none or the user stops it."""

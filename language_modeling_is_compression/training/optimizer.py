@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from language_modeling_is_compression.config.options import OPTIMIZERS, TrainingSettings
@@ -27,7 +28,7 @@ def learning_rate_schedule(settings: TrainingSettings) -> optax.Schedule:
   parts: list[optax.Schedule] = [optax.linear_schedule(peak / (warm_up + 1), peak, warm_up)]
   starts = [warm_up]  # Of each part but the first.
   match name:
-    case 'constant':
+    case 'constant' | 'plateau':  # What makes it lower is a factor in the optimizer's state.
       parts.append(optax.constant_schedule(peak))
     case 'linear':
       parts.append(optax.linear_schedule(peak, end, left))
@@ -93,10 +94,11 @@ _KINDS = {
 }
 
 
-def make_optimizer(settings: TrainingSettings) -> optax.GradientTransformation:
+def make_optimizer(settings: TrainingSettings, schedule: optax.Schedule | None = None) -> optax.GradientTransformation:
   """The optimizer that the settings name, of gradients that are scaled down first where that is asked for.
 
-  What is not given is as optax has it. `update` needs the parameters.
+  What is not given is as optax has it. `update` needs the parameters. schedule: of the learning rate, in place of what
+  the settings say.
   """
   config = settings.optimizer
   kind = _KINDS[config.optimizer]
@@ -104,6 +106,36 @@ def make_optimizer(settings: TrainingSettings) -> optax.GradientTransformation:
   given = {
     keywords[name]: value for name in OPTIMIZERS[config.optimizer] if (value := getattr(config, name)) is not None
   }
-  optimizer = kind.make(learning_rate_schedule(settings), **given, **kind.fixed)
+  optimizer = kind.make(learning_rate_schedule(settings) if schedule is None else schedule, **given, **kind.fixed)
   norm = config.gradient_clip_norm
-  return optimizer if norm is None else optax.chain(optax.clip_by_global_norm(norm), optimizer)
+  parts = [optimizer] if norm is None else [optax.clip_by_global_norm(norm), optimizer]
+  if schedule is None and settings.schedule.learning_rate_schedule == 'plateau':
+    parts.append(_scale_by_state())
+  return parts[0] if len(parts) == 1 else optax.chain(*parts)
+
+
+class ScaleState(NamedTuple):
+  """scale: float32, what updates are multiplied by. Who trains sets it, between two steps."""
+
+  scale: jax.Array
+
+
+def _scale_by_state() -> optax.GradientTransformation:
+  """Multiplies what an optimizer makes, in which the learning rate is a factor whatever its name."""
+
+  def init(params: Any) -> ScaleState:
+    del params
+    return ScaleState(jnp.ones((), jnp.float32))
+
+  def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    del params
+    return jax.tree.map(lambda update: (update * state.scale).astype(update.dtype), updates), state
+
+  return optax.GradientTransformation(init, update)
+
+
+def with_scale(opt_state: Any, scale: float) -> Any:
+  """The state of an optimizer of the schedule plateau with another share of the learning rate."""
+  *others, last = opt_state
+  assert isinstance(last, ScaleState), last
+  return (*others, ScaleState(jnp.asarray(scale, jnp.float32)))

@@ -20,8 +20,11 @@ from language_modeling_is_compression.training.checkpoints import Checkpoint, Ch
 from language_modeling_is_compression.training.run_files import RunFiles
 from language_modeling_is_compression.training.state import TrainingState
 from language_modeling_is_compression.training.task import Task, fingerprint
+from language_modeling_is_compression.training.watcher import Watcher
 
 _logger = logging.getLogger(__name__)
+
+_BEST = 'best'  # Begins the paths of the best parameters; those in the state begin with a dot.
 
 
 def checkpoint_folder(settings: TrainingSettings, files: RunFiles) -> CheckpointFolder:
@@ -100,9 +103,31 @@ def begin_resumed(checkpoint: Checkpoint, settings: TrainingSettings, fingerprin
     )
 
 
-def state_arrays(state: TrainingState) -> dict[str, np.ndarray]:
-  """Leaves of a state by their paths in it."""
-  return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(state)}
+def state_arrays(state: TrainingState, best_params: Any = None) -> dict[str, np.ndarray]:
+  """Leaves of a state by their paths in it, and those of the best parameters, where these are kept."""
+  arrays = _leaves(state)
+  return arrays | {_BEST + name: array for name, array in _leaves(best_params).items()}
+
+
+def _leaves(tree: Any) -> dict[str, np.ndarray]:
+  return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def restored_watcher(
+  settings: TrainingSettings, checkpoint: Checkpoint | None, params: Any, collected: Callable[[Any], Any]
+) -> Watcher:
+  """The watcher of a run that begins, or goes on. params: a state's, of the structure that the best ones have.
+
+  collected: as for `Watcher`.
+  """
+  if checkpoint is None:
+    return Watcher(settings, collected=collected)
+  names = [_BEST + name for name in _leaves(params)]
+  has_best = all(name in checkpoint.arrays for name in names)
+  best = (
+    jax.tree.unflatten(jax.tree.structure(params), [checkpoint.arrays[name] for name in names]) if has_best else None
+  )
+  return Watcher(settings, checkpoint.metadata.get('watched'), best, collected)
 
 
 def restored_state(checkpoint: Checkpoint, make: Callable[[], TrainingState]) -> TrainingState:
@@ -113,7 +138,7 @@ def restored_state(checkpoint: Checkpoint, make: Callable[[], TrainingState]) ->
   template = jax.eval_shape(make)
   paths, structure = jax.tree_util.tree_flatten_with_path(template)
   shapes = {jax.tree_util.keystr(path): (leaf.shape, leaf.dtype) for path, leaf in paths}
-  found = {name: (array.shape, array.dtype) for name, array in checkpoint.arrays.items()}
+  found = {name: (array.shape, array.dtype) for name, array in checkpoint.arrays.items() if not name.startswith(_BEST)}
   if found != shapes:
     wrong = sorted(name for name in {*found, *shapes} if found.get(name) != shapes.get(name))
     raise ConfigError(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -24,13 +23,12 @@ from language_modeling_is_compression.config.settings import configs_of
 from language_modeling_is_compression.config.toml_text import toml_text
 from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.checkpoint import save_model
-from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.training.checkpoints import Checkpoint
 from language_modeling_is_compression.training.flops import training_arithmetic
 from language_modeling_is_compression.training.forecast import say_costs, say_sizes
 from language_modeling_is_compression.training.held_out import report_held_out
-from language_modeling_is_compression.training.layout import DEVICE_AXIS, Layout, device_mesh
+from language_modeling_is_compression.training.layout import Layout, device_mesh
 from language_modeling_is_compression.training.loop import NO_PROGRESS, Progress, RunOutcome, Trainer, explained
 from language_modeling_is_compression.training.objectives import Objective
 from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
@@ -43,6 +41,7 @@ from language_modeling_is_compression.training.resume import (
   checkpoint_folder,
   initial_params,
   restored_state,
+  restored_watcher,
   state_arrays,
 )
 from language_modeling_is_compression.training.run_files import RunFiles
@@ -54,7 +53,12 @@ from language_modeling_is_compression.training.state import (
   make_update,
 )
 from language_modeling_is_compression.training.stopper import Stopper
-from language_modeling_is_compression.training.task import Task, ValidationResult
+from language_modeling_is_compression.training.task import (
+  Task,
+  ValidationResult,
+  training_computation,
+  validating_computation,
+)
 from language_modeling_is_compression.training.tracking import TrackedRun, Tracker, start_tracker
 from language_modeling_is_compression.version import __version__
 
@@ -92,22 +96,23 @@ def train_model(
     batch_size=training.batch_size,
     rows_per_device=training.micro_batch_size,
     mesh=mesh,
-    remat={'auto': None, 'always': True, 'never': False}[settings.computation.remat],
+    remat=settings.computation.remat_wanted,
     num_processes=processes.count,
     process=processes.index,
   )
   layout = Layout(mesh, sharded=settings.processes.shard_parameters)
-  computation, training_computation = _computations(settings, micro_batches.remat)
-  objective = task.objective(computation)
+  objective = task.objective(validating_computation(settings))
+  computation = training_computation(settings, remat=micro_batches.remat)
   optimizer, schedule = make_optimizer(settings), learning_rate_schedule(settings)
   with _explained():
     state = layout.placed(_first_state(settings, task, objective, optimizer, checkpoint))
+  watcher = restored_watcher(settings, checkpoint, state.params, layout.collected)
   facts = {**task.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
   say_sizes(settings, task, state)
   update = make_update(
-    task.objective(training_computation),
+    task.objective(computation),
     optimizer,
     layout,
     ema_decay=settings.optimizer.ema_decay,
@@ -156,6 +161,7 @@ def train_model(
       'num_devices': mesh.devices.size,
       'steps': int(state.step),
       'training_seconds': round(time.time() - started, 1),
+      **watcher.provenance(),
       'held_out': held_out.provenance if held_out else None,
       'settings': given,
       'facts': facts,
@@ -173,9 +179,10 @@ def train_model(
       'score': score,
       'seconds': round(time.time() - started, 1),
       'package_version': __version__,
+      **({'watched': watcher.metadata()} if watcher.is_on else {}),
       **_origin(tracker),
     }
-    arrays = state_arrays(layout.collected(state))
+    arrays = state_arrays(layout.collected(state), watcher.best_params)
     if processes.is_first:
       kept.save(arrays, metadata)
 
@@ -191,7 +198,7 @@ def train_model(
         micro_batches=micro_batches,
         learning_rate=lambda step: float(np.asarray(schedule(step))),
         arithmetic=training_arithmetic(
-          task.objective(training_computation._replace(remat=False, dropout=0.0, shard_axis=None)),
+          task.objective(computation._replace(remat=False, dropout=0.0, shard_axis=None)),
           jax.eval_shape(objective.init, jax.random.key(0)),
           task.training_batch(int(state.step), [0]),
           device_kind=mesh.devices.flat[0].device_kind,
@@ -205,6 +212,7 @@ def train_model(
         tracker=tracker,
         stopper=stopper,
         processes=processes,
+        watcher=watcher,
       ).run(state, Progress(*checkpoint.metadata['progress']) if checkpoint else NO_PROGRESS)
       if outcome.is_saved and processes.is_first:
         held_out = outcome.held_out.provenance if outcome.held_out else None
@@ -215,15 +223,6 @@ def train_model(
     return outcome
   finally:
     tracker.close(exit_code)
-
-
-def _computations(settings: TrainingSettings, remat: bool) -> tuple[Computation, Computation]:
-  """How the network is computed to validate and to train it."""
-  config = settings.computation
-  shard_axis = DEVICE_AXIS if settings.processes.shard_parameters else None
-  # Models are used in float32, so that is what held-out figures are of.
-  validating = Computation(fused_attention=config.attention == 'fused', shard_axis=shard_axis)
-  return validating, validating._replace(remat=remat, dtype=jnp.dtype(config.dtype), dropout=config.dropout)
 
 
 @contextlib.contextmanager

@@ -5,10 +5,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import jax.numpy as jnp
 import numpy as np
 
+from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.model import Model, ModelSpec
+from language_modeling_is_compression.training.layout import DEVICE_AXIS
 from language_modeling_is_compression.training.objectives import Objective, Rows
 
 
@@ -101,6 +104,18 @@ class Task(Protocol):
   def format_loss(self, loss_nats: float) -> str:
     """Nats per token or sample in the unit that people compare, for the log."""
     ...
+
+
+def validating_computation(settings: TrainingSettings) -> Computation:
+  """How a network is computed to measure it: in float32, as models are used."""
+  shard_axis = DEVICE_AXIS if settings.processes.shard_parameters else None
+  return Computation(fused_attention=settings.computation.attention == 'fused', shard_axis=shard_axis)
+
+
+def training_computation(settings: TrainingSettings, *, remat: bool) -> Computation:
+  """How a network is computed to train it. remat: whether layers are computed again in the backward pass."""
+  config = settings.computation
+  return validating_computation(settings)._replace(remat=remat, dtype=jnp.dtype(config.dtype), dropout=config.dropout)
 
 
 def fingerprint(parts: Iterable[Sequence[str | int]]) -> str:

@@ -240,3 +240,15 @@ def test_models_that_cannot_code_files_are_said_to_be_so(tmp_path, cached_env, f
   arguments = ('--audio_dir', tmp_path / 'audio', '--output_dir', tmp_path, *TINY, '--training_steps', '1', *flags)
   done = finish(command(*arguments), cached_env)
   assert done.returncode == 0 and 'lmic cannot code files with them' in done.stderr
+
+
+def test_a_sweep_of_the_learning_rate_writes_its_own_files_alone(run, audio, tmp_path, cached_env):
+  folder = tmp_path / 'made'
+  shutil.copytree(run.folder, folder)
+  before = {path.relative_to(folder): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+  swept = _train(audio, folder, cached_env, '--find_learning_rate', '--find_steps', 40)
+  after = {path.relative_to(folder): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+  table, picture, suggested = swept.stdout.splitlines()
+  assert after.keys() - before.keys() == {Path(table).relative_to(folder), Path(picture).relative_to(folder)}
+  assert all(after[path] == content for path, content in before.items())
+  assert 1e-6 < float(suggested) < 0.1 and f'--learning_rate {suggested}' in swept.stderr

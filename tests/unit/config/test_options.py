@@ -16,7 +16,9 @@ from language_modeling_is_compression.config.options import (
   CheckpointConfig,
   ComputationConfig,
   DataConfig,
+  EarlyStoppingConfig,
   FamilyConfig,
+  FinderConfig,
   FoldersConfig,
   HybridConfig,
   LoggingConfig,
@@ -47,7 +49,15 @@ COMPANIONS: dict[str, dict[str, Any]] = {
   'cycles': {'learning_rate_schedule': 'cosine'},
   'decay_fraction': {'learning_rate_schedule': 'warmup_stable_decay'},
   'final_fraction': {'learning_rate_schedule': 'linear'},
+  'early_stopping_figure': {'early_stopping_patience': 1},
+  'early_stopping_min_improvement': {'early_stopping_patience': 1},
+  'early_stopping_warmup_steps': {'early_stopping_patience': 1},
+  'find_from': {'find_learning_rate': True},
+  'find_steps': {'find_learning_rate': True},
+  'find_to': {'find_learning_rate': True},
   'momentum': {'optimizer': 'sgd'},
+  'plateau_factor': {'learning_rate_schedule': 'plateau'},
+  'plateau_patience': {'learning_rate_schedule': 'plateau'},
   'weight_decay': {'optimizer': 'adamw'},
   'coordinator_address': {'num_processes': 2, 'process_id': 0},
   'num_processes': {'coordinator_address': 'host:1', 'process_id': 0},
@@ -74,6 +84,9 @@ COUNTS = [
   (LoggingConfig, 'log_every'),
   (CheckpointConfig, 'max_checkpoints'),
   (ScheduleConfig, 'cycles'),
+  (ScheduleConfig, 'plateau_patience'),
+  (EarlyStoppingConfig, 'early_stopping_patience'),
+  (FinderConfig, 'find_steps'),
 ]
 NUMBERS_OF_PROCESSES = [(ProcessesConfig, 'num_processes')]
 PROCESSES = [(ProcessesConfig, 'process_id')]
@@ -86,6 +99,7 @@ COUNTS_OR_ZERO = [
   (CheckpointConfig, 'checkpoint_every'),
 ]
 LIMITED_COUNTS_OR_ZERO = [(OptimizerConfig, 'max_bad_steps'), (ScheduleConfig, 'warmup_steps')]
+LIMITED_COUNTS_OR_ZERO += [(EarlyStoppingConfig, 'early_stopping_warmup_steps')]
 POSITIVE_NUMBERS = [(OptimizerConfig, 'learning_rate'), (CheckpointConfig, 'save_minutes')]
 OPTIONAL_NUMBERS = [(OptimizerConfig, 'gradient_clip_norm')]
 OPTIONAL_DOUBLES = [(LoggingConfig, 'peak_tflops')]
@@ -103,7 +117,9 @@ GAINS = [(AugmentationConfig, 'min_gain_db'), (AugmentationConfig, 'max_gain_db'
 SHARES = [(AugmentationConfig, 'invert_polarity'), (AugmentationConfig, 'reverse_time')]
 OPTIONAL_NUMBERS_OR_ZERO = [(OptimizerConfig, 'weight_decay')]
 EPSILONS = [(OptimizerConfig, 'epsilon')]
-OPTIONAL_FRACTIONS = [(ScheduleConfig, 'decay_fraction')]
+OPTIONAL_FRACTIONS = [(ScheduleConfig, 'decay_fraction'), (ScheduleConfig, 'plateau_factor')]
+IMPROVEMENTS = [(EarlyStoppingConfig, 'early_stopping_min_improvement')]
+THRESHOLDS = [(EarlyStoppingConfig, 'early_stopping_divergence'), (EarlyStoppingConfig, 'early_stopping_target')]
 FRACTIONS = [(FoldersConfig, 'valid_fraction')]
 SWITCHES = [
   (DataConfig, 'use_16bit'),
@@ -111,6 +127,9 @@ SWITCHES = [
   (CheckpointConfig, 'resume'),
   (ProcessesConfig, 'shard_parameters'),
 ]
+SWITCHES += [(FinderConfig, 'find_learning_rate')]
+SMALL_RATES = [(FinderConfig, 'find_from')]
+LARGE_RATES = [(FinderConfig, 'find_to')]
 CHOICES = [
   (FamilyConfig, 'model'),
   (HybridConfig, 'evidence'),
@@ -136,7 +155,9 @@ OPTIONAL_TEXTS = [
   (HybridConfig, 'cache_dir'),
   (CheckpointConfig, 'resume_from'),
   (CheckpointConfig, 'init_from'),
+  (EarlyStoppingConfig, 'early_stopping_figure'),
 ]
+OPTIONAL_CHOICES = [(CheckpointConfig, 'save_parameters')]
 OPTIONAL_MODES = [(LoggingConfig, 'wandb_mode')]
 TAGS = [(LoggingConfig, 'wandb_tags')]
 LOGGERS = [(LoggingConfig, 'loggers')]
@@ -170,6 +191,7 @@ def test_every_field_is_checked_below():
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
   listed += [*OPTIONAL_FRACTIONS, *OPTIONAL_DOUBLES, *SECONDS, *GAINS, *SHARES, *BIT_DEPTHS]
   listed += [*NUMBERS_OF_PROCESSES, *PROCESSES, *ADDRESSES, *DROPOUT]
+  listed += [*IMPROVEMENTS, *THRESHOLDS, *OPTIONAL_CHOICES, *SMALL_RATES, *LARGE_RATES]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
   assert not missing, f'name these fields in one of the lists above, or in a new one: {missing}'
@@ -197,6 +219,10 @@ BAD_VALUES = with_values(
     (OPTIONAL_NUMBERS_OR_ZERO, [-1e-9, 3.5e38, 10**39, math.nan, math.inf, '0', False]),
     (EPSILONS, [0, -1.0, 1e-38, 5e-324, 3.5e38, math.nan, math.inf, '1e-8', True]),
     (OPTIONAL_FRACTIONS, [0, 1, -0.1, 1.1, math.nan, '0.1', False]),
+    (IMPROVEMENTS, ['', '%', '-1', 'nan', 'inf', '100%', '-1%', '1 percent', 0.1, 1, True]),
+    (THRESHOLDS, [math.nan, math.inf, -math.inf, 10**400, '1', True]),
+    (OPTIONAL_CHOICES, ['', 'Best', 'first', 1, False]),
+    (SMALL_RATES + LARGE_RATES, [0, -1.0, 1e-39, 1e39, math.nan, '1', True]),
     (EFFORTS, [-1, 3, 1.0, None, True]),
     (FOLDERS, ['music', (), ('',), ('a\0',), ('a', ''), (1,), None, ['music']]),
     (WEIGHTS, ['', 'even', '1,', '1,0', '-1', 'nan', 'inf', '1;2', 1, (1, 2)]),
@@ -245,6 +271,11 @@ GOOD_VALUES = with_values(
     (OPTIONAL_NUMBERS_OR_ZERO, [None, 0, 0.0, 1e-50, 0.1, 3.4e38]),
     (EPSILONS, [None, 2.0**-126, 1e-8, 1, 3.4e38]),
     (OPTIONAL_FRACTIONS, [None, 1e-9, 0.5, 0.999]),
+    (IMPROVEMENTS, [None, '0', '0.01', '1e-3', '0%', '0.5%', '99.9%']),
+    (THRESHOLDS, [None, 0, -1.5, 7.2, 1.7e308]),
+    (OPTIONAL_CHOICES, [None, 'last', 'best']),
+    (SMALL_RATES, [None, 1e-30, 0.5]),
+    (LARGE_RATES, [None, 1e-5, 10]),
     (EFFORTS, [0, 1, 2]),
     (FOLDERS, [('a',), ('a', 'b c')]),
     (WEIGHTS, [None, 'equal', '1', '0.5,2,1e3']),

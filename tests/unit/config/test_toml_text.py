@@ -67,7 +67,18 @@ def test_what_is_written_is_read_as_the_same_settings(tmp_path, family, data):
 def test_every_setting_that_applies_stands_in_its_section_below_its_help(family):
   text = written(training_settings(model=family, wandb_project='p'))
   tables = tomllib.loads(text)
-  assert list(tables) == ['run', 'data', 'model', 'training', 'optimizer', 'schedule', 'checkpoint', 'logging']
+  assert list(tables) == [
+    'run',
+    'data',
+    'model',
+    'training',
+    'optimizer',
+    'schedule',
+    'learning_rate_finder',
+    'early_stopping',
+    'checkpoint',
+    'logging',
+  ]
   lines = [line.removeprefix('# ') for line in text.splitlines()]
   comments = ' '.join(lines)
   for kind in kinds_of(TrainingSettings).values():

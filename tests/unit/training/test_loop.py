@@ -595,3 +595,30 @@ def test_norms_of_modules_are_those_of_the_last_step():
   fakes.run(training_steps=4, log_every=2)
   norms = [(record['grad_norm/a/~/b'], record['grad_norm/c']) for _, record in fakes.tracker.records]
   assert norms == [(2, 0.5), (4, 0.5)]
+
+
+def test_early_stopping_ends_a_run_and_saves_the_best():
+  fakes = Fakes(valid_chunks=4)  # All validations have the same score.
+  outcome = fakes.run(validate_every=2, early_stopping_patience=1)
+  assert fakes.steps == [1, 2, 3, 4] and int(outcome.state.step) == 4 and outcome.stopped_by is None
+  assert fakes.validated_params == [2, 4, 2]
+  ((params, held_out),) = fakes.saves
+  assert params == 2 and held_out is not None
+
+
+def test_the_last_parameters_may_be_the_best():
+  fakes = Fakes(valid_chunks=4)
+  fakes.run(validate_every=4, training_steps=3, save_parameters='best')
+  assert fakes.validated_params == [3, 3]
+
+
+def test_a_safety_save_has_the_best():
+  fakes = Fakes(valid_chunks=4)
+  fakes.run(validate_every=1, save_parameters='best', save_minutes=1e-9)
+  assert [params for params, _ in fakes.saves] == [1] * 7
+
+
+def test_a_figure_of_training_may_end_it():
+  fakes = Fakes()
+  fakes.run(early_stopping_figure='loss_nats', early_stopping_divergence=3.5, log_every=2)
+  assert fakes.steps == [1, 2, 3, 4] and fakes.saves[0][0] == 4

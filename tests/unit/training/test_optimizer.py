@@ -15,7 +15,12 @@ from support.tiny_models import DATA, MODEL, hybrid_params, random_params
 from language_modeling_is_compression.config.options import OPTIMIZERS, SCHEDULES
 from language_modeling_is_compression.network.hybrid import build_hybrid
 from language_modeling_is_compression.network.transformer import build_transformer
-from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer, matrices
+from language_modeling_is_compression.training.optimizer import (
+  learning_rate_schedule,
+  make_optimizer,
+  matrices,
+  with_scale,
+)
 
 
 def step_sizes(schedule: str, steps: int, **values: Any) -> np.ndarray:
@@ -271,3 +276,15 @@ def test_muon_orthogonalizes_matrices_and_moves_the_rest_as_adamw_does():
   assert (moved['layer_0']['queries'] != got['layer_0']['queries']).any()
   moved['layer_0']['queries'] = got['layer_0']['queries']
   assert_bits_equal(moved, got)
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_plateau_scales_the_step_of_every_optimizer(name):
+  config = training_settings(optimizer=name, learning_rate=0.125, learning_rate_schedule='plateau', warmup_steps=0)
+  optimizer, plain = make_optimizer(config), make_optimizer(training_settings(optimizer=name, learning_rate=0.125))
+  params, gradients = arrays(0), arrays(1)
+  state = optimizer.init(params)
+  expected = plain.update(gradients, plain.init(params), params)[0]
+  for scale in (1.0, 0.25):
+    got = optimizer.update(gradients, with_scale(state, scale), params)[0]
+    jax.tree.map(lambda a, b, scale=scale: np.testing.assert_array_equal(a, scale * np.asarray(b)), got, expected)

@@ -20,7 +20,7 @@ from language_modeling_is_compression.errors import CheckpointError, ConfigError
 from language_modeling_is_compression.network.checkpoint import load_model
 from language_modeling_is_compression.training import byte_task
 from language_modeling_is_compression.training.checkpoints import read_checkpoint, write_checkpoint
-from language_modeling_is_compression.training.loop import RunOutcome
+from language_modeling_is_compression.training.loop import RunOutcome, Trainer
 from language_modeling_is_compression.training.resume import chosen_checkpoint
 from language_modeling_is_compression.training.run import train_model
 from language_modeling_is_compression.training.run_files import claimed_files
@@ -208,7 +208,7 @@ def test_other_data_is_refused(audio, whole, tmp_path):
   write_folder(other)
   next(other.rglob('*.wav')).unlink()
   newest = str(whole / 'a_checkpoints' / 'step_000000006.ckpt')
-  with pytest.raises(ConfigError, match=r'the audio files, or their division .* are not those'):
+  with pytest.raises(ConfigError, match=r'the audio files, their division .* are not those'):
     train(settings_of(other, tmp_path, resume_from=newest, training_steps=9))
 
 
@@ -259,3 +259,80 @@ def test_the_best_checkpoints_are_those_of_the_best_validations(audio, tmp_path)
   best = min(records, key=lambda record: record['valid/bits_per_sample'])
   kept = sorted(int(path.name[5:14]) for path in (tmp_path / 'a_checkpoints').iterdir())
   assert kept == sorted({best['step'], 6})
+
+
+WATCHED: dict[str, Any] = {
+  'learning_rate': 0.3,  # So high that validations become worse.
+  'learning_rate_schedule': 'plateau',
+  'plateau_patience': 1,
+  'save_parameters': 'best',
+  'early_stopping_patience': 4,
+  'validate_every': 1,
+  'log_every': 1,
+  'training_steps': 12,
+}
+
+
+@pytest.fixture(scope='module')
+def watched(audio, tmp_path_factory) -> Path:
+  """Folder of a run that ended early, with a checkpoint of every step."""
+  out = tmp_path_factory.mktemp('watched')
+  train(settings_of(audio, out, checkpoint_every=1, max_checkpoints=12, **WATCHED))
+  return out
+
+
+def watched_facts(out: Path) -> dict[str, Any]:
+  provenance = load_model(out / 'a.npz').provenance
+  return {name: provenance[name] for name in ('steps', 'saved', 'best', 'ended_early', 'held_out')}
+
+
+def test_a_run_ends_early_with_its_best_parameters(watched):
+  records = metrics(watched)
+  scores = {record['step']: record['valid/bits_per_sample'] for record in records if 'valid/bits_per_sample' in record}
+  facts, best = watched_facts(watched), min(scores, key=scores.__getitem__)
+  assert facts['steps'] == best + 4 == records[-1]['step'] < 12
+  assert facts['saved'] == 'best' and facts['best']['step'] == best and facts['best']['value'] == scores[best]
+  assert 'no improvement in 4 measurements' in facts['ended_early']
+  assert facts['held_out']['bits_per_sample'] == pytest.approx(scores[best])  # All that is held out is validated.
+  assert len({record['learning_rate'] for record in records if 'learning_rate' in record}) > 2
+
+
+@pytest.mark.parametrize('before_the_end', [1, 3])
+def test_what_is_watched_is_in_a_checkpoint(audio, watched, tmp_path, before_the_end):
+  step = watched_facts(watched)['steps'] - before_the_end
+  checkpoint = watched / 'a_checkpoints' / f'step_{step:09}.ckpt'
+  train(settings_of(audio, tmp_path, resume_from=str(checkpoint), **WATCHED))
+  assert same_params(watched / 'a.npz', tmp_path / 'a.npz') and watched_facts(watched) == watched_facts(tmp_path)
+  assert metrics(tmp_path) == [record for record in metrics(watched) if record['step'] > step]
+
+
+def test_a_run_that_has_ended_early_does_so_at_once_when_it_is_resumed(audio, watched, tmp_path):
+  step = watched_facts(watched)['steps']
+  checkpoint = watched / 'a_checkpoints' / f'step_{step:09}.ckpt'
+  outcome = train(settings_of(audio, tmp_path, resume_from=str(checkpoint), **WATCHED))
+  assert int(outcome.state.step) == step and same_params(watched / 'a.npz', tmp_path / 'a.npz')
+
+
+def test_a_validation_that_a_signal_cut_short_is_made_up_for(audio, watched, tmp_path, monkeypatch):
+  validate = Trainer._validate
+
+  def interrupted(self: Any, state: Any, *args: Any, **keywords: Any) -> Any:
+    if int(state.step) == 2:
+      self._stopper.signal = 15
+    return validate(self, state, *args, **keywords)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Trainer, '_validate', interrupted)
+    assert train(settings_of(audio, tmp_path, **WATCHED)).stopped_by == 15
+  train(settings_of(audio, tmp_path, resume=True, **WATCHED))
+  assert same_params(watched / 'a.npz', tmp_path / 'a.npz') and watched_facts(watched) == watched_facts(tmp_path)
+  assert metrics(tmp_path) == metrics(watched)
+
+
+def test_a_figure_that_is_never_logged_is_refused_before_the_first_step(audio, tmp_path):
+  given = {'early_stopping_patience': 1, 'validate_every': 1}
+  with pytest.raises(
+    ConfigError, match=r'^early_stopping_figure: expected one of .*valid/compression_rate, got .valid/x'
+  ):
+    train(settings_of(audio, tmp_path, early_stopping_figure='valid/x', **given))
+  assert not (tmp_path / 'a.npz').exists()
