@@ -176,10 +176,19 @@ def test_changes_are_a_function_of_seed_step_and_row(tmp_path):
     for row, (samples, expected) in enumerate(zip(before.tokens, after.tokens, strict=True)):
       change = drawn_change(AUGMENTATION, seed=5, step=step, row=row)
       np.testing.assert_array_equal(change.apply(samples.astype(np.int32) - 32768, 16) + 32768, expected)
-    # Of a shorter batch, rows are the same in places that it has.
     assert drawn_change(AUGMENTATION, seed=5, step=step, row=1) != drawn_change(AUGMENTATION, seed=6, step=step, row=1)
   without = [read(chunks, step=step, num_tokens=100, augmentation=AugmentationConfig()) for step in range(9)]
   np.testing.assert_array_equal([batch.tokens for batch in without], [batch.tokens for batch in plain])
+
+
+@pytest.mark.parametrize('rows', [[], [1, 4], [5, 0, 3]])
+def test_rows_of_one_process_are_those_of_the_whole_batch(mixed, rows):
+  weights = {'speech': 1, 'drums': 1, 'music': 1}
+  for others in ({}, {'domains': Domains(mixed.by_domain(), weights)}, {'augmentation': AUGMENTATION}):
+    whole = read(mixed, step=4, batch_size=6, **others)
+    own = training_batch(mixed, rows, num_tokens=CHUNK, batch_size=6, seed=5, step=4, **others)
+    for array, expected in zip(own, whole, strict=True):
+      np.testing.assert_array_equal(array, expected[rows])
 
 
 def test_validation_of_some_chunks(chunks):

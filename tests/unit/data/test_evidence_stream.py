@@ -207,6 +207,15 @@ def test_a_batch_is_the_same_whatever_came_before(parts):
 
 
 @pytest.mark.usefixtures('_here')
+def test_rows_of_one_process_are_those_of_the_whole_batch(parts):
+  whole, alone = stream_of(parts), stream_of(parts)
+  for step in (3, 8):
+    for own in ([1, 4], [5]):
+      for array, expected in zip(alone.batch(step, own), whole.batch(step, ROWS), strict=True):
+        np.testing.assert_array_equal(array, expected[own])
+
+
+@pytest.mark.usefixtures('_here')
 def test_what_two_rounds_hold_is_not_extracted_again_and_nothing_after_the_last_step(parts):
   stream, plan = stream_of(parts, num_steps=30), plan_of(parts)
   for step in range(30):

@@ -20,7 +20,7 @@ from language_modeling_is_compression.network.byte_model import ByteSpec
 from language_modeling_is_compression.training import loop
 from language_modeling_is_compression.training.byte_task import ByteTask, rates
 from language_modeling_is_compression.training.flops import Arithmetic
-from language_modeling_is_compression.training.loop import Progress, Trainer, explained
+from language_modeling_is_compression.training.loop import Progress, Trainer
 from language_modeling_is_compression.training.objectives import CodeLengths
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
@@ -428,18 +428,6 @@ def test_a_device_that_fails_while_validating_costs_no_step(settings):
   with pytest.raises(TrainingError, match=r'^the device failed: RESOURCE_EXHAUSTED'):
     fakes.run(**settings)
   assert fakes.saves == [(settings.get('validate_every', 6), None)]
-
-
-@pytest.mark.parametrize(
-  ('message', 'explanation'),
-  [
-    (OUT_OF_MEMORY, f'{OUT_OF_MEMORY}; try a lower --micro_batch_size or a smaller model'),
-    ('INTERNAL: broken\nand 100 lines more', 'INTERNAL: broken'),
-    ('', 'JaxRuntimeError'),
-  ],
-)
-def test_failures_of_devices_are_one_line(message, explanation):
-  assert str(explained(jax.errors.JaxRuntimeError(message))) == f'the device failed: {explanation}'
 
 
 @pytest.mark.parametrize('log_every', [1, 2, NEVER])
