@@ -34,8 +34,6 @@ _logger = logging.getLogger(__name__)
 
 _MAX_DOMAINS = 32  # That are measured by themselves: a folder per speaker would make a batch per speaker.
 _PERIODIC_CHUNKS = 1024  # Held-out chunks of a validation while training; the last one takes all.
-
-
 # Names of the bytes of a sample, of which the most significant comes first.
 _PLACES = {2: ('high', 'low'), 3: ('high', 'middle', 'low')}
 

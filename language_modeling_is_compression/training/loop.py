@@ -99,7 +99,7 @@ class Trainer:
     self._processes = processes or Processes()
     self._agreed_signal: int | None = None
     self._watcher = watcher or Watcher(settings)
-    self._show_progress = not settings.logging.no_progress
+    self._show_progress = not settings.logging.no_progress and self._processes.is_first
     self._warned = False
 
   def run(self, state: TrainingState, progress: Progress = NO_PROGRESS) -> RunOutcome:
