@@ -80,18 +80,15 @@ def training_batch(
   return _read(chunks, num_tokens, indices, changes)
 
 
-def validation_batch(chunks: Chunks, indices: Sequence[int], *, num_tokens: int, batch_size: int) -> Batch:
-  """Chunks by their indices, filled up with rows of length 0."""
-  batch = _read(chunks, num_tokens, indices, [None] * len(indices))
-  missing = batch_size - len(batch.lengths)
-  return Batch(np.pad(batch.tokens, ((0, missing), (0, 0))), np.pad(batch.lengths, (0, missing)))
-
-
-def validation_batches(chunks: Chunks, *, num_tokens: int, batch_size: int) -> Iterator[Batch]:
-  """All chunks once, in order; the last batch is filled up with rows of length 0."""
-  for first in range(0, len(chunks), batch_size):
-    indices = range(first, min(first + batch_size, len(chunks)))
-    yield validation_batch(chunks, indices, num_tokens=num_tokens, batch_size=batch_size)
+def validation_batches(
+  chunks: Chunks, indices: Sequence[int] | np.ndarray, *, num_tokens: int, batch_size: int
+) -> Iterator[tuple[list[int], Batch]]:
+  """Chunks by their indices, with the indices of each batch; the last one is filled up with rows of length 0."""
+  for first in range(0, len(indices), batch_size):
+    some = [int(index) for index in indices[first : first + batch_size]]
+    batch = _read(chunks, num_tokens, some, [None] * len(some))
+    missing = batch_size - len(some)
+    yield some, Batch(np.pad(batch.tokens, ((0, missing), (0, 0))), np.pad(batch.lengths, (0, missing)))
 
 
 @functools.lru_cache(maxsize=2)  # A batch may lie across the end of an epoch.

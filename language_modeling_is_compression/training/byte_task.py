@@ -18,7 +18,7 @@ from language_modeling_is_compression.data.batches import (
   Batch,
   Domains,
   training_batch,
-  validation_batch,
+  validation_batches,
 )
 from language_modeling_is_compression.data.chunks import Chunks, Stream, split_stream, whole_stream
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
@@ -237,9 +237,10 @@ class ByteValidation:
 
   def batches(self, batch_size: int) -> Iterator[Batch]:
     for domain, indices in (self._by_domain or {'': np.arange(len(self._chunks))}).items():
-      for first in range(0, len(indices), batch_size):
-        self._current = domain, [int(index) for index in indices[first : first + batch_size]]
-        yield validation_batch(self._chunks, self._current[1], num_tokens=self._row_length, batch_size=batch_size)
+      size = {'num_tokens': self._row_length, 'batch_size': batch_size}
+      for some, batch in validation_batches(self._chunks, indices, **size):
+        self._current = domain, some
+        yield batch
 
   def add(self, batch: Batch, nats: float, by_row: np.ndarray) -> None:
     num_tokens = int(batch.num_counted)

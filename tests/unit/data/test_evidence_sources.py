@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import pytest
 from support.evidence_cases import VERSION, extract_evidence, write_sound
@@ -109,7 +110,7 @@ def test_what_is_streamed_and_what_is_held_out_is_what_the_cache_has(tmp_path, f
 
 def test_of_much_that_is_held_out_a_part_is_evenly_spread_over_all(tmp_path, files, monkeypatch):
   monkeypatch.setattr(evidence_sources, '_HELD_OUT_SAMPLES', 9)
-  settings = {'segment_frames': 4, 'bit_depths': 'native'}
+  settings: Any = {'segment_frames': 4, 'bit_depths': 'native'}
   _, found = streamed(tmp_path, [files[16]], [files[24]], **settings)
   _, everything = in_cache(tmp_path, [files[16]], [files[24]], **settings)
   (group,) = everything
