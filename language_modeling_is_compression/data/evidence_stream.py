@@ -233,13 +233,6 @@ class EvidenceStream:
         parts.append(['train', group.name, info.path.name, *headers, segment.first, segment.last, part.num_samples])
     return parts
 
-  def close(self) -> None:
-    """Ends the workers."""
-    self._loaded = {}
-    if self._workers:
-      self._workers.close()
-      self._workers = None
-
   def _round(self, number: int) -> _Loaded:
     """A round; the one that comes next is asked for too, and all others are dropped."""
     if next(iter(self._loaded), None) != number:

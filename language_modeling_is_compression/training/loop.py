@@ -101,6 +101,7 @@ class Trainer:
     self._watcher = watcher or Watcher(settings)
     self._show_progress = not settings.logging.no_progress and self._processes.is_first
     self._warned = False
+    self._has_trained = False
 
   def run(self, state: TrainingState, progress: Progress = NO_PROGRESS) -> RunOutcome:
     """Trains from a state to the last step, validates and saves. progress: of the checkpoint that the state is from.
@@ -110,7 +111,7 @@ class Trainer:
     is saved first. Raises CheckpointError if the model cannot be saved, ConfigError if there is no figure of the name
     that early stopping is told to watch.
     """
-    self._task.heed(self._is_stopped)
+    self._task.heed(lambda: self._has_trained or self._is_stopped())
     first, learnt = int(state.step), _steps_learnt_from(state)
     meter = _Meter(first, int(state.skipped), progress)
     if self._watcher.is_on:
@@ -199,7 +200,7 @@ class Trainer:
       return state, None
     with (
       progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar,
-      prefetched(self._batch, first, last) as next_batch,
+      prefetched(self._batch, first, last, self._give_up_batches) as next_batch,
     ):
       for done in range(first + 1, last + 1):
         log = done % self._settings.logging.log_every == 0 or done == last
@@ -255,6 +256,10 @@ class Trainer:
         if validate or save:
           meter.resume()
     return state, None
+
+  def _give_up_batches(self) -> None:
+    """Has batches that nobody will ask for be waited for no longer."""
+    self._has_trained = True
 
   def _awaited(self, next_batch: Callable[[], Rows], meter: '_Meter') -> Rows | None:
     """The next step's batch; None if the run was to stop before it was there."""
