@@ -5,10 +5,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from language_modeling_is_compression.config.options import FinderConfig, TrainingSettings
 from language_modeling_is_compression.errors import TrainingError
@@ -37,8 +36,8 @@ class Point(NamedTuple):
   smoothed: float
 
 
-def rate_at(step: int, config: FinderConfig) -> float:
-  """The rate of a step, counted from 0: the same factor from each to the next."""
+def rate_at(step: Any, config: FinderConfig) -> Any:
+  """The rate of a step, a number or one that JAX traces, counted from 0: the same factor from each to the next."""
   progress = step / max(1, config.steps - 1)
   return config.low * (config.high / config.low) ** progress
 
@@ -90,8 +89,7 @@ def sweep(settings: TrainingSettings, task: Task, stopper: Stopper) -> list[Poin
   """
   config, alone = settings.finder, Processes()
   plain = replace(settings, optimizer=replace(settings.optimizer, ema_decay=None, max_bad_steps=0))
-  factor = (config.high / config.low) ** (1 / max(1, config.steps - 1))
-  setup = set_up(plain, task, alone, lambda step: config.low * jnp.power(jnp.float32(factor), step))
+  setup = set_up(plain, task, alone, lambda step: rate_at(step, config))
   micro_batches = setup.micro_batches
   rows = micro_batches.own(settings.training.batch_size)
   losses: list[float] = []
