@@ -10,6 +10,7 @@ import numpy as np
 from language_modeling_is_compression.config.options import AugmentationConfig
 from language_modeling_is_compression.data.augmentation import Change, drawn_change
 from language_modeling_is_compression.data.chunks import Chunks
+from language_modeling_is_compression.data.draws import generator
 from language_modeling_is_compression.errors import AudioFormatError
 
 _logger = logging.getLogger(__name__)
@@ -40,11 +41,9 @@ class Domains:
   def draw(self, *, count: int, seed: int, step: int) -> list[int]:
     """The chunks of a step, counted from 0, a function of the seed, the step and the place in the batch.
 
-    Each is drawn by itself: a domain by its weight, and one of its chunks, all of them equally likely. Philox is
-    specified and stable across NumPy versions.
+    Each is drawn by itself: a domain by its weight, and one of its chunks, all of them equally likely.
     """
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, step])))
-    drawn = rng.random((count, 2))
+    drawn = generator(seed, step).random((count, 2))
     domains = np.searchsorted(self._shares[:-1], drawn[:, 0] * self._shares[-1], side='right')
     return [
       int(self._indices[domain][int(u * len(self._indices[domain]))])
@@ -93,9 +92,8 @@ def validation_batches(
 
 @functools.lru_cache(maxsize=2)  # A batch may lie across the end of an epoch.
 def _order(seed: int, epoch: int, num_chunks: int) -> np.ndarray:
-  """A permutation of the chunks. Philox is a counter-based generator, specified and stable across NumPy versions."""
-  rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
-  return np.argsort(rng.random(num_chunks), kind='stable')
+  """A permutation of the chunks."""
+  return np.argsort(generator(seed, epoch).random(num_chunks), kind='stable')
 
 
 def _read(chunks: Chunks, num_tokens: int, indices: Sequence[int], changes: Sequence[Change | None]) -> Batch:

@@ -123,7 +123,7 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTas
 
 
 def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTask':
-  """The same task: to make one writes nothing and takes no time."""
+  """The same task: to make one reads headers alone."""
   return make_task(settings, folders)
 
 
