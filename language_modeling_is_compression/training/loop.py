@@ -136,11 +136,10 @@ class Trainer:
     held_out = None
     if failure is None and self._signal is None:
       try:
-        held_out = self._validate(saved, 'held-out', periodic=False)
+        with self._processes.explaining():
+          held_out = self._validate(saved, 'held-out', periodic=False)
       except TrainingError as error:
         failure = error
-      except jax.errors.JaxRuntimeError as error:
-        failure = self._processes.explained(error)
     try:
       self._save(saved, held_out)
     except CheckpointError as error:
@@ -191,11 +190,10 @@ class Trainer:
     due = self._watcher.needs_validations and 0 < first < last and first % every == 0
     if due and self._watcher.validated_step < first:  # A signal came before it.
       try:
-        state = good = self._see_validation(state)[0]
+        with self._processes.explaining():
+          state = good = self._see_validation(state)[0]
       except TrainingError as error:
         return good, error
-      except jax.errors.JaxRuntimeError as error:
-        return good, self._processes.explained(error)
     if self._ends_early():
       return state, None
     with (

@@ -105,7 +105,7 @@ def test_wandb_knows_every_flag_and_the_sizes_of_the_data_and_the_model(run):
   model = load_model(run.folder / 'voice.npz')
   assert isinstance(model, ByteModel)
   stored = {**dataclasses.asdict(model.spec.data), **dataclasses.asdict(model.spec.network)}
-  assert config.items() >= stored.items()
+  assert config.items() >= {name: value for name, value in stored.items() if value is not None}.items()
   assert config.items() >= model.provenance['settings'].items()
   assert (
     config.items()
