@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.training_runs import TINY, Running, command, finish, read_metrics, write_folder
+from support.training_runs import (
+  TINY,
+  Running,
+  command,
+  finish,
+  read_metrics,
+  saved_parameters,
+  timeless_records,
+  write_folder,
+)
 
 from language_modeling_is_compression import load_model
 
@@ -28,17 +37,6 @@ def audio(tmp_path_factory) -> Path:
 
 def _arguments(audio: Path, folder: Path, *flags: object) -> list[str]:
   return command('--audio_dir', audio, '--output_dir', folder, *TINY, *flags)
-
-
-def _parameters(folder: Path) -> list[bytes]:
-  model = load_model(folder / 'audio_model.npz')
-  return [array.tobytes() for module in model.params.values() for array in module.values()]
-
-
-def _records(folder: Path) -> list[dict]:
-  """Metrics but for what depends on the clock."""
-  records = read_metrics(folder / 'audio_model_metrics.jsonl')
-  return [{name: value for name, value in record.items() if 'second' not in name} for record in records]
 
 
 def test_without_a_checkpoint_resuming_is_refused_and_leaves_nothing(audio, tmp_path, cached_env):
@@ -95,8 +93,8 @@ def test_a_run_that_is_killed_again_and_again_equals_one_that_is_not(audio, tmp_
         run.process.kill()
         kills += 1
         continue
-    assert _parameters(folder) == _parameters(tmp_path / 'whole'), seed
-    assert _records(folder) == _records(tmp_path / 'whole'), seed
+    assert saved_parameters(folder) == saved_parameters(tmp_path / 'whole'), seed
+    assert timeless_records(folder) == timeless_records(tmp_path / 'whole'), seed
     if kills >= _KILLS:
       break
     rounds += 1
@@ -121,4 +119,4 @@ def test_a_checkpoint_without_room_is_a_warning_and_the_one_before_stays(audio, 
   assert checkpoint.read_bytes() == content
   last = finish(_arguments(audio, tmp_path, '--training_steps', 9, '--resume'), cached_env)
   assert last.returncode == 0, last.stderr
-  assert _parameters(tmp_path) == _parameters(tmp_path / 'whole')
+  assert saved_parameters(tmp_path) == saved_parameters(tmp_path / 'whole')

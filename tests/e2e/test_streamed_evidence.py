@@ -5,9 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.training_runs import Running, command, finish, read_metrics, write_tone
-
-from language_modeling_is_compression import load_model
+from support.training_runs import Running, command, finish, saved_parameters, timeless_records, write_tone
 
 _KILLS = 6
 _STEPS = 3000
@@ -29,17 +27,6 @@ def _arguments(audio: Path, folder: Path, *flags: object) -> list[str]:
     *('--embedding_dim', 8, '--num_layers', 1, '--num_heads', 2, '--attention_window', 8, '--sequence_length', 32),
     *('--batch_size', 8, '--segment_frames', 1000, '--stream_megabytes', 1, '--bit_depths', 'native', *flags),
   )
-
-
-def _parameters(folder: Path) -> list[bytes]:
-  model = load_model(folder / 'audio_model.npz')
-  return [array.tobytes() for module in model.params.values() for array in module.values()]
-
-
-def _records(folder: Path) -> list[dict]:
-  """Metrics but for what depends on the clock."""
-  records = read_metrics(folder / 'audio_model_metrics.jsonl')
-  return [{name: value for name, value in record.items() if 'second' not in name} for record in records]
 
 
 def test_what_is_trained_on_is_not_kept(audio, tmp_path, cached_env):
@@ -71,5 +58,5 @@ def test_a_run_that_is_killed_again_and_again_equals_one_that_is_not(audio, tmp_
       except subprocess.TimeoutExpired:
         run.process.kill()
   assert kills, f'it was done before it was killed: {seed}'
-  assert _parameters(folder) == _parameters(tmp_path / 'whole'), seed
-  assert _records(folder) == _records(tmp_path / 'whole'), seed
+  assert saved_parameters(folder) == saved_parameters(tmp_path / 'whole'), seed
+  assert timeless_records(folder) == timeless_records(tmp_path / 'whole'), seed

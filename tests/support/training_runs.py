@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from language_modeling_is_compression import load_model
 from support.wav_builder import build_wav, pcm_bytes
 
 REPOSITORY = Path(__file__).parents[2]
@@ -96,6 +97,18 @@ class Running:
 
 def read_metrics(path: Path) -> list[dict]:
   return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def saved_parameters(folder: Path) -> list[bytes]:
+  """Every bit of the parameters of audio_model.npz."""
+  model = load_model(folder / 'audio_model.npz')
+  return [array.tobytes() for module in model.params.values() for array in module.values()]
+
+
+def timeless_records(folder: Path) -> list[dict]:
+  """Metrics of audio_model but for what depends on the clock."""
+  records = read_metrics(folder / 'audio_model_metrics.jsonl')
+  return [{name: value for name, value in record.items() if 'second' not in name} for record in records]
 
 
 def held_out_bits(model, tokens: np.ndarray, chunk_tokens: int) -> float:
