@@ -19,6 +19,7 @@ from language_modeling_is_compression.config.options import (
   as_begun,
   recorded_settings,
 )
+from language_modeling_is_compression.config.plugins import loaded_plugins
 from language_modeling_is_compression.config.settings import configs_of
 from language_modeling_is_compression.config.toml_text import toml_text
 from language_modeling_is_compression.errors import CheckpointError
@@ -155,6 +156,7 @@ def train_model(
     provenance = {
       **task.provenance,
       **_origin(tracker),
+      **({'plugins': loaded_plugins()} if loaded_plugins() else {}),
       'package_version': __version__,
       'jax_version': jax.__version__,
       'device_kind': mesh.devices.flat[0].device_kind,
