@@ -79,6 +79,8 @@ def _print_config(settings: TrainingSettings) -> None:
 
 
 def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths, *, dry: bool) -> int:
+  if dry and settings.finder.find_learning_rate:
+    raise ConfigError('dry_run: a sweep of the learning rate has none: leave it or --find_learning_rate out')
   folders = find_folders(settings.folders.audio_dir, settings.folders.valid_fraction, paths)
   require_extra('train')
   if TENSORBOARD in settings.logging.logger_names:

@@ -1057,6 +1057,11 @@ class TrainingSettings:
         'find_learning_rate: a sweep does not go on from a checkpoint: leave --resume or --resume_from out, or begin '
         'with a model: --init_from'
       )
+    if self.finder.find_learning_rate and self.processes.coordinator_address:
+      raise ConfigError(
+        'find_learning_rate: a sweep is of one process: leave --coordinator_address, --num_processes and --process_id '
+        'out'
+      )
     if self.early_stopping.watches_validations and not self.training.validate_every:
       raise ConfigError(
         f'early_stopping_figure: {self.early_stopping.early_stopping_figure or "the default"} is a figure of '
