@@ -82,7 +82,8 @@ def _measure(arguments: argparse.Namespace) -> dict[str, float]:
     contender.step(batch_of(step))
   seconds = (time.perf_counter() - started) / max(1, arguments.steps - 1)
   peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  nats = [contender.nats_per_token(batch) for batch in validation_batches(valid, **shape) if batch.lengths.all()]
+  batches = validation_batches(valid, range(len(valid)), **shape)
+  nats = [contender.nats_per_token(batch) for _, batch in batches if batch.lengths.all()]
   return {
     'parameters': contender.num_parameters(),
     'tokens_per_second': arguments.batch_size * arguments.chunk_size / seconds,

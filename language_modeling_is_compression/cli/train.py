@@ -95,12 +95,11 @@ def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths, *, d
   from language_modeling_is_compression.training.resume import chosen_checkpoint, same_beginning
   from language_modeling_is_compression.training.run import train_model
 
+  use_all_cores()
   if settings.finder.find_learning_rate:
-    use_all_cores()
     warn_of_unused(folders, paths)
     with claimed_files(settings.run):
       return _find_learning_rate(stopper, settings, task_module.make_task(settings, folders))
-  use_all_cores()
   processes = join_processes(settings.processes, stopper.command)
   with contextlib.ExitStack() as stack:
     goes_on = settings.checkpoint.resume
@@ -135,9 +134,7 @@ def _find_learning_rate(stopper: Stopper, settings: TrainingSettings, task: 'Tas
   from language_modeling_is_compression.evaluation.report.learning_rates import loss_over_rate
   from language_modeling_is_compression.evaluation.report.style import svg
   from language_modeling_is_compression.training.learning_rate_finder import suggested_rate, sweep, write_points
-  from language_modeling_is_compression.training.plan import use_all_cores
 
-  use_all_cores()
   points = sweep(settings, task, stopper)
   if stopper.signal is not None:
     return 128 + stopper.signal

@@ -473,6 +473,14 @@ class HybridConfig(Settings):
     model='hybrid',
   )
 
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.evidence == 'cache' and self.stream_megabytes is not None:
+      raise ConfigError(
+        f'stream_megabytes: expected evidence to be stream or auto with it, got cache and {self.stream_megabytes}; '
+        'leave one of them out'
+      )
+
   @property
   def depths(self) -> tuple[str, ...]:
     """Depths that are listed: NATIVE_DEPTH, or numbers of bits."""

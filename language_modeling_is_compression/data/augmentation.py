@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from language_modeling_is_compression.config.options import AugmentationConfig
+from language_modeling_is_compression.data.draws import generator
 
 _GAIN_BITS = 16  # Behind the point of a gain.
 _STREAM = 1  # Numbers of the same seed and step that something else is drawn from are another stream.
@@ -35,9 +36,9 @@ class Change(NamedTuple):
 def drawn_change(config: AugmentationConfig, *, seed: int, step: int, row: int) -> Change:
   """The change of a row of a step's batch, a function of these alone.
 
-  Philox is specified and stable across NumPy versions.
+  A gain is a power in float64 that is rounded to 2**-16, so that the last bit, in which machines may differ, is lost.
   """
-  rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, step, row, _STREAM])))
+  rng = generator(seed, step, row, _STREAM)
   low, high = config.gains_db
   gain, inverted, backwards = rng.random(3)
   return Change(

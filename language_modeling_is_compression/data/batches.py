@@ -10,6 +10,7 @@ import numpy as np
 from language_modeling_is_compression.config.options import AugmentationConfig
 from language_modeling_is_compression.data.augmentation import Change, drawn_change
 from language_modeling_is_compression.data.chunks import Chunks
+from language_modeling_is_compression.data.draws import generator
 from language_modeling_is_compression.errors import AudioFormatError
 
 _logger = logging.getLogger(__name__)
@@ -40,11 +41,9 @@ class Domains:
   def draw(self, *, count: int, seed: int, step: int) -> list[int]:
     """The chunks of a step, counted from 0, a function of the seed, the step and the place in the batch.
 
-    Each is drawn by itself: a domain by its weight, and one of its chunks, all of them equally likely. Philox is
-    specified and stable across NumPy versions.
+    Each is drawn by itself: a domain by its weight, and one of its chunks, all of them equally likely.
     """
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, step])))
-    drawn = rng.random((count, 2))
+    drawn = generator(seed, step).random((count, 2))
     domains = np.searchsorted(self._shares[:-1], drawn[:, 0] * self._shares[-1], side='right')
     return [
       int(self._indices[domain][int(u * len(self._indices[domain]))])
@@ -80,25 +79,21 @@ def training_batch(
   return _read(chunks, num_tokens, indices, changes)
 
 
-def validation_batch(chunks: Chunks, indices: Sequence[int], *, num_tokens: int, batch_size: int) -> Batch:
-  """Chunks by their indices, filled up with rows of length 0."""
-  batch = _read(chunks, num_tokens, indices, [None] * len(indices))
-  missing = batch_size - len(batch.lengths)
-  return Batch(np.pad(batch.tokens, ((0, missing), (0, 0))), np.pad(batch.lengths, (0, missing)))
-
-
-def validation_batches(chunks: Chunks, *, num_tokens: int, batch_size: int) -> Iterator[Batch]:
-  """All chunks once, in order; the last batch is filled up with rows of length 0."""
-  for first in range(0, len(chunks), batch_size):
-    indices = range(first, min(first + batch_size, len(chunks)))
-    yield validation_batch(chunks, indices, num_tokens=num_tokens, batch_size=batch_size)
+def validation_batches(
+  chunks: Chunks, indices: Sequence[int] | np.ndarray, *, num_tokens: int, batch_size: int
+) -> Iterator[tuple[list[int], Batch]]:
+  """Chunks by their indices, with the indices of each batch; the last one is filled up with rows of length 0."""
+  for first in range(0, len(indices), batch_size):
+    some = [int(index) for index in indices[first : first + batch_size]]
+    batch = _read(chunks, num_tokens, some, [None] * len(some))
+    missing = batch_size - len(some)
+    yield some, Batch(np.pad(batch.tokens, ((0, missing), (0, 0))), np.pad(batch.lengths, (0, missing)))
 
 
 @functools.lru_cache(maxsize=2)  # A batch may lie across the end of an epoch.
 def _order(seed: int, epoch: int, num_chunks: int) -> np.ndarray:
-  """A permutation of the chunks. Philox is a counter-based generator, specified and stable across NumPy versions."""
-  rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
-  return np.argsort(rng.random(num_chunks), kind='stable')
+  """A permutation of the chunks."""
+  return np.argsort(generator(seed, epoch).random(num_chunks), kind='stable')
 
 
 def _read(chunks: Chunks, num_tokens: int, indices: Sequence[int], changes: Sequence[Change | None]) -> Batch:

@@ -119,10 +119,7 @@ class Chunks:
     stream = self._streams[file]
     before = int(self._ends[file - 1]) if file else 0
     start = stream.first + (chunk - before) * self.config.chunk_size
-    samples = read_samples(stream.info, start, min(start + self.config.chunk_size, stream.last), self.config)
-    if change is not None:
-      samples = change.apply(samples, stream.info.resolution_bits)
-    return tokens_of(samples, stream.info.resolution_bits, self.config)
+    return read_tokens(stream.info, start, min(start + self.config.chunk_size, stream.last), self.config, change)
 
   def _places(self, index: Any) -> Any:
     """Places among all chunks that there are, of one index or several, below `len(self)`."""
@@ -140,13 +137,16 @@ class Chunks:
     return chunk, int(np.searchsorted(self._ends, chunk, side='right'))
 
 
-def read_tokens(info: AudioInfo, start: int, stop: int, config: DataConfig) -> np.ndarray:
+def read_tokens(info: AudioInfo, start: int, stop: int, config: DataConfig, change: Change | None = None) -> np.ndarray:
   """Tokens of samples start:stop of a file's stream: uint8 or uint16 [(stop - start) * tokens_per_sample].
 
-  The rules, all exact: read frames as integers; mix down or lay out in blocks at the source's resolution; then take the
-  top bits (or mu-law); then bytes, high byte first.
+  The rules, all exact: read frames as integers; mix down or lay out in blocks at the source's resolution; change them,
+  if that is asked for; then take the top bits (or mu-law); then bytes, high byte first.
   """
-  return tokens_of(read_samples(info, start, stop, config), info.resolution_bits, config)
+  samples = read_samples(info, start, stop, config)
+  if change is not None:
+    samples = change.apply(samples, info.resolution_bits)
+  return tokens_of(samples, info.resolution_bits, config)
 
 
 def read_samples(info: AudioInfo, start: int, stop: int, config: DataConfig) -> np.ndarray:

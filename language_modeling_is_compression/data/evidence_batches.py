@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from language_modeling_is_compression.data.draws import generator
 from language_modeling_is_compression.data.evidence_cache import RECORD, EvidenceSpan, read_records
 from language_modeling_is_compression.data.evidence_sources import Group
 from language_modeling_is_compression.errors import AudioFormatError
@@ -81,9 +82,9 @@ class EvidenceRows:
     """The rows of a training step, counted from 0.
 
     Each is drawn by itself: a domain by its weight (of those that there are), one of the domain's depths, a span in
-    proportion to its length, and a place in it. Philox is specified and stable across NumPy versions.
+    proportion to its length, and a place in it.
     """
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, step])))
+    rng = generator(seed, step)
     domains = self.domains
     shares = np.cumsum([weights[domain] for domain in domains])
     return [

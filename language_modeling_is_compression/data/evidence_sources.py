@@ -101,37 +101,21 @@ def evidence_of(
   sides: tuple[dict[Group, list[EvidenceSpan]], ...] = ({}, {})
   for (group, _, side), each in zip(asked, spans, strict=True):
     sides[side].setdefault(group, []).extend(each)
-  if valid:
-    return sides[0], sides[1]
-  _warn_of_split(valid_fraction)
-  parts = {group: [_split(span, valid_fraction) for span in each] for group, each in sides[0].items()}
-  return (
-    {group: [part[0] for part in each] for group, each in parts.items()},
-    {group: [part[1] for part in each if part[1].num_samples] for group, each in parts.items()},
-  )
+  return (sides[0], sides[1]) if valid else _split_all(sides[0], valid_fraction)
 
 
 def planned_evidence(
   train: Sequence[DomainFile], valid: Sequence[DomainFile], config: HybridConfig, *, valid_fraction: float
 ) -> tuple[SpansByGroup, SpansByGroup]:
   """Evidence of the size that `evidence_of` would make, of no file; nothing but headers is read."""
-  sides: tuple[dict[Group, list[EvidenceSpan]], ...] = ({}, {})
-  for side, files in zip(sides, (train, valid), strict=True):
-    for file in files:
-      frames, first_frame = file.info.num_frames, file.first_frame
-      segments = [
-        min(config.segment_frames, frames - first) for first in range(first_frame, frames, config.segment_frames)
-      ]
-      spans = [EvidenceSpan(path=file.info.path, first=0, last=each * file.info.num_channels) for each in segments]
-      for group, _ in _reductions(file, config.depths):
-        side.setdefault(group, []).extend(spans)
-  if valid:
-    return sides[0], sides[1]
-  parts = {group: [_split(span, valid_fraction) for span in each] for group, each in sides[0].items()}
-  return (
-    {group: [part[0] for part in each] for group, each in parts.items()},
-    {group: [part[1] for part in each if part[1].num_samples] for group, each in parts.items()},
-  )
+
+  def planned(files: Sequence[DomainFile]) -> SpansByGroup:
+    return {
+      group: [EvidenceSpan(path=each.sound.info.path, first=0, last=each.num_samples) for each in segments]
+      for group, segments in _segments(files, config).items()
+    }
+
+  return (planned(train), planned(valid)) if valid else _split_all(planned(train), valid_fraction)
 
 
 def is_streamed(train: Sequence[DomainFile], valid: Sequence[DomainFile], config: HybridConfig) -> bool:
@@ -218,6 +202,16 @@ def _reductions(file: DomainFile, depths: Sequence[str]) -> list[tuple[Group, So
     if bits <= native:
       found.setdefault(bits, Group(file.domain, depth))
   return [(group, Sound(info=file.info, bits=bits, first_frame=file.first_frame)) for bits, group in found.items()]
+
+
+def _split_all(spans: SpansByGroup, valid_fraction: float) -> tuple[SpansByGroup, SpansByGroup]:
+  """Splits each span in time, into what is trained on and what is held out."""
+  _warn_of_split(valid_fraction)
+  parts = {group: [_split(span, valid_fraction) for span in each] for group, each in spans.items()}
+  return (
+    {group: [part[0] for part in each] for group, each in parts.items()},
+    {group: [part[1] for part in each if part[1].num_samples] for group, each in parts.items()},
+  )
 
 
 def _warn_of_split(valid_fraction: float) -> None:

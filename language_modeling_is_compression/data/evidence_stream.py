@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from language_modeling_is_compression.data.draws import generator
 from language_modeling_is_compression.data.evidence_batches import EvidenceBatch, batch_of
 from language_modeling_is_compression.data.evidence_cache import (
   RECORD,
@@ -144,7 +145,7 @@ class StreamPlan:
     return np.searchsorted(self._ends[:-1], u * self._ends[-1], side='right'), places
 
   def _random(self, kind: int, number: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([self._seed, kind, number])))
+    return generator(self._seed, kind, number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,13 +233,6 @@ class EvidenceStream:
         headers = [info.num_frames, info.num_channels, info.sample_rate_hz, info.resolution_bits, segment.sound.bits]
         parts.append(['train', group.name, info.path.name, *headers, segment.first, segment.last, part.num_samples])
     return parts
-
-  def close(self) -> None:
-    """Ends the workers."""
-    self._loaded = {}
-    if self._workers:
-      self._workers.close()
-      self._workers = None
 
   def _round(self, number: int) -> _Loaded:
     """A round; the one that comes next is asked for too, and all others are dropped."""

@@ -25,9 +25,8 @@ import numpy as np
 
 from language_modeling_is_compression.data.evidence_cache import RECORD, Extractor, Segment, records_of
 from language_modeling_is_compression.errors import AudioFormatError, TrainingError
+from language_modeling_is_compression.system.interrupts import END_SIGNALS
 
-# Whoever started the workers heeds signals; they may be sent to all processes of a job.
-_SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, 'SIGUSR1') else [])]
 # A new interpreter finds the package where this one did, which may have been started in other ways than by its name.
 _PROGRAM = f'import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main()'
 # One core for each worker: libraries of linear algebra would start threads for all cores in each.
@@ -101,7 +100,7 @@ def _signals_held() -> Iterator[None]:
   if not hasattr(signal, 'pthread_sigmask'):
     yield
     return
-  before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+  before = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
   try:
     yield
   finally:
@@ -191,7 +190,7 @@ def _close(
 
 def main() -> None:
   """Answers requests until standard input ends, which ends the process at once."""
-  for number in _SIGNALS:
+  for number in END_SIGNALS:  # Whoever started the workers heeds them; they may be sent to all processes of a job.
     signal.signal(number, signal.SIG_IGN)
   logging.disable(logging.CRITICAL)  # What compiled functions say has been said by the process that began.
   requests, answers = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), 'wb')

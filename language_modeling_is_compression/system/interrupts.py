@@ -17,6 +17,8 @@ from language_modeling_is_compression.system.files import remove_unfinished
 
 GRACE_SECONDS = 1.0  # For an orderly end: running work is cancelled, and threads are joined.
 
+# All that ask a run to end; SLURM announces its end by the last one, where there is one.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, 'SIGUSR1') else []))
 _SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 

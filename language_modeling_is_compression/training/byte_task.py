@@ -18,7 +18,7 @@ from language_modeling_is_compression.data.batches import (
   Batch,
   Domains,
   training_batch,
-  validation_batch,
+  validation_batches,
 )
 from language_modeling_is_compression.data.chunks import Chunks, Stream, split_stream, whole_stream
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
@@ -35,8 +35,6 @@ _logger = logging.getLogger(__name__)
 
 _MAX_DOMAINS = 32  # That are measured by themselves: a folder per speaker would make a batch per speaker.
 _PERIODIC_CHUNKS = 1024  # Held-out chunks of a validation while training; the last one takes all.
-
-
 # Names of the bytes of a sample, of which the most significant comes first.
 _PLACES = {2: ('high', 'low'), 3: ('high', 'middle', 'low')}
 
@@ -127,7 +125,7 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTas
 
 
 def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTask':
-  """The same task: to make one writes nothing and takes no time."""
+  """The same task: to make one reads headers alone."""
   return make_task(settings, folders)
 
 
@@ -242,9 +240,10 @@ class ByteValidation:
 
   def batches(self, batch_size: int) -> Iterator[Batch]:
     for domain, indices in (self._by_domain or {'': np.arange(len(self._chunks))}).items():
-      for first in range(0, len(indices), batch_size):
-        self._current = domain, [int(index) for index in indices[first : first + batch_size]]
-        yield validation_batch(self._chunks, self._current[1], num_tokens=self._row_length, batch_size=batch_size)
+      size = {'num_tokens': self._row_length, 'batch_size': batch_size}
+      for some, batch in validation_batches(self._chunks, indices, **size):
+        self._current = domain, some
+        yield batch
 
   def add(self, batch: Batch, nats: float, by_row: np.ndarray) -> None:
     num_tokens = int(batch.num_counted)

@@ -43,6 +43,8 @@ def say_sizes(settings: TrainingSettings, task: Task, state: TrainingState) -> N
 def _say_room(settings: TrainingSettings, state: TrainingState) -> None:
   """Logs the room that the model and its checkpoints take, and warns if there is less."""
   model, checkpoint = (sum(leaf.nbytes for leaf in jax.tree.leaves(part)) for part in (state.params, state))
+  if settings.saves_best:
+    checkpoint += model  # The best parameters, beside those of the step.
   kept = settings.checkpoint.max_checkpoints + (settings.checkpoint.checkpoint_policy == 'best')
   folder = Path(settings.run.output_dir)
   there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())

@@ -72,7 +72,6 @@ def check(settings: TrainingSettings, folders: Sequence[Folder]) -> None:
 def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridTask':
   """Task on the experts' evidence of all files, by domain. Raises AudioFormatError if none can be read."""
   config = settings.hybrid
-
   train_files, valid_files = _readable(settings, folders)
   extractor = Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort)
   folder = _evidence_folder(settings)

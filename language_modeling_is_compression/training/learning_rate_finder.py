@@ -3,23 +3,21 @@
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from language_modeling_is_compression.config.options import FinderConfig, TrainingSettings
 from language_modeling_is_compression.errors import TrainingError
 from language_modeling_is_compression.system.files import replacing
 from language_modeling_is_compression.system.progress import progress_bar
-from language_modeling_is_compression.training.layout import Layout, device_mesh
-from language_modeling_is_compression.training.optimizer import make_optimizer
-from language_modeling_is_compression.training.plan import plan_micro_batches
-from language_modeling_is_compression.training.resume import initial_params
-from language_modeling_is_compression.training.state import initial_state, make_update
+from language_modeling_is_compression.training.processes import Processes
+from language_modeling_is_compression.training.resume import first_state
+from language_modeling_is_compression.training.setup import set_up
 from language_modeling_is_compression.training.stopper import Stopper
-from language_modeling_is_compression.training.task import Task, training_computation
+from language_modeling_is_compression.training.task import Task
 
 _logger = logging.getLogger(__name__)
 
@@ -38,8 +36,8 @@ class Point(NamedTuple):
   smoothed: float
 
 
-def rate_at(step: int, config: FinderConfig) -> float:
-  """The rate of a step, counted from 0: the same factor from each to the next."""
+def rate_at(step: Any, config: FinderConfig) -> Any:
+  """The rate of a step, a number or one that JAX traces, counted from 0: the same factor from each to the next."""
   progress = step / max(1, config.steps - 1)
   return config.low * (config.high / config.low) ** progress
 
@@ -89,33 +87,18 @@ def sweep(settings: TrainingSettings, task: Task, stopper: Stopper) -> list[Poin
 
   The schedule, the moving average and validations have no part in it. Raises TrainingError if not one step is finite.
   """
-  training, config = settings.training, settings.finder
-  mesh = device_mesh()
-  micro_batches = plan_micro_batches(
-    row_bytes=task.row_length * task.unit_bytes,
-    batch_size=training.batch_size,
-    rows_per_device=training.micro_batch_size,
-    mesh=mesh,
-    remat=settings.computation.remat_wanted,
-  )
-  layout = Layout(mesh, sharded=settings.processes.shard_parameters)
-  objective = task.objective(training_computation(settings, remat=micro_batches.remat))
-  factor = (config.high / config.low) ** (1 / max(1, config.steps - 1))
-  optimizer = make_optimizer(settings, lambda step: config.low * jnp.power(jnp.float32(factor), step))
-  state = initial_state(objective, optimizer, seed=training.seed)
-  if settings.checkpoint.init_from:
-    params = initial_params(settings.checkpoint.init_from, task.spec)
-    state = state._replace(params=params, opt_state=optimizer.init(params))
-  update = make_update(
-    objective, optimizer, layout, dropout_seed=training.seed if settings.computation.dropout else None
-  )
-  rows = micro_batches.own(training.batch_size)
+  config, alone = settings.finder, Processes()
+  plain = replace(settings, optimizer=replace(settings.optimizer, ema_decay=None, max_bad_steps=0))
+  setup = set_up(plain, task, alone, lambda step: rate_at(step, config))
+  micro_batches = setup.micro_batches
+  rows = micro_batches.own(settings.training.batch_size)
   losses: list[float] = []
   stopper.begin()
   shown = not settings.logging.no_progress
-  with progress_bar(total=config.steps, unit='step', shown=shown) as bar:
+  with alone.explaining(), progress_bar(total=config.steps, unit='step', shown=shown) as bar:
+    state = first_state(plain, task, setup.objective, setup.optimizer)
     for step in range(config.steps):
-      updated = update(state, micro_batches.arrange(task.training_batch(step, rows)), stopper.is_requested)
+      updated = setup.update(state, micro_batches.arrange(task.training_batch(step, rows)), stopper.is_requested)
       if updated is None:
         break
       state, metrics = updated

@@ -21,7 +21,7 @@ from language_modeling_is_compression.training.memory import memory_figures
 from language_modeling_is_compression.training.objectives import CodeLengths, Rows
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.prefetch import prefetched
-from language_modeling_is_compression.training.processes import LOST, Processes
+from language_modeling_is_compression.training.processes import Processes
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState, evaluated_params
 from language_modeling_is_compression.training.stopper import Stopper
 from language_modeling_is_compression.training.task import Task, ValidationResult
@@ -99,8 +99,9 @@ class Trainer:
     self._processes = processes or Processes()
     self._agreed_signal: int | None = None
     self._watcher = watcher or Watcher(settings)
-    self._show_progress = not settings.logging.no_progress
+    self._show_progress = not settings.logging.no_progress and self._processes.is_first
     self._warned = False
+    self._has_trained = False
 
   def run(self, state: TrainingState, progress: Progress = NO_PROGRESS) -> RunOutcome:
     """Trains from a state to the last step, validates and saves. progress: of the checkpoint that the state is from.
@@ -110,7 +111,7 @@ class Trainer:
     is saved first. Raises CheckpointError if the model cannot be saved, ConfigError if there is no figure of the name
     that early stopping is told to watch.
     """
-    self._task.heed(self._is_stopped)
+    self._task.heed(lambda: self._has_trained or self._is_stopped())
     first, learnt = int(state.step), _steps_learnt_from(state)
     meter = _Meter(first, int(state.skipped), progress)
     if self._watcher.is_on:
@@ -139,7 +140,7 @@ class Trainer:
       except TrainingError as error:
         failure = error
       except jax.errors.JaxRuntimeError as error:
-        failure = self._explained(error)
+        failure = self._processes.explained(error)
     try:
       self._save(saved, held_out)
     except CheckpointError as error:
@@ -159,9 +160,6 @@ class Trainer:
     signal, wanted = self._processes.largest(self._stopper.signal or 0, int(save))
     self._agreed_signal = signal or None
     return bool(wanted)
-
-  def _explained(self, error: jax.errors.JaxRuntimeError) -> TrainingError:
-    return explained(error) if self._processes.count == 1 else TrainingError(f'{LOST} ({explained(error)})')
 
   def _is_stopped(self) -> bool:
     """Whether a step is to be given up; with several processes it is not, since all would have to do so."""
@@ -197,12 +195,12 @@ class Trainer:
       except TrainingError as error:
         return good, error
       except jax.errors.JaxRuntimeError as error:
-        return good, self._explained(error)
+        return good, self._processes.explained(error)
     if self._ends_early():
       return state, None
     with (
       progress_bar(total=last, initial=first, unit='step', shown=self._show_progress) as bar,
-      prefetched(self._batch, first, last) as next_batch,
+      prefetched(self._batch, first, last, self._give_up_batches) as next_batch,
     ):
       for done in range(first + 1, last + 1):
         log = done % self._settings.logging.log_every == 0 or done == last
@@ -247,7 +245,7 @@ class Trainer:
         except TrainingError as error:
           return good, error
         except jax.errors.JaxRuntimeError as error:
-          return good, self._explained(error)
+          return good, self._processes.explained(error)
         if save:
           self._save_for_safety(state)
           saved_at = time.monotonic()
@@ -258,6 +256,10 @@ class Trainer:
         if validate or save:
           meter.resume()
     return state, None
+
+  def _give_up_batches(self) -> None:
+    """Has batches that nobody will ask for be waited for no longer."""
+    self._has_trained = True
 
   def _awaited(self, next_batch: Callable[[], Rows], meter: '_Meter') -> Rows | None:
     """The next step's batch; None if the run was to stop before it was there."""
@@ -418,19 +420,12 @@ def _is_here(state: TrainingState) -> bool:
   return all(array.is_fully_addressable or array.is_fully_replicated for array in arrays)
 
 
-def explained(error: jax.errors.JaxRuntimeError) -> TrainingError:
-  """Error for a failure of the devices, most often that memory ran out."""
-  reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-  advice = '; try a lower --micro_batch_size or a smaller model' if 'RESOURCE_EXHAUSTED' in reason else ''
-  return TrainingError(f'the device failed: {reason}{advice}')
-
-
 class _Meter:
   """Figures since the last report. steps: done in all, skipped: those among them that were skipped. A token is a sample
   where the model's unit is.
 
-  last_seconds: from the step before to the last one; 0 if something else came between. data_seconds: making a step's
-  batch, in the mean; no more of it than that are devices kept waiting. elapsed_seconds: since training began.
+  last_seconds: from the step before to the last one; 0 if something else came between. data_seconds: waiting for a
+  step's batch that was not ready, in the mean. elapsed_seconds: since training began.
   """
 
   def __init__(self, first: int, skipped: int, progress: Progress) -> None:

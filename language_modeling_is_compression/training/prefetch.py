@@ -11,10 +11,13 @@ _NUM_AHEAD = 2
 
 
 @contextlib.contextmanager
-def prefetched(make: Callable[[int], _Batch], first: int, last: int) -> Iterator[Callable[[], _Batch]]:
+def prefetched(
+  make: Callable[[int], _Batch], first: int, last: int, give_up: Callable[[], None] = lambda: None
+) -> Iterator[Callable[[], _Batch]]:
   """A function that returns `make` of steps first to last - 1, one after the other; a thread makes the next ones.
 
-  It raises what `make` raised for a step when that step's turn comes.
+  It raises what `make` raised for a step when that step's turn comes. give_up: called at the end of the block, which
+  waits for what is being made, to have `make` end soon.
   """
   pool = ThreadPoolExecutor(1, 'batches')
   steps = iter(range(first, last))
@@ -33,4 +36,5 @@ def prefetched(make: Callable[[int], _Batch], first: int, last: int) -> Iterator
   try:
     yield take
   finally:
+    give_up()
     pool.shutdown(cancel_futures=True)

@@ -61,6 +61,22 @@ class Processes:
     if self.largest(0)[0]:
       raise TrainingError('another process of the run could not begin, its own messages say why')
 
+  def explained(self, error: jax.errors.JaxRuntimeError) -> TrainingError:
+    """Error for a failure of the devices: that memory ran out, say, or, of several processes, that one has ended."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if 'RESOURCE_EXHAUSTED' in reason:
+      return TrainingError(f'the device failed: {reason}; try a lower --micro_batch_size or a smaller model')
+    said = f'the device failed: {reason}'
+    return TrainingError(said if self.count == 1 else f'{LOST} ({said})')
+
+  @contextlib.contextmanager
+  def explaining(self) -> Iterator[None]:
+    """Raises TrainingError where the devices fail within the block."""
+    try:
+      yield
+    except jax.errors.JaxRuntimeError as error:
+      raise self.explained(error) from error
+
   def check_same(self, what: str, digest: str) -> None:
     """Raises ConfigError if processes do not have the same of something. digest: hexadecimal, of what this one has."""
     parts = [int(digest[place : place + 7], 16) for place in range(0, 28, 7)]

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from language_modeling_is_compression.config.options import TrainingSettings, recorded_settings
 from language_modeling_is_compression.config.settings import fixed_names
@@ -17,8 +18,9 @@ from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.network.checkpoint import load_model
 from language_modeling_is_compression.network.model import ModelSpec
 from language_modeling_is_compression.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint
+from language_modeling_is_compression.training.objectives import Objective
 from language_modeling_is_compression.training.run_files import RunFiles
-from language_modeling_is_compression.training.state import TrainingState
+from language_modeling_is_compression.training.state import TrainingState, initial_state
 from language_modeling_is_compression.training.task import Task, fingerprint
 from language_modeling_is_compression.training.watcher import Watcher
 
@@ -150,6 +152,30 @@ def restored_watcher(
   except (KeyError, TypeError, ValueError) as error:
     raise _is_foreign(checkpoint, 'no sound tracks of what was watched') from error
   raise _is_foreign(checkpoint, 'no sound best parameters')
+
+
+def first_state(
+  settings: TrainingSettings,
+  task: Task,
+  objective: Objective,
+  optimizer: optax.GradientTransformation,
+  checkpoint: Checkpoint | None = None,
+) -> TrainingState:
+  """The state of the checkpoint, or a new one, with random parameters or those of a model.
+
+  Raises ConfigError as `restored_state` and `initial_params`, CheckpointError.
+  """
+  averaged = settings.optimizer.ema_decay is not None
+
+  def new_state() -> TrainingState:
+    return initial_state(objective, optimizer, seed=settings.training.seed, averaged=averaged)
+
+  if checkpoint:
+    return restored_state(checkpoint, new_state)
+  if not settings.checkpoint.init_from:
+    return new_state()
+  params = initial_params(settings.checkpoint.init_from, task.spec)
+  return new_state()._replace(params=params, opt_state=optimizer.init(params), ema=params if averaged else None)
 
 
 def restored_state(checkpoint: Checkpoint, make: Callable[[], TrainingState]) -> TrainingState:

@@ -5,20 +5,16 @@ import functools
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import optax
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from language_modeling_is_compression.config.options import (
-  TrainingSettings,
-  as_begun,
-  recorded_settings,
-)
+from language_modeling_is_compression.config.options import TrainingSettings, as_begun, recorded_settings
 from language_modeling_is_compression.config.plugins import loaded_plugins
 from language_modeling_is_compression.config.settings import configs_of
 from language_modeling_is_compression.config.toml_text import toml_text
@@ -26,41 +22,29 @@ from language_modeling_is_compression.errors import CheckpointError
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.training.checkpoints import Checkpoint
-from language_modeling_is_compression.training.flops import training_arithmetic
+from language_modeling_is_compression.training.flops import Arithmetic, training_arithmetic
 from language_modeling_is_compression.training.forecast import say_costs, say_sizes
 from language_modeling_is_compression.training.held_out import report_held_out
-from language_modeling_is_compression.training.layout import Layout, device_mesh
-from language_modeling_is_compression.training.loop import NO_PROGRESS, Progress, RunOutcome, Trainer, explained
-from language_modeling_is_compression.training.objectives import Objective
-from language_modeling_is_compression.training.optimizer import learning_rate_schedule, make_optimizer
+from language_modeling_is_compression.training.layout import Layout
+from language_modeling_is_compression.training.loop import NO_PROGRESS, Progress, RunOutcome, Trainer
+from language_modeling_is_compression.training.optimizer import learning_rate_schedule
 from language_modeling_is_compression.training.origin import source_commit
-from language_modeling_is_compression.training.plan import plan_micro_batches
 from language_modeling_is_compression.training.processes import Processes
 from language_modeling_is_compression.training.profiling import profiled
 from language_modeling_is_compression.training.resume import (
   begin_resumed,
   checkpoint_folder,
-  initial_params,
-  restored_state,
+  first_state,
   restored_watcher,
   state_arrays,
 )
 from language_modeling_is_compression.training.run_files import RunFiles
-from language_modeling_is_compression.training.state import (
-  TrainingState,
-  evaluated_params,
-  initial_state,
-  make_code_length,
-  make_update,
-)
+from language_modeling_is_compression.training.setup import Setup, set_up
+from language_modeling_is_compression.training.state import TrainingState, evaluated_params, make_code_length
 from language_modeling_is_compression.training.stopper import Stopper
-from language_modeling_is_compression.training.task import (
-  Task,
-  ValidationResult,
-  training_computation,
-  validating_computation,
-)
+from language_modeling_is_compression.training.task import Task, ValidationResult
 from language_modeling_is_compression.training.tracking import TrackedRun, Tracker, start_tracker
+from language_modeling_is_compression.training.watcher import Watcher
 from language_modeling_is_compression.version import __version__
 
 _logger = logging.getLogger(__name__)
@@ -88,55 +72,33 @@ def train_model(
   settings = settings.with_steps(task.facts.get('num_train_chunks', 0))
   if checkpoint:
     begin_resumed(checkpoint, settings, task.fingerprint)
-  training, processes = settings.training, processes or Processes()
+  processes = processes or Processes()
   if not task.validation(periodic=False).num_rows:
     _logger.warning('no samples are held out, so nothing will be known of how well the model compresses other files')
-  mesh = device_mesh()
-  micro_batches = plan_micro_batches(
-    row_bytes=task.row_length * task.unit_bytes,
-    batch_size=training.batch_size,
-    rows_per_device=training.micro_batch_size,
-    mesh=mesh,
-    remat=settings.computation.remat_wanted,
-    num_processes=processes.count,
-    process=processes.index,
-  )
-  layout = Layout(mesh, sharded=settings.processes.shard_parameters)
-  objective = task.objective(validating_computation(settings))
-  computation = training_computation(settings, remat=micro_batches.remat)
-  optimizer, schedule = make_optimizer(settings), learning_rate_schedule(settings)
-  with _explained():
-    state = layout.placed(_first_state(settings, task, objective, optimizer, checkpoint))
-  watcher = restored_watcher(settings, checkpoint, state.params, layout.collected)
+  setup = set_up(settings, task, processes)
+  with processes.explaining():
+    state = setup.layout.placed(first_state(settings, task, setup.objective, setup.optimizer, checkpoint))
   facts = {**task.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
   say_sizes(settings, task, state)
-  update = make_update(
-    task.objective(computation),
-    optimizer,
-    layout,
-    ema_decay=settings.optimizer.ema_decay,
-    max_bad_steps=settings.optimizer.max_bad_steps,
-    dropout_seed=training.seed if settings.computation.dropout else None,
-  )
   say_costs_of_steps = functools.partial(
     say_costs,
     *(settings, task, state),
-    mesh=mesh,
-    micro_batches=micro_batches,
-    update=update,
+    mesh=setup.layout.mesh,
+    micro_batches=setup.micro_batches,
+    update=setup.update,
     stopped=stopper.is_requested if processes.count == 1 else lambda: False,
   )
   if dry:
-    with _explained():
+    with processes.explaining():
       say_costs_of_steps()
     return RunOutcome(state, None, None, is_saved=False)
+  watcher = restored_watcher(settings, checkpoint, state.params, setup.layout.collected)
   given = recorded_settings(settings)
   if processes.is_first:
     files.write_settings(toml_text(configs_of(as_begun(settings)), family=task.spec.family))
-  tracker = (
-    start_tracker(
+    tracker = start_tracker(
       TrackedRun(
         settings.logging,
         files,
@@ -146,71 +108,27 @@ def train_model(
         keep_to_step=checkpoint.step if checkpoint and files.goes_on else None,
       )
     )
-    if processes.is_first
-    else Tracker({})
-  )
-  started = time.time() - (float(checkpoint.metadata['seconds']) if checkpoint else 0.0)
-  kept = checkpoint_folder(settings, files)
-
-  def save(state: TrainingState, held_out: ValidationResult | None) -> None:
-    provenance = {
-      **task.provenance,
-      **_origin(tracker),
-      **({'plugins': loaded_plugins()} if loaded_plugins() else {}),
-      'package_version': __version__,
-      'jax_version': jax.__version__,
-      'device_kind': mesh.devices.flat[0].device_kind,
-      'num_devices': mesh.devices.size,
-      'steps': int(state.step),
-      'training_seconds': round(time.time() - started, 1),
-      **watcher.provenance(),
-      'held_out': held_out.provenance if held_out else None,
-      'settings': given,
-      'facts': facts,
-    }
-    params = layout.collected(evaluated_params(state))
-    if processes.is_first:
-      _save_somewhere(files, task.trained_model(params, provenance))
-
-  def save_checkpoint(state: TrainingState, progress: Progress, score: float | None) -> None:
-    metadata = {
-      'step': int(state.step),
-      'settings': given,
-      'data': task.fingerprint,
-      'progress': list(progress),
-      'score': score,
-      'seconds': round(time.time() - started, 1),
-      'package_version': __version__,
-      **({'watched': watcher.metadata()} if watcher.is_on else {}),
-      **_origin(tracker),
-    }
-    arrays = state_arrays(layout.collected(state), watcher.best_params)
-    if processes.is_first:
-      kept.save(arrays, metadata)
-
+  else:
+    tracker = Tracker({})
+  saver = _Saver(settings, task, files, facts, setup.layout, processes, watcher, tracker, checkpoint)
+  profiling = settings.logging if processes.is_first else replace(settings.logging, profile=0)
   exit_code = 1
   try:
-    with logging_redirect_tqdm(), profiled(update, settings.logging, files) as traced:
+    with logging_redirect_tqdm(), profiled(setup.update, profiling, files) as traced:
       stopper.begin()
-      with _explained():
+      with processes.explaining():
         say_costs_of_steps()
+      schedule = learning_rate_schedule(settings)
       outcome = Trainer(
         settings=settings,
         task=task,
-        micro_batches=micro_batches,
+        micro_batches=setup.micro_batches,
         learning_rate=lambda step: float(np.asarray(schedule(step))),
-        arithmetic=training_arithmetic(
-          task.objective(computation._replace(remat=False, dropout=0.0, shard_axis=None)),
-          jax.eval_shape(objective.init, jax.random.key(0)),
-          task.training_batch(int(state.step), [0]),
-          device_kind=mesh.devices.flat[0].device_kind,
-          num_devices=mesh.devices.size,
-          peak_tflops=settings.logging.peak_tflops,
-        ),
+        arithmetic=_arithmetic(settings, task, setup, state),
         update=traced,
-        code_length=make_code_length(objective, layout),
-        save=save,
-        checkpoint=save_checkpoint,
+        code_length=make_code_length(setup.objective, setup.layout),
+        save=saver.save_model,
+        checkpoint=saver.save_checkpoint,
         tracker=tracker,
         stopper=stopper,
         processes=processes,
@@ -227,34 +145,86 @@ def train_model(
     tracker.close(exit_code)
 
 
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-  """Raises TrainingError where the devices fail."""
-  try:
-    yield
-  except jax.errors.JaxRuntimeError as error:
-    raise explained(error) from error
+class _Saver:
+  """Saves a run's model and checkpoints, with all that they say beside parameters.
+
+  All processes have to ask, since parameters may be shared out; the first of them writes. checkpoint: what the run goes
+  on from.
+  """
+
+  def __init__(
+    self,
+    settings: TrainingSettings,
+    task: Task,
+    files: RunFiles,
+    facts: Mapping[str, int],
+    layout: Layout,
+    processes: Processes,
+    watcher: Watcher,
+    tracker: Tracker,
+    checkpoint: Checkpoint | None,
+  ):
+    self._task, self._files, self._facts = task, files, facts
+    self._layout, self._is_first = layout, processes.is_first
+    self._watcher, self._tracker = watcher, tracker
+    self._given = recorded_settings(settings)
+    self._folder = checkpoint_folder(settings, files)
+    self._started = time.time() - (float(checkpoint.metadata['seconds']) if checkpoint else 0.0)
+
+  def save_model(self, state: TrainingState, held_out: ValidationResult | None) -> None:
+    """Saves the model of a state, with its held-out figures if they are known. Raises CheckpointError."""
+    devices = self._layout.mesh.devices
+    provenance = {
+      **self._task.provenance,
+      **_origin(self._tracker),
+      'package_version': __version__,
+      'jax_version': jax.__version__,
+      'device_kind': devices.flat[0].device_kind,
+      'num_devices': devices.size,
+      'steps': int(state.step),
+      'training_seconds': self._seconds(),
+      **self._watcher.provenance(),
+      'held_out': held_out.provenance if held_out else None,
+      'settings': self._given,
+      'facts': self._facts,
+    }
+    params = self._layout.collected(evaluated_params(state))
+    if self._is_first:
+      _save_somewhere(self._files, self._task.trained_model(params, provenance))
+
+  def save_checkpoint(self, state: TrainingState, progress: Progress, score: float | None) -> None:
+    """Saves what a run goes on from. score: of a validation of this state, if there was one. Raises CheckpointError."""
+    metadata = {
+      'step': int(state.step),
+      'settings': self._given,
+      'data': self._task.fingerprint,
+      'progress': list(progress),
+      'score': score,
+      'seconds': self._seconds(),
+      'package_version': __version__,
+      **({'watched': self._watcher.metadata()} if self._watcher.is_on else {}),
+      **_origin(self._tracker),
+    }
+    arrays = state_arrays(self._layout.collected(state), self._watcher.best_params)
+    if self._is_first:
+      self._folder.save(arrays, metadata)
+
+  def _seconds(self) -> float:
+    """Time that the run has taken so far, from its beginning."""
+    return round(time.time() - self._started, 1)
 
 
-def _first_state(
-  settings: TrainingSettings,
-  task: Task,
-  objective: Objective,
-  optimizer: optax.GradientTransformation,
-  checkpoint: Checkpoint | None,
-) -> TrainingState:
-  """The state of the checkpoint, or a new one, with random parameters or those of a model."""
-  averaged = settings.optimizer.ema_decay is not None
-
-  def new_state() -> TrainingState:
-    return initial_state(objective, optimizer, seed=settings.training.seed, averaged=averaged)
-
-  if checkpoint:
-    return restored_state(checkpoint, new_state)
-  if not settings.checkpoint.init_from:
-    return new_state()
-  params = initial_params(settings.checkpoint.init_from, task.spec)
-  return new_state()._replace(params=params, opt_state=optimizer.init(params), ema=params if averaged else None)
+def _arithmetic(settings: TrainingSettings, task: Task, setup: Setup, state: TrainingState) -> Arithmetic:
+  """What a token costs in training: without what saves memory, noise and transfers, which are no part of it."""
+  devices = setup.layout.mesh.devices
+  return training_arithmetic(
+    task.objective(setup.computation._replace(remat=False, dropout=0.0, shard_axis=None)),
+    jax.eval_shape(setup.objective.init, jax.random.key(0)),
+    task.training_batch(int(state.step), [0]),
+    device_kind=devices.flat[0].device_kind,
+    num_devices=devices.size,
+    peak_tflops=settings.logging.peak_tflops,
+  )
 
 
 def _run_name(settings: TrainingSettings, task: Task) -> str:
@@ -273,8 +243,8 @@ def _wandb_id(checkpoint: Checkpoint | None) -> str | None:
 
 
 def _origin(tracker: Tracker) -> dict[str, Any]:
-  """Origin of a model beside versions: the commit of the package's sources and its run at wandb, where there are."""
-  origin = {'git_commit': source_commit(), **tracker.identities}
+  """Origin of a model beside versions: the sources' commit, plugins, and what loggers call the run, where there are."""
+  origin = {'git_commit': source_commit(), 'plugins': loaded_plugins(), **tracker.identities}
   return {name: value for name, value in origin.items() if value}
 
 

@@ -7,11 +7,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from language_modeling_is_compression.system.interrupts import ended_soon
+from language_modeling_is_compression.system.interrupts import END_SIGNALS, ended_soon
 
 _logger = logging.getLogger(__name__)
-
-_SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, 'SIGUSR1') else [])]
 
 
 class Stopper:
@@ -46,7 +44,7 @@ class Stopper:
 
   @contextlib.contextmanager
   def installed(self) -> Iterator['Stopper']:
-    before = {number: signal.signal(number, self._request) for number in _SIGNALS}
+    before = {number: signal.signal(number, self._request) for number in END_SIGNALS}
     try:
       with (
         ended_soon(f'{self.command}: ended at once; a model that is saved already stays', may_end=self._may_end),

@@ -74,8 +74,8 @@ def test_two_processes_have_the_curve_of_one(audio, alone, tmp_path, cached_env)
     assert (first.wait(), second.wait()) == (0, 0), first.stderr + second.stderr
   assert _curve(tmp_path / 'out') == pytest.approx(alone, rel=1e-5)
   assert 'step 6 of 6' in first.stderr and 'step' not in second.stderr
-  names = {path.name for path in (tmp_path / 'out').iterdir()}
-  assert names == {f'audio_model{end}' for end in ('.npz', '.toml', '_checkpoints', '_metrics.jsonl', '_training.log')}
+  ends = ('.npz', '.toml', '_checkpoints', '_held_out.csv', '_held_out.svg', '_metrics.jsonl', '_training.log')
+  assert {path.name for path in (tmp_path / 'out').iterdir()} == {f'audio_model{end}' for end in ends}
   settings = load_model(tmp_path / 'out/audio_model.npz').provenance['settings']
   assert not {'process_id', 'num_processes', 'coordinator_address'} & settings.keys()
 

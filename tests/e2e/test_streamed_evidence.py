@@ -48,7 +48,6 @@ def test_what_is_trained_on_is_not_kept(audio, tmp_path, cached_env):
   assert 'evidence is streamed: 12 segments of 14400 samples' in done.stderr
   # Of what is held out, 3400 frames of each domain.
   assert len(list((tmp_path / 'evidence_cache').iterdir())) == 8
-  assert all(record['data_seconds'] >= 0 for record in read_metrics(tmp_path / 'audio_model_metrics.jsonl')[:-1])
   resumed = finish(_arguments(audio, tmp_path, '--training_steps', 31, '--resume', '--stream_megabytes', 2), cached_env)
   assert resumed.returncode == 2 and 'stream_megabytes 1 (now 2)' in resumed.stderr
 

@@ -57,8 +57,8 @@ def handed_over(monkeypatch) -> list:
   """The task of each run, which then ends without having trained."""
   handed: list = []
 
-  def train_model(settings, task, *, files, stopper, checkpoint, dry):
-    assert checkpoint is None
+  def train_model(settings, task, *, files, stopper, checkpoint, processes, dry):
+    assert checkpoint is None and processes.count == 1 and not dry
     handed.append(task)
     state: Any = None
     return RunOutcome(state, None, None, is_saved=False)

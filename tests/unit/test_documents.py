@@ -20,6 +20,17 @@ def test_modules_that_are_named_are_there(name):
     assert (REPOSITORY / path).exists() or (PACKAGE / path).exists(), path
 
 
+@pytest.mark.parametrize('folder', ['data', 'training'])
+def test_every_module_from_folders_to_a_model_is_in_the_map(folder):
+  (section,) = re.findall(
+    r'^## From folders to a model$(.*?)^## ', text_of('docs/ARCHITECTURE.md'), re.MULTILINE | re.DOTALL
+  )
+  named = set(re.findall(r'[a-z_0-9]+\.py', section))
+  # These are named together: evidence_*.py and *_task.py.
+  modules = {path.name.removeprefix('evidence_') for path in (PACKAGE / folder).glob('[!_]*.py')}
+  assert {name for name in modules - named if not name.endswith('_task.py')} == set()
+
+
 def test_every_folder_of_the_package_is_in_the_architecture_and_in_the_readme():
   folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and not path.name.startswith('__')}
   for name in ('docs/ARCHITECTURE.md', 'README.md'):

@@ -315,6 +315,12 @@ def test_combinations():
   with pytest.raises(ConfigError, match=r'^max_seconds: expected at least min_seconds \(2.5\), got 2$'):
     FoldersConfig(audio_dir=('music',), min_seconds=2.5, max_seconds=2)
   FoldersConfig(audio_dir=('music',), min_seconds=2.5, max_seconds=2.5, skip_seconds=9)
+  with pytest.raises(
+    ConfigError, match=r'^stream_megabytes: expected evidence to be stream or auto with it, got cache'
+  ):
+    HybridConfig(evidence='cache', stream_megabytes=100)
+  for evidence in ('auto', 'stream'):
+    assert HybridConfig(evidence=evidence, stream_megabytes=100).stream_bytes == 10**8
   for depth in (8, 24):
     with pytest.raises(ConfigError, match=rf'^bit_depth: expected 16 with use_16bit, got {depth}$'):
       DataConfig(use_16bit=True, bit_depth=depth)

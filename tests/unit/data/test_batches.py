@@ -13,7 +13,7 @@ from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.config.options import AugmentationConfig, DataConfig
 from language_modeling_is_compression.data import batches
 from language_modeling_is_compression.data.augmentation import drawn_change
-from language_modeling_is_compression.data.batches import Domains, training_batch, validation_batch, validation_batches
+from language_modeling_is_compression.data.batches import Domains, training_batch, validation_batches
 from language_modeling_is_compression.data.chunks import Chunks, whole_stream
 
 CHUNK = 4
@@ -101,9 +101,14 @@ def test_wide_tokens(tmp_path):
   assert sorted(batch.tokens[:, 0]) == [0, 256]
 
 
+def validated(chunks: Chunks, batch_size: int) -> list[batches.Batch]:
+  """Batches of all chunks."""
+  return [batch for _, batch in validation_batches(chunks, range(len(chunks)), num_tokens=CHUNK, batch_size=batch_size)]
+
+
 def test_validation_is_everything_once_in_order(chunks):
   for batch_size in (1, 4, 11, 16):
-    rows = list(validation_batches(chunks, num_tokens=CHUNK, batch_size=batch_size))
+    rows = validated(chunks, batch_size)
     assert all(batch.tokens.shape == (batch_size, CHUNK) and len(batch.lengths) == batch_size for batch in rows)
     tokens = np.concatenate([batch.tokens for batch in rows])
     lengths = np.concatenate([batch.lengths for batch in rows])
@@ -176,26 +181,36 @@ def test_changes_are_a_function_of_seed_step_and_row(tmp_path):
     for row, (samples, expected) in enumerate(zip(before.tokens, after.tokens, strict=True)):
       change = drawn_change(AUGMENTATION, seed=5, step=step, row=row)
       np.testing.assert_array_equal(change.apply(samples.astype(np.int32) - 32768, 16) + 32768, expected)
-    # Of a shorter batch, rows are the same in places that it has.
     assert drawn_change(AUGMENTATION, seed=5, step=step, row=1) != drawn_change(AUGMENTATION, seed=6, step=step, row=1)
   without = [read(chunks, step=step, num_tokens=100, augmentation=AugmentationConfig()) for step in range(9)]
   np.testing.assert_array_equal([batch.tokens for batch in without], [batch.tokens for batch in plain])
 
 
+@pytest.mark.parametrize('rows', [[], [1, 4], [5, 0, 3]])
+def test_rows_of_one_process_are_those_of_the_whole_batch(mixed, rows):
+  weights = {'speech': 1, 'drums': 1, 'music': 1}
+  for others in ({}, {'domains': Domains(mixed.by_domain(), weights)}, {'augmentation': AUGMENTATION}):
+    whole = read(mixed, step=4, batch_size=6, **others)
+    own = training_batch(mixed, rows, num_tokens=CHUNK, batch_size=6, seed=5, step=4, **others)
+    for array, expected in zip(own, whole, strict=True):
+      np.testing.assert_array_equal(array, expected[rows])
+
+
 def test_validation_of_some_chunks(chunks):
-  batch = validation_batch(chunks, [1, 4, 9], num_tokens=CHUNK, batch_size=4)
-  np.testing.assert_array_equal(batch.tokens[:, 0], [1, 4, 9, 0])
-  np.testing.assert_array_equal(batch.lengths, [3, 4, 4, 0])
+  each = list(validation_batches(chunks, np.array([1, 4, 9, 3]), num_tokens=CHUNK, batch_size=3))
+  assert [indices for indices, _ in each] == [[1, 4, 9], [3]]
+  np.testing.assert_array_equal(np.stack([batch.tokens[:, 0] for _, batch in each]), [[1, 4, 9], [3, 0, 0]])
+  np.testing.assert_array_equal(np.stack([batch.lengths for _, batch in each]), [[3, 4, 4], [4, 0, 0]])
 
 
 def test_validation_of_nothing(tmp_path):
-  assert list(validation_batches(make_chunks(tmp_path, []), num_tokens=CHUNK, batch_size=2)) == []
+  assert validated(make_chunks(tmp_path, []), 2) == []
 
 
 def test_a_chunk_that_cannot_be_read_any_more_is_left_out(chunks, tmp_path, caplog):
   (tmp_path / '2.wav').unlink()
   with caplog.at_level(logging.WARNING):
-    (batch,) = validation_batches(chunks, num_tokens=CHUNK, batch_size=11)
+    (batch,) = validated(chunks, 11)
   np.testing.assert_array_equal(batch.lengths, [4, 3, 4, 0, 0, 0, 0, 0, 4, 4, 1])
   np.testing.assert_array_equal(batch.tokens[3:8], 0)
   np.testing.assert_array_equal(batch.tokens[8:, 0], [8, 9, 10])

@@ -1,6 +1,8 @@
 """Which depths are made of which files, and what is held out."""
 
 import dataclasses
+import functools
+from typing import Any
 
 import pytest
 from support.evidence_cases import VERSION, extract_evidence, write_sound
@@ -33,15 +35,7 @@ def files(tmp_path) -> dict[int, DomainFile]:
 
 def made(folder, train, valid=(), *, valid_fraction: float = 0.25, **settings):
   """Samples of each group, to train on and to hold out."""
-  sides = evidence_of(
-    train,
-    valid,
-    HybridConfig(**settings),
-    EXPERTS,
-    valid_fraction=valid_fraction,
-    folder=folder / 'cache',
-    show_progress=False,
-  )
+  sides = gathered(evidence_of, folder, train, valid, valid_fraction=valid_fraction, **settings)
   cached = [{group: sum(span.num_samples for span in each) for group, each in side.items()} for side in sides]
   planned = planned_evidence(train, valid, HybridConfig(**settings), valid_fraction=valid_fraction)
   assert cached == [
@@ -85,28 +79,21 @@ def test_what_is_skipped_is_in_no_segment(tmp_path, files):
   assert set((tmp_path / 'cache').iterdir()) == cached, 'the same sound begins the same segments'
 
 
-def streamed(folder, train, valid=(), **settings):
-  return streamed_evidence_of(
+def gathered(make, folder, train, valid=(), *, valid_fraction: float = 0.25, **settings):
+  """What one of the two ways to gather evidence makes of files."""
+  return make(
     train,
     valid,
     HybridConfig(**settings),
     EXPERTS,
-    valid_fraction=0.25,
+    valid_fraction=valid_fraction,
     folder=folder / 'cache',
     show_progress=False,
   )
 
 
-def in_cache(folder, train, valid=(), **settings):
-  return evidence_of(
-    train,
-    valid,
-    HybridConfig(**settings),
-    EXPERTS,
-    valid_fraction=0.25,
-    folder=folder / 'cache',
-    show_progress=False,
-  )
+streamed = functools.partial(gathered, streamed_evidence_of)
+in_cache = functools.partial(gathered, evidence_of)
 
 
 @pytest.mark.parametrize('held_out', [True, False])
@@ -123,7 +110,7 @@ def test_what_is_streamed_and_what_is_held_out_is_what_the_cache_has(tmp_path, f
 
 def test_of_much_that_is_held_out_a_part_is_evenly_spread_over_all(tmp_path, files, monkeypatch):
   monkeypatch.setattr(evidence_sources, '_HELD_OUT_SAMPLES', 9)
-  settings = {'segment_frames': 4, 'bit_depths': 'native'}
+  settings: Any = {'segment_frames': 4, 'bit_depths': 'native'}
   _, found = streamed(tmp_path, [files[16]], [files[24]], **settings)
   _, everything = in_cache(tmp_path, [files[16]], [files[24]], **settings)
   (group,) = everything

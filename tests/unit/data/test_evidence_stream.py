@@ -165,9 +165,6 @@ class Here:
       future.set_exception(error)
     return future
 
-  def close(self):
-    asked.clear()
-
 
 asked: list = []
 
@@ -204,6 +201,15 @@ def test_a_batch_is_the_same_whatever_came_before(parts):
   for step in (17, 18, 29, 3, 3, 4):
     for array, expected in zip(resumed.batch(step, ROWS), batches[step], strict=True):
       np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.usefixtures('_here')
+def test_rows_of_one_process_are_those_of_the_whole_batch(parts):
+  whole, alone = stream_of(parts), stream_of(parts)
+  for step in (3, 8):
+    for own in ([1, 4], [5]):
+      for array, expected in zip(alone.batch(step, own), whole.batch(step, ROWS), strict=True):
+        np.testing.assert_array_equal(array, expected[own])
 
 
 @pytest.mark.usefixtures('_here')
@@ -289,10 +295,7 @@ def test_what_batches_are_made_of_is_in_the_fingerprint(parts):
 def test_real_workers_make_the_same(parts, monkeypatch):
   monkeypatch.setattr(evidence_stream, 'usable_cores', lambda: 1)
   stream = stream_of(parts)
-  try:
-    batches = [stream.batch(step, ROWS) for step in range(5)]
-  finally:
-    stream.close()
+  batches = [stream.batch(step, ROWS) for step in range(5)]
   monkeypatch.setattr(evidence_stream, 'Workers', Here)
   here = stream_of(parts)
   for step, batch in enumerate(batches):

@@ -59,10 +59,13 @@ def test_sizes(caplog, tmp_path, monkeypatch, facts, epochs):
   assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(('policy', 'needed'), [('always', '4.4 MB'), ('best', '5.6 MB')])
-def test_a_disk_that_will_be_full_is_said(caplog, tmp_path, monkeypatch, policy, needed):
+@pytest.mark.parametrize(
+  ('chosen', 'needed'),
+  [({}, '4.4 MB'), ({'checkpoint_policy': 'best'}, '5.6 MB'), ({'save_parameters': 'best'}, '5.6 MB')],
+)
+def test_a_disk_that_will_be_full_is_said(caplog, tmp_path, monkeypatch, chosen, needed):
   monkeypatch.setattr(shutil, 'disk_usage', lambda _: SimpleNamespace(free=4.3e6))
-  settings = training_settings(output_dir=str(tmp_path), checkpoint_policy=policy, validate_every=5)
+  settings = training_settings(output_dir=str(tmp_path), validate_every=5, **chosen)
   say_sizes(settings, task_of(), state_of())
   (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
   assert warning == f'{tmp_path}: the model and its checkpoints will take {needed}, and 4.3 MB are free'

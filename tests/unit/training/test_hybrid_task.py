@@ -178,6 +178,9 @@ def test_a_training_batch_has_the_size_that_was_asked_for(sides):
   assert batch.width.shape == (32, 16) and batch.num_counted == 32 * 16
   assert not np.array_equal(batch.below, task_of(*sides).training_batch(4, range(32)).below)
   jax.tree.map(np.testing.assert_array_equal, batch, task_of(*sides).training_batch(3, range(32)))
+  # Rows of one process of several are those of the whole batch.
+  own = jax.tree.map(lambda array: array[[30, 2]], batch)
+  jax.tree.map(np.testing.assert_array_equal, own, task_of(*sides).training_batch(3, [30, 2]))
 
 
 def test_evidence_that_is_streamed_is_trained_on_and_named_as_other_data(sides, streamed):

@@ -2,19 +2,29 @@
 
 import csv
 import math
+from types import SimpleNamespace
+from typing import Any
 
+import jax
+import numpy as np
 import pytest
+from support.settings import training_settings
 
 from language_modeling_is_compression.config.options import FinderConfig
-from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.data.batches import Batch
+from language_modeling_is_compression.errors import ConfigError, TrainingError
+from language_modeling_is_compression.training import learning_rate_finder
 from language_modeling_is_compression.training.learning_rate_finder import (
   Point,
   has_diverged,
   rate_at,
   smoothed,
   suggested_rate,
+  sweep,
   write_points,
 )
+from language_modeling_is_compression.training.plan import MicroBatches
+from language_modeling_is_compression.training.stopper import Stopper
 
 CONFIG = FinderConfig(find_learning_rate=True, find_from=1e-4, find_to=1.0, find_steps=5)
 
@@ -26,6 +36,26 @@ def points_of(*means: float) -> list[Point]:
 def test_rates_rise_by_the_same_factor():
   assert [rate_at(step, CONFIG) for step in range(5)] == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1])
   assert rate_at(0, FinderConfig(find_learning_rate=True, find_steps=1)) == 1e-6
+
+
+def test_rates_are_the_same_where_they_are_traced():
+  traced = jax.jit(lambda step: rate_at(step, CONFIG))
+  assert [float(traced(step)) for step in range(5)] == pytest.approx([rate_at(step, CONFIG) for step in range(5)])
+
+
+def test_a_device_that_fails_is_one_error(monkeypatch):
+  def fail(*_):
+    raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: none left\nand 100 lines more')
+
+  rows = MicroBatches(count=1, rows=1, remat=False)
+  setup = SimpleNamespace(update=fail, micro_batches=rows, objective=None, optimizer=None)
+  monkeypatch.setattr(learning_rate_finder, 'set_up', lambda *_: setup)
+  monkeypatch.setattr(learning_rate_finder, 'first_state', lambda *_: None)
+  batch = Batch(np.zeros((1, 4), np.uint8), np.full(1, 4, np.int32))
+  task: Any = SimpleNamespace(training_batch=lambda step, rows: batch)
+  settings = training_settings(find_learning_rate=True, no_progress=True, batch_size=1)
+  with pytest.raises(TrainingError, match=r'^the device failed: RESOURCE_EXHAUSTED: none left; try a lower --micro_b'):
+    sweep(settings, task, Stopper())
 
 
 def test_smoothing_does_not_begin_at_zero():

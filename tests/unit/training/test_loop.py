@@ -5,6 +5,7 @@ import logging
 import math
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +21,7 @@ from language_modeling_is_compression.network.byte_model import ByteSpec
 from language_modeling_is_compression.training import loop
 from language_modeling_is_compression.training.byte_task import ByteTask, rates
 from language_modeling_is_compression.training.flops import Arithmetic
-from language_modeling_is_compression.training.loop import Progress, Trainer, explained
+from language_modeling_is_compression.training.loop import Progress, Trainer
 from language_modeling_is_compression.training.objectives import CodeLengths
 from language_modeling_is_compression.training.plan import MicroBatches
 from language_modeling_is_compression.training.state import StepMetrics, TrainingState
@@ -62,7 +63,7 @@ class FakeChunks:
 
 
 @contextlib.contextmanager
-def made_when_asked_for(make, first, last):
+def made_when_asked_for(make, first, last, give_up):
   """Batches as `prefetched` has them, but none of them ahead."""
   steps = iter(range(first, last))
   yield lambda: make(next(steps))
@@ -430,18 +431,6 @@ def test_a_device_that_fails_while_validating_costs_no_step(settings):
   assert fakes.saves == [(settings.get('validate_every', 6), None)]
 
 
-@pytest.mark.parametrize(
-  ('message', 'explanation'),
-  [
-    (OUT_OF_MEMORY, f'{OUT_OF_MEMORY}; try a lower --micro_batch_size or a smaller model'),
-    ('INTERNAL: broken\nand 100 lines more', 'INTERNAL: broken'),
-    ('', 'JaxRuntimeError'),
-  ],
-)
-def test_failures_of_devices_are_one_line(message, explanation):
-  assert str(explained(jax.errors.JaxRuntimeError(message))) == f'the device failed: {explanation}'
-
-
 @pytest.mark.parametrize('log_every', [1, 2, NEVER])
 @pytest.mark.parametrize('step', [2, 3, 6])
 def test_a_signal_within_a_step_drops_that_step(log_every, step):
@@ -490,6 +479,29 @@ def test_a_batch_that_cannot_be_made_ends_the_run_with_a_state_that_is_known_to_
   with pytest.raises(TrainingError, match=r'^a process has ended$'):
     fakes.run(log_every=1)
   assert fakes.saves == [(3, None)] and len(fakes.checkpoints) == 1
+
+
+def test_a_run_that_ends_early_waits_for_no_batch_that_comes_late(monkeypatch):
+  told, begun = [], threading.Event()
+
+  class LateTask(FakeTask):
+    def heed(self, stopped):
+      self.stopped = stopped
+
+    def training_batch(self, step, rows):
+      if step == 4:
+        begun.set()
+        deadline = time.monotonic() + 30
+        while not self.stopped() and time.monotonic() < deadline:
+          time.sleep(0.005)
+        told.append(self.stopped())
+        raise CancelledError('stopped')
+      return super().training_batch(step, rows)
+
+  monkeypatch.setattr(sys.modules[__name__], 'FakeTask', LateTask)
+  fakes = Fakes(at_step=at(4, lambda _: begun.wait(30)))
+  fakes.run(early_stopping_figure='loss_nats', early_stopping_divergence=3.5, log_every=2)
+  assert fakes.steps == [1, 2, 3, 4] and told == [True]
 
 
 def test_a_run_that_is_stopped_before_its_first_step_saves_nothing(caplog):

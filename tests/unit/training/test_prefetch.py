@@ -38,6 +38,17 @@ def test_an_error_is_raised_when_its_step_comes():
     assert take() == 2
 
 
+def test_what_is_being_made_at_the_end_is_told_to_end():
+  over = threading.Event()
+
+  def make(step: int) -> bool:
+    return step == 0 or over.wait(60)
+
+  with prefetched(make, 0, 9, over.set) as take:
+    assert take()
+  assert over.is_set()
+
+
 def test_nothing_runs_on_behind_the_block():
   with prefetched(lambda step: step, 0, 1000) as take:
     take()

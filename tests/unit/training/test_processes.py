@@ -4,9 +4,11 @@ import jax
 import pytest
 
 from language_modeling_is_compression.config.options import ProcessesConfig
-from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.errors import ConfigError, TrainingError
 from language_modeling_is_compression.training import processes as processes_module
-from language_modeling_is_compression.training.processes import Processes, join_processes
+from language_modeling_is_compression.training.processes import LOST, Processes, join_processes
+
+OUT_OF_MEMORY = 'RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.'
 
 
 def test_one_alone_agrees_with_itself():
@@ -66,3 +68,22 @@ def test_a_process_that_cannot_join_says_where_it_looked(monkeypatch):
     ConfigError, match=r'^coordinator_address: .*DEADLINE_EXCEEDED: nobody there: check that process 0'
   ):
     join_processes(config, 'train-audio')
+
+
+@pytest.mark.parametrize(
+  ('message', 'count', 'explanation'),
+  [
+    (
+      OUT_OF_MEMORY,
+      2,
+      f'the device failed: {OUT_OF_MEMORY}; try a lower --micro_batch_size or a smaller model',
+    ),
+    ('INTERNAL: broken\nand 100 lines more', 1, 'the device failed: INTERNAL: broken'),
+    ('INTERNAL: broken', 2, f'{LOST} (the device failed: INTERNAL: broken)'),
+    ('', 1, 'the device failed: JaxRuntimeError'),
+  ],
+)
+def test_failures_of_devices_are_one_line(message, count, explanation):
+  with pytest.raises(TrainingError) as caught, Processes(count).explaining():
+    raise jax.errors.JaxRuntimeError(message)
+  assert str(caught.value) == explanation

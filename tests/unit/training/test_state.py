@@ -386,18 +386,22 @@ def _noisy(params, batch, keys) -> jax.Array:
 
 @pytest.mark.parametrize(('devices', 'count', 'rows'), [(1, 2, 4), (2, 1, 8), (2, 4, 2)])
 def test_a_rows_noise_depends_on_its_place_in_the_batch_alone(devices, count, rows):
-  state = make_state()
+  @functools.cache
+  def update_of(seed: int) -> Any:
+    objective = Objective(OBJECTIVE.init, _noisy, OBJECTIVE.code_lengths)
+    return make_update(objective, optax.sgd(0.1), layout_of(devices), dropout_seed=seed)
 
   def loss(step: int, seed: int) -> float:
-    noisy: Any = make_update(
-      Objective(OBJECTIVE.init, _noisy, OBJECTIVE.code_lengths), OPTIMIZER, layout_of(devices), dropout_seed=seed
-    )
-    return float(noisy(state._replace(step=jnp.int32(step)), arranged(make_batch(), count, rows))[1].loss_nats)
+    params = make_state().params
+    state = TrainingState(params, optax.sgd(0.1).init(params), jnp.int32(step))
+    return float(update_of(seed)(state, arranged(make_batch(), count, rows))[1].loss_nats)
 
   key = jax.random.fold_in(jax.random.key(int(np.random.SeedSequence(9).generate_state(1)[0])), 5)
   each = [float(jax.random.uniform(jax.random.fold_in(key, row))) for row in range(NUM_ROWS)]
   assert loss(5, 9) == pytest.approx(np.dot(each, LENGTHS) / sum(LENGTHS), rel=1e-5)
-  assert loss(6, 9) != loss(5, 9) != loss(5, 10)
+  assert loss(6, 9) != loss(5, 9)
+  if devices == 1:  # Which seed it is has nothing to do with the cut.
+    assert loss(5, 10) != loss(5, 9)
 
 
 def test_the_memory_of_a_step_is_at_least_its_state_gradients_and_batch(update):
