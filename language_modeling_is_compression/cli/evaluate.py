@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from language_modeling_is_compression.cli.usage import Parser
+from language_modeling_is_compression.cli.usage import Parser, add_plugin_flag, plugins_are_loaded
 from language_modeling_is_compression.config.options import EvaluationConfig
 from language_modeling_is_compression.config.settings import add_flags, read_settings
 from language_modeling_is_compression.data import paths as default_paths
@@ -30,8 +30,11 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
   paths: says which files there are and on which side they stand. prog: the command's name.
   """
   interrupted = f'{prog}: interrupted; --resume goes on with what is measured'
+  if not plugins_are_loaded(argv, prog):
+    return 2
   parser = Parser(prog=prog, description='Measures compression rates on a folder of WAV and FLAC files.')
   add_flags(parser, EvaluationConfig)
+  add_plugin_flag(parser)
   arguments = parser.parse_args(argv)
   logging.basicConfig(format='%(message)s', level=logging.WARNING, force=True)
   for name in _HEARD:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from language_modeling_is_compression.cli.usage import Parser
+from language_modeling_is_compression.cli.usage import Parser, add_plugin_flag, plugins_are_loaded
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.config.options import TENSORBOARD, TrainingSettings
 from language_modeling_is_compression.config.settings import add_flags, configs_of, read_settings
@@ -34,8 +34,11 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
 
   paths: says which files there are and on which side they stand. prog: the command's name.
   """
+  if not plugins_are_loaded(argv, prog):
+    return 2
   parser = Parser(prog=prog, description='Trains a language model on folders of WAV and FLAC files.')
   add_flags(parser, TrainingSettings)
+  add_plugin_flag(parser)
   parser.add_argument(
     '--print_config', action='store_true', help='print all settings as a file for --config, and train nothing'
   )
@@ -76,6 +79,8 @@ def _print_config(settings: TrainingSettings) -> None:
 
 
 def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths, *, dry: bool) -> int:
+  if dry and settings.finder.find_learning_rate:
+    raise ConfigError('dry_run: a sweep of the learning rate has none: leave it or --find_learning_rate out')
   folders = find_folders(settings.folders.audio_dir, settings.folders.valid_fraction, paths)
   require_extra('train')
   if TENSORBOARD in settings.logging.logger_names:

@@ -5,9 +5,10 @@ have. Modules are imported when they are first used, since they stand above this
 """
 
 import importlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
+
+from language_modeling_is_compression.config.registry import Registry
 
 _PACKAGE = __name__.split('.')[0]
 
@@ -18,7 +19,7 @@ class Family:
 
   network: of network/, whose SPEC and MODEL are its classes. coder: of quantized/, whose `load_coder(model, device)`
   makes a ModelCoder. task: of training/, whose `make_task(settings, folders)` makes a Task,
-  and `make_dry_task` one for `--dry_run`.
+  and `make_dry_task` one for `--dry_run`. A name with a dot is that of a module elsewhere, as plugins have them.
   """
 
   network: str
@@ -26,16 +27,28 @@ class Family:
   task: str
 
   def network_module(self) -> ModuleType:
-    return importlib.import_module(f'{_PACKAGE}.network.{self.network}')
+    return _module('network', self.network)
 
   def coder_module(self) -> ModuleType:
-    return importlib.import_module(f'{_PACKAGE}.quantized.{self.coder}')
+    return _module('quantized', self.coder)
 
   def task_module(self) -> ModuleType:
-    return importlib.import_module(f'{_PACKAGE}.training.{self.task}')
+    return _module('training', self.task)
 
 
-FAMILIES: Mapping[str, Family] = {
-  'bytes': Family(network='byte_model', coder='byte_coder', task='byte_task'),
-  'hybrid': Family(network='hybrid_model', coder='segments', task='hybrid_task'),
-}
+def _module(layer: str, name: str) -> ModuleType:
+  return importlib.import_module(name if '.' in name else f'{_PACKAGE}.{layer}.{name}')
+
+
+FAMILIES = Registry(
+  'family of models',
+  {
+    'bytes': Family(network='byte_model', coder='byte_coder', task='byte_task'),
+    'hybrid': Family(network='hybrid_model', coder='segments', task='hybrid_task'),
+  },
+)
+
+
+def register_family(name: str, family: Family) -> None:
+  """Adds a family of models. Whoever reads its model files has to register it too. Raises ConfigError."""
+  FAMILIES.add(name, family)

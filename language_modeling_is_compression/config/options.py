@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 from language_modeling_is_compression.config.families import FAMILIES
+from language_modeling_is_compression.config.registry import Registry
 from language_modeling_is_compression.config.settings import Settings, configs_of, given_settings, setting
 from language_modeling_is_compression.errors import ConfigError
 
@@ -26,28 +27,35 @@ _PLATEAU_PATIENCE = 5
 _FIND_FROM, _FIND_TO, _FIND_STEPS = 1e-6, 1.0, 100
 DEFAULT_SEGMENT_FRAMES = 3 << 18  # Frames of a segment at the default level, and in training.
 # Settings that each optimizer and each schedule heeds, beside those that all do.
-OPTIMIZERS: Mapping[str, Sequence[str]] = {
-  'adam': ('beta1', 'beta2', 'epsilon'),
-  'adamw': ('beta1', 'beta2', 'epsilon', 'weight_decay'),
-  'sgd': ('momentum',),
-  'rmsprop': ('beta2', 'epsilon', 'momentum'),
-  'lion': ('beta1', 'beta2', 'weight_decay'),
-  'muon': ('beta1', 'beta2', 'epsilon', 'momentum', 'weight_decay'),
-}
-SCHEDULES: Mapping[str, Sequence[str]] = {
-  'constant': (),
-  'linear': ('final_fraction',),
-  'cosine': ('final_fraction', 'cycles'),
-  'exponential': ('final_fraction',),
-  'warmup_stable_decay': ('final_fraction', 'decay_fraction'),
-  'plateau': ('final_fraction', 'plateau_factor', 'plateau_patience'),
-}
+OPTIMIZERS: Registry[Sequence[str]] = Registry(
+  'optimizer',
+  {
+    'adam': ('beta1', 'beta2', 'epsilon'),
+    'adamw': ('beta1', 'beta2', 'epsilon', 'weight_decay'),
+    'sgd': ('momentum',),
+    'rmsprop': ('beta2', 'epsilon', 'momentum'),
+    'lion': ('beta1', 'beta2', 'weight_decay'),
+    'muon': ('beta1', 'beta2', 'epsilon', 'momentum', 'weight_decay'),
+  },
+)
+SCHEDULES: Registry[Sequence[str]] = Registry(
+  'learning rate schedule',
+  {
+    'constant': (),
+    'linear': ('final_fraction',),
+    'cosine': ('final_fraction', 'cycles'),
+    'exponential': ('final_fraction',),
+    'warmup_stable_decay': ('final_fraction', 'decay_fraction'),
+    'plateau': ('final_fraction', 'plateau_factor', 'plateau_patience'),
+  },
+)
+LOSSES: Registry[None] = Registry('loss', {'code_length': None, 'z_loss': None})
 EQUAL_WEIGHTS = 'equal'
 NATIVE_DEPTH = 'native'
 _BIT_DEPTHS = (NATIVE_DEPTH, '8', '16', '24')
 WANDB = 'wandb'
 TENSORBOARD = 'tensorboard'
-LOGGER_NAMES = ('jsonl', 'csv', TENSORBOARD, WANDB)
+LOGGER_NAMES: Registry[None] = Registry('logger', dict.fromkeys(('jsonl', 'csv', TENSORBOARD, WANDB)))
 VALIDATION = 'valid/'  # Begins the names of figures of validations that are made while training.
 _LONGEST_TAG = 64  # wandb refuses longer ones.
 
@@ -180,7 +188,7 @@ def _bit_depths(name: str, value: str) -> tuple[str, ...]:
 def _logger_names(name: str, value: str) -> tuple[str, ...]:
   """Some of `jsonl`, `csv`, `tensorboard`, `wandb`, with commas between them. Returns them."""
   names = tuple(value.split(','))
-  if not set(names) <= set(LOGGER_NAMES) or len(set(names)) < len(names):
+  if not set(names) <= LOGGER_NAMES.keys() or len(set(names)) < len(names):
     raise ConfigError(f'{name}: expected some of {", ".join(LOGGER_NAMES)}, separated by commas, got {value!r}')
   return names
 
@@ -386,7 +394,7 @@ class FamilyConfig(Settings):
 
   model: str = setting(
     'bytes',
-    choices=tuple(FAMILIES),
+    choices=FAMILIES,
     help='predict bytes from bytes, or samples from what adaptive experts say of them',
     fixed=True,
   )
@@ -572,6 +580,14 @@ class ComputationConfig(Settings):
     help='how attention is computed, with the same result: block by block within the window; or over whole rows by '
     "JAX's dot_product_attention, on GPUs with bfloat16 cuDNN's, for windows that are hardly shorter than a row",
   )
+  loss: str = setting(
+    'code_length',
+    choices=LOSSES,
+    help='what training makes smaller; z_loss adds 1e-4 times the squared logarithm of the softmax denominator, which '
+    'keeps logits small in low precision; validations are of the code length in any case',
+    model='bytes',
+    fixed=True,
+  )
   dropout: float = setting(
     0.0, check=_below_one, help='share of what each layer adds that is set to zero while training', fixed=True
   )
@@ -624,7 +640,7 @@ class OptimizerConfig(Settings):
 
   optimizer: str = setting(
     'adam',
-    choices=tuple(OPTIMIZERS),
+    choices=OPTIMIZERS,
     help='muon: orthogonalized momentum for matrices, AdamW with Nesterov momentum for the rest',
     fixed=True,
   )
@@ -678,7 +694,7 @@ class ScheduleConfig(Settings):
 
   learning_rate_schedule: str = setting(
     'constant',
-    choices=tuple(SCHEDULES),
+    choices=SCHEDULES,
     help='after the warm-up; warmup_stable_decay: constant, then linear in the last steps; plateau: lower when '
     'there is no improvement',
   )
@@ -1048,6 +1064,11 @@ class TrainingSettings:
       raise ConfigError(
         'find_learning_rate: a sweep does not go on from a checkpoint: leave --resume or --resume_from out, or begin '
         'with a model: --init_from'
+      )
+    if self.finder.find_learning_rate and self.processes.coordinator_address:
+      raise ConfigError(
+        'find_learning_rate: a sweep is of one process: leave --coordinator_address, --num_processes and --process_id '
+        'out'
       )
     if self.early_stopping.watches_validations and not self.training.validate_every:
       raise ConfigError(

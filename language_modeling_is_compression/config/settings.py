@@ -8,7 +8,7 @@ import argparse
 import dataclasses
 import difflib
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ def setting(
   default: Any = dataclasses.MISSING,
   *,
   help: str,
-  choices: Sequence[str] = (),
+  choices: Collection[str] = (),
   check: Callable[[str, Any], object] | None = None,
   model: str | None = None,
   fixed: bool = False,
@@ -31,13 +31,14 @@ def setting(
 ) -> Any:
   """A configuration field: its default (none: required), its line in `--help`, and what its values must satisfy.
 
-  check: its docstring begins with the range, for the table of all settings. model: the only family of models for which
-  it means something. fixed: whether a run that is resumed must have the same value, since what it did before would be
-  of another run otherwise. named_by_file: its default is the base name of the settings file, where there is one.
+  choices: a registry, or a fixed few. check: its docstring begins with the range, for the table of all settings. model:
+  the only family of models for which it means something. fixed: whether a run that is resumed must have the same value,
+  since what it did before would be of another run otherwise. named_by_file: its default is the base name of the
+  settings file, where there is one.
   """
   metadata = {
     'help': help,
-    'choices': tuple(choices),
+    'choices': choices,
     'check': check,
     'model': model,
     'fixed': fixed,

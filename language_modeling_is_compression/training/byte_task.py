@@ -26,6 +26,7 @@ from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.transformer import build_transformer
+from language_modeling_is_compression.training.loss import LOSSES_BY_NAME, Loss, code_length
 from language_modeling_is_compression.training.objectives import Objective, byte_objective
 from language_modeling_is_compression.training.plan import activation_bytes
 from language_modeling_is_compression.training.task import HeldOutPart, ValidationResult, fingerprint
@@ -119,6 +120,7 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'ByteTas
     valid_streams=valid,
     weights=_weights(settings, folders),
     augmentation=settings.augmentation,
+    loss=LOSSES_BY_NAME[settings.computation.loss],
   )
 
 
@@ -131,7 +133,7 @@ class ByteTask:
   """Chunks of tokens to train on and to hold out. Raises AudioFormatError if there is nothing to train on.
 
   weights: how often a row comes from each domain, in any unit; None: every chunk once before any comes again.
-  augmentation: what the chunks to train on are changed by.
+  augmentation: what the chunks to train on are changed by. loss: what training makes smaller.
   """
 
   unit = 'token'
@@ -145,9 +147,10 @@ class ByteTask:
     valid_streams: Sequence[Stream],
     weights: Mapping[str, float] | None = None,
     augmentation: AugmentationConfig | None = None,
+    loss: Loss = code_length,
   ):
     self.spec = spec
-    self._augmentation = augmentation
+    self._augmentation, self._loss = augmentation, loss
     data = spec.data
     self._training = training
     self._train = Chunks(train_streams, data, training.num_chunks)
@@ -185,7 +188,7 @@ class ByteTask:
 
   def objective(self, computation: Computation) -> Objective:
     transformer = build_transformer(self.spec.network, self.spec.data, computation)
-    return byte_objective(transformer, self.spec.data.tokens_per_sample)
+    return byte_objective(transformer, self.spec.data.tokens_per_sample, self._loss)
 
   def heed(self, stopped: Callable[[], bool]) -> None:
     """Nothing is waited for."""

@@ -183,6 +183,6 @@ def _score(path: Path) -> float:
     with open(path, 'rb') as file:
       file.seek(len(_MAGIC))
       score = _read_header(file)['metadata'].get('score')
+      return float(score) if score is not None else math.inf
   except (OSError, KeyError, TypeError, ValueError, RecursionError):
     return math.inf
-  return float(score) if score is not None else math.inf

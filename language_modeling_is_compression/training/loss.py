@@ -3,11 +3,15 @@
 Shapes: B rows, T tokens, E embedding_dim, V vocabulary.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
+from language_modeling_is_compression.config.options import LOSSES
 from language_modeling_is_compression.network.transformer import Hidden
 
+_Z_WEIGHT = 1e-4
 _MAX_LOGITS = 1 << 23  # Numbers, 32 MiB in float32; the backward pass holds a few times that.
 
 
@@ -42,6 +46,37 @@ def code_lengths_by_row(
 
   total, nats = jax.lax.scan(add_block, jnp.zeros((), jnp.float32), _in_blocks(outputs, tokens, lengths))
   return total, jnp.sum(nats.reshape(-1)[: tokens.size].reshape(len(tokens), -1, places), axis=1)
+
+
+def z_loss(outputs: Hidden, tokens: jax.Array, lengths: jax.Array) -> jax.Array:
+  """What `code_length` gives, and 1e-4 log(Z)^2 for each token that counts, Z the softmax's denominator: a scalar.
+
+  As in "PaLM" (Chowdhery et al., arXiv 2204.02311, section 5): it keeps logits near zero, where float16 and bfloat16
+  are fine enough.
+  """
+
+  @jax.checkpoint
+  def block_loss(hidden: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
+    log_z = jax.nn.logsumexp(_logits(hidden, outputs), axis=-1)
+    return jnp.sum((_block_lengths(outputs, hidden, targets) + _Z_WEIGHT * jnp.square(log_z)) * weights)
+
+  def add_block(so_far: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+    return so_far + block_loss(*inputs), None
+
+  return jax.lax.scan(add_block, jnp.zeros((), jnp.float32), _in_blocks(outputs, tokens, lengths))[0]
+
+
+Loss = Callable[[Hidden, jax.Array, jax.Array], jax.Array]
+LOSSES_BY_NAME: dict[str, Loss] = {'code_length': code_length, 'z_loss': z_loss}
+
+
+def register_loss(name: str, loss: Loss) -> None:
+  """Adds a loss of byte models: a function of outputs, tokens and lengths, as `code_length` is.
+
+  It is a sum over what counts, which training divides by the number of tokens. Raises ConfigError.
+  """
+  LOSSES.add(name, None)
+  LOSSES_BY_NAME[name] = loss
 
 
 def _block_lengths(outputs: Hidden, hidden: jax.Array, targets: jax.Array) -> jax.Array:

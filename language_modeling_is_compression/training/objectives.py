@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from language_modeling_is_compression.data.evidence_batches import EvidenceBatch
 from language_modeling_is_compression.prediction.evidence import NUM_FEATURES
-from language_modeling_is_compression.training.loss import code_length, code_lengths_by_row
+from language_modeling_is_compression.training.loss import Loss, code_length, code_lengths_by_row
 from language_modeling_is_compression.training.mixture_loss import mixture_code_length, mixture_code_lengths_by_row
 
 
@@ -36,9 +36,9 @@ class CodeLengths(NamedTuple):
 class Objective(NamedTuple):
   """init: parameters from a key.
 
-  code_length: nats of all that counts in the rows of a batch, given parameters and the batch, and keys [R] where there
-  is dropout. code_lengths: the same in detail, for validations; without dropout its total is that of code_length to the
-  bit.
+  code_length: nats of all that counts in the rows of a batch, or another loss, given parameters and the batch, and keys
+  [R] where there is dropout. code_lengths: the code length in detail, for validations; its total is that of a
+  code_length without dropout to the bit.
   """
 
   init: Callable[[jax.Array], hk.Params]
@@ -46,14 +46,14 @@ class Objective(NamedTuple):
   code_lengths: Callable[[hk.Params, Any], CodeLengths]
 
 
-def byte_objective(transformer: hk.Transformed, places: int = 1) -> Objective:
+def byte_objective(transformer: hk.Transformed, places: int = 1, loss: Loss = code_length) -> Objective:
   """Objective of a network from tokens [R, T] to `Hidden`, on batches of data/batches.py.
 
-  places: tokens of a sample.
+  places: tokens of a sample. loss: what is trained on, of which code_length is then the sum.
   """
 
   def nats(params: hk.Params, batch: Any, *keys: jax.Array) -> jax.Array:
-    return code_length(transformer.apply(params, batch.tokens, *keys), batch.tokens, batch.lengths)
+    return loss(transformer.apply(params, batch.tokens, *keys), batch.tokens, batch.lengths)
 
   def in_detail(params: hk.Params, batch: Any) -> CodeLengths:
     outputs = transformer.apply(params, batch.tokens)

@@ -1,14 +1,14 @@
 """The optimizers by name, and their step size over time."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from language_modeling_is_compression.config.options import OPTIMIZERS, TrainingSettings
+from language_modeling_is_compression.config.options import OPTIMIZERS, SCHEDULES, ScheduleConfig, TrainingSettings
 
 # With it an orthogonalized update is as large as AdamW's usually are, so that one learning rate suits both (Liu et al.,
 # "Muon is Scalable for LLM Training", arXiv 2502.16982).
@@ -24,31 +24,61 @@ def learning_rate_schedule(settings: TrainingSettings) -> optax.Schedule:
   name, warm_up = schedule.learning_rate_schedule, schedule.warm_up(num_steps)
   if name == 'constant' and not warm_up:
     return optax.constant_schedule(peak)
-  left, end = num_steps - warm_up, peak * schedule.final
-  parts: list[optax.Schedule] = [optax.linear_schedule(peak / (warm_up + 1), peak, warm_up)]
-  starts = [warm_up]  # Of each part but the first.
-  match name:
-    case 'constant' | 'plateau':  # What makes it lower is a factor in the optimizer's state.
-      parts.append(optax.constant_schedule(peak))
-    case 'linear':
-      parts.append(optax.linear_schedule(peak, end, left))
-    case 'exponential':
-      parts.append(optax.exponential_decay(peak, left, schedule.final))
-    case 'warmup_stable_decay':
-      decay = schedule.decay(num_steps)
-      parts += [optax.constant_schedule(peak), optax.linear_schedule(peak, end, decay)]
-      starts.append(num_steps - decay)
-    case 'cosine':
-      cycles = schedule.cycles or 1
-      edges = [warm_up + left * index // cycles for index in range(cycles + 1)]
-      parts += [
-        optax.cosine_decay_schedule(peak, after - before, alpha=end / peak)
-        for before, after in itertools.pairwise(edges)
-      ]
-      starts = edges[:-1]
-    case _:
-      raise AssertionError(name)
-  return optax.join_schedules(parts, starts)
+  rising = optax.linear_schedule(peak / (warm_up + 1), peak, warm_up)
+  return optax.join_schedules([rising, _SCHEDULES[name](peak, num_steps - warm_up, schedule, num_steps)], [warm_up])
+
+
+def _constant(peak: float, num_steps: int, config: ScheduleConfig, total: int) -> optax.Schedule:
+  del num_steps, config, total
+  return optax.constant_schedule(peak)
+
+
+def _linear(peak: float, num_steps: int, config: ScheduleConfig, total: int) -> optax.Schedule:
+  del total
+  return optax.linear_schedule(peak, peak * config.final, num_steps)
+
+
+def _exponential(peak: float, num_steps: int, config: ScheduleConfig, total: int) -> optax.Schedule:
+  del total
+  return optax.exponential_decay(peak, num_steps, config.final)
+
+
+def _warmup_stable_decay(peak: float, num_steps: int, config: ScheduleConfig, total: int) -> optax.Schedule:
+  decay = config.decay(total)
+  parts = [optax.constant_schedule(peak), optax.linear_schedule(peak, peak * config.final, decay)]
+  return optax.join_schedules(parts, [num_steps - decay])
+
+
+def _cosine(peak: float, num_steps: int, config: ScheduleConfig, total: int) -> optax.Schedule:
+  del total
+  cycles = config.cycles or 1
+  edges = [num_steps * index // cycles for index in range(cycles + 1)]
+  parts = [
+    optax.cosine_decay_schedule(peak, after - before, alpha=peak * config.final / peak)
+    for before, after in itertools.pairwise(edges)
+  ]
+  return optax.join_schedules(parts, edges[1:-1])
+
+
+ScheduleMaker = Callable[[float, int, ScheduleConfig, int], optax.Schedule]
+_SCHEDULES: dict[str, ScheduleMaker] = {
+  'constant': _constant,
+  'linear': _linear,
+  'cosine': _cosine,
+  'exponential': _exponential,
+  'warmup_stable_decay': _warmup_stable_decay,
+  'plateau': _constant,  # What makes it lower is a factor in the optimizer's state.
+}
+
+
+def register_schedule(name: str, make: ScheduleMaker, *, heeds: Sequence[str] = ()) -> None:
+  """Adds a schedule. heeds: settings of ScheduleConfig that it heeds beside `warmup_steps`. Raises ConfigError.
+
+  make: of the full learning rate, the steps behind the warm-up, the settings, and the steps of the whole run, a
+  function from steps, counted from the end of the warm-up, to learning rates.
+  """
+  SCHEDULES.add(name, tuple(heeds))
+  _SCHEDULES[name] = make
 
 
 class _Kind(NamedTuple):
@@ -80,7 +110,7 @@ def _muon_axes(params: Any) -> Any:
 
 
 _KEYWORDS = {'beta1': 'b1', 'beta2': 'b2', 'epsilon': 'eps', 'momentum': 'momentum', 'weight_decay': 'weight_decay'}
-_KINDS = {
+_KINDS: dict[str, _Kind] = {
   'adam': _Kind(optax.adam),  # Kingma and Ba, 2015
   'adamw': _Kind(optax.adamw, fixed={'mask': matrices}),  # Loshchilov and Hutter, 2019
   'sgd': _Kind(optax.sgd),
@@ -92,6 +122,17 @@ _KINDS = {
     fixed={'muon_weight_dimension_numbers': _muon_axes, 'consistent_rms': _MUON_RMS},
   ),
 }
+
+
+def register_optimizer(
+  name: str, make: Callable[..., optax.GradientTransformation], *, heeds: Sequence[str] = ()
+) -> None:
+  """Adds an optimizer. heeds: settings of OptimizerConfig that are keywords of `make`. Raises ConfigError.
+
+  make: of a learning rate (a schedule) and keywords, of which those that were not given are left out.
+  """
+  OPTIMIZERS.add(name, tuple(heeds))
+  _KINDS[name] = _Kind(make, renamed={each: each for each in heeds})
 
 
 def make_optimizer(settings: TrainingSettings, schedule: optax.Schedule | None = None) -> optax.GradientTransformation:

@@ -51,8 +51,24 @@ def chosen_checkpoint(settings: TrainingSettings, files: RunFiles) -> Checkpoint
     found = read_checkpoint(Path(config.resume_from))
   else:
     return None
+  _check_sound(found)
   _check_fixed(found, settings)
   return found
+
+
+def _check_sound(checkpoint: Checkpoint) -> None:
+  """Raises ConfigError unless there is what a run goes on from; a file that is whole may be another program's."""
+  metadata = checkpoint.metadata
+  progress, wandb = metadata.get('progress'), metadata.get('wandb', {})
+  if not isinstance(metadata.get('settings'), Mapping):
+    raise _is_foreign(checkpoint, 'no settings')
+  numbers = [metadata.get('seconds'), *(progress if isinstance(progress, list) and len(progress) == 2 else [None])]
+  if not all(isinstance(number, int | float) for number in numbers) or not isinstance(wandb, Mapping):
+    raise _is_foreign(checkpoint, 'no sound progress')
+
+
+def _is_foreign(checkpoint: Checkpoint, what: str) -> ConfigError:
+  return ConfigError(f'{checkpoint.path}: it holds {what}, so it was written by something else')
 
 
 def _check_fixed(checkpoint: Checkpoint, settings: TrainingSettings) -> None:
@@ -70,9 +86,7 @@ def _check_fixed(checkpoint: Checkpoint, settings: TrainingSettings) -> None:
 
 def _differences(checkpoint: Checkpoint, settings: TrainingSettings) -> dict[str, tuple[Any, Any]]:
   """Settings that differ, by name: the checkpoint's value and the run's, None where there is none."""
-  before, now = checkpoint.metadata.get('settings'), recorded_settings(settings)
-  if not isinstance(before, Mapping):
-    raise ConfigError(f'{checkpoint.path}: it holds no settings, so it was written by something else')
+  before, now = checkpoint.metadata['settings'], recorded_settings(settings)
   names = sorted({*before, *now})
   return {name: (before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)}
 
@@ -124,12 +138,20 @@ def restored_watcher(
   """
   if checkpoint is None:
     return Watcher(settings, collected=collected)
-  names = [_BEST + name for name in _leaves(params)]
-  has_best = all(name in checkpoint.arrays for name in names)
-  best = (
-    jax.tree.unflatten(jax.tree.structure(params), [checkpoint.arrays[name] for name in names]) if has_best else None
-  )
-  return Watcher(settings, checkpoint.metadata.get('watched'), best, collected)
+  # Of arrays that lie in other processes too their shapes alone can be asked for.
+  shapes = {
+    _BEST + jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+  }
+  best = [checkpoint.arrays[name] for name in shapes if name in checkpoint.arrays]
+  watched = checkpoint.metadata.get('watched')
+  try:
+    is_sound = [array.shape for array in best] == (list(shapes.values()) if watched and watched['best'] else [])
+    if is_sound:
+      best_params = jax.tree.unflatten(jax.tree.structure(params), best) if best else None
+      return Watcher(settings, watched, best_params, collected)
+  except (KeyError, TypeError, ValueError) as error:
+    raise _is_foreign(checkpoint, 'no sound tracks of what was watched') from error
+  raise _is_foreign(checkpoint, 'no sound best parameters')
 
 
 def first_state(

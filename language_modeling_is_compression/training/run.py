@@ -15,6 +15,7 @@ import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from language_modeling_is_compression.config.options import TrainingSettings, as_begun, recorded_settings
+from language_modeling_is_compression.config.plugins import loaded_plugins
 from language_modeling_is_compression.config.settings import configs_of
 from language_modeling_is_compression.config.toml_text import toml_text
 from language_modeling_is_compression.errors import CheckpointError
@@ -242,8 +243,8 @@ def _wandb_id(checkpoint: Checkpoint | None) -> str | None:
 
 
 def _origin(tracker: Tracker) -> dict[str, Any]:
-  """Origin of a model beside versions: the commit of the package's sources and its run at wandb, where there are."""
-  origin = {'git_commit': source_commit(), **tracker.identities}
+  """Origin of a model beside versions: the sources' commit, plugins, and what loggers call the run, where there are."""
+  origin = {'git_commit': source_commit(), 'plugins': loaded_plugins(), **tracker.identities}
   return {name: value for name, value in origin.items() if value}
 
 

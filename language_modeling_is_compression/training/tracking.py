@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from language_modeling_is_compression.config.options import TENSORBOARD, WANDB, LoggingConfig
+from language_modeling_is_compression.config.options import LOGGER_NAMES, TENSORBOARD, WANDB, LoggingConfig
 from language_modeling_is_compression.training.loggers import (
   CsvLogger,
   JsonLinesLogger,
@@ -98,12 +98,18 @@ class _Kind(NamedTuple):
   start: Callable[[TrackedRun], Logger | None]
 
 
-LOGGERS: Mapping[str, _Kind] = {
+LOGGERS: dict[str, _Kind] = {
   'jsonl': _Kind('metrics', lambda run: JsonLinesLogger(run.files.metrics, run.keep_to_step)),
   'csv': _Kind('table', lambda run: CsvLogger(run.files.table, run.keep_to_step)),
   TENSORBOARD: _Kind('events', lambda run: TensorBoardLogger(run.files.events, run.keep_to_step)),
   WANDB: _Kind(None, _wandb_logger),
 }
+
+
+def register_logger(name: str, start: Callable[[TrackedRun], Logger | None]) -> None:
+  """Adds a logger. start: makes one of a run, or None if it cannot. Raises ConfigError."""
+  LOGGER_NAMES.add(name, None)
+  LOGGERS[name] = _Kind(None, start)
 
 
 class Tracker:

@@ -65,17 +65,17 @@ class Watcher:
       self._restore(kept, best_params)
 
   def _restore(self, kept: Mapping[str, Any], best_params: Any) -> None:
-    """Goes on with what was kept of the same figures."""
-    self.validated_step = kept['validated_step']
+    """Goes on with what was kept of the same figures. Raises KeyError, TypeError or ValueError if it is another's."""
+    self.validated_step = int(kept['validated_step'])
     if kept['stopping_figure'] == self._figure:
       self._stopping = Track.from_mapping(kept['stopping'])
     if self._has_plateau:
-      self.scale = kept['scale']
+      self.scale = float(kept['scale'])
       if kept['plateau_figure'] == self._plateau_figure:
         self._plateau = Track.from_mapping(kept['plateau'])
     best = kept['best']
     if self.keeps_best and best and best['figure'] == self._best_figure:
-      self._best = Best(best_params, best['step'], best['value'])
+      self._best = Best(best_params, int(best['step']), float(best['value']))
 
   @property
   def is_on(self) -> bool:

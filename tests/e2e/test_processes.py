@@ -122,6 +122,16 @@ def test_one_is_killed_and_the_run_goes_on_elsewhere(audio, tmp_path, cached_env
 
 
 @pytest.mark.slow
+def test_two_processes_with_shares_of_the_parameters_go_on_from_a_checkpoint(audio, tmp_path, cached_env):
+  flags = ('--shard_parameters', '--validate_every', 2, '--early_stopping_patience', 9, '--ema_decay', 0.9)
+  for steps, resume in ((4, ()), (6, ('--resume',))):
+    first, second = _two(audio, tmp_path / 'out', cached_env, *flags, '--training_steps', steps, *resume, logs=tmp_path)
+    with first, second:
+      assert (first.wait(), second.wait()) == (0, 0), first.stderr + second.stderr
+  assert load_model(tmp_path / 'out' / 'audio_model.npz').provenance['steps'] == 6
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('addressed', [0, 1])
 def test_a_signal_to_one_ends_both(audio, tmp_path, cached_env, addressed):
   """At the same step, with the model saved."""

@@ -142,6 +142,7 @@ CHOICES = [
   (ComputationConfig, 'dtype'),
   (ComputationConfig, 'remat'),
   (ComputationConfig, 'attention'),
+  (ComputationConfig, 'loss'),
 ]
 TEXTS = [(RunConfig, 'output_dir')]
 FOLDERS = [(FoldersConfig, 'audio_dir')]

@@ -9,7 +9,7 @@ import pytest
 
 from language_modeling_is_compression.network.transformer import Hidden, log_probabilities
 from language_modeling_is_compression.training import loss
-from language_modeling_is_compression.training.loss import code_length, code_lengths_by_row, token_code_lengths
+from language_modeling_is_compression.training.loss import code_length, code_lengths_by_row, token_code_lengths, z_loss
 
 
 def naive_code_length(outputs, tokens, lengths):
@@ -81,3 +81,11 @@ def test_code_lengths_by_row_and_byte_are_sums_of_those_of_the_tokens(monkeypatc
   assert np.asarray(total).tobytes() == np.asarray(jax.jit(code_length)(outputs, tokens, lengths)).tobytes()
   each = np.where(np.arange(12) < lengths[:, None], token_code_lengths(outputs, tokens), 0)
   np.testing.assert_allclose(by_row, each.reshape(3, -1, places).sum(axis=1), rtol=1e-5, atol=1e-6)
+
+
+def test_z_loss_adds_the_squared_logarithm_of_the_denominator():
+  outputs, tokens, lengths = random_case(3, 12, 256)
+  log_z = jax.nn.logsumexp(outputs.hidden @ outputs.weights + outputs.bias, axis=-1)
+  added = 1e-4 * jnp.sum(jnp.where(np.arange(12) < lengths[:, None], log_z**2, 0))
+  expected = float(naive_code_length(outputs, tokens, lengths) + added)
+  assert float(z_loss(outputs, tokens, lengths)) == pytest.approx(expected, rel=1e-5) and float(added) > 0.1

@@ -19,12 +19,13 @@ from language_modeling_is_compression.data.folders import find_folders
 from language_modeling_is_compression.errors import CheckpointError, ConfigError
 from language_modeling_is_compression.network.checkpoint import load_model
 from language_modeling_is_compression.training import byte_task
-from language_modeling_is_compression.training.checkpoints import read_checkpoint, write_checkpoint
+from language_modeling_is_compression.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
 from language_modeling_is_compression.training.loop import RunOutcome, Trainer
-from language_modeling_is_compression.training.resume import chosen_checkpoint
+from language_modeling_is_compression.training.resume import chosen_checkpoint, restored_watcher
 from language_modeling_is_compression.training.run import train_model
 from language_modeling_is_compression.training.run_files import claimed_files
 from language_modeling_is_compression.training.stopper import Stopper
+from language_modeling_is_compression.training.watcher import Watcher
 
 NETWORK = {'embedding_dim': 8, 'num_layers': 1, 'num_heads': 2, 'attention_window': 16}
 GIVEN: dict[str, Any] = {
@@ -37,6 +38,7 @@ GIVEN: dict[str, Any] = {
   'learning_rate_schedule': 'cosine',
   'no_progress': True,
 }
+SHARDED = training_settings(save_parameters='best', validate_every=1, shard_parameters=True)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -233,6 +235,45 @@ def test_what_is_no_checkpoint_is_refused(audio, whole, tmp_path):
   with pytest.raises(ConfigError, match='it holds no settings'):
     train(settings_of(audio, tmp_path, resume_from=str(tmp_path / 'b.ckpt')))
   assert not list(tmp_path.glob('a*'))
+
+
+@pytest.mark.parametrize(
+  ('changed', 'message'),
+  [
+    ({'progress': None}, 'no sound progress'),
+    ({'progress': [1]}, 'no sound progress'),
+    ({'progress': ['a', 1]}, 'no sound progress'),
+    ({'seconds': '1'}, 'no sound progress'),
+    ({'wandb': ['x']}, 'no sound progress'),
+    ({'watched': {'best': None}}, 'no sound tracks of what was watched'),
+    ({'watched': [1]}, 'no sound tracks of what was watched'),
+    ({'watched': {'best': {'step': 1}}}, 'no sound best parameters'),
+  ],
+)
+def test_a_whole_checkpoint_of_another_program_is_refused(audio, whole, tmp_path, changed, message):
+  found = read_checkpoint(whole / 'a_checkpoints' / 'step_000000003.ckpt')
+  write_checkpoint(tmp_path / 'b.ckpt', found.arrays, {**found.metadata, **changed})
+  with pytest.raises(ConfigError, match=f'b.ckpt: it holds {message}, so it was written by something else'):
+    train(settings_of(audio, tmp_path, resume_from=str(tmp_path / 'b.ckpt')))
+
+
+class _Elsewhere:
+  """An array of which another process has a part."""
+
+  shape = (2,)
+
+  def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+    raise AssertionError('it cannot be brought here')
+
+
+def test_parameters_that_lie_in_several_processes_are_resumed(whole):
+  path = whole / 'a_checkpoints' / 'step_000000003.ckpt'
+  params = {'m': {'w': _Elsewhere()}}
+  checkpoint = Checkpoint(path, {"best['m']['w']": np.ones(2)}, {'watched': Watcher(SHARDED).metadata()})
+  with pytest.raises(ConfigError, match='no sound best parameters'):  # There are some, of which nothing is said.
+    restored_watcher(SHARDED, checkpoint, params, lambda tree: tree)
+  checkpoint.metadata['watched']['best'] = {'figure': 'score', 'step': 2, 'value': 1.0}
+  assert restored_watcher(SHARDED, checkpoint, params, lambda tree: tree).best_params['m']['w'].tolist() == [1, 1]
 
 
 def test_a_run_begins_with_a_models_parameters(audio, whole, tmp_path):

@@ -247,7 +247,7 @@ def test_an_artifact_without_wandb_is_nothing(path, caplog):
 
 
 def test_every_logger_that_can_be_named_is_there():
-  assert tuple(LOGGERS) == LOGGER_NAMES
+  assert list(LOGGERS) == list(LOGGER_NAMES)
 
 
 def test_a_table_has_a_line_for_each_figure_whenever_it_appears(path):
