@@ -19,8 +19,9 @@ from language_modeling_is_compression.data.folders import AudioPaths, find_folde
 from language_modeling_is_compression.errors import CheckpointError, ConfigError, LmicError
 from language_modeling_is_compression.system.extras import require_extra, require_module
 from language_modeling_is_compression.system.files import replacing
+from language_modeling_is_compression.system.interrupts import end_process
 from language_modeling_is_compression.training.log_file import log_to_file
-from language_modeling_is_compression.training.run_files import RunFiles, claimed_files
+from language_modeling_is_compression.training.run_files import claimed_files, planned_files
 from language_modeling_is_compression.training.stopper import Stopper
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
     return _failed(2 if isinstance(error, ConfigError) else 1)
   except KeyboardInterrupt:
     print(f'{prog}: interrupted; a model that is saved already stays', file=sys.stderr)
-    return _failed(128 + (stopper.signal or signal.SIGINT))
+    exit_code = 128 + (stopper.signal or signal.SIGINT)
+    if 'jax' in sys.modules:
+      end_process(exit_code)  # Where JAX was at work its threads would crash the interpreter as it ends.
+    return exit_code
 
 
 def _failed(exit_code: int) -> int:
@@ -103,7 +107,7 @@ def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths, *, d
     goes_on = settings.checkpoint.resume
     with processes.together():
       if dry:
-        files = RunFiles(Path(settings.run.output_dir), settings.run.model_name, goes_on=goes_on)
+        files = planned_files(settings.run, goes_on=goes_on)
       else:
         files = stack.enter_context(claimed_files(settings.run, goes_on=goes_on, claim=processes.is_first))
       # Before the log file, which a run that cannot begin leaves alone.
