@@ -93,13 +93,14 @@ def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths, *, d
   task_module.check(settings, folders)
   from language_modeling_is_compression.training.plan import use_all_cores
   from language_modeling_is_compression.training.processes import join_processes
-  from language_modeling_is_compression.training.resume import chosen_checkpoint, same_beginning
+  from language_modeling_is_compression.training.resume import check_init_from, chosen_checkpoint, same_beginning
   from language_modeling_is_compression.training.run import train_model
 
   if settings.finder.find_learning_rate:
     use_all_cores()
     warn_of_unused(folders, paths)
     with claimed_files(settings.run):
+      check_init_from(settings)
       return _find_learning_rate(stopper, settings, task_module.make_task(settings, folders))
   use_all_cores()
   processes = join_processes(settings.processes, stopper.command)
@@ -112,6 +113,7 @@ def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths, *, d
         files = stack.enter_context(claimed_files(settings.run, goes_on=goes_on, claim=processes.is_first))
       # Before the log file, which a run that cannot begin leaves alone.
       checkpoint = chosen_checkpoint(settings, files)
+      check_init_from(settings)
     if processes.is_first and not dry:
       stack.enter_context(log_to_file(files))
     try:

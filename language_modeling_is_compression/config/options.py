@@ -465,6 +465,13 @@ class HybridConfig(Settings):
     model='hybrid',
   )
 
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.evidence == 'cache' and self.stream_megabytes is not None:
+      raise ConfigError(
+        'stream_megabytes: expected evidence to be stream or auto, got cache; choose one, or leave it out'
+      )
+
   @property
   def depths(self) -> tuple[str, ...]:
     """Depths that are listed: NATIVE_DEPTH, or numbers of bits."""

@@ -188,7 +188,9 @@ def train_model(
 
   exit_code = 1
   try:
-    with logging_redirect_tqdm(), profiled(update, settings.logging, files) as traced:
+    # Traces of several processes of a host would have one name.
+    tracing = profiled(update, settings.logging, files) if processes.is_first else contextlib.nullcontext(update)
+    with logging_redirect_tqdm(), tracing as traced:
       stopper.begin()
       with _explained():
         say_costs_of_steps()
