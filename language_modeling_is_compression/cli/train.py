@@ -19,8 +19,9 @@ from language_modeling_is_compression.data.folders import AudioPaths, find_folde
 from language_modeling_is_compression.errors import CheckpointError, ConfigError, LmicError
 from language_modeling_is_compression.system.extras import require_extra, require_module
 from language_modeling_is_compression.system.files import replacing
+from language_modeling_is_compression.system.interrupts import end_process
 from language_modeling_is_compression.training.log_file import log_to_file
-from language_modeling_is_compression.training.run_files import RunFiles, claimed_files
+from language_modeling_is_compression.training.run_files import claimed_files, planned_files
 from language_modeling_is_compression.training.stopper import Stopper
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
     return _failed(2 if isinstance(error, ConfigError) else 1)
   except KeyboardInterrupt:
     print(f'{prog}: interrupted; a model that is saved already stays', file=sys.stderr)
-    return _failed(128 + (stopper.signal or signal.SIGINT))
+    exit_code = 128 + (stopper.signal or signal.SIGINT)
+    if 'jax' in sys.modules:
+      end_process(exit_code)  # Where JAX was at work its threads would crash the interpreter as it ends.
+    return exit_code
 
 
 def _failed(exit_code: int) -> int:
@@ -92,24 +96,26 @@ def _train(stopper: Stopper, settings: TrainingSettings, paths: AudioPaths, *, d
   task_module.check(settings, folders)
   from language_modeling_is_compression.training.plan import use_all_cores
   from language_modeling_is_compression.training.processes import join_processes
-  from language_modeling_is_compression.training.resume import chosen_checkpoint, same_beginning
+  from language_modeling_is_compression.training.resume import check_init_from, chosen_checkpoint, same_beginning
   from language_modeling_is_compression.training.run import train_model
 
   use_all_cores()
   if settings.finder.find_learning_rate:
     warn_of_unused(folders, paths)
     with claimed_files(settings.run):
+      check_init_from(settings)
       return _find_learning_rate(stopper, settings, task_module.make_task(settings, folders))
   processes = join_processes(settings.processes, stopper.command)
   with contextlib.ExitStack() as stack:
     goes_on = settings.checkpoint.resume
     with processes.together():
       if dry:
-        files = RunFiles(Path(settings.run.output_dir), settings.run.model_name, goes_on=goes_on)
+        files = planned_files(settings.run, goes_on=goes_on)
       else:
         files = stack.enter_context(claimed_files(settings.run, goes_on=goes_on, claim=processes.is_first))
       # Before the log file, which a run that cannot begin leaves alone.
       checkpoint = chosen_checkpoint(settings, files)
+      check_init_from(settings)
     if processes.is_first and not dry:
       stack.enter_context(log_to_file(files))
     try:

@@ -91,6 +91,15 @@ def _locked_on_windows(file: IO[Any]) -> bool:
   return True
 
 
+def check_folder(folder: Path) -> None:
+  """Raises OSError if a folder cannot be written or made; makes nothing."""
+  there = next(each for each in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(each))
+  if not there.is_dir():
+    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+  if not os.access(there, os.W_OK | os.X_OK):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
 def file_size(file: BinaryIO) -> int:
   """Bytes of a file that can be seeked, wherever it stands; its position does not change. Raises OSError."""
   try:

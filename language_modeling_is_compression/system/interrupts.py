@@ -6,12 +6,14 @@ operating system notifies of signals at once.
 """
 
 import contextlib
+import logging
 import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 from language_modeling_is_compression.system.files import remove_unfinished
 
@@ -20,6 +22,15 @@ GRACE_SECONDS = 1.0  # For an orderly end: running work is cancelled, and thread
 # All that ask a run to end; SLURM announces its end by the last one, where there is one.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, 'SIGUSR1') else []))
 _SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
+
+
+def end_process(code: int) -> NoReturn:
+  """Ends the process without Python's own end, which waits for libraries' threads, or crashes where they still run."""
+  logging.shutdown()
+  for stream in (sys.stdout, sys.stderr):
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # It is closed, or there is none.
+      stream.flush()
+  os._exit(code)
 
 
 @contextlib.contextmanager

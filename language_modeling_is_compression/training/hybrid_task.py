@@ -36,7 +36,7 @@ from language_modeling_is_compression.data.evidence_sources import (
 )
 from language_modeling_is_compression.data.evidence_stream import EvidenceStream, StreamSource
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
-from language_modeling_is_compression.errors import AudioFormatError
+from language_modeling_is_compression.errors import AudioFormatError, ConfigError
 from language_modeling_is_compression.kernels.compilation import require_compiler
 from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.hybrid import build_hybrid
@@ -44,6 +44,7 @@ from language_modeling_is_compression.network.hybrid_model import HybridModel, H
 from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_COMPONENTS, NUM_FEATURES
 from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION, extract_evidence
 from language_modeling_is_compression.system.cores import usable_cores
+from language_modeling_is_compression.system.files import check_folder
 from language_modeling_is_compression.system.text import duration, size
 from language_modeling_is_compression.training.objectives import Objective, hybrid_objective
 from language_modeling_is_compression.training.plan import activation_bytes
@@ -114,6 +115,10 @@ def _readable(settings: TrainingSettings, folders: Sequence[Folder]) -> tuple[li
 def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'DryHybridTask':
   """Task of the same size, from headers alone. Logs the time and the room that the evidence would take."""
   config, valid_fraction = settings.hybrid, settings.folders.valid_fraction
+  try:
+    check_folder(_evidence_folder(settings))
+  except OSError as error:
+    raise ConfigError(f'cache_dir: {_evidence_folder(settings)} cannot be used: {error.strerror}') from error
   train_files, valid_files = _readable(settings, folders)
   extractor = Extractor(extract=extract_evidence, version=EXPERTS_VERSION, effort=config.effort)
   planned, valid = planned_evidence(train_files, valid_files, config, valid_fraction=valid_fraction)

@@ -14,6 +14,8 @@ import numpy as np
 
 from language_modeling_is_compression.config.options import ProcessesConfig
 from language_modeling_is_compression.errors import ConfigError, TrainingError
+from language_modeling_is_compression.system.files import remove_unfinished
+from language_modeling_is_compression.system.interrupts import end_process
 
 _logger = logging.getLogger(__name__)
 
@@ -124,10 +126,7 @@ def leave(exit_code: int) -> int:
   Returns the exit code otherwise.
   """
   if jax.distributed.is_initialized():
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-      stream.flush()
-    os._exit(exit_code)
+    end_process(exit_code)
   return exit_code
 
 
@@ -151,6 +150,7 @@ def _say_why_aborted(command: str) -> None:
 
   def aborted(_: int) -> None:
     os.write(2, f'{command}: error: {LOST}\n'.encode())
+    remove_unfinished()
     os._exit(1)
 
   if sys.platform == 'win32':

@@ -67,8 +67,8 @@ class _Trace:
     self._is_running = False
     try:
       jax.profiler.stop_trace()
-      _logger.info('trace of the profiler: %s', self._path)
       self.rename(self._wanted)
+      _logger.info('trace of the profiler: %s', self._path)
     except Exception as error:
       self._lost(error)
 

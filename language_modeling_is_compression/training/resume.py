@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from language_modeling_is_compression.config.options import TrainingSettings, recorded_settings
+from language_modeling_is_compression.config.options import ModelConfig, TrainingSettings, recorded_settings
 from language_modeling_is_compression.config.settings import fixed_names
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.network.checkpoint import load_model
-from language_modeling_is_compression.network.model import ModelSpec
+from language_modeling_is_compression.network.model import Model, ModelSpec
 from language_modeling_is_compression.training.checkpoints import Checkpoint, CheckpointFolder, read_checkpoint
 from language_modeling_is_compression.training.objectives import Objective
 from language_modeling_is_compression.training.run_files import RunFiles
@@ -197,15 +197,26 @@ def restored_state(checkpoint: Checkpoint, make: Callable[[], TrainingState]) ->
   return jax.tree.unflatten(structure, leaves)
 
 
+def check_init_from(settings: TrainingSettings) -> None:
+  """Raises what `initial_params` does of the network, before the data are prepared, which may take hours."""
+  if settings.checkpoint.init_from:
+    _initial_model(settings.checkpoint.init_from, settings.family.model, settings.model)
+
+
+def _initial_model(path: str, family: str, network: ModelConfig) -> Model:
+  model = load_model(path)
+  if model.spec.family != family or model.spec.network != network:
+    found = f'{model.spec.family} with {_sizes(model.spec.network)}'
+    raise ConfigError(f'init_from: {path} is a model of {found}, expected {family} with {_sizes(network)}')
+  return model
+
+
 def initial_params(path: str, spec: ModelSpec) -> Any:
   """Parameters of a model file, to begin with. Raises ConfigError if it is another network, CheckpointError.
 
   What it was trained on may differ: fine-tuning is for that.
   """
-  model = load_model(path)
-  if model.spec.family != spec.family or model.spec.network != spec.network:
-    found = f'{model.spec.family} with {_sizes(model.spec)}'
-    raise ConfigError(f'init_from: {path} is a model of {found}, expected {spec.family} with {_sizes(spec)}')
+  model = _initial_model(path, spec.family, spec.network)
   if model.spec.parameter_shapes() != spec.parameter_shapes():
     raise ConfigError(
       f'init_from: {path} predicts other tokens: set --tokenization, --use_16bit and --bit_depth as for it'
@@ -213,5 +224,5 @@ def initial_params(path: str, spec: ModelSpec) -> Any:
   return jax.tree.map(jnp.asarray, dict(model.params))
 
 
-def _sizes(spec: ModelSpec) -> str:
-  return ', '.join(f'{name} {value}' for name, value in dataclasses.asdict(spec.network).items())
+def _sizes(network: ModelConfig) -> str:
+  return ', '.join(f'{name} {value}' for name, value in dataclasses.asdict(network).items())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from language_modeling_is_compression.config.options import RunConfig
 from language_modeling_is_compression.errors import CheckpointError, ConfigError
-from language_modeling_is_compression.system.files import locked, replacing, vanishing
+from language_modeling_is_compression.system.files import check_folder, locked, replacing, vanishing
 
 _logger = logging.getLogger(__name__)
 
@@ -183,6 +183,16 @@ def _keep(path: Path, kept: Path) -> None:
     with contextlib.suppress(OSError):
       kept.unlink()
     raise CheckpointError(f'{path} cannot be kept as {kept.name}: {error.strerror}') from error
+
+
+def planned_files(config: RunConfig, *, goes_on: bool = False) -> RunFiles:
+  """Files of a run that is not to be. Raises ConfigError if the folder could not be written; nothing is made."""
+  folder = Path(config.output_dir)
+  try:
+    check_folder(folder)
+  except OSError as error:
+    raise ConfigError(f'output_dir: {folder} cannot be written: {error.strerror}') from error
+  return RunFiles(folder, config.model_name, goes_on=goes_on)
 
 
 @contextlib.contextmanager

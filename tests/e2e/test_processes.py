@@ -110,6 +110,7 @@ def test_one_is_killed_and_the_run_goes_on_elsewhere(audio, tmp_path, cached_env
     assert survivor.process.wait(timeout=_SECONDS_TO_END) == 1
   last = survivor.stderr.splitlines()[-1]
   assert last.startswith('train_audio.py: error: another process of the run has ended') and '--resume' in last
+  assert victim == 0 or not list(out.glob('.*')), 'the survivor had claimed the files'
   steps = [int(path.stem[5:]) for path in (out / 'audio_model_checkpoints').iterdir()]
   assert max(steps) >= 10
   resumed = finish(

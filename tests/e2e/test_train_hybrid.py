@@ -169,3 +169,13 @@ def test_a_dry_run_of_a_run_that_cannot_be_is_refused_like_one(tmp_path, corpus,
   code, _ = run(tmp_path, '--audio_dir', corpus, *_TINY, '--dry_run', '--resume')
   assert code == 1 and 'checkpoint' in capfd.readouterr().err
   assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('flag', ['output_dir', 'cache_dir'])
+def test_a_dry_run_refuses_a_folder_that_cannot_be_made(tmp_path, corpus, capfd, flag):
+  (tmp_path / 'file').touch()
+  hybrid = ('--model', 'hybrid', '--sequence_length', '16')
+  folders = {'output_dir': tmp_path / 'out', flag: tmp_path / 'file' / 'a'}
+  flags = ('--audio_dir', corpus, *_TINY, *hybrid, '--dry_run', *(each for at in folders.items() for each in at))
+  assert train_audio.main([f'--{each}' if each in folders else str(each) for each in flags]) == 2
+  assert f'error: {flag}: {tmp_path / "file" / "a"} cannot be ' in capfd.readouterr().err

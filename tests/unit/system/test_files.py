@@ -13,6 +13,7 @@ import pytest
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.system.files import (
   STANDARD,
+  check_folder,
   input_file,
   is_pipe,
   is_stream,
@@ -199,3 +200,17 @@ def test_a_source_that_changed_is_not_removed(tmp_path, change):
   assert source.exists()
   remove_source(str(source), source.stat())
   assert not source.exists()
+
+
+def test_a_folder_that_could_be_made_is_told_from_one_that_could_not(tmp_path, monkeypatch):
+  (tmp_path / 'file').touch()
+  check_folder(tmp_path)
+  check_folder(tmp_path / 'a' / 'b')
+  for path in (tmp_path / 'file', tmp_path / 'file' / 'a'):
+    with pytest.raises(NotADirectoryError) as caught:
+      check_folder(path)
+    assert caught.value.filename == str(path)
+  monkeypatch.setattr(os, 'access', lambda path, mode: path != tmp_path)  # Who is root may write everywhere.
+  with pytest.raises(PermissionError):
+    check_folder(tmp_path / 'a')
+  assert sorted(tmp_path.iterdir()) == [tmp_path / 'file']

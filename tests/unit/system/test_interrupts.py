@@ -76,3 +76,12 @@ def test_who_ends_in_order_is_left_alone(tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
   assert (process.returncode, out, err) == (0, 'ended in order\n', '')
+
+
+def test_a_process_ends_without_what_would_be_done_at_its_end():
+  program = (
+    'import atexit; from language_modeling_is_compression.system.interrupts import end_process; '
+    "atexit.register(print, 'late'); print('said'); end_process(7)"
+  )
+  ended = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=False)
+  assert (ended.returncode, ended.stdout, ended.stderr) == (7, 'said\n', '')

@@ -92,3 +92,11 @@ def test_a_trace_that_cannot_be_written_is_a_warning(tmp_path, profiler, caplog,
   assert [event for event in profiler.events if isinstance(event, int)] == [1, 2, 3, 4]
   (message,) = caplog.messages
   assert message.startswith(f'{tmp_path}/a_profile: cannot be written, there is no trace of the profiler: no ')
+
+
+def test_the_log_names_the_folder_that_the_trace_is_in(profiler, tmp_path, caplog):
+  (tmp_path / 'a.npz').write_text('an earlier model')
+  with caplog.at_level(logging.INFO):
+    train(profiler, RunFiles(tmp_path, 'a'), profile=9, steps=5, save_at=4)
+  assert caplog.messages[-1] == f'trace of the profiler: {tmp_path / "a_profile"}'
+  assert (tmp_path / 'a_profile' / 'trace').exists()

@@ -13,6 +13,7 @@ import pytest
 from support.settings import training_settings
 from support.training_runs import write_folder
 
+from language_modeling_is_compression.cli.train import main
 from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.data import paths
 from language_modeling_is_compression.data.folders import find_folders
@@ -376,3 +377,12 @@ def test_a_figure_that_is_never_logged_is_refused_before_the_first_step(audio, t
   ):
     train(settings_of(audio, tmp_path, early_stopping_figure='valid/x', **given))
   assert not (tmp_path / 'a.npz').exists()
+
+
+def test_a_model_to_begin_with_is_refused_before_the_data_are_prepared(audio, whole, monkeypatch, tmp_path, capsys):
+  monkeypatch.setattr(byte_task, 'make_task', lambda *_: pytest.fail('this may take hours'))
+  network = [f'--{name}={value}' for name, value in {**NETWORK, 'embedding_dim': 16}.items()]
+  flags = [f'--audio_dir={audio}', f'--output_dir={tmp_path / "out"}', *network, f'--init_from={whole / "a.npz"}']
+  for more in ([], ['--find_learning_rate']):
+    assert main([*flags, *more]) == 2
+    assert 'error: init_from: ' in capsys.readouterr().err

@@ -23,6 +23,7 @@ from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.training.byte_task import make_task
 from language_modeling_is_compression.training.objectives import CodeLengths, Objective
+from language_modeling_is_compression.training.processes import Processes
 from language_modeling_is_compression.training.run import _save_somewhere, train_model
 from language_modeling_is_compression.training.run_files import RunFiles, claimed_files
 from language_modeling_is_compression.training.stopper import Stopper
@@ -119,3 +120,14 @@ def test_a_schedule_that_does_not_fit_into_the_epochs_is_refused(tmp_path):
     pytest.raises(ConfigError, match=r'^warmup_steps: expected fewer than all steps \(3\), got 3$'),
   ):
     train_model(settings, task, files=files, stopper=Stopper())
+
+
+@pytest.mark.parametrize('index', [0, 1])
+def test_the_first_process_alone_is_traced(tmp_path, monkeypatch, index):
+  started: list[str] = []
+  monkeypatch.setattr(jax.profiler, 'start_trace', started.append)
+  monkeypatch.setattr(jax.profiler, 'stop_trace', lambda: None)
+  settings, task = epochs_of_a_tone(tmp_path, profile=1)
+  files = RunFiles(tmp_path, 'a')
+  train_model(settings, task, files=files, stopper=Stopper(), processes=Processes(1, index))
+  assert started == [str(files.profile)] * (index == 0)
