@@ -45,7 +45,7 @@ def test_what_a_plugin_registers_is_used(audio, plugins, tmp_path, cached_env):
   settings = (tmp_path / 'audio_model.toml').read_text()
   assert '\nplugin' not in settings
   again = finish(command('--config', tmp_path / 'audio_model.toml', '--output_dir', tmp_path / 'b'), env)
-  assert again.returncode == 2 and "got 'sign'" in again.stderr
+  assert again.returncode == 2 and "got 'margin'" in again.stderr
 
 
 def test_without_the_plugin_its_names_are_unknown(audio, tmp_path, cached_env):

@@ -399,15 +399,6 @@ def test_a_depth_has_one_form():
   assert parse(['--audio_dir', 'a', '--bit_depth', '24'])[DataConfig] == wide
 
 
-def test_memory_for_a_stream_means_nothing_to_a_cache():
-  for evidence in ('auto', 'stream'):
-    assert HybridConfig(evidence=evidence, stream_megabytes=4).stream_bytes == 4_000_000
-  with pytest.raises(
-    ConfigError, match=r'^stream_megabytes: expected evidence to be stream or auto, got cache; choose'
-  ):
-    HybridConfig(evidence='cache', stream_megabytes=4)
-
-
 def test_steps_or_epochs():
   with pytest.raises(ConfigError, match=r'^num_epochs: expected none with training_steps \(5\), got 2; leave one'):
     TrainingConfig(training_steps=5, num_epochs=2)
