@@ -19,7 +19,8 @@ from language_modeling_is_compression.system.interrupts import end_process
 
 _logger = logging.getLogger(__name__)
 
-# A process whose host vanished without a word is missed after so long; one that was killed is missed at once.
+# A process is missed after so long where nothing is asked of it meanwhile, as before training, or where its host
+# vanished without a word; one that is killed while it trains is missed at once.
 _HEARTBEAT_SECONDS = 60
 _JOIN_SECONDS = 300
 _LEAVE_SECONDS = 3600  # The first process may still be writing a large model, for which the others wait.
