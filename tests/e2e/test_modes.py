@@ -152,13 +152,14 @@ def _check_held_out(run: Run) -> None:
   mode = run.mode
   bits = held_out_bits(load_model(run.model_path), run.tokens, 64 * mode.tokens_per_sample)
   bits_per_sample = bits / len(run.tokens) * mode.tokens_per_sample
-  by_byte = [name for name in run.held_out if name.startswith('held_out/bits_per_byte/')]
+  held_out = dict(run.held_out)
+  by_byte = [name for name in held_out if name.startswith('held_out/bits_per_byte/')]
   if by_byte:  # Of samples of several bytes: each byte's share of all.
     assert len(by_byte) == mode.tokens_per_sample
-    mean = sum(run.held_out.pop(name) for name in by_byte) / len(by_byte)
+    mean = sum(held_out.pop(name) for name in by_byte) / len(by_byte)
     assert mean == pytest.approx(bits_per_sample * 8 / mode.sample_bits, rel=1e-5)
   assert bool(by_byte) == (mode.tokens_per_sample > 1)
-  assert run.held_out == {
+  assert held_out == {
     'step': _STEPS,
     'held_out/bits_per_byte': pytest.approx(bits_per_sample * 8 / mode.sample_bits, rel=1e-5),
     'held_out/bits_per_sample': pytest.approx(bits_per_sample, rel=1e-5),
