@@ -1,9 +1,10 @@
 """What runs of train_audio.py share: a home without anything in it, a cache of compiled code, loggers as they were."""
 
 import logging
+from pathlib import Path
 
 import pytest
-from support.training_runs import environment
+from support.training_runs import environment, write_folder
 
 
 @pytest.fixture(scope='session')
@@ -15,6 +16,14 @@ def cached_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS='0',
     JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES='-1',
   )
+
+
+@pytest.fixture(scope='module')
+def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """A folder of three files, one of them held out."""
+  folder = tmp_path_factory.mktemp('audio')
+  write_folder(folder)
+  return folder
 
 
 @pytest.fixture(autouse=True)

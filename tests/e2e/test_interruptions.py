@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from support.training_runs import TINY, Running, command, finish, read_metrics, write_folder
+from support.training_runs import Running, finish, read_metrics, training
 
 from language_modeling_is_compression import load_model
 
@@ -17,22 +17,11 @@ from language_modeling_is_compression import load_model
 _ENDLESS = ('--training_steps', 10**9, '--log_every', 20)
 
 
-@pytest.fixture(scope='module')
-def audio(tmp_path_factory) -> Path:
-  folder = tmp_path_factory.mktemp('audio')
-  write_folder(folder)
-  return folder
-
-
-def _arguments(audio: Path, folder: Path, *flags: object) -> list[str]:
-  return command('--audio_dir', audio, '--output_dir', folder, *TINY, *flags)
-
-
 @contextlib.contextmanager
 def _endless(audio: Path, folder: Path, env: dict[str, str], *flags: object) -> Iterator[Running]:
   """A run that has done some steps and would go on for days."""
   folder.mkdir(exist_ok=True)
-  with Running(_arguments(audio, folder, *_ENDLESS, *flags), env, folder / 'stderr') as run:
+  with Running(training(audio, folder, *_ENDLESS, *flags), env, folder / 'stderr') as run:
     run.wait_until('its first report', lambda: 'step 20 of' in run.stderr)
     yield run
 
@@ -82,7 +71,7 @@ def test_more_signals_change_nothing(audio, tmp_path, cached_env):
 
 
 def test_a_signal_before_training_begins_leaves_no_traceback(audio, tmp_path, cached_env):
-  with Running(_arguments(audio, tmp_path, *_ENDLESS), cached_env, tmp_path / 'stderr') as run:
+  with Running(training(audio, tmp_path, *_ENDLESS), cached_env, tmp_path / 'stderr') as run:
     # JAX is imported by then and the devices are being started.
     run.wait_until('it opens its log', (tmp_path / 'audio_model_training.log').exists)
     run.process.send_signal(signal.SIGINT)
@@ -94,7 +83,7 @@ def test_a_signal_before_training_begins_leaves_no_traceback(audio, tmp_path, ca
 
 def test_a_second_run_of_the_same_name_is_refused_and_the_first_goes_on(audio, tmp_path, cached_env):
   with _endless(audio, tmp_path, cached_env) as first:
-    second = finish(_arguments(audio, tmp_path, '--training_steps', '1'), cached_env)
+    second = finish(training(audio, tmp_path, '--training_steps', '1'), cached_env)
     first.process.send_signal(signal.SIGINT)
     assert first.wait() == 130
   assert (second.returncode, second.stdout) == (2, '')
@@ -106,7 +95,7 @@ def test_a_second_run_of_the_same_name_is_refused_and_the_first_goes_on(audio, t
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was_finite(audio, tmp_path, cached_env):
-  done = finish(_arguments(audio, tmp_path, '--training_steps', '50', '--learning_rate', '1e12'), cached_env)
+  done = finish(training(audio, tmp_path, '--training_steps', '50', '--learning_rate', '1e12'), cached_env)
   assert (done.returncode, done.stdout) == (1, '')
   last = done.stderr.splitlines()[-1]
   assert last.startswith('train_audio.py: error: step ') and 'non-finite' in last and '--learning_rate' in last
@@ -131,7 +120,7 @@ def test_a_killed_run_leaves_a_model_and_does_not_hinder_the_next(audio, tmp_pat
     assert load_model(tmp_path / 'audio_model.npz').provenance['steps'] > 0
     for earlier in range(1, attempt + 1):
       assert load_model(tmp_path / f'audio_model.{earlier}.npz').provenance['steps'] > 0
-  done = finish(_arguments(audio, tmp_path, '--training_steps', '1'), cached_env)
+  done = finish(training(audio, tmp_path, '--training_steps', '1'), cached_env)
   assert done.returncode == 0, done.stderr
   assert load_model(tmp_path / 'audio_model.npz').provenance['steps'] == 1
   assert '.audio_model.lock' not in _left(tmp_path)
@@ -140,15 +129,15 @@ def test_a_killed_run_leaves_a_model_and_does_not_hinder_the_next(audio, tmp_pat
 def test_a_finished_model_outlives_runs_that_are_stopped(audio, tmp_path, cached_env):
   """The same command three times, the later ones stopped, and once with data that cannot be read."""
   flags = ('--learning_rate', '3e-3')
-  done = finish(_arguments(audio, tmp_path, '--training_steps', '30', *flags), cached_env)
+  done = finish(training(audio, tmp_path, '--training_steps', '30', *flags), cached_env)
   assert done.returncode == 0, done.stderr
   finished = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
   (tmp_path / 'junk').mkdir()
   for name in ('a.wav', 'b.wav'):
     (tmp_path / 'junk' / name).write_bytes(b'RIFF, or so it says')
-  assert finish(_arguments(tmp_path / 'junk', tmp_path, *flags), cached_env).returncode == 1
+  assert finish(training(tmp_path / 'junk', tmp_path, *flags), cached_env).returncode == 1
   for number in (signal.SIGINT, signal.SIGKILL):
-    with Running(_arguments(audio, tmp_path, *_ENDLESS, *flags), cached_env, tmp_path / 'stderr') as run:
+    with Running(training(audio, tmp_path, *_ENDLESS, *flags), cached_env, tmp_path / 'stderr') as run:
       run.wait_until('it compiles', lambda: 'compiling the training step' in run.stderr)
       run.process.send_signal(number)
       assert run.wait() in (130, -signal.SIGKILL)
@@ -172,7 +161,7 @@ def _contents(folder: Path) -> set[bytes]:
 def test_a_run_that_does_not_heed_a_signal_ends_by_a_second_one(audio, tmp_path, cached_env):
   # One micro-batch of so many rows takes far longer than anybody waits.
   slow = ('--batch_size', 10**5, '--micro_batch_size', 10**5, '--chunk_size', 500, '--num_chunks', 10**5)
-  with Running(_arguments(audio, tmp_path, *_ENDLESS, *slow), cached_env, tmp_path / 'stderr') as run:
+  with Running(training(audio, tmp_path, *_ENDLESS, *slow), cached_env, tmp_path / 'stderr') as run:
     run.wait_until('it compiles', lambda: 'compiling the training step' in run.stderr)
     run.process.send_signal(signal.SIGTERM)
     assert run.wait() == 143, 'before the first step there is nothing to wait for'

@@ -4,16 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from support.training_runs import REPOSITORY, TINY, command, finish, read_metrics, write_folder
+from support.training_runs import REPOSITORY, TINY, command, finish, read_metrics
 
 from language_modeling_is_compression import load_model
-
-
-@pytest.fixture(scope='module')
-def audio(tmp_path_factory) -> Path:
-  folder = tmp_path_factory.mktemp('audio')
-  write_folder(folder)
-  return folder
 
 
 @pytest.fixture(scope='module')

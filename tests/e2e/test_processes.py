@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from support.training_runs import TINY, Running, command, finish, read_metrics, write_folder
+from support.training_runs import Running, finish, read_metrics, training
 
 from language_modeling_is_compression import load_model
 
@@ -16,17 +16,6 @@ _LONG = ('--training_steps', 10**6, '--log_every', 1, '--micro_batch_size', 1, '
 _SHARDED = ('--shard_parameters', '--remat', 'always', '--dropout', 0.2)
 # What docs/TRAINING.md promises of a process whose peer was killed.
 _SECONDS_TO_END = 60
-
-
-@pytest.fixture(scope='module')
-def audio(tmp_path_factory) -> Path:
-  folder = tmp_path_factory.mktemp('audio')
-  write_folder(folder)
-  return folder
-
-
-def _arguments(audio: Path, folder: Path, *flags: object) -> list[str]:
-  return command('--audio_dir', audio, '--output_dir', folder, *TINY, *flags)
 
 
 def _env(cached_env: dict[str, str], devices: int) -> dict[str, str]:
@@ -46,7 +35,7 @@ def _flags_of(process: int, port: int) -> Sequence[object]:
 def _two(audio: Path, folder: Path, cached_env, *flags: object, logs: Path) -> list[Running]:
   port, env = _free_port(), _env(cached_env, 1)
   return [
-    Running(_arguments(audio, folder, *flags, *_flags_of(process, port)), env, logs / f'stderr{process}')
+    Running(training(audio, folder, *flags, *_flags_of(process, port)), env, logs / f'stderr{process}')
     for process in range(2)
   ]
 
@@ -62,7 +51,7 @@ def _curve(folder: Path) -> list[float]:
 def alone(audio, tmp_path_factory, cached_env) -> list[float]:
   """The curve on one device."""
   folder = tmp_path_factory.mktemp('alone')
-  assert finish(_arguments(audio, folder, *_STEPS), _env(cached_env, 1)).returncode == 0
+  assert finish(training(audio, folder, *_STEPS), _env(cached_env, 1)).returncode == 0
   assert len(_curve(folder)) == 7
   return _curve(folder)
 
@@ -85,7 +74,7 @@ def test_two_processes_have_the_curve_of_one(audio, alone, tmp_path, cached_env)
 def test_the_curve_does_not_depend_on_the_number_of_devices(audio, tmp_path, cached_env, flags):
   curves = []
   for devices in (1, 2, 4, 8):
-    done = finish(_arguments(audio, tmp_path / str(devices), *_STEPS, *flags), _env(cached_env, devices))
+    done = finish(training(audio, tmp_path / str(devices), *_STEPS, *flags), _env(cached_env, devices))
     assert done.returncode == 0 and f'{devices} device(s)' in done.stderr
     curves.append(_curve(tmp_path / str(devices)))
   first, second = _two(audio, tmp_path / 'two', cached_env, *_STEPS, *flags, logs=tmp_path)
@@ -114,7 +103,7 @@ def test_one_is_killed_and_the_run_goes_on_elsewhere(audio, tmp_path, cached_env
   steps = [int(path.stem[5:]) for path in (out / 'audio_model_checkpoints').iterdir()]
   assert max(steps) >= 10
   resumed = finish(
-    _arguments(audio, out, *_LONG, *flags, '--training_steps', max(steps) + 3, '--resume'), _env(cached_env, 4)
+    training(audio, out, *_LONG, *flags, '--training_steps', max(steps) + 3, '--resume'), _env(cached_env, 4)
   )
   assert resumed.returncode == 0, resumed.stderr
   assert f'after {max(steps)} steps' in resumed.stderr
@@ -152,7 +141,7 @@ def test_processes_that_slurm_starts_find_one_another(audio, alone, tmp_path, ca
   common = {'SLURM_JOB_ID': str(job), 'SLURM_STEP_NODELIST': '127.0.0.1', 'SLURM_NTASKS': '2'}
   runs = [
     Running(
-      _arguments(audio, tmp_path / 'out', *_STEPS),
+      training(audio, tmp_path / 'out', *_STEPS),
       {**_env(cached_env, 1), **common, 'SLURM_PROCID': str(process), 'SLURM_LOCALID': str(process)},
       tmp_path / f'stderr{process}',
     )
@@ -173,7 +162,7 @@ def test_processes_that_do_not_begin_with_the_same_are_refused(audio, tmp_path, 
   port, env = _free_port(), _env(cached_env, 1)
   runs = [
     Running(
-      _arguments(audio, tmp_path / 'out', *_STEPS, *_flags_of(process, port), '--seed', process),
+      training(audio, tmp_path / 'out', *_STEPS, *_flags_of(process, port), '--seed', process),
       env,
       tmp_path / f'stderr{process}',
     )
@@ -192,7 +181,7 @@ def test_processes_that_do_not_begin_with_the_same_are_refused(audio, tmp_path, 
 @pytest.mark.slow
 def test_a_run_of_two_that_cannot_begin_ends_in_both(audio, tmp_path, cached_env):
   """The first one may not write where another run does; the other one is told."""
-  with Running(_arguments(audio, tmp_path / 'out', *_LONG), cached_env, tmp_path / 'stderr') as other:
+  with Running(training(audio, tmp_path / 'out', *_LONG), cached_env, tmp_path / 'stderr') as other:
     other.wait_until('its first step', lambda: 'step 1 of' in other.stderr)
     first, second = _two(audio, tmp_path / 'out', cached_env, *_STEPS, logs=tmp_path)
     with first, second:
@@ -212,6 +201,6 @@ def test_a_run_of_two_that_cannot_begin_ends_in_both(audio, tmp_path, cached_env
   ],
 )
 def test_wrong_flags(audio, tmp_path, cached_env, flags, message):
-  done = finish(_arguments(audio, tmp_path / 'out', *flags), cached_env)
+  done = finish(training(audio, tmp_path / 'out', *flags), cached_env)
   assert done.returncode == 2 and done.stderr.startswith(f'train_audio.py: error: {message}')
   assert not (tmp_path / 'out').exists()

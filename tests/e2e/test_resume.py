@@ -4,19 +4,9 @@ import random
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from support.training_runs import (
-  TINY,
-  Running,
-  command,
-  finish,
-  read_metrics,
-  saved_parameters,
-  timeless_records,
-  write_folder,
-)
+from support.training_runs import Running, finish, read_metrics, saved_parameters, timeless_records, training
 
 from language_modeling_is_compression import load_model
 
@@ -28,19 +18,8 @@ _WITHOUT_ROOM = (
 )
 
 
-@pytest.fixture(scope='module')
-def audio(tmp_path_factory) -> Path:
-  folder = tmp_path_factory.mktemp('audio')
-  write_folder(folder)
-  return folder
-
-
-def _arguments(audio: Path, folder: Path, *flags: object) -> list[str]:
-  return command('--audio_dir', audio, '--output_dir', folder, *TINY, *flags)
-
-
 def test_without_a_checkpoint_resuming_is_refused_and_leaves_nothing(audio, tmp_path, cached_env):
-  done = finish(_arguments(audio, tmp_path, '--resume'), cached_env)
+  done = finish(training(audio, tmp_path, '--resume'), cached_env)
   assert (done.returncode, done.stdout) == (1, '')
   assert done.stderr == (
     f'train_audio.py: error: {tmp_path}/audio_model_checkpoints: no checkpoint to resume from; '
@@ -55,7 +34,7 @@ def test_pre_emption_and_resumption(audio, tmp_path, cached_env):
   """As SLURM does it: SIGUSR1 announces the end, and the same command goes on with --resume."""
   length = ('--training_steps', 10**9, '--log_every', 20)
   for flags in ((), ('--resume',), ('--resume',)):
-    with Running(_arguments(audio, tmp_path, *length, *flags), cached_env, tmp_path / 'stderr') as run:
+    with Running(training(audio, tmp_path, *length, *flags), cached_env, tmp_path / 'stderr') as run:
       run.wait_until('its first report', lambda run=run: 'of 1000000000:' in run.stderr)
       run.process.send_signal(signal.SIGUSR1)
       assert run.wait() == 128 + signal.SIGUSR1
@@ -77,14 +56,14 @@ def test_a_run_that_is_killed_again_and_again_equals_one_that_is_not(audio, tmp_
     '--learning_rate_schedule',
     'cosine',
   )
-  undisturbed = finish(_arguments(audio, tmp_path / 'whole', *flags), cached_env)
+  undisturbed = finish(training(audio, tmp_path / 'whole', *flags), cached_env)
   assert undisturbed.returncode == 0, undisturbed.stderr
   seed = random.randrange(2**32)
   drawn, folder, kills, rounds = random.Random(seed), tmp_path / 'killed0', 0, 0
   while True:
     folder.mkdir(exist_ok=True)
     resume = ('--resume',) if list(folder.glob('audio_model_checkpoints/step_*.ckpt')) else ()
-    with Running(_arguments(audio, folder, *flags, *resume), cached_env, folder / 'stderr') as run:
+    with Running(training(audio, folder, *flags, *resume), cached_env, folder / 'stderr') as run:
       try:
         if kills < _KILLS:
           run.process.wait(timeout=drawn.uniform(1, 8))
@@ -104,19 +83,19 @@ def test_a_run_that_is_killed_again_and_again_equals_one_that_is_not(audio, tmp_
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == 'win32', reason='the system has no limits of file sizes')
 def test_a_checkpoint_without_room_is_a_warning_and_the_one_before_stays(audio, tmp_path, cached_env):
-  whole = finish(_arguments(audio, tmp_path / 'whole', '--training_steps', 9), cached_env)
+  whole = finish(training(audio, tmp_path / 'whole', '--training_steps', 9), cached_env)
   assert whole.returncode == 0, whole.stderr
-  first = finish(_arguments(audio, tmp_path, '--training_steps', 4), cached_env)
+  first = finish(training(audio, tmp_path, '--training_steps', 4), cached_env)
   assert first.returncode == 0, first.stderr
   (checkpoint,) = (tmp_path / 'audio_model_checkpoints').iterdir()
   content = checkpoint.read_bytes()
   limit = (len(content) + (tmp_path / 'audio_model.npz').stat().st_size) // 2
-  arguments = _arguments(audio, tmp_path, '--training_steps', 7, '--resume')
+  arguments = training(audio, tmp_path, '--training_steps', 7, '--resume')
   short = finish([sys.executable, '-c', _WITHOUT_ROOM, str(limit), *arguments], cached_env)
   assert short.returncode == 0 and 'cannot be written: File too large: free space' in short.stderr
   assert load_model(tmp_path / 'audio_model.npz').provenance['steps'] == 7
   assert [path.name for path in (tmp_path / 'audio_model_checkpoints').iterdir()] == [checkpoint.name]
   assert checkpoint.read_bytes() == content
-  last = finish(_arguments(audio, tmp_path, '--training_steps', 9, '--resume'), cached_env)
+  last = finish(training(audio, tmp_path, '--training_steps', 9, '--resume'), cached_env)
   assert last.returncode == 0, last.stderr
   assert saved_parameters(tmp_path) == saved_parameters(tmp_path / 'whole')

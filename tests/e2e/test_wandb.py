@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.training_runs import REPOSITORY, TINY, command, finish, read_metrics, write_folder
+from support.training_runs import REPOSITORY, TINY, command, finish, read_metrics
 
 from language_modeling_is_compression import load_model
 from language_modeling_is_compression.network.byte_model import ByteModel
@@ -63,13 +63,6 @@ def _train(audio: Path, folder: Path, env: dict[str, str], *flags: object) -> Ru
   done = finish(command('--audio_dir', audio, '--output_dir', folder, *_SETTINGS, *flags), env)
   assert done.returncode == 0, done.stderr
   return Run(folder, done.stdout, done.stderr)
-
-
-@pytest.fixture(scope='module')
-def audio(tmp_path_factory) -> Path:
-  folder = tmp_path_factory.mktemp('audio')
-  write_folder(folder)
-  return folder
 
 
 @pytest.fixture(scope='module')

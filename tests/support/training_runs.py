@@ -49,6 +49,11 @@ def command(*arguments: object) -> list[str]:
   return [sys.executable, '-W', 'error', SCRIPT, *map(str, arguments)]
 
 
+def training(audio: Path, folder: Path, *flags: object) -> list[str]:
+  """A command that trains a tiny network."""
+  return command('--audio_dir', audio, '--output_dir', folder, *TINY, *flags)
+
+
 def environment(home: Path, **variables: str) -> dict[str, str]:
   """The caller's, without what would steer JAX or wandb, and with a home of its own."""
   kept = {name: value for name, value in os.environ.items() if not name.startswith(('JAX_', 'XLA_', 'WANDB_'))}
