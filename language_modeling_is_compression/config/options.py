@@ -584,7 +584,7 @@ class ComputationConfig(Settings):
     'code_length',
     choices=LOSSES,
     help='what training makes smaller; z_loss adds 1e-4 times the squared logarithm of the softmax denominator, which '
-    'keeps logits small in low precision; validations are of the code length in any case',
+    'keeps logits small in low precision; bits that training logs are of it, those of validations of the code length',
     model='bytes',
     fixed=True,
   )

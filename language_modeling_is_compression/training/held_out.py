@@ -31,10 +31,11 @@ def report_held_out(files: RunFiles, step: int, parts: Sequence[HeldOutPart], tr
     return
   parts = _from_hardest(_without_common_folder(parts))
   hardest, easiest = parts[0], parts[-1]
-  _logger.info(
-    'held out, from %s with %.4f bits per sample to %s with %.4f',
-    *(printable(hardest.name), hardest.bits_per_sample, printable(easiest.name), easiest.bits_per_sample),
-  )
+  if len(parts) > 1:
+    _logger.info(
+      'held out, from %s with %.4f bits per sample to %s with %.4f',
+      *(printable(hardest.name), hardest.bits_per_sample, printable(easiest.name), easiest.bits_per_sample),
+    )
   for path, contents in ((files.held_out_table, _table(parts)), (files.held_out_picture, _picture(parts))):
     try:
       with replacing(path) as file:

@@ -54,6 +54,12 @@ def test_files_stand_from_the_hardest_to_the_easiest_below_their_common_folder(t
   assert caplog.messages == [f'held out, from {names[0]} with 7.5000 bits per sample to {names[2]} with 1.2500']
 
 
+def test_of_a_single_one_the_figure_was_said_already(tmp_path, caplog):
+  caplog.set_level(logging.INFO)
+  rows, _, _ = reported(tmp_path, [HeldOutPart('a.wav', 10, 1.25)])
+  assert len(rows) == 2 and caplog.messages == []
+
+
 @pytest.mark.parametrize(
   ('given', 'names'),
   [
