@@ -39,6 +39,25 @@ class _Tables(NamedTuple):
   powers: np.ndarray
 
 
+class Draws(NamedTuple):
+  """Arguments of `draw_symbols` that stay the same.
+
+  inverses: int64 [L], 1 / T. share: of top_p. sequences: int64 [L]. first: position of the first symbol. work: int64 [V].
+  """
+
+  inverses: np.ndarray
+  share: int
+  seed: np.uint64
+  sequences: np.ndarray
+  first: int
+  tables: _Tables
+  work: np.ndarray
+
+
+_NO_NUMBERS = np.zeros(0, np.int64)
+NO_DRAWS = Draws(_NO_NUMBERS, 0, np.uint64(0), _NO_NUMBERS, 0, _Tables(_NO_NUMBERS, _NO_NUMBERS), _NO_NUMBERS)
+
+
 class Sampler:
   """Draws a symbol for each of several sequences.
 
@@ -51,18 +70,11 @@ class Sampler:
     self._inverses = np.array([_inverse(temperature) for temperature in temperatures], np.int64)
     numerator, denominator = float(top_p).as_integer_ratio()
     self._share = max(1, (numerator << _SHARE_BITS) // denominator)
-    self._work = np.zeros(0, np.int64)
 
-  def draw(self, cdfs: np.ndarray, sequences: np.ndarray, position: int, symbols: np.ndarray) -> None:
-    """Writes the next symbol of some sequences to symbols, int64 [L].
-
-    cdfs: uint32 [L, V + 1], from 0 to 1 << PRECISION_BITS. sequences: int64 [L], their numbers. position: of the symbol
-    in its sequence, at least 0.
-    """
-    if len(self._work) < cdfs.shape[1] - 1:
-      self._work = np.zeros(cdfs.shape[1] - 1, np.int64)
-    inverses = self._inverses[sequences]
-    _draw(cdfs, inverses, self._share, self._seed, sequences, position, *_tables(), self._work, symbols)
+  def draws(self, sequences: np.ndarray, first: int, vocab_size: int) -> Draws:
+    """Draws of some sequences, by their numbers, int64 [L], from a position on; for one thread at a time."""
+    work = np.zeros(vocab_size, np.int64)
+    return Draws(self._inverses[sequences], self._share, self._seed, sequences, first, _tables(), work)
 
 
 def _inverse(temperature: float) -> int:
@@ -117,8 +129,15 @@ def random_bits(seed, position, sequence):
 
 
 @compiled
-def _draw(cdfs, inverses, share, seed, sequences, position, logs, powers, weights, symbols):
+def draw_symbols(draws, number, cdfs, symbols):
+  """Writes a symbol of each lane to symbols, int64 [L]: the one so many after the first.
+
+  cdfs: uint32 [L, V + 1], from 0 to 1 << PRECISION_BITS.
+  """
   vocab_size = cdfs.shape[1] - 1
+  inverses, share, weights = draws.inverses, draws.share, draws.work
+  logs, powers = draws.tables.logs, draws.tables.powers
+  position = np.uint64(draws.first + number)
   for lane in range(len(symbols)):
     likeliest = 0
     for v in range(vocab_size):
@@ -138,7 +157,7 @@ def _draw(cdfs, inverses, share, seed, sequences, position, logs, powers, weight
     if share < _ALL:
       total = _keep_likeliest(weights, vocab_size, max((total * share) >> _SHARE_BITS, np.int64(1)))
     # For T = 1 the total divides 2**64, so that this is exact; else some symbol has at most 2**-18 too much.
-    place = np.int64(random_bits(seed, np.uint64(position), np.uint64(sequences[lane])) % np.uint64(total))
+    place = np.int64(random_bits(draws.seed, position, np.uint64(draws.sequences[lane])) % np.uint64(total))
     symbol = 0
     while place >= weights[symbol]:
       place -= weights[symbol]

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from language_modeling_is_compression.entropy import byte_counts, rans
+from language_modeling_is_compression.entropy import byte_counts, rans, sampling
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
+from language_modeling_is_compression.entropy.sampling import Sampler
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.quantized import layers
 from language_modeling_is_compression.quantized.predictor import Decoding
@@ -22,13 +23,14 @@ from language_modeling_is_compression.quantized.quantize import (
 )
 
 _FRACTION = (1 << LOG_BITS) - 1
-_STEP, _ENCODE, _DECODE = range(3)
+_STEP, _ENCODE, _DECODE, _SAMPLE = range(4)
 _NO_TOKENS = np.zeros((0, 0, 0), np.uint8)
-# Intervals, codes and counts, where there are none.
+# Intervals, codes, counts and draws, where there are none.
 _NOTHING = (
   np.zeros((0, 0, 0, 2), np.uint32),
   (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64)),
   np.zeros((0, 0, 256), np.int64),
+  sampling.NO_DRAWS,
 )
 
 
@@ -97,7 +99,22 @@ class _CpuLanes:
   def decode(self, work: Decoding, begin: int, end: int) -> None:
     codes = work.decoder.arrays
     span = (work.tokens, work.lengths, begin, end)
-    _run(self._network, self._lanes, _DECODE, *span, _NOTHING[0], codes, work.counts.counts)
+    _run(self._network, self._lanes, _DECODE, *span, _NOTHING[0], codes, work.counts.counts, sampling.NO_DRAWS)
+
+  def follow(self, tokens: np.ndarray) -> None:
+    """Takes known tokens in, uint8 or uint16 [L, N, P], of which nothing is asked."""
+    lengths = np.full(len(tokens), tokens.shape[1])
+    intervals = np.zeros((*tokens.shape, 2), np.uint32)
+    _run(self._network, self._lanes, _ENCODE, tokens, lengths, 0, tokens.shape[1], intervals, *_NOTHING[1:])
+
+  def sample(self, tokens: np.ndarray, sampler: Sampler, sequences: np.ndarray, first: int) -> None:
+    """Draws tokens, uint8 or uint16 [L, N, P], of which the first one has the position `first` in its sequence.
+
+    sequences: int64 [L], numbers of the sequences that the lanes are.
+    """
+    lengths = np.full(len(tokens), tokens.shape[1])
+    draws = sampler.draws(sequences, first, self._network.embedding.shape[1])
+    _run(self._network, self._lanes, _SAMPLE, tokens, lengths, 0, tokens.shape[1], *_NOTHING[:-1], draws)
 
 
 def _new_lanes(network: _Network, num_lanes: int) -> _Lanes:
@@ -123,7 +140,7 @@ def _stacked(network: QuantizedNetwork) -> _Network:
 
 
 @compiled
-def _run(net, lanes, purpose, tokens, lengths, begin, end, intervals, codes, counts):
+def _run(net, lanes, purpose, tokens, lengths, begin, end, intervals, codes, counts, draws):
   """Everything in one function, since the network takes seconds to compile for each that calls it.
 
   tokens: uint8 [L, N, S]. lengths: int64 [L], samples of each lane, not rising. Samples begin to end are worked off;
@@ -131,6 +148,7 @@ def _run(net, lanes, purpose, tokens, lengths, begin, end, intervals, codes, cou
   _STEP: nothing else is done. The lanes' last tokens are known, and end is begin + 1.
   _ENCODE: intervals [L, N, S, 2] of tokens are written.
   _DECODE: tokens are decoded from codes, as `predictor.decode_stepwise` does.
+  _SAMPLE: tokens are drawn.
   """
   places, sample_bytes = net.embedding.shape[0], tokens.shape[2]
   states, words, following, ends = codes
@@ -146,6 +164,8 @@ def _run(net, lanes, purpose, tokens, lengths, begin, end, intervals, codes, cou
       known = place < sample_bytes
       if purpose == _DECODE and known:
         rans.decode_symbols(states, words, following, ends, cdfs[:active], symbols[:active])
+      elif purpose == _SAMPLE:
+        sampling.draw_symbols(draws, np.int64(sample - begin) * places + place, cdfs[:active], symbols[:active])
       for lane in range(active):
         if purpose == _ENCODE:
           symbol = np.int64(tokens[lane, sample, place])

@@ -7,7 +7,7 @@ import pytest
 
 from language_modeling_is_compression.entropy import sampling
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
-from language_modeling_is_compression.entropy.sampling import Sampler, random_bits
+from language_modeling_is_compression.entropy.sampling import Sampler, draw_symbols, random_bits
 
 WHOLE = 1 << PRECISION_BITS
 SIZES = np.array([1, 1 << 8, 1 << 20, 1 << 22, 1 << 22, 3_000_000, 0], np.int64)
@@ -24,7 +24,7 @@ def drawn(sizes, *, count: int, temperature: float = 1.0, top_p: float = 1.0, se
   cdfs, sequences = cdf_of(sizes)[None], np.zeros(1, np.int64)
   symbols = np.zeros((count, 1), np.int64)
   for position in range(count):
-    sampler.draw(cdfs, sequences, position, symbols[position])
+    draw_symbols(sampler.draws(sequences, position, len(sizes)), 0, cdfs, symbols[position])
   return symbols[:, 0]
 
 
@@ -123,9 +123,10 @@ def test_a_sequence_depends_on_no_other():
   sampler = Sampler(3, [0.8, 1.0, 0.0, 1.3, 0.5], 0.99)
   together, alone = np.zeros((40, 5), np.int64), np.zeros((40, 5), np.int64)
   for position in range(40):
-    sampler.draw(cdfs[position], np.arange(5), position, together[position])
+    draw_symbols(sampler.draws(np.arange(5), 0, 256), position, cdfs[position], together[position])
     for lane in range(5):
-      sampler.draw(cdfs[position, lane : lane + 1], np.array([lane]), position, alone[position, lane : lane + 1])
+      draws = sampler.draws(np.array([lane]), position, 256)
+      draw_symbols(draws, 0, cdfs[position, lane : lane + 1], alone[position, lane : lane + 1])
   np.testing.assert_array_equal(together, alone)
   assert len({tuple(column) for column in together.T}) == 5
 
