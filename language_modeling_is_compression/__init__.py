@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     decompress_file,
   )
   from language_modeling_is_compression.api.functions import open_sound as open
+  from language_modeling_is_compression.api.generation import Generation, generate
   from language_modeling_is_compression.api.sound import Sound
   from language_modeling_is_compression.network.checkpoint import load_model
   from language_modeling_is_compression.network.model import Model
@@ -55,6 +56,7 @@ __all__ = [
   'Decompressor',
   'DependencyError',
   'FormatError',
+  'Generation',
   'InputError',
   'LmicError',
   'Model',
@@ -67,6 +69,7 @@ __all__ = [
   'compress_file',
   'decompress',
   'decompress_file',
+  'generate',
   'load_model',
   'open',
 ]
@@ -77,6 +80,7 @@ _HOMES = {
   'CompressedFile': 'api.functions',
   'Compressor': 'api.engine',
   'Decompressor': 'api.engine',
+  'Generation': 'api.generation',
   'Model': 'network.model',
   'Sound': 'api.sound',
   'code_length': 'api.functions',
@@ -84,6 +88,7 @@ _HOMES = {
   'compress_file': 'api.functions',
   'decompress': 'api.functions',
   'decompress_file': 'api.functions',
+  'generate': 'api.generation',
   'load_model': 'network.checkpoint',
   'open': 'api.functions',
 }

@@ -19,12 +19,15 @@ class Family:
 
   network: of network/, whose SPEC and MODEL are its classes. coder: of quantized/, whose `load_coder(model, device)`
   makes a ModelCoder. task: of training/, whose `make_task(settings, folders)` makes a Task,
-  and `make_dry_task` one for `--dry_run`. A name with a dot is that of a module elsewhere, as plugins have them.
+  and `make_dry_task` one for `--dry_run`. generator: of generation/, whose `make_generator(model, request)` makes a
+  Generator, or None for a family that generates nothing. A name with a dot is that of a module elsewhere, as plugins
+  have them.
   """
 
   network: str
   coder: str
   task: str
+  generator: str | None = None
 
   def network_module(self) -> ModuleType:
     return _module('network', self.network)
@@ -35,6 +38,9 @@ class Family:
   def task_module(self) -> ModuleType:
     return _module('training', self.task)
 
+  def generator_module(self) -> ModuleType | None:
+    return None if self.generator is None else _module('generation', self.generator)
+
 
 def _module(layer: str, name: str) -> ModuleType:
   return importlib.import_module(name if '.' in name else f'{_PACKAGE}.{layer}.{name}')
@@ -43,8 +49,8 @@ def _module(layer: str, name: str) -> ModuleType:
 FAMILIES = Registry(
   'family of models',
   {
-    'bytes': Family(network='byte_model', coder='byte_coder', task='byte_task'),
-    'hybrid': Family(network='hybrid_model', coder='segments', task='hybrid_task'),
+    'bytes': Family(network='byte_model', coder='byte_coder', task='byte_task', generator='byte_generator'),
+    'hybrid': Family(network='hybrid_model', coder='segments', task='hybrid_task', generator='hybrid_generator'),
   },
 )
 

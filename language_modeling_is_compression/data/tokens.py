@@ -34,6 +34,17 @@ def interleave_blocks(frames: np.ndarray, block: int) -> np.ndarray:
   return np.concatenate([blocks.reshape(-1), frames[whole:].T.reshape(-1)])
 
 
+def frames_of_blocks(samples: np.ndarray, num_channels: int, block: int) -> np.ndarray:
+  """Inverse of `interleave_blocks` where all blocks are whole: [N, C] from samples [N * C] of any dtype.
+
+  Raises ValueError if block is not 1 or more, or num_channels * block does not divide the number of samples.
+  """
+  _check_block(block)
+  if samples.size % (num_channels * block):
+    raise ValueError(f'{samples.size} samples in {num_channels} channels and blocks of {block}')
+  return samples.reshape(-1, num_channels, block).transpose(0, 2, 1).reshape(-1, num_channels)
+
+
 def interleaved_span(start: int, stop: int, num_frames: int, num_channels: int, block: int) -> tuple[int, int, int]:
   """The frames that must be read for samples start:stop of what `interleave_blocks` returns for a whole file.
 

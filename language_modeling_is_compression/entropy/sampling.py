@@ -29,7 +29,7 @@ _SHARE_BITS = 16  # Fractional bits of top_p.
 _GREEDY = 0  # Stands for 1 / T of T = 0.
 _PLAIN = 1 << _INVERSE_BITS  # 1 / T of T = 1.
 _ALL = 1 << _SHARE_BITS
-_SEED_BITS = 64
+MAX_SEED = (1 << 64) - 1
 
 
 class _Tables(NamedTuple):
@@ -42,7 +42,8 @@ class _Tables(NamedTuple):
 class Draws(NamedTuple):
   """Arguments of `draw_symbols` that stay the same.
 
-  inverses: int64 [L], 1 / T. share: of top_p. sequences: int64 [L]. first: position of the first symbol. work: int64 [V].
+  inverses: int64 [L], 1 / T. share: of top_p. sequences: int64 [L]. first: position of the first symbol.
+  work: int64 [V].
   """
 
   inverses: np.ndarray
@@ -65,7 +66,7 @@ class Sampler:
   """
 
   def __init__(self, seed: int, temperatures: Sequence[float], top_p: float = 1.0):
-    assert 0 <= seed < 1 << _SEED_BITS and all(0 <= t < math.inf for t in temperatures) and 0 < top_p <= 1
+    assert 0 <= seed <= MAX_SEED and all(0 <= t < math.inf for t in temperatures) and 0 < top_p <= 1
     self._seed = np.uint64(seed)
     self._inverses = np.array([_inverse(temperature) for temperature in temperatures], np.int64)
     numerator, denominator = float(top_p).as_integer_ratio()
@@ -168,9 +169,7 @@ def draw_symbols(draws, number, cdfs, symbols):
 @compiled
 def _log2(size, logs):
   """log2 of a size from 1 to 1 << PRECISION_BITS, to _LOG_BITS; it never falls as the size rises."""
-  whole = 0
-  while size >> (whole + 1) > 0:
-    whole += 1
+  whole = math.frexp(np.float64(size))[1] - 1
   fraction = (size << (_LOG_BITS - whole)) - (np.int64(1) << _LOG_BITS)
   entry, rest = fraction >> _REST_BITS, fraction & ((1 << _REST_BITS) - 1)
   return (np.int64(whole) << _LOG_BITS) + logs[entry] + ((logs[entry + 1] - logs[entry]) * rest >> _REST_BITS)

@@ -145,6 +145,30 @@ def update(experts, channel, t, sample):
     blend, solves = channel * NUM_BLENDS + b, (t + b) % _BLEND_EVERY == 0
     least_squares.update(experts.blends, blend, left, inverse * inverse, solves, _BLEND_RIDGE, _BLEND_RIDGE)
 
+  _take_in(experts, channel, sample, error)
+  return mass
+
+
+@inlined
+def advance(experts, channel, sample):
+  """Takes in a sample without learning from it: histories move on, coefficients, scales and weights stay."""
+  predictions = experts.predictions[channel]
+  at = experts.residual_position[channel]
+  left = np.float64(0)
+  for stage in range(NUM_STAGES):
+    if stage == 0:
+      left = _flush_small(sample - predictions[SLOW])
+    elif stage == LONG_STAGES:
+      left = _flush_small(sample - predictions[QUICK])
+    experts.residuals[channel, stage, at - 1] = left
+    left = _flush_small(left - experts.stage_predictions[channel, stage])
+  experts.residual_position[channel] = _rewind(experts.residuals[channel], at - 1)
+  _take_in(experts, channel, sample, sample - experts.centres[channel, 0])
+
+
+@inlined
+def _take_in(experts, channel, sample, error):
+  """Moves on the histories of samples and of final errors."""
   errors = experts.errors[channel]
   for k in range(NUM_ERRORS - 1, 0, -1):
     errors[k] = errors[k - 1]
@@ -154,7 +178,6 @@ def update(experts, channel, t, sample):
   experts.equal_rate[channel] += (equal - experts.equal_rate[channel]) * _EQUAL_RATE
   experts.samples[channel, at - 1] = sample
   experts.sample_position[channel] = _rewind(experts.samples[channel : channel + 1], at - 1)
-  return mass
 
 
 @inlined

@@ -61,6 +61,12 @@ def channel_values(samples: np.ndarray) -> ChannelValues:
   return ChannelValues(step=step, offset=offset, least=least, largest=largest, zone_start=least + zone_start, used=used)
 
 
+def all_values(sample_bytes: int) -> ChannelValues:
+  """Every value of samples of so many bytes."""
+  half = 1 << (8 * sample_bytes - 1)
+  return ChannelValues(step=1, offset=0, least=-half, largest=half - 1, zone_start=0, used=np.zeros(0, bool))
+
+
 def edges(channels: list[ChannelValues]) -> Edges:
   """Edges of all channels' bins."""
   longest = max(len(channel.used) for channel in channels)

@@ -23,7 +23,7 @@ from language_modeling_is_compression.quantized.quantize import (
 )
 
 _FRACTION = (1 << LOG_BITS) - 1
-_STEP, _ENCODE, _DECODE, _SAMPLE = range(4)
+_STEP, _ENCODE, _DECODE, _FOLLOW, _SAMPLE = range(5)
 _NO_TOKENS = np.zeros((0, 0, 0), np.uint8)
 # Intervals, codes, counts and draws, where there are none.
 _NOTHING = (
@@ -71,15 +71,15 @@ class CpuPredictor:
     samples = np.array(tokens, np.uint8).reshape(len(tokens), -1, self.places)
     found = np.zeros((*samples.shape, 2), np.uint32)
     for row, length in enumerate(lengths):
-      lanes = _CpuLanes(self._network, 1)
+      lanes = CpuLanes(self._network, 1)
       lanes.encode(samples[row : row + 1], -(-length // self.places), found[row : row + 1])
     return found.reshape(*tokens.shape, 2)
 
-  def lanes(self, num_lanes: int) -> '_CpuLanes':
-    return _CpuLanes(self._network, num_lanes)
+  def lanes(self, num_lanes: int) -> 'CpuLanes':
+    return CpuLanes(self._network, num_lanes)
 
 
-class _CpuLanes:
+class CpuLanes:
   def __init__(self, network: _Network, num_lanes: int):
     self._network = network
     self._lanes = _new_lanes(network, num_lanes)
@@ -104,8 +104,7 @@ class _CpuLanes:
   def follow(self, tokens: np.ndarray) -> None:
     """Takes known tokens in, uint8 or uint16 [L, N, P], of which nothing is asked."""
     lengths = np.full(len(tokens), tokens.shape[1])
-    intervals = np.zeros((*tokens.shape, 2), np.uint32)
-    _run(self._network, self._lanes, _ENCODE, tokens, lengths, 0, tokens.shape[1], intervals, *_NOTHING[1:])
+    _run(self._network, self._lanes, _FOLLOW, tokens, lengths, 0, tokens.shape[1], *_NOTHING)
 
   def sample(self, tokens: np.ndarray, sampler: Sampler, sequences: np.ndarray, first: int) -> None:
     """Draws tokens, uint8 or uint16 [L, N, P], of which the first one has the position `first` in its sequence.
@@ -148,7 +147,7 @@ def _run(net, lanes, purpose, tokens, lengths, begin, end, intervals, codes, cou
   _STEP: nothing else is done. The lanes' last tokens are known, and end is begin + 1.
   _ENCODE: intervals [L, N, S, 2] of tokens are written.
   _DECODE: tokens are decoded from codes, as `predictor.decode_stepwise` does.
-  _SAMPLE: tokens are drawn.
+  _FOLLOW: tokens are known, and nothing is written. _SAMPLE: tokens are drawn.
   """
   places, sample_bytes = net.embedding.shape[0], tokens.shape[2]
   states, words, following, ends = codes
@@ -167,10 +166,11 @@ def _run(net, lanes, purpose, tokens, lengths, begin, end, intervals, codes, cou
       elif purpose == _SAMPLE:
         sampling.draw_symbols(draws, np.int64(sample - begin) * places + place, cdfs[:active], symbols[:active])
       for lane in range(active):
-        if purpose == _ENCODE:
+        if purpose in (_ENCODE, _FOLLOW):
           symbol = np.int64(tokens[lane, sample, place])
-          intervals[lane, sample, place, 0] = cdfs[lane, symbol]
-          intervals[lane, sample, place, 1] = cdfs[lane, symbol + 1] - cdfs[lane, symbol]
+          if purpose == _ENCODE:
+            intervals[lane, sample, place, 0] = cdfs[lane, symbol]
+            intervals[lane, sample, place, 1] = cdfs[lane, symbol + 1] - cdfs[lane, symbol]
           lanes.last[lane] = symbol
         elif known:
           tokens[lane, sample, place] = symbols[lane]

@@ -1,18 +1,23 @@
 """Segments of sound to bytes and back by a hybrid model: experts, network, mixer and coder, one sample after the other.
 
+The state that decodes samples draws them just as well: a byte that is drawn is one decoded from random numbers.
+
 A segment's channels are coded together, a frame at a time, in groups of at most GROUP_CHANNELS: each group is a code of
 its own. docs/FORMAT.md has every byte.
 
 Shapes: N frames, C channels of a group, P bytes of a channel's index.
 """
 
+import copy
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from language_modeling_is_compression.entropy import rans
+from language_modeling_is_compression.entropy import rans, sampling
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
+from language_modeling_is_compression.entropy.sampling import Draws, Sampler
 from language_modeling_is_compression.entropy.varints import NumberReader, write_number
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.division import Division, segment_division
@@ -22,10 +27,11 @@ from language_modeling_is_compression.format.side_information import map_interva
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.network.hybrid_model import HybridModel
 from language_modeling_is_compression.prediction import value_map
-from language_modeling_is_compression.prediction.ensemble import predict, update
+from language_modeling_is_compression.prediction.ensemble import advance, predict, update
 from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS
 from language_modeling_is_compression.prediction.features import extract_features
 from language_modeling_is_compression.prediction.lag_search import find_lags
+from language_modeling_is_compression.prediction.long_term import NUM_LAGS, num_blocks
 from language_modeling_is_compression.prediction.state import EFFORTS, GROUP_CHANNELS, new_experts
 from language_modeling_is_compression.prediction.value_map import ChannelValues, lower_edge
 from language_modeling_is_compression.quantized import layers
@@ -47,9 +53,14 @@ from language_modeling_is_compression.quantized.quantize_hybrid import Quantized
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 _FRAMES_PER_CHECK = 4096  # Between two looks at the cancellation.
-_ENCODE, _DECODE = range(2)
+_ENCODE, _DECODE, _FOLLOW, _SAMPLE = range(4)
 _MASS_BITS = 38  # Bits of a byte's mass, so that its product with PRECISION_BITS fits 63 bits.
 _FREE = (1 << PRECISION_BITS) - 256  # Divided among bytes by mass, beside 1 for each.
+# Random numbers of draws: a sample has so many, one for each byte that it can have at most, and those of a group begin
+# at its number, shifted so far.
+_DRAWS_PER_SAMPLE = 4
+_GROUP_SHIFT = 48
+_NO_INTERVALS = np.zeros((0, 2), np.uint32)
 _NO_CODE = (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
@@ -63,6 +74,18 @@ class _Network(NamedTuple):
   output: np.ndarray  # int16 [E / 2, 2 O]
   output_scale: np.ndarray
   output_bias: np.ndarray  # int32 [O]
+
+
+class _Drawing(NamedTuple):
+  """Arguments of a draw, and scratch: cdfs: uint32 [1, 257]. masses: int64 [257]. symbols: int64 [1]."""
+
+  draws: Draws
+  cdfs: np.ndarray
+  masses: np.ndarray
+  symbols: np.ndarray
+
+
+_NO_DRAWING = _Drawing(sampling.NO_DRAWS, np.zeros((0, 0), np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 class CodedGroup(NamedTuple):
@@ -130,6 +153,14 @@ class HybridCoder:
       groups.append(CodedGroup(body, intervals, channels))
     return groups
 
+  def drawn_groups(self, seed: np.ndarray, shape: SegmentShape) -> list['DrawnGroup']:
+    """Groups of channels to be drawn. seed, int32 [N, C], and shape: of all channels, as `DrawnGroup` has them."""
+    seeds = [seed[:, first : first + GROUP_CHANNELS] for first in range(0, shape.num_channels, GROUP_CHANNELS)]
+    return [
+      DrawnGroup(self._network, each, dataclasses.replace(shape, num_channels=each.shape[1]), number)
+      for number, each in enumerate(seeds)
+    ]
+
   def _decode(self, body: bytes, shape: SegmentShape, cancellation: Cancellation) -> Segment | None:
     """The segment, or None for what no encoder wrote."""
     groups = []
@@ -191,16 +222,36 @@ class _Group:
   def encode(self, indices: np.ndarray, cancellation: Cancellation) -> np.ndarray:
     """indices: int64 [N, C]. Returns intervals, uint32 [N * sum(P), 2]."""
     intervals = np.zeros((self._num_frames * int(self._places.sum()), 2), np.uint32)
-    self._run(_ENCODE, indices, intervals, _NO_CODE, cancellation)
+    self._run_all(_ENCODE, indices, intervals, _NO_CODE, cancellation)
     return intervals
 
   def decode(self, decoder: rans.Decoder, cancellation: Cancellation) -> np.ndarray | None:
     """int64 [N, C], or None if the code ends too early; the decoder says whether they are sound."""
     indices = np.zeros((self._num_frames, len(self._places)), np.int64)
-    finished = self._run(_DECODE, indices, np.zeros((0, 2), np.uint32), decoder.arrays, cancellation)
+    finished = self._run_all(_DECODE, indices, _NO_INTERVALS, decoder.arrays, cancellation)
     return indices if finished else None
 
-  def _run(
+  def copy(self) -> '_Group':
+    """A group that goes on from the same state."""
+    copied = copy.copy(self)
+    if self._places.any():
+      copied._experts, copied._cache, copied._mixer = copy.deepcopy((self._experts, self._cache, self._mixer))
+    return copied
+
+  def follow(self, indices: np.ndarray, begin: int, end: int) -> None:
+    """Takes in frames begin to end, which are known, of indices int64 [N, C]."""
+    if self._places.any():
+      self._run(_FOLLOW, indices, begin, end, _NO_INTERVALS, _NO_CODE, _NO_DRAWING)
+
+  def draw(self, indices: np.ndarray, begin: int, end: int, draws: Draws) -> None:
+    """Draws frames begin to end of indices int64 [N, C], known up to there; draws: of one lane, from this frame on."""
+    if not self._places.any():
+      indices[begin:end] = self._bins.limits[:, 0]
+      return
+    drawing = _Drawing(draws, np.zeros((1, 257), np.uint32), np.zeros(257, np.int64), np.zeros(1, np.int64))
+    self._run(_SAMPLE, indices, begin, end, _NO_INTERVALS, _NO_CODE, drawing)
+
+  def _run_all(
     self,
     purpose: int,
     indices: np.ndarray,
@@ -218,21 +269,69 @@ class _Group:
       if (following > ends).any():
         return False
       end = min(begin + _FRAMES_PER_CHECK, self._num_frames)
-      _run(
-        self._experts,
-        self._network,
-        self._cache,
-        self._mixer,
-        self._bins,
-        self._places,
-        purpose,
-        indices,
-        begin,
-        end,
-        intervals,
-        code,
-      )
+      self._run(purpose, indices, begin, end, intervals, code, _NO_DRAWING)
     return True
+
+  def _run(
+    self,
+    purpose: int,
+    indices: np.ndarray,
+    begin: int,
+    end: int,
+    intervals: np.ndarray,
+    code: tuple[np.ndarray, ...],
+    drawing: _Drawing,
+  ) -> None:
+    state = (self._experts, self._network, self._cache, self._mixer, self._bins, self._places)
+    _run(*state, purpose, indices, begin, end, intervals, code, drawing)
+
+
+class DrawnGroup:
+  """Channels of which the first frames are known, the seed, and the following ones are drawn; for one thread at a time.
+
+  The seed is taken in as if it were coded. From there on nothing adapts: filters that learnt from what they predict
+  would soon predict something else altogether. The values that the seed takes are all that can come, so nothing gets
+  louder than it is; without a seed these are all values of the depth.
+
+  seed: int32 [N, C]. shape: of a segment with room for the seed and all that is to be drawn. number: of the group among
+  those of its frames, since each has random numbers of its own.
+  """
+
+  def __init__(self, network: _Network, seed: np.ndarray, shape: SegmentShape, number: int):
+    self._channels = [
+      value_map.channel_values(channel) if len(seed) else value_map.all_values(shape.sample_bytes) for channel in seed.T
+    ]
+    lags = np.zeros((num_blocks(shape.num_frames), NUM_LAGS), np.int64)
+    self._group = _Group(network, self._channels, lags, shape)
+    self._indices = np.zeros((shape.num_frames, shape.num_channels), np.int64)
+    self._indices[: len(seed)] = value_map.to_indices(seed, self._channels)
+    self._num_known = len(seed)
+    self._position = 0
+    self._number = number
+
+  def copy(self) -> 'DrawnGroup':
+    """A group that goes on from the same state."""
+    copied = copy.copy(self)
+    copied._group, copied._indices = self._group.copy(), self._indices.copy()
+    return copied
+
+  def follow(self, num_frames: int) -> int:
+    """Takes in at most so many frames of the seed. Returns how many."""
+    begin, end = self._position, min(self._position + num_frames, self._num_known)
+    self._group.follow(self._indices, begin, end)
+    self._position = end
+    return end - begin
+
+  def draw(self, num_frames: int, sampler: Sampler, sequence: int) -> np.ndarray:
+    """Draws the next frames, int32 [N, C], when all of the seed is taken in.
+
+    sequence: number of the sampler's sequence that they belong to.
+    """
+    begin, end = self._position, self._position + num_frames
+    first = (self._number << _GROUP_SHIFT) + (begin - self._num_known) * len(self._channels) * _DRAWS_PER_SAMPLE
+    self._group.draw(self._indices, begin, end, sampler.draws(np.array([sequence]), first, 256))
+    self._position = end
+    return value_map.to_samples(self._indices[begin:end], self._channels).astype(np.int32)
 
 
 def load_coder(model: HybridModel, device: str) -> HybridCoder:
@@ -264,7 +363,7 @@ def index_bytes(channel: ChannelValues) -> int:
 
 
 @compiled
-def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end, intervals, code):
+def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end, intervals, code, drawing):
   """Codes frames begin to end; everything is one function, since LLVM optimizes callees anew at every level."""
   num_channels = indices.shape[1]
   stream, normed, outputs = cache.work.stream, cache.work.normed, cache.work.outputs
@@ -291,7 +390,13 @@ def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end,
       build_copy(mixer, experts.long_term, indices, channel, t)
       if places[channel] > 0 and purpose == _DECODE:
         indices[t, channel] = _decode_bytes(mixer, bins, experts, channel, places[channel], code)
+      elif places[channel] > 0 and purpose == _SAMPLE:
+        number = ((t - begin) * num_channels + channel) * _DRAWS_PER_SAMPLE
+        indices[t, channel] = _draw_bytes(mixer, bins, experts.table, channel, places[channel], number, drawing)
       index = indices[t, channel]
+      if purpose == _SAMPLE:
+        advance(experts, channel, np.float64(index))
+        continue
       score_bin(mixer, experts, channel, lower_edge(bins, channel, index), lower_edge(bins, channel, index + 1))
       if places[channel] > 0 and purpose == _ENCODE:
         _encode_bytes(mixer, bins, experts.table, channel, places[channel], index, intervals[at : at + places[channel]])
@@ -372,4 +477,31 @@ def _decode_bytes(mixer, bins, experts, channel, places, code):
     known += start << shift
     below, above = low, high
   # Only a damaged code goes beyond the largest.
+  return min(least + known, largest)
+
+
+@compiled
+def _draw_bytes(mixer, bins, table, channel, places, number, drawing):
+  """Draws the bytes of an index less the smallest one, highest first. Returns the index.
+
+  number: of its first draw among those of the sampler.
+  """
+  least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
+  cdf, masses = drawing.cdfs[0], drawing.masses
+  known = np.int64(0)
+  shift = 8 * places
+  masses[0], masses[256] = np.int64(0), whole_mass(largest - least + 1)
+  for place in range(places):
+    shift -= 8
+    below, above = masses[0], masses[256]
+    for byte in range(1, 256):
+      masses[byte] = cumulative_mass(mixer, bins, table, channel, least + known + (np.int64(byte) << shift))
+    for byte in range(256):
+      cdf[byte] = _slot(below, above, masses[byte], byte)
+    cdf[256] = np.int64(1 << PRECISION_BITS)
+    sampling.draw_symbols(drawing.draws, number + place, drawing.cdfs, drawing.symbols)
+    byte = drawing.symbols[0]
+    known += byte << shift
+    masses[0], masses[256] = masses[byte], masses[byte + 1]
+  # Bytes that lead beyond the largest have hardly any mass, but not none.
   return min(least + known, largest)

@@ -1,0 +1,267 @@
+"""Sound that a model generates, in blocks, as arrays.
+
+Shapes: S sequences, N frames, C channels.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from language_modeling_is_compression.api.arrays import ArrayKind, Samples, array_kind, from_frames, to_frames
+from language_modeling_is_compression.audio.planes import raw_from_samples, samples_from_raw
+from language_modeling_is_compression.audio.reading import read_frames, read_info
+from language_modeling_is_compression.data.tokens import mix_down
+from language_modeling_is_compression.entropy.sampling import MAX_SEED, Sampler
+from language_modeling_is_compression.errors import AudioFormatError, InputError
+from language_modeling_is_compression.format.layout import INTEGER, PcmFormat
+from language_modeling_is_compression.generation.generator import (
+  BLOCK_FRAMES,
+  Request,
+  Wanted,
+  make_generator,
+  output_format,
+)
+from language_modeling_is_compression.kernels.compilation import require_compiler
+from language_modeling_is_compression.network.checkpoint import load_model
+from language_modeling_is_compression.network.model import Model
+from language_modeling_is_compression.quantized.loading import model_path
+from language_modeling_is_compression.system.cancellation import Cancellation
+from language_modeling_is_compression.system.cores import usable_cores
+
+DEFAULT_TEMPERATURE = 0.95
+# Models leave some mass to every symbol, so that it can be coded. Drawn from all of them, one sample of a hybrid model
+# in 16,384 would be any value at all, which is heard as a click.
+DEFAULT_TOP_P = 0.999
+MAX_SEQUENCES = 256
+_MAX_RATE = (1 << 32) - 1
+_MAX_CHANNELS = 64
+_DEPTHS = (8, 16, 24, 32)
+
+# Told of frames that are done, those of the seed included, and of all. An exception that it raises ends the work.
+Progress = Callable[[int, int], object]
+
+
+class Generation:
+  """Sequences of sound that are generated while they are read: `for block in generation`, each [S, N, C].
+
+  Close it, or use it as a context, to end its threads. pcm: format. num_frames, num_sequences: as they will be.
+  seed_samples: what the sequences go on with, [N, C] as blocks have it; empty without a seed.
+  """
+
+  def __init__(self, model: Model, request: Request, *, progress: Progress | None, cancellation: Cancellation | None):
+    self.pcm = request.pcm
+    self.num_frames, self.num_sequences = request.num_frames, request.num_sequences
+    is_mixed_down = request.seed.shape[1] != request.pcm.num_channels
+    self.seed_samples = _as_array(mix_down(request.seed)[:, None] if is_mixed_down else request.seed, request.pcm)
+    self._progress, self._done = progress, 0
+    self._num_seed_frames = len(request.seed)
+    self._cancellation = Cancellation(cancellation)
+    self._generator = make_generator(model, request)
+    self._blocks = self._generate()
+
+  @property
+  def sample_rate_hz(self) -> int:
+    return self.pcm.sample_rate_hz
+
+  @property
+  def num_channels(self) -> int:
+    return self.pcm.num_channels
+
+  @property
+  def bit_depth(self) -> int:
+    return 8 * self.pcm.sample_bytes
+
+  def __enter__(self) -> 'Generation':
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self.close()
+
+  def __iter__(self) -> Iterator[Samples]:
+    """Blocks [S, N, C] as they are drawn: uint8 (128 is silence) for 8 bits, int16 for 16, else int32.
+
+    Raises CancelledError.
+    """
+    return self._blocks
+
+  def read(self) -> Samples:
+    """All that has not been read yet, [S, N, C]. Raises CancelledError."""
+    empty = np.zeros((self.num_sequences, 0, self.num_channels), self.seed_samples.dtype)
+    return np.concatenate([empty, *self], axis=1)
+
+  def close(self) -> None:
+    """Ends its threads, and work that still runs."""
+    self._cancellation.cancel()
+    self._generator.close()
+
+  def _generate(self) -> Iterator[Samples]:
+    self._generator.follow_seed(self._count, self._cancellation)
+    for start in range(0, self.num_frames, BLOCK_FRAMES):
+      count = min(BLOCK_FRAMES, self.num_frames - start)
+      drawn = self._generator.draw(count, self._cancellation)
+      self._count(count)
+      yield np.stack([_as_array(sequence, self.pcm) for sequence in drawn])
+
+  def _count(self, frames: int) -> None:
+    self._done += frames
+    if self._progress is not None:
+      self._progress(self._done, self._num_seed_frames + self.num_frames)
+
+
+def generate(
+  model: Model | str | os.PathLike[str],
+  *,
+  duration: float = 3.0,
+  sample_rate: int | None = None,
+  num_channels: int | None = None,
+  bit_depth: int | None = None,
+  num_sequences: int = 1,
+  temperature: float | Sequence[float] = DEFAULT_TEMPERATURE,
+  top_p: float = DEFAULT_TOP_P,
+  seed: int = 0,
+  seed_audio: Samples | str | os.PathLike[str] | None = None,
+  seed_offset: float = 0.0,
+  seed_duration: float | None = None,
+  threads: int | None = None,
+  progress: Progress | None = None,
+  cancellation: Cancellation | None = None,
+) -> Generation:
+  """Generates sound by a model. The same arguments give the same samples on every machine.
+
+  model: as `load_model` gives it, a packaged model's name or a .npz file. duration: seconds. sample_rate: in Hz;
+  default the seed audio's, or else what the model was trained on. num_channels, bit_depth: default the seed audio's, or
+  else what the model makes. temperature: 0 (always the likeliest) or more, one for all sequences or one each; it and
+  top_p, the share of the likeliest symbols that are drawn from, apply to each byte (or sample-level token). seed: of
+  the random numbers. seed_audio: sound that all sequences go on with, a file or an array as `compress` takes it;
+  without it they begin as files do. seed_offset, seed_duration: seconds of it that count, default all. threads: default
+  one on each core. progress: called with frames done and frames in all, those of the seed included.
+  Raises InputError and ConfigError for what cannot be generated, AudioFormatError for a seed that cannot be read,
+  CheckpointError.
+  """
+  require_compiler()
+  loaded = _loaded(model)
+  wanted = _wanted(sample_rate, num_channels, bit_depth)
+  audio = None if seed_audio is None else _read_seed(seed_audio, sample_rate, bit_depth, seed_offset, seed_duration)
+  if audio is None and (seed_offset or seed_duration is not None):
+    raise InputError('seed_offset, seed_duration: there is no seed audio that they could be of')
+  pcm = output_format(loaded, wanted, audio.pcm if audio else None)
+  temperatures = _temperatures(temperature, _count('num_sequences', num_sequences, 1, MAX_SEQUENCES))
+  if not isinstance(top_p, int | float) or not 0 < top_p <= 1:
+    raise InputError(f'top_p: expected a number above 0 and at most 1, got {top_p!r}')
+  _count('seed', seed, 0, MAX_SEED)
+  request = Request(
+    seed=audio.frames if audio else np.zeros((0, pcm.num_channels), np.int32),
+    seed_bits=8 * audio.pcm.sample_bytes if audio else 8 * pcm.sample_bytes,
+    pcm=pcm,
+    num_frames=_frames('duration', duration, pcm.sample_rate_hz),
+    num_sequences=num_sequences,
+    sampler=Sampler(seed, temperatures, top_p),
+    num_threads=usable_cores() if threads is None else _count('threads', threads, 1, None),
+  )
+  return Generation(loaded, request, progress=progress, cancellation=cancellation)
+
+
+class _SeedAudio(NamedTuple):
+  """frames: int32 [N, C], signed."""
+
+  frames: np.ndarray
+  pcm: PcmFormat
+
+
+def _loaded(model: Model | str | os.PathLike[str]) -> Model:
+  if isinstance(model, Model):
+    return model
+  with model_path(os.fspath(model)) as path:
+    return load_model(path)
+
+
+def _read_seed(
+  source: Samples | str | os.PathLike[str],
+  sample_rate: int | None,
+  bit_depth: int | None,
+  offset: float,
+  duration: float | None,
+) -> _SeedAudio:
+  """The part of a file or an array that counts. Raises InputError if there is none."""
+  if not isinstance(source, str | os.PathLike):
+    if sample_rate is None:
+      raise InputError('sample_rate: name it, since an array given as seed_audio has none')
+    pcm, raw = to_frames(source, sample_rate, bit_depth)
+    start, stop = _span('seed_audio', len(raw), sample_rate, offset, duration)
+    return _SeedAudio(samples_from_raw(np.ascontiguousarray(raw[start:stop])), pcm)
+  try:
+    info = read_info(Path(source))
+    if info.encoding != 'int':
+      raise InputError(f'{info.path}: expected a seed of integer samples, got floats: convert it first')
+    rate = info.sample_rate_hz or sample_rate
+    if not rate:
+      raise InputError(f'{info.path}: it does not say its sample rate: name it with sample_rate')
+    start, stop = _span(str(info.path), info.num_frames, rate, offset, duration)
+    pcm = PcmFormat(kind=INTEGER, sample_bytes=info.sample_bytes, num_channels=info.num_channels, sample_rate_hz=rate)
+    return _SeedAudio(read_frames(info, start, stop), pcm)
+  except AudioFormatError as error:
+    raise InputError(str(error)) from error
+
+
+def _span(name: str, num_frames: int, rate: int, offset: float, duration: float | None) -> tuple[int, int]:
+  """First and last frame of what counts of a seed. Raises InputError if it is empty."""
+  if not num_frames:
+    raise InputError(f'{name}: expected sound to go on with, got a file without samples')
+  start = _frames('seed_offset', offset, rate, least=0)
+  if start >= num_frames:
+    raise InputError(f'seed_offset: expected less than the {num_frames / rate:.3f} s of {name}, got {offset:g}')
+  length = num_frames if duration is None else _frames('seed_duration', duration, rate)
+  return start, min(num_frames, start + length)
+
+
+def _wanted(sample_rate: int | None, num_channels: int | None, bit_depth: int | None) -> Wanted:
+  """What is wanted, where there can be such sound. Raises InputError."""
+  if sample_rate is not None:
+    _count('sample_rate', sample_rate, 1, _MAX_RATE)
+  if num_channels is not None:
+    _count('num_channels', num_channels, 1, _MAX_CHANNELS)
+  if bit_depth is not None and bit_depth not in _DEPTHS:
+    raise InputError(f'bit_depth: expected 8, 16, 24 or 32, got {bit_depth!r}')
+  return Wanted(
+    sample_bytes=bit_depth // 8 if bit_depth else None, num_channels=num_channels, sample_rate_hz=sample_rate
+  )
+
+
+def _temperatures(temperature: float | Sequence[float], num_sequences: int) -> list[float]:
+  """A temperature for each sequence. Raises InputError."""
+  several = list(temperature) if isinstance(temperature, Sequence) else [temperature] * num_sequences
+  if len(several) == 1:
+    several *= num_sequences
+  if len(several) != num_sequences:
+    raise InputError(f'temperature: expected one, or one for each of {num_sequences} sequences, got {len(several)}')
+  for each in several:
+    if not isinstance(each, int | float) or not 0 <= each < math.inf:
+      raise InputError(f'temperature: expected a number of 0 or more, got {each!r}')
+  return several
+
+
+def _frames(name: str, seconds: Any, rate: int, *, least: int = 1) -> int:
+  """Frames of a time. Raises InputError if these are too few, or no number."""
+  if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+    raise InputError(f'{name}: expected seconds, got {seconds!r}')
+  frames = round(seconds * rate)
+  if frames < least:
+    raise InputError(f'{name}: expected at least {1 / rate:.2g} s, one sample at {rate} Hz, got {seconds:g}')
+  return frames
+
+
+def _count(name: str, number: Any, least: int, most: int | None) -> int:
+  if not isinstance(number, int) or number < least or (most is not None and number > most):
+    limits = f'of {least} or more' if most is None else f'from {least} to {most}'
+    raise InputError(f'{name}: expected an integer {limits}, got {number!r}')
+  return number
+
+
+def _as_array(frames: np.ndarray, pcm: PcmFormat) -> Samples:
+  """Signed samples, int32 [N, C], in the dtype that a reader of such a WAV file gets."""
+  kind = ArrayKind(dtype=array_kind(pcm).dtype, num_dimensions=2)
+  return from_frames(raw_from_samples(frames, pcm.sample_bytes), pcm, kind)

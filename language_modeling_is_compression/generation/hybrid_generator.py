@@ -1,0 +1,84 @@
+"""Generator of hybrid models: the state that codes samples draws them.
+
+Shapes: S sequences, N frames, C channels.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.format.layout import PcmFormat
+from language_modeling_is_compression.format.payloads import SegmentShape
+from language_modeling_is_compression.generation.generator import BLOCK_FRAMES, Request, Wanted, check_channels
+from language_modeling_is_compression.network.hybrid_model import HybridModel
+from language_modeling_is_compression.prediction.state import EFFORTS
+from language_modeling_is_compression.quantized.quantize_hybrid import quantize_hybrid_model
+from language_modeling_is_compression.quantized.segments import DrawnGroup, HybridCoder
+from language_modeling_is_compression.system.cancellation import Cancellation
+
+_DEFAULT_BYTES = 2
+_DEFAULT_EFFORT = 1
+_MAX_SAMPLES = 1 << 26  # Of a sequence and its seed, which are held in memory.
+
+
+TAKES_ALL_RATES = True
+
+
+def output_shape(model: HybridModel, wanted: Wanted, seed: PcmFormat | None) -> tuple[int, int]:
+  """Bytes of a sample, and channels. Raises ConfigError for a seed of other channels."""
+  num_channels = wanted.num_channels or (seed.num_channels if seed else 1)
+  check_channels(seed, num_channels)
+  return wanted.sample_bytes or (seed.sample_bytes if seed else _DEFAULT_BYTES), num_channels
+
+
+def make_generator(model: HybridModel, request: Request) -> 'HybridGenerator':
+  """Generator of a model. Raises CheckpointError, ConfigError for more samples than it can hold."""
+  return HybridGenerator(model, request)
+
+
+class HybridGenerator:
+  """The `Generator` of a hybrid model."""
+
+  def __init__(self, model: HybridModel, request: Request):
+    pcm, num_frames = request.pcm, len(request.seed) + request.num_frames
+    if num_frames * pcm.num_channels > _MAX_SAMPLES:
+      seconds = _MAX_SAMPLES // (pcm.num_channels * max(1, pcm.sample_rate_hz))
+      raise ConfigError(
+        f'a hybrid model generates at most {_MAX_SAMPLES:,} samples, here {seconds:,} s, its seed included: '
+        'ask for less, or name a byte model'
+      )
+    shift = 8 * pcm.sample_bytes - request.seed_bits
+    seed = request.seed << shift if shift >= 0 else request.seed >> -shift
+    effort = model.provenance.get('effort')
+    shape = SegmentShape(
+      num_frames=num_frames,
+      num_channels=pcm.num_channels,
+      sample_bytes=pcm.sample_bytes,
+      sample_rate_hz=pcm.sample_rate_hz,
+      effort=effort if isinstance(effort, int) and 0 <= effort < len(EFFORTS) else _DEFAULT_EFFORT,
+    )
+    self._groups = HybridCoder(quantize_hybrid_model(model)).drawn_groups(seed, shape)
+    self._num_seed_frames = len(seed)
+    self._sampler, self._num_sequences = request.sampler, request.num_sequences
+    self._threads = ThreadPoolExecutor(min(request.num_threads, request.num_sequences * len(self._groups)))
+    self._sequences: list[list[DrawnGroup]] = []
+
+  def follow_seed(self, progress: Callable[[int], object], cancellation: Cancellation) -> None:
+    for start in range(0, self._num_seed_frames, BLOCK_FRAMES):
+      cancellation.check()
+      count = min(BLOCK_FRAMES, self._num_seed_frames - start)
+      list(self._threads.map(lambda group, count=count: group.follow(count), self._groups))
+      progress(count)
+    self._sequences = [[group.copy() for group in self._groups] for _ in range(self._num_sequences)]
+
+  def draw(self, num_frames: int, cancellation: Cancellation) -> np.ndarray:
+    cancellation.check()
+    jobs = [(group, sequence) for sequence, groups in enumerate(self._sequences) for group in groups]
+    drawn = list(self._threads.map(lambda job: job[0].draw(num_frames, self._sampler, job[1]), jobs))
+    size = len(self._groups)
+    return np.stack([np.concatenate(drawn[at : at + size], axis=1) for at in range(0, len(drawn), size)])
+
+  def close(self) -> None:
+    self._threads.shutdown()
