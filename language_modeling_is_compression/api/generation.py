@@ -14,6 +14,7 @@ import numpy as np
 from language_modeling_is_compression.api.arrays import ArrayKind, Samples, array_kind, from_frames, to_frames
 from language_modeling_is_compression.audio.planes import raw_from_samples, samples_from_raw
 from language_modeling_is_compression.audio.reading import read_frames, read_info
+from language_modeling_is_compression.config.generation import DEFAULT_TEMPERATURE, DEFAULT_TOP_P, MAX_SEQUENCES
 from language_modeling_is_compression.data.tokens import mix_down
 from language_modeling_is_compression.entropy.sampling import MAX_SEED, Sampler
 from language_modeling_is_compression.errors import AudioFormatError, InputError
@@ -32,11 +33,6 @@ from language_modeling_is_compression.quantized.loading import model_path
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 
-DEFAULT_TEMPERATURE = 0.95
-# Models leave some mass to every symbol, so that it can be coded. Drawn from all of them, one sample of a hybrid model
-# in 16,384 would be any value at all, which is heard as a click.
-DEFAULT_TOP_P = 0.999
-MAX_SEQUENCES = 256
 _MAX_RATE = (1 << 32) - 1
 _MAX_CHANNELS = 64
 _DEPTHS = (8, 16, 24, 32)
@@ -48,8 +44,8 @@ Progress = Callable[[int, int], object]
 class Generation:
   """Sequences of sound that are generated while they are read: `for block in generation`, each [S, N, C].
 
-  Close it, or use it as a context, to end its threads. pcm: format. num_frames, num_sequences: as they will be.
-  seed_samples: what the sequences go on with, [N, C] as blocks have it; empty without a seed.
+  Close it, or use it as a context, to end its threads. pcm: format. num_frames, num_sequences, temperatures: of what is
+  generated. seed_samples: what the sequences go on with, [N, C] as blocks have it; empty without a seed.
   """
 
   def __init__(self, model: Model, request: Request, *, progress: Progress | None, cancellation: Cancellation | None):
@@ -60,6 +56,7 @@ class Generation:
     self._progress, self._done = progress, 0
     self._num_seed_frames = len(request.seed)
     self._cancellation = Cancellation(cancellation)
+    self.temperatures = request.sampler.temperatures
     self._generator = make_generator(model, request)
     self._blocks = self._generate()
 
@@ -74,6 +71,11 @@ class Generation:
   @property
   def bit_depth(self) -> int:
     return 8 * self.pcm.sample_bytes
+
+  @property
+  def total_frames(self) -> int:
+    """Frames that `progress` counts: those of the seed, and those that are generated."""
+    return self._num_seed_frames + self.num_frames
 
   def __enter__(self) -> 'Generation':
     return self
@@ -109,7 +111,7 @@ class Generation:
   def _count(self, frames: int) -> None:
     self._done += frames
     if self._progress is not None:
-      self._progress(self._done, self._num_seed_frames + self.num_frames)
+      self._progress(self._done, self.total_frames)
 
 
 def generate(

@@ -40,9 +40,9 @@ def flags_of(parser: argparse.ArgumentParser) -> Iterator[Flag]:
     if action.option_strings and action.help != argparse.SUPPRESS:
       yield Flag(
         names=tuple(action.option_strings),
-        takes_value=action.nargs is None,
+        takes_value=action.nargs in (None, '+'),
         values=tuple(str(choice) for choice in action.choices or ()),
-        is_path=action.metavar in ('MODEL', 'OUT', 'DIR', 'LIST'),
+        is_path=action.metavar in ('MODEL', 'OUT', 'DIR', 'LIST', 'FILE'),
         help=parser._get_formatter()._expand_help(action) if action.help else '',
       )
 

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from language_modeling_is_compression.cli import options
+from language_modeling_is_compression.cli.generate import generate_files
 from language_modeling_is_compression.cli.info import facts_of, print_table
 from language_modeling_is_compression.cli.jobs import each_file, say, several_files
 from language_modeling_is_compression.cli.parser import parse
@@ -30,17 +31,13 @@ from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.files import STANDARD, input_file, output_file, remove_source
-from language_modeling_is_compression.system.interrupts import ended_soon
+from language_modeling_is_compression.system.interrupts import TerminatedError, ended_soon
 from language_modeling_is_compression.system.text import printable
 
 _logger = logging.getLogger(__name__)
 
 _INTERRUPTED = 'lmic: interrupted; unfinished output was removed'
 _MAX_FILES = 4  # In work at a time: each has its own chunks in memory.
-
-
-class _TerminatedError(BaseException):
-  """SIGTERM came: unfinished output is removed on the way out, as for Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   except KeyboardInterrupt:
     print(_INTERRUPTED, file=sys.stderr)
     return 128 + signal.SIGINT
-  except _TerminatedError:
+  except TerminatedError:
     print(_INTERRUPTED, file=sys.stderr)
     return 128 + signal.SIGTERM
 
@@ -84,11 +81,15 @@ def _run(chosen: options.Options) -> int:
       return _test(chosen)
     case options.Info():
       return _info(chosen)
+    case options.Generate():
+      return generate_files(chosen)
 
 
 def _log_level(chosen: options.Options) -> int:
   if isinstance(chosen, options.Info):
     return logging.INFO
+  if isinstance(chosen, options.Generate):
+    return logging.ERROR if chosen.quiet else logging.INFO
   return logging.ERROR if chosen.work.quiet else logging.DEBUG if chosen.work.verbose else logging.INFO
 
 
@@ -343,7 +344,7 @@ def _report_damage(source: str, wrong: Sequence[str], advice: str) -> None:
 @contextlib.contextmanager
 def _sigterm_raises() -> Iterator[None]:
   def terminate(number: int, frame: object) -> NoReturn:
-    raise _TerminatedError
+    raise TerminatedError
 
   before = signal.signal(signal.SIGTERM, terminate)
   try:

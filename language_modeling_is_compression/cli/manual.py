@@ -13,7 +13,7 @@ _EXIT_STATUS = {
   '0': 'All is done.',
   '1': 'A file could not be read, written, compressed or restored; the others were.',
   '2': 'Wrong usage.',
-  '128 + N': 'Signal N ended it; unfinished output was removed.',
+  '128 + N': 'Signal N ended it; unfinished output was removed, or, by generate, is as long as it had come to be.',
 }
 _EXAMPLES = {
   'Compress a file, as small as it goes:': 'lmic -9 song.wav',
@@ -21,6 +21,7 @@ _EXAMPLES = {
   'Compress all audio below a folder into another one:': 'lmic -r recordings --output-dir-mirror archive',
   'Write the second minute as a WAV:': 'lmic decompress --start 60 --end 120 -o part.wav song.wav.lmic',
   'Check an archive:': 'lmic -t -r archive',
+  'Go on with a recording for ten seconds:': 'lmic generate --seed_audio song.wav --duration 10 -o more.wav',
 }
 
 
@@ -66,8 +67,8 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
       continue
     names = ', '.join(f'\\fB{_escaped(name)}\\fR' for name in action.option_strings)
     value = ''
-    if action.nargs is None and not action.choices:
-      value = f' \\fI{_escaped(str(action.metavar))}\\fR'
+    if action.nargs in (None, '+') and not action.choices:
+      value = f' \\fI{_escaped(str(action.metavar))}\\fR' + (' ...' if action.nargs else '')
     elif action.nargs is None and action.choices:
       value = f' \\fI{_escaped("|".join(map(str, action.choices)))}\\fR'
     lines += ['.TP', names + value if names else f'\\fI{_escaped(str(action.metavar))}\\fR']

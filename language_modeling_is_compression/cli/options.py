@@ -84,4 +84,31 @@ class Info:
   json: bool
 
 
-Options = Compress | Decompress | Test | Info
+@dataclass(frozen=True, kw_only=True)
+class Generate:
+  """Options of `lmic generate`, as `api.generation.generate` has them.
+
+  output: a file, a stream or STANDARD. include_seed: write the seed audio before what goes on with it.
+  """
+
+  model: str
+  output: str
+  duration: float
+  sample_rate: int | None
+  num_channels: int | None
+  bit_depth: int | None
+  num_sequences: int
+  temperatures: tuple[float, ...]
+  top_p: float
+  seed: int
+  seed_audio: str | None
+  seed_offset: float
+  seed_duration: float | None
+  include_seed: bool
+  threads: int | None
+  force: bool
+  quiet: bool
+  no_progress: bool
+
+
+Options = Compress | Decompress | Test | Info | Generate

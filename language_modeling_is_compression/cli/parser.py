@@ -10,6 +10,7 @@ from language_modeling_is_compression.cli.selection import SUFFIX
 from language_modeling_is_compression.cli.usage import Parser
 from language_modeling_is_compression.codec.chunk_coder import DEFAULT_LANES
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
+from language_modeling_is_compression.config.generation import DEFAULT_TEMPERATURE, DEFAULT_TOP_P
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.layout import FORMAT_VERSIONS
 from language_modeling_is_compression.system.files import STANDARD
@@ -23,6 +24,7 @@ COMMANDS = {
   'decompress': 'restore FILE from FILE.lmic',
   'test': 'decode files and report what is wrong with them; write nothing',
   'info': 'list what files hold, without decoding them',
+  'generate': 'write sound that a model makes up, or goes on with',
 }
 # Flags that stand for a command, as zstd and gzip have them.
 COMMAND_FLAGS = {
@@ -58,6 +60,10 @@ def parse(argv: Sequence[str]) -> options.Options | None:
     parser.print_help()
     return None
   arguments = parser.parse_args(_with_command(flags))
+  if arguments.command == 'generate':
+    if names:
+      parser.error(f'generate takes no files, got {names[0]}')
+    return _generate_options(arguments)
   arguments.files += names
   return _options(arguments)
 
@@ -71,6 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
   commands = parser.add_subparsers(metavar='COMMAND', dest='command', required=True)
   for name, help in COMMANDS.items():
     of_command = commands.add_parser(name, help=help, description=f'{help[0].upper()}{help[1:]}.')
+    if name == 'generate':
+      _add_generate_flags(of_command)
+      continue
     _add_selection_flags(of_command, 'audio that is not compressed yet' if name == 'compress' else f'{SUFFIX} files')
     if name != 'info':
       _add_work_flags(of_command)
@@ -154,6 +163,29 @@ def _options(arguments: argparse.Namespace) -> options.Options:
   )
 
 
+def _generate_options(arguments: argparse.Namespace) -> options.Generate:
+  return options.Generate(
+    model=arguments.model,
+    output=_STANDARD_NAMES.get(arguments.output, arguments.output),
+    duration=arguments.duration,
+    sample_rate=arguments.sample_rate,
+    num_channels=arguments.num_channels,
+    bit_depth=arguments.bit_depth,
+    num_sequences=arguments.num_sequences,
+    temperatures=tuple(arguments.temperature),
+    top_p=arguments.top_p,
+    seed=arguments.seed,
+    seed_audio=arguments.seed_audio,
+    seed_offset=arguments.seed_offset,
+    seed_duration=arguments.seed_duration,
+    include_seed=arguments.include_seed,
+    threads=arguments.threads or None,
+    force=arguments.force,
+    quiet=arguments.quiet,
+    no_progress=arguments.no_progress,
+  )
+
+
 def _destination(arguments: argparse.Namespace) -> options.Destination:
   output = _STANDARD_NAMES.get(arguments.output, arguments.output)
   if arguments.to_stdout and output not in (None, STANDARD):
@@ -185,6 +217,91 @@ def _add_selection_flags(parser: argparse.ArgumentParser, what: str) -> None:
   )
 
 
+def _add_generate_flags(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    '-m',
+    '--model',
+    default=LEVELS[DEFAULT_LEVEL].network,
+    metavar='MODEL',
+    help='a model file NAME.npz, or a packaged model: default, tiny or bytes (default: %(default)s)',
+  )
+  parser.add_argument(
+    '-o',
+    '--output',
+    required=True,
+    metavar='OUT',
+    help='the WAV file to write; OUT_1, OUT_2 and so on for several sequences; - is standard output',
+  )
+  parser.add_argument('--duration', type=float, default=3.0, metavar='SECONDS', help='length (default: %(default)g)')
+  parser.add_argument(
+    '--sample_rate',
+    type=int,
+    metavar='HZ',
+    help="sample rate (default: the seed audio's, or what MODEL was trained on)",
+  )
+  parser.add_argument(
+    '--num_channels', type=int, metavar='N', help="channels (default: the seed audio's, or what MODEL makes)"
+  )
+  parser.add_argument(
+    '--bit_depth', type=int, metavar='BITS', help="bits of a sample (default: the seed audio's, or what MODEL makes)"
+  )
+  parser.add_argument(
+    '--num_sequences', type=int, default=1, metavar='N', help='sounds to make at a time (default: %(default)s)'
+  )
+  parser.add_argument(
+    '--temperature',
+    type=float,
+    nargs='+',
+    default=[DEFAULT_TEMPERATURE],
+    metavar='T',
+    help="1 draws by the model's own probabilities, less draws likelier symbols more often, 0 draws the likeliest; one "
+    f'for all sequences or one for each (default: {DEFAULT_TEMPERATURE})',
+  )
+  parser.add_argument(
+    '--top_p',
+    type=float,
+    default=DEFAULT_TOP_P,
+    metavar='P',
+    help='draw from the likeliest symbols alone that have a share P of all probability; 1 draws from all (default: '
+    '%(default)s)',
+  )
+  parser.add_argument(
+    '--seed',
+    type=int,
+    default=0,
+    metavar='N',
+    help='of the random numbers; the same one makes the same file on every machine (default: %(default)s)',
+  )
+  parser.add_argument('--seed_audio', metavar='FILE', help='go on with this WAV or FLAC file (default: begin a file)')
+  parser.add_argument(
+    '--seed_offset', type=float, default=0.0, metavar='SECONDS', help='go on with what comes after this time of it'
+  )
+  parser.add_argument(
+    '--seed_duration',
+    type=float,
+    metavar='SECONDS',
+    help='go on with no more than so much of it (default: up to its end)',
+  )
+  parser.add_argument(
+    '--include_seed', action='store_true', help='write the seed audio too, before what goes on with it'
+  )
+  _add_thread_flag(parser)
+  parser.add_argument('-f', '--force', action='store_true', help='overwrite existing files')
+  parser.add_argument('-q', '--quiet', action='store_true', help='print nothing but errors')
+  parser.add_argument('--no-progress', action='store_true', help='no progress bar')
+
+
+def _add_thread_flag(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    '-T',
+    '--threads',
+    type=_threads,
+    default=0,
+    metavar='N',
+    help='threads, on cores of their own; 0 is one on each core (default)',
+  )
+
+
 def _add_work_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '-m',
@@ -194,14 +311,7 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
     help='a model file NAME.npz, or a packaged model: default, tiny or bytes (default: to compress, the one of the '
     'level; to decompress and test, the packaged one that wrote the file)',
   )
-  parser.add_argument(
-    '-T',
-    '--threads',
-    type=_threads,
-    default=0,
-    metavar='N',
-    help='threads, on cores of their own; 0 is one on each core (default)',
-  )
+  _add_thread_flag(parser)
   parser.add_argument(
     '--lanes',
     type=_lanes,

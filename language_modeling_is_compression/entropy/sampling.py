@@ -67,6 +67,7 @@ class Sampler:
 
   def __init__(self, seed: int, temperatures: Sequence[float], top_p: float = 1.0):
     assert 0 <= seed <= MAX_SEED and all(0 <= t < math.inf for t in temperatures) and 0 < top_p <= 1
+    self.temperatures = tuple(temperatures)
     self._seed = np.uint64(seed)
     self._inverses = np.array([_inverse(temperature) for temperature in temperatures], np.int64)
     numerator, denominator = float(top_p).as_integer_ratio()

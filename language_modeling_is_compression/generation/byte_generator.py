@@ -147,7 +147,7 @@ def _stream(frames: np.ndarray, data: DataConfig) -> np.ndarray:
 
 def _repeated(seed: np.ndarray, group: _Group) -> np.ndarray:
   """The same tokens [N, P] for all lanes of a group: [L, N, P]."""
-  return np.ascontiguousarray(np.broadcast_to(seed, (len(group.sequences), *seed.shape)))
+  return np.repeat(seed[None], len(group.sequences), axis=0)
 
 
 def _samples(drawn: np.ndarray, data: DataConfig) -> np.ndarray:

@@ -24,6 +24,10 @@ END_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(sign
 _SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
+class TerminatedError(BaseException):
+  """SIGTERM came: what it is raised in ends in order, as for Ctrl-C."""
+
+
 def end_process(code: int) -> NoReturn:
   """Ends the process without Python's own end, which waits for libraries' threads, or crashes where they still run."""
   logging.shutdown()
