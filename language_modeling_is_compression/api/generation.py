@@ -252,7 +252,7 @@ def _frames(name: str, seconds: Any, rate: int, *, least: int = 1) -> int:
     raise InputError(f'{name}: expected seconds, got {seconds!r}')
   frames = round(seconds * rate)
   if frames < least:
-    raise InputError(f'{name}: expected at least {1 / rate:.2g} s, one sample at {rate} Hz, got {seconds:g}')
+    raise InputError(f'{name}: expected at least {1 / rate:.3g} s, one sample at {rate} Hz, got {seconds:g}')
   return frames
 
 

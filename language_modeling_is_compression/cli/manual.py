@@ -40,8 +40,8 @@ def manual(parser: argparse.ArgumentParser) -> str:
     '.SH COMMANDS',
   ]
   for name, (help, _) in commands_of(parser).items():
-    flags = ', '.join(flag for flag, command in COMMAND_FLAGS.items() if command == name)
-    lines += ['.TP', f'.B {name}\\fR, {_escaped(flags)}', *_text(f'{help}.')]
+    flags = [flag for flag, command in COMMAND_FLAGS.items() if command == name]
+    lines += ['.TP', f'.B {_escaped(", ".join([name, *flags]))}', *_text(f'{help}.')]
   lines += ['.PP', 'Without a command files are compressed.']
   for name, (_, of_command) in commands_of(parser).items():
     lines.append(f'.SH OPTIONS OF {name.upper()}')

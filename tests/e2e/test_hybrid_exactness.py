@@ -5,7 +5,7 @@ import sys
 import pytest
 from support.training_runs import REPOSITORY, environment, finish
 
-_GOLDEN = REPOSITORY / 'tests/golden/test_golden_v2.py'
+_GOLDEN = [REPOSITORY / 'tests/golden' / name for name in ('test_golden_v2.py', 'test_generated.py')]
 
 
 @pytest.mark.slow
@@ -23,5 +23,5 @@ def test_golden_files_whatever_the_compiler_does(tmp_path, variables):
   env = environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(REPOSITORY), **variables)
   # What is not optimized calls functions by address, and numba says that it will not keep such code.
   quietly = ['-W', 'ignore:Cannot cache']
-  done = finish([sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *quietly, str(_GOLDEN)], env)
+  done = finish([sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *quietly, *map(str, _GOLDEN)], env)
   assert done.returncode == 0, done.stdout + done.stderr
