@@ -25,12 +25,11 @@ from language_modeling_is_compression.quantized.quantize import (
 _FRACTION = (1 << LOG_BITS) - 1
 _STEP, _ENCODE, _DECODE, _FOLLOW, _SAMPLE = range(5)
 _NO_TOKENS = np.zeros((0, 0, 0), np.uint8)
-# Intervals, codes, counts and draws, where there are none.
+# Intervals, codes and counts, where there are none.
 _NOTHING = (
   np.zeros((0, 0, 0, 2), np.uint32),
   (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64)),
   np.zeros((0, 0, 256), np.int64),
-  sampling.NO_DRAWS,
 )
 
 
@@ -85,7 +84,7 @@ class CpuLanes:
     self._lanes = _new_lanes(network, num_lanes)
 
   def cdfs(self, num_lanes: int) -> np.ndarray:
-    _run(self._network, self._lanes, _STEP, _NO_TOKENS, np.ones(num_lanes, np.int64), 0, 1, *_NOTHING)
+    _run(self._network, self._lanes, _STEP, _NO_TOKENS, np.ones(num_lanes, np.int64), 0, 1, *_NOTHING, None)
     return self._lanes.cdfs[:num_lanes]
 
   def push(self, tokens: np.ndarray) -> None:
@@ -94,17 +93,17 @@ class CpuLanes:
   def encode(self, tokens: np.ndarray, num_samples: int, intervals: np.ndarray) -> None:
     """Writes the intervals [1, N, P, 2] of the first samples of tokens [1, N, P]."""
     lengths = np.array([num_samples])
-    _run(self._network, self._lanes, _ENCODE, tokens, lengths, 0, num_samples, intervals, *_NOTHING[1:])
+    _run(self._network, self._lanes, _ENCODE, tokens, lengths, 0, num_samples, intervals, *_NOTHING[1:], None)
 
   def decode(self, work: Decoding, begin: int, end: int) -> None:
     codes = work.decoder.arrays
     span = (work.tokens, work.lengths, begin, end)
-    _run(self._network, self._lanes, _DECODE, *span, _NOTHING[0], codes, work.counts.counts, sampling.NO_DRAWS)
+    _run(self._network, self._lanes, _DECODE, *span, _NOTHING[0], codes, work.counts.counts, None)
 
   def follow(self, tokens: np.ndarray) -> None:
     """Takes known tokens in, uint8 or uint16 [L, N, P], of which nothing is asked."""
     lengths = np.full(len(tokens), tokens.shape[1])
-    _run(self._network, self._lanes, _FOLLOW, tokens, lengths, 0, tokens.shape[1], *_NOTHING)
+    _run(self._network, self._lanes, _FOLLOW, tokens, lengths, 0, tokens.shape[1], *_NOTHING, sampling.NO_DRAWS)
 
   def sample(self, tokens: np.ndarray, sampler: Sampler, sequences: np.ndarray, first: int) -> None:
     """Draws tokens, uint8 or uint16 [L, N, P], of which the first one has the position `first` in its sequence.
@@ -113,7 +112,7 @@ class CpuLanes:
     """
     lengths = np.full(len(tokens), tokens.shape[1])
     draws = sampler.draws(sequences, first, self._network.embedding.shape[1])
-    _run(self._network, self._lanes, _SAMPLE, tokens, lengths, 0, tokens.shape[1], *_NOTHING[:-1], draws)
+    _run(self._network, self._lanes, _SAMPLE, tokens, lengths, 0, tokens.shape[1], *_NOTHING, draws)
 
 
 def _new_lanes(network: _Network, num_lanes: int) -> _Lanes:
@@ -147,7 +146,8 @@ def _run(net, lanes, purpose, tokens, lengths, begin, end, intervals, codes, cou
   _STEP: nothing else is done. The lanes' last tokens are known, and end is begin + 1.
   _ENCODE: intervals [L, N, S, 2] of tokens are written.
   _DECODE: tokens are decoded from codes, as `predictor.decode_stepwise` does.
-  _FOLLOW: tokens are known, and nothing is written. _SAMPLE: tokens are drawn.
+  _FOLLOW: tokens are known, and nothing is written.
+  _SAMPLE: tokens are drawn, by draws, which is None for all that codes: that is compiled by itself then.
   """
   places, sample_bytes = net.embedding.shape[0], tokens.shape[2]
   states, words, following, ends = codes
@@ -163,7 +163,7 @@ def _run(net, lanes, purpose, tokens, lengths, begin, end, intervals, codes, cou
       known = place < sample_bytes
       if purpose == _DECODE and known:
         rans.decode_symbols(states, words, following, ends, cdfs[:active], symbols[:active])
-      elif purpose == _SAMPLE:
+      if draws is not None and purpose == _SAMPLE:
         sampling.draw_symbols(draws, np.int64(sample - begin) * places + place, cdfs[:active], symbols[:active])
       for lane in range(active):
         if purpose in (_ENCODE, _FOLLOW):

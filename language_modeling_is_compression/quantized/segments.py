@@ -269,7 +269,7 @@ class _Group:
       if (following > ends).any():
         return False
       end = min(begin + _FRAMES_PER_CHECK, self._num_frames)
-      self._run(purpose, indices, begin, end, intervals, code, _NO_DRAWING)
+      self._run(purpose, indices, begin, end, intervals, code, None)
     return True
 
   def _run(
@@ -280,7 +280,7 @@ class _Group:
     end: int,
     intervals: np.ndarray,
     code: tuple[np.ndarray, ...],
-    drawing: _Drawing,
+    drawing: _Drawing | None,
   ) -> None:
     state = (self._experts, self._network, self._cache, self._mixer, self._bins, self._places)
     _run(*state, purpose, indices, begin, end, intervals, code, drawing)
@@ -364,7 +364,10 @@ def index_bytes(channel: ChannelValues) -> int:
 
 @compiled
 def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end, intervals, code, drawing):
-  """Codes frames begin to end; everything is one function, since LLVM optimizes callees anew at every level."""
+  """Codes frames begin to end; everything is one function, since LLVM optimizes callees anew at every level.
+
+  drawing: None to code alone. It is compiled by itself then, so that who only codes does not wait for what draws.
+  """
   num_channels = indices.shape[1]
   stream, normed, outputs = cache.work.stream, cache.work.normed, cache.work.outputs
   per_frame = np.int64(0)
@@ -390,13 +393,13 @@ def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end,
       build_copy(mixer, experts.long_term, indices, channel, t)
       if places[channel] > 0 and purpose == _DECODE:
         indices[t, channel] = _decode_bytes(mixer, bins, experts, channel, places[channel], code)
-      elif places[channel] > 0 and purpose == _SAMPLE:
-        number = ((t - begin) * num_channels + channel) * _DRAWS_PER_SAMPLE
-        indices[t, channel] = _draw_bytes(mixer, bins, experts.table, channel, places[channel], number, drawing)
-      index = indices[t, channel]
-      if purpose == _SAMPLE:
-        advance(experts, channel, np.float64(index))
+      if drawing is not None and purpose == _SAMPLE:
+        if places[channel] > 0:
+          number = ((t - begin) * num_channels + channel) * _DRAWS_PER_SAMPLE
+          indices[t, channel] = _draw_bytes(mixer, bins, experts.table, channel, places[channel], number, drawing)
+        advance(experts, channel, np.float64(indices[t, channel]))
         continue
+      index = indices[t, channel]
       score_bin(mixer, experts, channel, lower_edge(bins, channel, index), lower_edge(bins, channel, index + 1))
       if places[channel] > 0 and purpose == _ENCODE:
         _encode_bytes(mixer, bins, experts.table, channel, places[channel], index, intervals[at : at + places[channel]])

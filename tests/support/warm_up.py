@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from language_modeling_is_compression.api.generation import generate
 from language_modeling_is_compression.format.payloads import Channel, Segment, SegmentShape
 from language_modeling_is_compression.prediction.extraction import extract_evidence
 from language_modeling_is_compression.quantized.loading import load_coder
@@ -14,6 +15,9 @@ def main() -> None:
   extract_evidence(samples, sample_bytes=shape.sample_bytes, sample_rate_hz=shape.sample_rate_hz, effort=shape.effort)
   load_coder('default', 'cpu').encode([Segment(samples=samples, shape=shape)], Cancellation())
   load_coder('bytes', 'cpu').encode([Channel(tokens=np.zeros((1, 2), np.uint8))], Cancellation())
+  for model in ('default', 'bytes'):
+    with generate(model, duration=0.001, seed_audio=samples.astype(np.int16), sample_rate=8000) as generation:
+      generation.read()
 
 
 if __name__ == '__main__':
