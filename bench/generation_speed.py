@@ -10,6 +10,7 @@ start-up, on all cores; medians over the rounds.
 import argparse
 import statistics
 import time
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,11 @@ from language_modeling_is_compression.quantized.loading import load_coder
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 
-_DRAWINGS = {'default': {}, 'all, temperature 1': {'temperature': 1.0, 'top_p': 1.0}, 'likeliest': {'temperature': 0.0}}
+_DRAWINGS: dict[str, dict[str, Any]] = {
+  'default': {},
+  'all, temperature 1': {'temperature': 1.0, 'top_p': 1.0},
+  'likeliest': {'temperature': 0.0},
+}
 
 
 def main() -> int:
@@ -44,7 +49,7 @@ def main() -> int:
   return 0
 
 
-def _generated(arguments: argparse.Namespace, model: str, count: int, drawing: dict[str, float]) -> tuple[float, float]:
+def _generated(arguments: argparse.Namespace, model: str, count: int, drawing: dict[str, Any]) -> tuple[float, float]:
   """Tokens a second, and a CPU second, without what the seed takes."""
   with lmic.generate(
     model,
