@@ -44,6 +44,7 @@ from language_modeling_is_compression.quantized.mixing import (
 )
 from language_modeling_is_compression.quantized.quantize import MAX_LOG, MAX_STREAM
 from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork, quantize_hybrid_model
+from language_modeling_is_compression.quantized.trace import NO_TRACE, Trace, new_trace, trace_sample
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 _FRAMES_PER_CHECK = 4096  # Between two looks at the cancellation.
@@ -66,11 +67,16 @@ class _Network(NamedTuple):
 
 
 class CodedGroup(NamedTuple):
-  """A group's code. intervals: uint32 [N * sum(P), 2], of its samples' bytes, in the order in which they are coded."""
+  """A group's code. intervals: uint32 [N * sum(P), 2], of its samples' bytes, in the order in which they are coded.
+
+  lags: see long_term.py. trace: `NO_TRACE` unless one was asked for.
+  """
 
   body: bytes
   intervals: np.ndarray
   channels: list[ChannelValues]
+  lags: np.ndarray
+  trace: Trace
 
 
 class HybridCoder:
@@ -116,18 +122,21 @@ class HybridCoder:
       for body, shape in zip(bodies, shapes, strict=True)
     ]
 
-  def code_groups(self, segment: Segment, cancellation: Cancellation) -> list[CodedGroup]:
-    """Codes of the groups of a segment's channels. Raises CancelledError."""
+  def code_groups(
+    self, segment: Segment, cancellation: Cancellation, *, trace_step: int = 0, trace_offset: int = 0
+  ) -> list[CodedGroup]:
+    """Codes of the groups of a segment's channels. trace_step, trace_offset: of `Trace`. Raises CancelledError."""
     groups = []
     for first in range(0, segment.shape.num_channels, GROUP_CHANNELS):
       samples = segment.samples[:, first : first + GROUP_CHANNELS]
       channels = [value_map.channel_values(samples[:, channel]) for channel in range(samples.shape[1])]
       indices = value_map.to_indices(samples, channels)
       lags = find_lags(indices, cancellation)
-      intervals = _Group(self._network, channels, lags, segment.shape).encode(indices, cancellation)
+      trace = new_trace(segment.shape.num_frames, len(channels), trace_step, trace_offset) if trace_step else NO_TRACE
+      intervals = _Group(self._network, channels, lags, segment.shape).encode(indices, cancellation, trace)
       maps = [map_intervals(channel.used) for channel in channels]
       body = write_header(channels, lags) + rans.encode(np.concatenate([*maps, intervals]))
-      groups.append(CodedGroup(body, intervals, channels))
+      groups.append(CodedGroup(body, intervals, channels, lags, trace))
     return groups
 
   def _decode(self, body: bytes, shape: SegmentShape, cancellation: Cancellation) -> Segment | None:
@@ -188,16 +197,16 @@ class _Group:
     self._cache = layers.new_kv_cache(network.layers, 1, len(network.output_bias))
     self._mixer = new_mixer(len(channels))
 
-  def encode(self, indices: np.ndarray, cancellation: Cancellation) -> np.ndarray:
+  def encode(self, indices: np.ndarray, cancellation: Cancellation, trace: Trace) -> np.ndarray:
     """indices: int64 [N, C]. Returns intervals, uint32 [N * sum(P), 2]."""
     intervals = np.zeros((self._num_frames * int(self._places.sum()), 2), np.uint32)
-    self._run(_ENCODE, indices, intervals, _NO_CODE, cancellation)
+    self._run(_ENCODE, indices, intervals, _NO_CODE, cancellation, trace)
     return intervals
 
   def decode(self, decoder: rans.Decoder, cancellation: Cancellation) -> np.ndarray | None:
     """int64 [N, C], or None if the code ends too early; the decoder says whether they are sound."""
     indices = np.zeros((self._num_frames, len(self._places)), np.int64)
-    finished = self._run(_DECODE, indices, np.zeros((0, 2), np.uint32), decoder.arrays, cancellation)
+    finished = self._run(_DECODE, indices, np.zeros((0, 2), np.uint32), decoder.arrays, cancellation, NO_TRACE)
     return indices if finished else None
 
   def _run(
@@ -207,6 +216,7 @@ class _Group:
     intervals: np.ndarray,
     code: tuple[np.ndarray, ...],
     cancellation: Cancellation,
+    trace: Trace,
   ) -> bool:
     """Codes all frames. Returns whether it came to the end: a code that ends too early is given up."""
     if not self._places.any():
@@ -231,6 +241,7 @@ class _Group:
         end,
         intervals,
         code,
+        trace,
       )
     return True
 
@@ -264,7 +275,7 @@ def index_bytes(channel: ChannelValues) -> int:
 
 
 @compiled
-def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end, intervals, code):
+def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end, intervals, code, trace):
   """Codes frames begin to end; everything is one function, since LLVM optimizes callees anew at every level."""
   num_channels = indices.shape[1]
   stream, normed, outputs = cache.work.stream, cache.work.normed, cache.work.outputs
@@ -296,6 +307,8 @@ def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end,
       if places[channel] > 0 and purpose == _ENCODE:
         _encode_bytes(mixer, bins, experts.table, channel, places[channel], index, intervals[at : at + places[channel]])
         at += places[channel]
+      if places[channel] > 0 and trace.step > 0:
+        trace_sample(trace, mixer, experts, bins, channel, t, index)
       mass = update(experts, channel, t, np.float64(index))
       if places[channel] > 0:
         update_weights(mixer, channel, mass)

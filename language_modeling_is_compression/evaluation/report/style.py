@@ -88,15 +88,18 @@ class Look:
 
 def looks(compressors: Sequence[CompressorInfo]) -> dict[str, Look]:
   """Every compressor's look by its name, models first: distinct for up to 84 of them."""
-  found = {}
-  for index, info in enumerate(sorted(compressors, key=lambda info: not info.is_model)):
-    found[info.name] = Look(
-      colour=_COLOURS[index % len(_COLOURS)],
-      marker=_MARKERS[index % len(_MARKERS)],
-      dashes=_DASHES[index % len(_DASHES)],
-      filled=info.is_model,
-    )
-  return found
+  ordered = sorted(compressors, key=lambda info: not info.is_model)
+  return {info.name: look_of(index, filled=info.is_model) for index, info in enumerate(ordered)}
+
+
+def look_of(index: int, *, filled: bool = True) -> Look:
+  """The look of one of several things that are shown together."""
+  return Look(
+    colour=_COLOURS[index % len(_COLOURS)],
+    marker=_MARKERS[index % len(_MARKERS)],
+    dashes=_DASHES[index % len(_DASHES)],
+    filled=filled,
+  )
 
 
 @contextlib.contextmanager
