@@ -66,7 +66,7 @@ class ByteFindings:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-  """model: its name. rank: 0 of the first model on a page, 1 of the second one.
+  """model: its name, which is printable. rank: 0 of the first model on a page, 1 of the second one.
 
   bits: float64 [M, C], of a sample. total_bits: of all samples under the model.
   model_bytes: of the model's bodies. file_bytes: what `lmic compress` writes, original_bytes: of what. chunks: of

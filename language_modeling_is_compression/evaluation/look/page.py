@@ -23,8 +23,10 @@ from language_modeling_is_compression.evaluation.report.text import decimals, pe
 from language_modeling_is_compression.kernels.compilation import require_compiler
 from language_modeling_is_compression.quantized.loading import DEFAULT
 from language_modeling_is_compression.system.cancellation import Cancellation
+from language_modeling_is_compression.system.text import printable
 
 MAX_MODELS = 2
+_MAX_NAME = 40  # Characters of a model's name, so that it fits above a figure.
 
 Progress = Callable[[int, int], object]  # Told of bytes that are done, and of all.
 
@@ -82,8 +84,8 @@ def look_html(sound: Sound, levels: np.ndarray, findings: Sequence[Findings]) ->
 
 def _names(models: Sequence[str]) -> list[str]:
   """Names of models for people: those of their files where these are different."""
-  short = [Path(model).name.removesuffix('.npz') for model in models]
-  return short if len(set(short)) == len(short) else list(models)
+  short = [printable(Path(model).name.removesuffix('.npz'), _MAX_NAME) for model in models]
+  return short if len(set(short)) == len(short) else [printable(model, _MAX_NAME) for model in models]
 
 
 def _facts(sound: Sound) -> str:

@@ -38,6 +38,7 @@ def _power(info: AudioInfo, start: int, taper: np.ndarray) -> np.ndarray:
   """Mean power of the channels in one window, in which there is silence before the beginning and after the end."""
   first, last = max(0, start), min(info.num_frames, start + len(taper))
   frames = np.zeros((len(taper), info.num_channels))
-  frames[first - start : last - start] = read_frames(info, first, last)
-  spectrum = np.fft.rfft((frames - frames.mean(axis=0)) * taper[:, None], axis=0)
+  known = read_frames(info, first, last)
+  frames[first - start : last - start] = known - known.mean(axis=0)
+  spectrum = np.fft.rfft(frames * taper[:, None], axis=0)
   return np.asarray((np.abs(spectrum[1:]) ** 2).mean(axis=1))
