@@ -119,16 +119,17 @@ def _residuals(axes: Axes, residuals: Residuals, rank: int) -> None:
   """A line for what was expected and marks for what came; at the ends, which are not bins like the others, no line."""
   total, look = max(residuals.observed.sum(), 1), look_of(rank)
   expected, observed = residuals.expected / total, residuals.observed / total
+  # Below the rarest of what came: what is expected of the rest goes on for ever. First of all, since of what has one
+  # value there may be nothing, which has no place on a logarithmic axis.
+  axes.set_ylim(0.5 / total, 2 * float(max(expected.max(), observed.max(), 1 / total)))
+  end = np.floor(residuals.places[-1])
+  axes.set(yscale='log', xticks=np.linspace(-end, end, 5))
   axes.plot(residuals.places[1:-1], expected[1:-1], **look.line())
   ends = look.dots(7) | {'marker': '_', 'markeredgewidth': 1.3}
   axes.plot(residuals.places[[0, -1]], expected[[0, -1]], **ends)
   axes.plot(residuals.places, np.where(observed > 0, observed, np.nan), **look.dots(3.2) | {'markerfacecolor': 'white'})
-  end = np.floor(residuals.places[-1])
-  axes.set(yscale='log', xticks=np.linspace(-end, end, 5))
   axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{100 * value:g}%'))
   axes.yaxis.set_minor_formatter(NullFormatter())
-  # Below the rarest of what came: what is expected of the rest goes on for ever.
-  axes.set_ylim(0.5 / total, 2 * float(max(expected.max(), observed.max(), 1 / total)))
   axes.grid(color=FAINT)
 
 

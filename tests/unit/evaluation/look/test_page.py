@@ -8,6 +8,7 @@ import pytest
 from support import look_cases
 from support.look_cases import byte_findings, findings, hybrid_findings, residuals, sound_of, write_wav
 from support.page import Page
+from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression.errors import InputError
 from language_modeling_is_compression.evaluation.look.findings import Findings
@@ -103,6 +104,15 @@ def test_a_page_under_two_models(tmp_path):
   text = look(path, [model, 'tiny'])
   assert figures(text)[1] == 'difference' and 'byte 3,' in text and 'counted' in text
   assert f'tiny less {Path(model).stem}' in text
+
+
+@pytest.mark.parametrize('samples', [np.zeros((900, 2)), np.array([[5]]), np.array([[5, 7], [5, 6]])])
+def test_sounds_that_there_is_little_to_say_of(tmp_path, samples):
+  path = tmp_path / 'a.wav'
+  path.write_bytes(build_wav(pcm_bytes(samples.astype(np.int64), 24), channels=samples.shape[1], bits=24))
+  text = look(path, ['tiny', look_cases.byte_model(tmp_path)])
+  assert Page(text).problems == [] and figures(text)[:3] == ['time', 'difference', 'calibration']
+  assert 'nan' not in text
 
 
 @pytest.mark.parametrize('models', [['a', 'b', 'c'], ['tiny', 'tiny']])
