@@ -180,9 +180,9 @@ def _byte_pictures(sound: Sound, findings: Sequence[Findings], whose: str) -> It
   yield Picture(
     name='bytes',
     title=f'Bits by byte and by position{whose}',
-    reading='Left: what each byte of a sample costs, of 8 bits; the last ones are close to noise, and the model does not '
-    'see those that are counted. Right: what a sample costs by its position in a chunk of the file, at whose beginning '
-    'nothing is known; the dotted line is the length of the chunks that the model was trained on.',
+    reading='Left: what each byte of a sample costs, of 8 bits; the last ones are close to noise, and the model does '
+    'not see those that are counted. Right: what a sample costs by its position in a chunk of the file, at whose '
+    'beginning nothing is known; the dotted line is the length of the chunks that the model was trained on.',
     figure=byte_plots.bits_by_place(findings),
   )
   yield Picture(

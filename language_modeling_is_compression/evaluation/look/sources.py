@@ -81,10 +81,10 @@ def opened_sound(
 
 def _is_packed(path: Path) -> bool:
   """Whether a file is a .lmic file, by its name or its first bytes."""
-  if path.suffix.lower() == '.lmic':
-    return True
   if not path.is_file():  # Opening a pipe would wait for its writer.
     return False
+  if path.suffix.lower() == '.lmic':
+    return True
   with contextlib.suppress(OSError), open(path, 'rb') as file:
     return file.read(len(MAGIC)) == MAGIC
   return False

@@ -113,7 +113,8 @@ def test_a_lmic_file_of_something_else(tmp_path):
 
 
 def test_what_is_not_there(tmp_path):
-  with pytest.raises(InputError, match='No such file'):
-    frames_of(tmp_path / 'a.wav')
+  for name in ('a.wav', 'a.lmic'):
+    with pytest.raises(InputError, match='No such file'):
+      frames_of(tmp_path / name)
   with pytest.raises(InputError, match='directory'):
     frames_of(tmp_path)
