@@ -19,6 +19,7 @@ from language_modeling_is_compression.evaluation.report.style import (
 )
 
 _HATCHES = ('', '////')
+_FEW_BARS = 4  # Up to which there is room for two digits above each.
 
 
 def bits_by_place(findings: Sequence[Findings]) -> Figure:
@@ -27,12 +28,13 @@ def bits_by_place(findings: Sequence[Findings]) -> Figure:
     figure = new_figure(2.7)
     left, right = figure.subplots(1, 2, width_ratios=[2, 3])
     width = 0.8 / len(findings)
+    digits = 2 if len(findings) * len(_by_byte(findings[0]).byte_bits) <= _FEW_BARS else 1
     for index, each in enumerate(findings):
       by_byte, look = _by_byte(each), look_of(each.rank)
       places = np.arange(len(by_byte.byte_bits)) + (index - (len(findings) - 1) / 2) * width
       left.bar(places, by_byte.byte_bits, width, color=look.colour, hatch=_HATCHES[each.rank], edgecolor='white')
       for place, bits in zip(places, by_byte.byte_bits, strict=True):
-        left.text(place, bits, f'{bits:.2f}', ha='center', va='bottom')
+        left.text(place, bits, f'{bits:.{digits}f}', ha='center', va='bottom')
       right.plot(by_byte.positions + 1, by_byte.position_bits, **look.line())
       right.plot(by_byte.positions + 1, by_byte.position_bits, **look.dots(3.5))
     trained = sorted({_by_byte(each).trained_samples for each in findings})
@@ -40,7 +42,8 @@ def bits_by_place(findings: Sequence[Findings]) -> Figure:
       right.axvline(samples, color=GREY, linewidth=0.9, linestyle=(0, (1, 1)))
     names = [_byte_name(place, _by_byte(findings[0])) for place in range(len(_by_byte(findings[0]).byte_bits))]
     left.set_xticks(range(len(names)), names)
-    left.set(ylabel='bits', ylim=(0, 9))
+    most = max(float(_by_byte(each).byte_bits.max()) for each in findings)
+    left.set(ylabel='bits', ylim=(0, max(9.0, 1.1 * most)))
     right.set(xscale='log', xlabel='position in the chunk, samples', ylabel='bits per sample')
     right.set_ylim(*data_limits(value for each in findings for value in _by_byte(each).position_bits))
     right.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:,.0f}'))

@@ -1,5 +1,6 @@
 """Figures show the right numbers at the right places."""
 
+import dataclasses
 from typing import Any, cast
 
 import numpy as np
@@ -96,9 +97,7 @@ def test_weights_are_thinned_to_their_means_and_silence_is_left_out(sound):
   network[:3] = np.nan  # A point where every channel has one value.
   network[3:5] = np.nan
   many = hybrid_findings(600)
-  figure = hybrid_plots.weights_over_time(
-    sound, [findings(hybrid=many.__class__(**(vars(many) | {'network': network})))]
-  )
+  figure = hybrid_plots.weights_over_time(sound, [findings(hybrid=dataclasses.replace(many, network=network))])
   [(times, values)] = lines(figure, 0)
   assert len(times) == 201
   np.testing.assert_allclose(values[:-1], np.arange(200) / 200)
@@ -116,8 +115,19 @@ def test_bits_by_place():
   figure = byte_plots.bits_by_place([findings(by_byte=byte_findings(places=1))])
   assert [cast(Any, bar).get_height() for bar in figure.axes[0].patches] == [2, 7]
   assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ['byte 1', 'byte 2,\ncounted']
+  assert [text.get_text() for text in figure.axes[0].texts] == ['2.00', '7.00'] and figure.axes[0].get_ylim() == (0, 9)
   line, dots, trained = lines(figure, 1)
   assert line == dots == ([1, 2, 3, 5], [16, 12, 9, 8]) and trained[0] == [3, 3]
+
+
+def test_bytes_that_take_more_than_they_have():
+  """A model that is sure of what does not come."""
+  by_byte = dataclasses.replace(byte_findings(), byte_bits=np.array([2.0, 7.0, 20.0]))
+  figure = byte_plots.bits_by_place([findings(by_byte=by_byte), findings('n', 1, by_byte=by_byte)])
+  assert figure.axes[0].get_ylim()[1] >= 22
+  assert [text.get_text() for text in figure.axes[0].texts] == ['2.0', '7.0', '20.0'] * 2
+  places = [text.get_position()[0] for text in figure.axes[0].texts]
+  assert sorted(places) == pytest.approx([-0.2, 0.2, 0.8, 1.2, 1.8, 2.2])
 
 
 def test_embedding():
