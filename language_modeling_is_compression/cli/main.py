@@ -1,4 +1,4 @@
-"""The `lmic` command: compress, decompress, test and info, on top of api/engine.py."""
+"""The `lmic` command: compress, decompress, test and info, on top of api/engine.py, and look, of evaluation/look."""
 
 import contextlib
 import json
@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from tqdm import tqdm
@@ -26,12 +27,20 @@ from language_modeling_is_compression.cli.selection import (
   without_suffix,
 )
 from language_modeling_is_compression.cli.summaries import Result, Totals, why_not_sound
-from language_modeling_is_compression.errors import ConfigError, FormatError, InputError, LmicError
+from language_modeling_is_compression.errors import (
+  ConfigError,
+  FormatError,
+  InputError,
+  LmicError,
+  OutputExistsError,
+)
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
+from language_modeling_is_compression.system.extras import require_extra
 from language_modeling_is_compression.system.files import STANDARD, input_file, output_file, remove_source
 from language_modeling_is_compression.system.interrupts import TerminatedError, ended_soon
+from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.system.text import printable
 
 _logger = logging.getLogger(__name__)
@@ -83,12 +92,14 @@ def _run(chosen: options.Options) -> int:
       return _info(chosen)
     case options.Generate():
       return generate_files(chosen)
+    case options.Look():
+      return _look(chosen)
 
 
 def _log_level(chosen: options.Options) -> int:
   if isinstance(chosen, options.Info):
     return logging.INFO
-  if isinstance(chosen, options.Generate):
+  if isinstance(chosen, options.Generate | options.Look):
     return logging.ERROR if chosen.quiet else logging.INFO
   return logging.ERROR if chosen.work.quiet else logging.DEBUG if chosen.work.verbose else logging.INFO
 
@@ -274,6 +285,59 @@ def _info(chosen: options.Info) -> int:
   elif listed:
     print_table(listed)
   return code if all(facts['problems'] == [] for facts in listed) else 1
+
+
+def _look(chosen: options.Look) -> int:
+  require_extra('evaluate')
+  from language_modeling_is_compression.evaluation.look.page import look
+
+  source, cancellation = chosen.file, Cancellation()
+  if source == STANDARD:
+    raise ConfigError('look: expected a file, got standard input: save it first')
+  output = f'{source}.html' if chosen.output is None else chosen.output
+  target = None if output == STANDARD else Path(output)
+  if target and target.exists() and os.path.exists(source) and os.path.samefile(source, target):
+    raise ConfigError(f'-o: {target} is the source itself; name another output')
+  try:
+    with output_file(target, STANDARD, force=chosen.force, spooled=True) as file:
+      with _look_progress(chosen) as progress:
+        html = look(
+          Path(source),
+          chosen.models,
+          start=chosen.start,
+          end=chosen.end,
+          threads=chosen.threads,
+          progress=progress,
+          cancellation=cancellation,
+        )
+      file.write(html.encode())
+  except OutputExistsError as error:
+    raise ConfigError(f'{error}; use -f to overwrite it') from None
+  finally:
+    cancellation.cancel()
+  if not chosen.quiet and target:
+    say(f'{source}: pictures in {target}')
+  return 0
+
+
+@contextlib.contextmanager
+def _look_progress(chosen: options.Look) -> Iterator[Callable[[int, int], object]]:
+  """A bar of bytes, which is made when it is known how many there are."""
+  with contextlib.ExitStack() as stack:
+    bar: Any = None
+    so_far = 0
+
+    def advance(done: int, total: int) -> None:
+      nonlocal bar, so_far
+      if bar is None:
+        shown = not (chosen.quiet or chosen.no_progress)
+        bar = stack.enter_context(
+          progress_bar(total=total, unit='B', description=printable(chosen.file), shown=shown, leave=False)
+        )
+      bar.update(done - so_far)
+      so_far = done
+
+    yield advance
 
 
 @contextlib.contextmanager

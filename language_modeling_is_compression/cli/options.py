@@ -111,4 +111,23 @@ class Generate:
   no_progress: bool
 
 
-Options = Compress | Decompress | Test | Info | Generate
+@dataclass(frozen=True, kw_only=True)
+class Look:
+  """Options of `lmic look`.
+
+  models: none for the one that wrote the file, or the default one. output: a file, STANDARD, or None for FILE.html
+  beside FILE. start, end: seconds of a part. threads: None for one on each core.
+  """
+
+  file: str
+  models: tuple[str, ...]
+  output: str | None
+  force: bool
+  start: float | None
+  end: float | None
+  threads: int | None
+  quiet: bool
+  no_progress: bool
+
+
+Options = Compress | Decompress | Test | Info | Generate | Look

@@ -24,6 +24,7 @@ COMMANDS = {
   'decompress': 'restore FILE from FILE.lmic',
   'test': 'decode files and report what is wrong with them; write nothing',
   'info': 'list what files hold, without decoding them',
+  'look': 'draw what a sound costs and what a model knows of it: pictures on one page, FILE.html',
   'generate': 'write sound that a model makes up, or goes on with',
 }
 # Flags that stand for a command, as zstd and gzip have them.
@@ -80,6 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
     if name == 'generate':
       _add_generate_flags(of_command)
       continue
+    if name == 'look':
+      _add_look_flags(of_command)
+      continue
     _add_selection_flags(of_command, 'audio that is not compressed yet' if name == 'compress' else f'{SUFFIX} files')
     if name != 'info':
       _add_work_flags(of_command)
@@ -128,6 +132,8 @@ def _with_command(flags: Sequence[str]) -> list[str]:
 
 
 def _options(arguments: argparse.Namespace) -> options.Options:
+  if arguments.command == 'look':
+    return _look_options(arguments)
   selection = options.Selection(
     files=tuple(arguments.files), folders=tuple(arguments.folders), lists=tuple(arguments.lists)
   )
@@ -181,6 +187,22 @@ def _generate_options(arguments: argparse.Namespace) -> options.Generate:
     include_seed=arguments.include_seed,
     threads=arguments.threads or None,
     force=arguments.force,
+    quiet=arguments.quiet,
+    no_progress=arguments.no_progress,
+  )
+
+
+def _look_options(arguments: argparse.Namespace) -> options.Look:
+  if len(arguments.files) != 1:
+    raise ConfigError(f'look: expected one FILE, got {len(arguments.files)}')
+  return options.Look(
+    file=arguments.files[0],
+    models=tuple(arguments.models),
+    output=_STANDARD_NAMES.get(arguments.output, arguments.output),
+    force=arguments.force,
+    start=arguments.start,
+    end=arguments.end,
+    threads=arguments.threads or None,
     quiet=arguments.quiet,
     no_progress=arguments.no_progress,
   )
@@ -285,21 +307,10 @@ def _add_generate_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--include_seed', action='store_true', help='write the seed audio too, before what goes on with it'
   )
-  _add_thread_flag(parser)
+  _add_threads_flag(parser)
   parser.add_argument('-f', '--force', action='store_true', help='overwrite existing files')
   parser.add_argument('-q', '--quiet', action='store_true', help='print nothing but errors')
   parser.add_argument('--no-progress', action='store_true', help='no progress bar')
-
-
-def _add_thread_flag(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument(
-    '-T',
-    '--threads',
-    type=_threads,
-    default=0,
-    metavar='N',
-    help='threads, on cores of their own; 0 is one on each core (default)',
-  )
 
 
 def _add_work_flags(parser: argparse.ArgumentParser) -> None:
@@ -311,7 +322,7 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
     help='a model file NAME.npz, or a packaged model: default, tiny or bytes (default: to compress, the one of the '
     'level; to decompress and test, the packaged one that wrote the file)',
   )
-  _add_thread_flag(parser)
+  _add_threads_flag(parser)
   parser.add_argument(
     '--lanes',
     type=_lanes,
@@ -324,6 +335,42 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
   loudness.add_argument('-q', '--quiet', action='store_true', help='print nothing but errors')
   loudness.add_argument('-v', '--verbose', action='store_true', help='print model, threads and how chunks are coded')
   parser.add_argument('--no-progress', action='store_true', help='no progress bar')
+
+
+def _add_look_flags(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    'files', nargs='*', metavar='FILE', type=_file, help='a WAV of 8 to 32 bits, FLAC, or .lmic file; one'
+  )
+  parser.add_argument(
+    '-m',
+    '--model',
+    action='append',
+    default=[],
+    dest='models',
+    metavar='MODEL',
+    help='a model file NAME.npz, or a packaged model: default, tiny or bytes; given twice, two models are compared '
+    '(default: the one that wrote a .lmic file, else `default`)',
+  )
+  parser.add_argument(
+    '-o', '--output', metavar='OUT', help='the page (default: FILE.html beside FILE); - is standard output'
+  )
+  parser.add_argument('-f', '--force', action='store_true', help='overwrite an existing page')
+  parser.add_argument('--start', type=float, metavar='SECONDS', help='look at the part from here on')
+  parser.add_argument('--end', type=float, metavar='SECONDS', help='look at the part up to here')
+  _add_threads_flag(parser)
+  parser.add_argument('-q', '--quiet', action='store_true', help='print nothing but errors')
+  parser.add_argument('--no-progress', action='store_true', help='no progress bar')
+
+
+def _add_threads_flag(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    '-T',
+    '--threads',
+    type=_threads,
+    default=0,
+    metavar='N',
+    help='threads, on cores of their own; 0 is one on each core (default)',
+  )
 
 
 def _add_compress_flags(parser: argparse.ArgumentParser) -> None:

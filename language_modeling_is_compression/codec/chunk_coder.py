@@ -133,14 +133,11 @@ class ChunkCoder:
 
   def _chunk(self, payload: Payload, data: bytes, encoded: Encoded | None) -> Chunk:
     if encoded is None:
-      return _smallest(data, None)
+      return smallest_chunk(payload, data, None, self._cancellation)
     modelled = _with_checksum(MODEL, data, encoded.body)
     if self._model_only and not self._observe:
       return modelled
-    if isinstance(payload, Segment):
-      kept = _smallest_segment(data, encoded.body, self._cancellation)
-    else:
-      kept = _smallest(data, encoded.body)
+    kept = smallest_chunk(payload, data, encoded.body, self._cancellation)
     if self._observe:
       self._observe(
         Modelled(
@@ -175,6 +172,13 @@ class ChunkCoder:
       elif len(chunks) == 1 and len(chunk.body) <= _SILENT_BYTES:
         self._last_decoded = shapes[0], chunk.body, payload
     return payloads
+
+
+def smallest_chunk(payload: Payload, data: bytes, body: bytes | None, cancellation: Cancellation) -> Chunk:
+  """The chunk that files have for a payload. data: its bytes. body: the model's, or None. Raises CancelledError."""
+  if body is not None and isinstance(payload, Segment):
+    return _smallest_segment(data, body, cancellation)
+  return _smallest(data, body)
 
 
 def _smallest(data: bytes, body: bytes | None) -> Chunk:

@@ -63,7 +63,7 @@ def compress(
   header = plan_file(source, name, coder.model, segments)
   digest = hashlib.sha256()
   writer = ContainerWriter(target, header)
-  payloads = _payloads(source, name, header, digest.update)
+  payloads = read_payloads(source, name, header, digest.update)
   if header.layout.has_canonical_head:
     progress(header.head_bytes)
   methods = bytearray()
@@ -218,8 +218,11 @@ def _require_sound(container: Container, coder: ChunkCoder) -> None:
     raise FormatError(problem)
 
 
-def _payloads(source: BinaryIO, name: str, header: Header, seen: Callable[[bytes], object]) -> Iterator[Payload]:
-  """Reads a file once, from its beginning to its end, in payloads; `seen` is given its bytes."""
+def read_payloads(source: BinaryIO, name: str, header: Header, seen: Callable[[bytes], object]) -> Iterator[Payload]:
+  """Reads a file once, from its beginning to its end, in payloads; `seen` is given its bytes.
+
+  Raises AudioFormatError if it has changed since the header was made.
+  """
 
   def read(count: int) -> bytes:
     data = source.read(count)

@@ -48,7 +48,7 @@ class ByteCoder:
     cancellation.check()
     rows = {index: payload.tokens for index, payload in enumerate(payloads) if isinstance(payload, Channel)}
     found = dict(zip(rows, self._intervals(list(rows.values())), strict=True)) if rows else {}
-    return [_encoded(found[index]) if index in found else None for index in range(len(payloads))]
+    return [encoded(found[index]) if index in found else None for index in range(len(payloads))]
 
   def decode(
     self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape], cancellation: Cancellation
@@ -99,6 +99,6 @@ def load_coder(model: ByteModel, device: str) -> ByteCoder:
   return ByteCoder(XlaPredictor(network, gpu()))
 
 
-def _encoded(intervals: np.ndarray) -> Encoded:
-  """intervals: uint32 [N, S, 2], start and size of each byte's."""
+def encoded(intervals: np.ndarray) -> Encoded:
+  """Code of a channel. intervals: uint32 [N, S, 2], start and size of each byte's."""
   return Encoded(rans.encode(intervals.reshape(-1, 2)), lambda: rans.code_lengths(intervals).sum(axis=1)[:, None])

@@ -39,7 +39,7 @@ _QUANTILE_SHIFT = WHOLE_BITS - _QUANTILES_LOG
 _QUANTILE_FLOOR = 16  # Least width of a quantile, of 1 << _QUANTILE_BITS.
 _NETWORK_SHARED = 1 / 1024  # How fast the network may be for_network again, or not.
 _FLOOR_BITS = 31  # Sum of all indices' floors, so that none is all but impossible: 2**-14 of the whole.
-_COPY_BITS = 16  # Fractional bits of a copy's share.
+COPY_BITS = 16  # Fractional bits of a copy's share.
 _COPY_SHARED = 1 / 4096  # As _NETWORK_SHARED, for copies.
 _REPEATING, _HELD = range(2)  # Copies of the sample one lag ago, and of the sample before.
 _HELD_FRAMES = (
@@ -63,7 +63,7 @@ class Mixer(NamedTuple):
 
   copying: float64 [C, 2], posteriors of a copy of the sample one lag ago, and of the sample before. run: int64 [C],
   length of the current run of equal samples. copied, copy_share: int64 [1], the index of which the sample may be a
-  copy, and its share of all mass, of 1 << _COPY_BITS.
+  copy, and its share of all mass, of 1 << COPY_BITS.
   """
 
   network_weight: np.ndarray
@@ -155,13 +155,13 @@ def build_copy(mixer, long_term, indices, channel, t):
   if mixer.run[channel] >= _HELD_FRAMES and copying[_HELD] >= likelihood:
     likelihood = copying[_HELD]
     mixer.copied[0] = indices[t - 1, channel]
-  mixer.copy_share[0] = np.int64(likelihood * (1 << _COPY_BITS))
+  mixer.copy_share[0] = np.int64(likelihood * (1 << COPY_BITS))
 
 
 @inlined
 def likely_index(mixer, experts, channel):
   """Index that the decoder's search starts from."""
-  if mixer.copy_share[0] > 1 << (_COPY_BITS - 1):
+  if mixer.copy_share[0] > 1 << (COPY_BITS - 1):
     return mixer.copied[0]
   return np.int64(experts.centres[channel, 0])
 
@@ -185,9 +185,9 @@ def final_mass(mixer, bins, channel, index, mass):
   below = _recalibrated(mixer.quantiles[channel], mass) + floors
   share = mixer.copy_share[0]
   # All of the mass has at most 46 bits, so that its product with a share fits.
-  below -= (below * share) >> _COPY_BITS
+  below -= (below * share) >> COPY_BITS
   if index > mixer.copied[0]:
-    below += (whole_mass(num_indices) * share) >> _COPY_BITS
+    below += (whole_mass(num_indices) * share) >> COPY_BITS
   return below
 
 

@@ -50,6 +50,7 @@ from language_modeling_is_compression.quantized.mixing import (
 )
 from language_modeling_is_compression.quantized.quantize import MAX_LOG, MAX_STREAM
 from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork, quantize_hybrid_model
+from language_modeling_is_compression.quantized.trace import Trace, new_trace, trace_sample
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 _FRAMES_PER_CHECK = 4096  # Between two looks at the cancellation.
@@ -89,11 +90,16 @@ _NO_DRAWING = _Drawing(sampling.NO_DRAWS, np.zeros((0, 0), np.uint32), np.zeros(
 
 
 class CodedGroup(NamedTuple):
-  """A group's code. intervals: uint32 [N * sum(P), 2], of its samples' bytes, in the order in which they are coded."""
+  """A group's code. intervals: uint32 [N * sum(P), 2], of its samples' bytes, in the order in which they are coded.
+
+  lags: see long_term.py. trace: None unless one was asked for.
+  """
 
   body: bytes
   intervals: np.ndarray
   channels: list[ChannelValues]
+  lags: np.ndarray
+  trace: Trace | None
 
 
 class HybridCoder:
@@ -139,18 +145,21 @@ class HybridCoder:
       for body, shape in zip(bodies, shapes, strict=True)
     ]
 
-  def code_groups(self, segment: Segment, cancellation: Cancellation) -> list[CodedGroup]:
-    """Codes of the groups of a segment's channels. Raises CancelledError."""
+  def code_groups(
+    self, segment: Segment, cancellation: Cancellation, *, trace_step: int = 0, trace_offset: int = 0
+  ) -> list[CodedGroup]:
+    """Codes of the groups of a segment's channels. trace_step, trace_offset: of `Trace`. Raises CancelledError."""
     groups = []
     for first in range(0, segment.shape.num_channels, GROUP_CHANNELS):
       samples = segment.samples[:, first : first + GROUP_CHANNELS]
       channels = [value_map.channel_values(samples[:, channel]) for channel in range(samples.shape[1])]
       indices = value_map.to_indices(samples, channels)
       lags = find_lags(indices, cancellation)
-      intervals = _Group(self._network, channels, lags, segment.shape).encode(indices, cancellation)
+      trace = new_trace(segment.shape.num_frames, len(channels), trace_step, trace_offset) if trace_step else None
+      intervals = _Group(self._network, channels, lags, segment.shape).encode(indices, cancellation, trace)
       maps = [map_intervals(channel.used) for channel in channels]
       body = write_header(channels, lags) + rans.encode(np.concatenate([*maps, intervals]))
-      groups.append(CodedGroup(body, intervals, channels))
+      groups.append(CodedGroup(body, intervals, channels, lags, trace))
     return groups
 
   def drawn_groups(self, seed: np.ndarray, shape: SegmentShape) -> list['DrawnGroup']:
@@ -219,16 +228,16 @@ class _Group:
     self._cache = layers.new_kv_cache(network.layers, 1, len(network.output_bias))
     self._mixer = new_mixer(len(channels))
 
-  def encode(self, indices: np.ndarray, cancellation: Cancellation) -> np.ndarray:
+  def encode(self, indices: np.ndarray, cancellation: Cancellation, trace: Trace | None = None) -> np.ndarray:
     """indices: int64 [N, C]. Returns intervals, uint32 [N * sum(P), 2]."""
     intervals = np.zeros((self._num_frames * int(self._places.sum()), 2), np.uint32)
-    self._run_all(_ENCODE, indices, intervals, _NO_CODE, cancellation)
+    self._run_all(_ENCODE, indices, intervals, _NO_CODE, cancellation, trace)
     return intervals
 
   def decode(self, decoder: rans.Decoder, cancellation: Cancellation) -> np.ndarray | None:
     """int64 [N, C], or None if the code ends too early; the decoder says whether they are sound."""
     indices = np.zeros((self._num_frames, len(self._places)), np.int64)
-    finished = self._run_all(_DECODE, indices, _NO_INTERVALS, decoder.arrays, cancellation)
+    finished = self._run_all(_DECODE, indices, _NO_INTERVALS, decoder.arrays, cancellation, None)
     return indices if finished else None
 
   def copy(self) -> '_Group':
@@ -241,7 +250,7 @@ class _Group:
   def follow(self, indices: np.ndarray, begin: int, end: int) -> None:
     """Takes in frames begin to end, which are known, of indices int64 [N, C]."""
     if self._places.any():
-      self._run(_FOLLOW, indices, begin, end, _NO_INTERVALS, _NO_CODE, _NO_DRAWING)
+      self._run(_FOLLOW, indices, begin, end, _NO_INTERVALS, _NO_CODE, _NO_DRAWING, None)
 
   def draw(self, indices: np.ndarray, begin: int, end: int, draws: Draws) -> None:
     """Draws frames begin to end of indices int64 [N, C], known up to there; draws: of one lane, from this frame on."""
@@ -249,7 +258,7 @@ class _Group:
       indices[begin:end] = self._bins.limits[:, 0]
       return
     drawing = _Drawing(draws, np.zeros((1, 257), np.uint32), np.zeros(257, np.int64), np.zeros(1, np.int64))
-    self._run(_SAMPLE, indices, begin, end, _NO_INTERVALS, _NO_CODE, drawing)
+    self._run(_SAMPLE, indices, begin, end, _NO_INTERVALS, _NO_CODE, drawing, None)
 
   def _run_all(
     self,
@@ -258,6 +267,7 @@ class _Group:
     intervals: np.ndarray,
     code: tuple[np.ndarray, ...],
     cancellation: Cancellation,
+    trace: Trace | None,
   ) -> bool:
     """Codes all frames. Returns whether it came to the end: a code that ends too early is given up."""
     if not self._places.any():
@@ -269,7 +279,7 @@ class _Group:
       if (following > ends).any():
         return False
       end = min(begin + _FRAMES_PER_CHECK, self._num_frames)
-      self._run(purpose, indices, begin, end, intervals, code, None)
+      self._run(purpose, indices, begin, end, intervals, code, None, trace)
     return True
 
   def _run(
@@ -281,9 +291,10 @@ class _Group:
     intervals: np.ndarray,
     code: tuple[np.ndarray, ...],
     drawing: _Drawing | None,
+    trace: Trace | None,
   ) -> None:
     state = (self._experts, self._network, self._cache, self._mixer, self._bins, self._places)
-    _run(*state, purpose, indices, begin, end, intervals, code, drawing)
+    _run(*state, purpose, indices, begin, end, intervals, code, drawing, trace)
 
 
 class DrawnGroup:
@@ -363,10 +374,10 @@ def index_bytes(channel: ChannelValues) -> int:
 
 
 @compiled
-def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end, intervals, code, drawing):
+def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end, intervals, code, drawing, trace):
   """Codes frames begin to end; everything is one function, since LLVM optimizes callees anew at every level.
 
-  drawing: None to code alone. It is compiled by itself then, so that who only codes does not wait for what draws.
+  drawing, trace: None to code alone. It is compiled by itself then, so that who only codes does not wait for the rest.
   """
   num_channels = indices.shape[1]
   stream, normed, outputs = cache.work.stream, cache.work.normed, cache.work.outputs
@@ -404,6 +415,8 @@ def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end,
       if places[channel] > 0 and purpose == _ENCODE:
         _encode_bytes(mixer, bins, experts.table, channel, places[channel], index, intervals[at : at + places[channel]])
         at += places[channel]
+      if trace is not None and places[channel] > 0:
+        trace_sample(trace, mixer, experts, bins, channel, t, index)
       mass = update(experts, channel, t, np.float64(index))
       if places[channel] > 0:
         update_weights(mixer, channel, mass)

@@ -1,9 +1,6 @@
 """Figures of an evaluation, and how to read each of them: for the report, and for wandb."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from matplotlib.figure import Figure
 
 from language_modeling_is_compression.evaluation.report.file_plots import (
   FileBits,
@@ -11,6 +8,7 @@ from language_modeling_is_compression.evaluation.report.file_plots import (
   hardest_and_easiest,
   waveform_over_bits,
 )
+from language_modeling_is_compression.evaluation.report.markup import Picture
 from language_modeling_is_compression.evaluation.report.plots import (
   Looks,
   bits_by_position,
@@ -24,16 +22,6 @@ from language_modeling_is_compression.evaluation.statistics.measurements import 
 from language_modeling_is_compression.evaluation.statistics.summary import ALL, DOMAIN, Summary, counted_bytes
 
 PROTOCOL_NAMES = {WHOLE: 'whole files', CHUNKED: 'independent chunks'}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-  """A figure, its name (unique, of letters, digits and hyphens), its title, and a sentence on how to read it."""
-
-  name: str
-  title: str
-  reading: str
-  figure: Figure
 
 
 def pictures(results: Results, *, reference: str | None, count_headers: str) -> list[Picture]:

@@ -58,6 +58,7 @@ _SETTINGS = {
   'ytick.labelsize': 8,
 }
 _NAMESPACE = re.compile(r'^\{[^}]*\}')
+_CLIP = re.compile(r'<clipPath id="(\w+)"')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,15 +89,18 @@ class Look:
 
 def looks(compressors: Sequence[CompressorInfo]) -> dict[str, Look]:
   """Every compressor's look by its name, models first: distinct for up to 84 of them."""
-  found = {}
-  for index, info in enumerate(sorted(compressors, key=lambda info: not info.is_model)):
-    found[info.name] = Look(
-      colour=_COLOURS[index % len(_COLOURS)],
-      marker=_MARKERS[index % len(_MARKERS)],
-      dashes=_DASHES[index % len(_DASHES)],
-      filled=info.is_model,
-    )
-  return found
+  ordered = sorted(compressors, key=lambda info: not info.is_model)
+  return {info.name: look_of(index, filled=info.is_model) for index, info in enumerate(ordered)}
+
+
+def look_of(index: int, *, filled: bool = True) -> Look:
+  """The look of one of several things that are shown together."""
+  return Look(
+    colour=_COLOURS[index % len(_COLOURS)],
+    marker=_MARKERS[index % len(_MARKERS)],
+    dashes=_DASHES[index % len(_DASHES)],
+    filled=filled,
+  )
 
 
 @contextlib.contextmanager
@@ -140,10 +144,16 @@ def svg(figure: Figure, prefix: str) -> str:
   nothing = dict.fromkeys(['Creator', 'Date', 'Format', 'Type'])
   with figure_settings(), style.context({'svg.hashsalt': prefix}):
     figure.savefig(text, format='svg', metadata=nothing)
-  root = ElementTree.fromstring(text.getvalue())
+  drawn = text.getvalue()
+  # Hashes of coordinates before they are rounded, in whose last bits two layouts of one figure may differ.
+  for number, clip in enumerate(_CLIP.findall(drawn)):
+    drawn = drawn.replace(clip, f'clip_{number}')
+  root = ElementTree.fromstring(drawn)
   for element in root.iter():
     element.tag = _NAMESPACE.sub('', element.tag)
     element.attrib = {_NAMESPACE.sub('', key): _renamed(key, value, prefix) for key, value in element.attrib.items()}
+    if element.tag == 'image':  # Its id is a hash, which two images that are equal share, and nothing refers to it.
+      element.attrib.pop('id', None)
   root.set('xmlns', 'http://www.w3.org/2000/svg')
   root.set('style', 'background: #ffffff')  # Where a dark page shows it as an image.
   return ElementTree.tostring(root, encoding='unicode')

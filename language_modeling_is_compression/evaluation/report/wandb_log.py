@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from language_modeling_is_compression.config.options import EvaluationConfig
-from language_modeling_is_compression.evaluation.report.pictures import Picture
+from language_modeling_is_compression.evaluation.report.markup import Picture
 from language_modeling_is_compression.evaluation.report.results import Results
 from language_modeling_is_compression.evaluation.report.style import png
 from language_modeling_is_compression.evaluation.statistics.summary import ALL, Summary

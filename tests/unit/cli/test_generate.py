@@ -44,7 +44,7 @@ def run(tmp_path, monkeypatch, capsysbinary):
 
 def test_a_file_and_what_is_said_of_it(run, tmp_path):
   code, out, err = run('-o out.wav --duration 0.1')
-  assert (code, out) == (0, b'') and err == 'out.wav: 0.10 s, 8000 Hz, 16 bits, 1 channel, temperature 0.95\n'
+  assert (code, out) == (0, b'') and err.endswith('out.wav: 0.10 s, 8000 Hz, 16 bits, 1 channel, temperature 0.95\n')
   rate, samples = read_wav(tmp_path / 'out.wav')
   with lmic.generate('model.npz', duration=0.1) as generation:
     np.testing.assert_array_equal(samples, generation.read()[0, :, 0])
@@ -87,7 +87,7 @@ def test_every_depth_is_valid_pcm(run, tmp_path, bits, channels):
 def test_standard_output(run, tmp_path):
   assert run('-o out.wav --duration 0.1')[0] == 0
   code, out, err = run('-o - --duration 0.1')
-  assert code == 0 and out == (tmp_path / 'out.wav').read_bytes() and err.startswith('standard output: 0.10 s')
+  assert code == 0 and out == (tmp_path / 'out.wav').read_bytes() and 'standard output: 0.10 s' in err
   assert run('-o - --num_sequences 2')[0] == 2
 
 
