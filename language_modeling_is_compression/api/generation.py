@@ -33,7 +33,7 @@ from language_modeling_is_compression.quantized.loading import model_path
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 
-_MAX_RATE = (1 << 32) - 1
+_MAX_RATE = 1 << 24  # No sound has a higher one; a header that lies would ask for more than anybody waits for.
 _MAX_CHANNELS = 64
 _DEPTHS = (8, 16, 24, 32)
 
@@ -202,6 +202,8 @@ def _read_seed(
     rate = info.sample_rate_hz or sample_rate
     if not rate:
       raise InputError(f'{info.path}: it does not say its sample rate: name it with sample_rate')
+    if rate > _MAX_RATE:
+      raise InputError(f'{info.path}: expected a sample rate of at most {_MAX_RATE} Hz, got {rate}: export it again')
     start, stop = _span(str(info.path), info.num_frames, rate, offset, duration)
     pcm = PcmFormat(kind=INTEGER, sample_bytes=info.sample_bytes, num_channels=info.num_channels, sample_rate_hz=rate)
     return _SeedAudio(read_frames(info, start, stop), pcm)

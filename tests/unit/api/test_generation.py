@@ -165,6 +165,8 @@ def test_what_is_refused(asked, message):
     ({'rate_hz': 16_000}, {}, 'expected 8000 Hz, as the model was trained on, got 16000'),
     ({'bits': 8}, {}, 'expected 16 bits a sample, as they are to be generated, got 8'),
     ({'bits': 24}, {}, 'expected 16 bits a sample, as they are to be generated, got 24'),
+    ({'rate_hz': (1 << 32) - 1}, {}, 'expected a sample rate of at most 16777216 Hz, got 4294967295'),
+    ({'rate_hz': 0}, {}, 'it does not say its sample rate'),
     ({'samples': tone(0)}, {}, 'expected sound to go on with, got a file without samples'),
     ({}, {'seed_offset': 0.1}, 'seed_offset: expected less than the 0.100 s of'),
     ({}, {'seed_offset': -1}, 'seed_offset: expected seconds, got -1'),
