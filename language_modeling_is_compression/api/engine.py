@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from language_modeling_is_compression.codec import file_codec
-from language_modeling_is_compression.codec.chunk_coder import DEFAULT_LANES, ChunkCoder
+from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.codec.file_codec import Compressed
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
+from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.errors import ConfigError, FormatError, InputError
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.header import Header
@@ -41,7 +42,7 @@ class Compressor:
     level: int | None = None,
     model: str | os.PathLike[str] | None = None,
     device: str = 'cpu',
-    lanes: int = DEFAULT_LANES,
+    lanes: int = defaults.LANES,
     threads: int | None = None,
     cancellation: Cancellation | None = None,
   ):
@@ -101,7 +102,7 @@ class Decompressor:
     *,
     model: str | os.PathLike[str] | None = None,
     device: str = 'cpu',
-    lanes: int = DEFAULT_LANES,
+    lanes: int = defaults.LANES,
     threads: int | None = None,
     cancellation: Cancellation | None = None,
   ):

@@ -14,7 +14,7 @@ import numpy as np
 from language_modeling_is_compression.api.arrays import ArrayKind, Samples, array_kind, from_frames, to_frames
 from language_modeling_is_compression.audio.planes import raw_from_samples, samples_from_raw
 from language_modeling_is_compression.audio.reading import read_frames, read_info
-from language_modeling_is_compression.config.generation import DEFAULT_TEMPERATURE, DEFAULT_TOP_P, MAX_SEQUENCES
+from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.data.tokens import mix_down
 from language_modeling_is_compression.entropy.sampling import MAX_SEED, Sampler
 from language_modeling_is_compression.errors import AudioFormatError, InputError
@@ -122,8 +122,8 @@ def generate(
   num_channels: int | None = None,
   bit_depth: int | None = None,
   num_sequences: int = 1,
-  temperature: float | Sequence[float] = DEFAULT_TEMPERATURE,
-  top_p: float = DEFAULT_TOP_P,
+  temperature: float | Sequence[float] = defaults.TEMPERATURE,
+  top_p: float = defaults.TOP_P,
   seed: int = 0,
   seed_audio: Samples | str | os.PathLike[str] | None = None,
   seed_offset: float = 0.0,
@@ -151,7 +151,7 @@ def generate(
   if audio is None and (seed_offset or seed_duration is not None):
     raise InputError('seed_offset, seed_duration: there is no seed audio that they could be of')
   pcm = output_format(loaded, wanted, audio.pcm if audio else None)
-  temperatures = _temperatures(temperature, _count('num_sequences', num_sequences, 1, MAX_SEQUENCES))
+  temperatures = _temperatures(temperature, _count('num_sequences', num_sequences, 1, defaults.MAX_SEQUENCES))
   if not isinstance(top_p, int | float) or not 0 < top_p <= 1:
     raise InputError(f'top_p: expected a number above 0 and at most 1, got {top_p!r}')
   _count('seed', seed, 0, MAX_SEED)

@@ -1,16 +1,47 @@
-"""Listing of `lmic info`."""
+"""`lmic info`: what .lmic files hold, without decoding them."""
 
-from collections.abc import Sequence
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from language_modeling_is_compression.cli import options
+from language_modeling_is_compression.cli.jobs import each_file
+from language_modeling_is_compression.cli.selection import find_sources
 from language_modeling_is_compression.codec.plan import count_fallbacks
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.layout import INTEGER, NO_SAMPLES, SegmentLayout
+from language_modeling_is_compression.system.files import input_file
 from language_modeling_is_compression.system.text import printable
 
 
-def facts_of(container: Container) -> dict[str, Any]:
+def list_files(chosen: options.Info) -> int:
+  """Prints what files hold. Returns 0, or 1 if one of them cannot be read or is damaged."""
+  listed: list[dict[str, Any]] = []
+
+  def list_one(source: str) -> None:
+    with opened(source) as (container, _):
+      listed.append({'file': source, **_facts_of(container)})
+
+  code = each_file(find_sources(chosen.selection, compressed=True).names, list_one)
+  if chosen.json:
+    print(json.dumps(listed, indent=2))
+  elif listed:
+    _print_table(listed)
+  return code if all(facts['problems'] == [] for facts in listed) else 1
+
+
+@contextlib.contextmanager
+def opened(source: str) -> Iterator[tuple[Container, os.stat_result]]:
+  """Opens a .lmic file; yields it with its status."""
+  with input_file(source) as path, open(path, 'rb') as file:
+    before = os.fstat(file.fileno())
+    yield Container(file, before.st_size), before
+
+
+def _facts_of(container: Container) -> dict[str, Any]:
   """Facts of a file, without decoding it, as plain JSON values."""
   header = container.header
   samples = header.num_frames * header.num_channels
@@ -50,7 +81,7 @@ def _model_kind(header: Header) -> str | None:
   return 'hybrid' if isinstance(header.layout, SegmentLayout) else 'bytes'
 
 
-def print_table(listed: Sequence[dict[str, Any]]) -> None:
+def _print_table(listed: Sequence[dict[str, Any]]) -> None:
   """A line for each file, and one for all if there are several; listed: `facts_of`, and 'file', its name."""
   print(
     f'{"chunks":>7} {"fell back":>9} {"compressed":>14} {"original":>14} {"rate":>7} {"bits/sample":>11} '

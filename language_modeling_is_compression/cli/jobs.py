@@ -5,8 +5,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tqdm import tqdm
-
 from language_modeling_is_compression.errors import CancelledError, LmicError, OutputExistsError
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.text import printable
@@ -22,6 +20,8 @@ def say(line: str) -> None:
   if (lines := getattr(_held_back, 'lines', None)) is not None:
     lines.append(line)
   else:
+    from tqdm import tqdm
+
     tqdm.write(line, file=sys.stderr)
 
 

@@ -1,52 +1,23 @@
-"""The `lmic` command: compress, decompress, test and info, on top of api/engine.py, and look, of evaluation/look."""
+"""The `lmic` command: what its commands have in common. Each is a module of its own, imported when it is asked for.
+
+Importing what codes takes a good part of a second, which whoever asks for a version need not wait for.
+"""
 
 import contextlib
-import json
 import logging
-import math
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, NoReturn
-
-from tqdm import tqdm
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from language_modeling_is_compression.cli import options
-from language_modeling_is_compression.cli.generate import generate_files
-from language_modeling_is_compression.cli.info import facts_of, print_table
-from language_modeling_is_compression.cli.jobs import each_file, say, several_files
 from language_modeling_is_compression.cli.parser import parse
-from language_modeling_is_compression.cli.selection import (
-  Outputs,
-  Sources,
-  compressed_name,
-  find_sources,
-  without_suffix,
-)
-from language_modeling_is_compression.cli.summaries import Result, Totals, why_not_sound
-from language_modeling_is_compression.errors import (
-  ConfigError,
-  FormatError,
-  InputError,
-  LmicError,
-  OutputExistsError,
-)
-from language_modeling_is_compression.format.container import Container
-from language_modeling_is_compression.system.cancellation import Cancellation
-from language_modeling_is_compression.system.cores import usable_cores
-from language_modeling_is_compression.system.extras import require_extra
-from language_modeling_is_compression.system.files import STANDARD, input_file, output_file, remove_source
+from language_modeling_is_compression.errors import ConfigError, InputError, LmicError
 from language_modeling_is_compression.system.interrupts import TerminatedError, ended_soon
-from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.system.text import printable
 
-_logger = logging.getLogger(__name__)
-
 _INTERRUPTED = 'lmic: interrupted; unfinished output was removed'
-_MAX_FILES = 4  # In work at a time: each has its own chunks in memory.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,18 +53,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(chosen: options.Options) -> int:
   match chosen:
-    case options.Compress():
-      return _compress(chosen)
-    case options.Decompress():
-      return _decompress(chosen)
-    case options.Test():
-      return _test(chosen)
+    case options.Compress() | options.Decompress() | options.Test():
+      from language_modeling_is_compression.cli import coding
+
+      return coding.run(chosen)
     case options.Info():
-      return _info(chosen)
+      from language_modeling_is_compression.cli.info import list_files
+
+      return list_files(chosen)
     case options.Generate():
+      from language_modeling_is_compression.cli.generate import generate_files
+
       return generate_files(chosen)
     case options.Look():
-      return _look(chosen)
+      from language_modeling_is_compression.cli.look import draw_page
+
+      return draw_page(chosen)
 
 
 def _log_level(chosen: options.Options) -> int:
@@ -108,6 +83,8 @@ class _ShownLog(logging.Handler):
   """Shows what the package logs beside progress bars, at once, also while lines about files wait for their turn."""
 
   def emit(self, record: logging.LogRecord) -> None:
+    from tqdm import tqdm
+
     tqdm.write(f'lmic: {printable(record.getMessage())}', file=sys.stderr)
 
 
@@ -138,271 +115,6 @@ def _open_closed_streams() -> None:
 def _drop_output() -> None:
   """Discards what is buffered for standard output, which would be flushed at exit."""
   os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def _compress(chosen: options.Compress) -> int:
-  # Imported late: it takes a second, and wrong usage is reported at once.
-  from language_modeling_is_compression.api.engine import Compressor
-
-  work, cancellation = chosen.work, Cancellation()
-  outputs = _outputs(chosen.selection, chosen.destination, compressed_name, compressed=False)
-  if len(outputs.sources.names) > 1 and outputs.to_stdout:
-    raise ConfigError('standard output: several .lmic files in a row cannot be told apart; compress one at a time')
-  totals = Totals()
-  with Compressor(
-    level=chosen.level,
-    model=work.model,
-    device=work.device,
-    lanes=work.lanes,
-    threads=work.threads,
-    cancellation=cancellation,
-  ) as compressor:
-    _logger.debug('model %s, %d threads', compressor.model.identity.hex()[:16], work.threads or usable_cores())
-
-    def compress_one(source: str) -> None:
-      started = time.monotonic()
-      target = outputs.target(source)
-      outputs.make_folder(target)
-      with (
-        input_file(source) as path,
-        output_file(target, source, force=chosen.destination.force, spooled=chosen.verify) as file,
-      ):
-        before = path.stat()
-        with _progress(work, source, before.st_size) as progress, open(path, 'rb') as original:
-          compressed = compressor.compress(original, file, progress=progress, name=str(path))
-        coded = time.monotonic()
-        if chosen.verify:
-          file.flush()
-          with _progress(work, f'{source}, verifying', compressed.header.original_bytes) as progress:
-            compressor.verify(file, compressed, progress=progress)
-        note = why_not_sound(path, compressed.header)
-      if chosen.destination.remove:
-        remove_source(source, before)
-      ended = time.monotonic()
-      result = Result(
-        header=compressed.header,
-        compressed_bytes=compressed.num_bytes,
-        fallback_chunks=compressed.fallback_chunks,
-        seconds=ended - started,
-        checked='verified' if chosen.verify else 'not verified',
-        note=note,
-      )
-      totals.add(result)
-      _say_result(work, source, result)
-      if work.verbose:
-        say(f'{source}: {compressed.chunk_counts()}; {coded - started:.2f} s to code, {ended - coded:.2f} s to verify')
-
-    code = _several(work, outputs.sources.names, outputs.are_independent(), compress_one, cancellation)
-  _say_totals(work, totals, outputs.sources)
-  return code
-
-
-def _decompress(chosen: options.Decompress) -> int:
-  from language_modeling_is_compression.api.engine import Decompressor
-
-  work, cancellation = chosen.work, Cancellation()
-  outputs = _outputs(chosen.selection, chosen.destination, without_suffix, compressed=True)
-  if chosen.wants_part:
-    if chosen.salvage:
-      raise ConfigError('--salvage: it writes the whole file, so it does not go with --start and --end')
-    if not outputs.has_names and not outputs.to_stdout:
-      raise ConfigError('--start, --end: a part is not the file that was compressed: name it with -o')
-    if chosen.destination.remove:
-      raise ConfigError('--rm: the rest of the file would be lost')
-  totals = Totals()
-  with Decompressor(
-    model=work.model, device=work.device, lanes=work.lanes, threads=work.threads, cancellation=cancellation
-  ) as decompressor:
-
-    def decompress_one(source: str) -> None:
-      with _opened(source) as (container, before):
-        started = time.monotonic()
-        decompressor.coder(container.header)  # Raises before an output is made.
-        target = outputs.target(source)
-        outputs.make_folder(target)
-        wrong: list[str] = []
-        with (
-          output_file(target, source, force=chosen.destination.force, spooled=False) as file,
-          _progress(work, source, container.header.original_bytes) as progress,
-        ):
-          if chosen.salvage:
-            wrong = decompressor.salvage(container, file, progress=progress)
-          elif chosen.wants_part:
-            start = 0.0 if chosen.start is None else chosen.start
-            end = math.inf if chosen.end is None else chosen.end
-            decompressor.decompress_span(container, file, start_seconds=start, end_seconds=end, progress=progress)
-          else:
-            decompressor.decompress(container, file, progress=progress)
-        _report_damage(source, wrong, 'what is sound was written, with silence in the gaps')
-        if chosen.destination.remove:
-          remove_source(source, before)
-        if not chosen.wants_part:
-          result = Result(
-            header=container.header,
-            compressed_bytes=container.file_bytes,
-            seconds=time.monotonic() - started,
-            checked='verified',
-          )
-          totals.add(result)
-          _say_result(work, source, result)
-
-    code = _several(work, outputs.sources.names, outputs.are_independent(), decompress_one, cancellation)
-  if not chosen.wants_part:
-    _say_totals(work, totals, outputs.sources)
-  return code
-
-
-def _test(chosen: options.Test) -> int:
-  from language_modeling_is_compression.api.engine import Decompressor
-
-  work, cancellation = chosen.work, Cancellation()
-  sources = find_sources(chosen.selection, compressed=True).names
-  with Decompressor(
-    model=work.model, device=work.device, lanes=work.lanes, threads=work.threads, cancellation=cancellation
-  ) as decompressor:
-
-    def test_one(source: str) -> None:
-      with _opened(source) as (container, _):
-        with _progress(work, source, container.header.original_bytes) as progress:
-          wrong = decompressor.find_damage(container, progress=progress)
-        _report_damage(source, wrong, '`lmic decompress --salvage` writes what is sound')
-        if not work.quiet:
-          say(f'{source}: ok')
-
-    return _several(work, sources, STANDARD not in sources, test_one, cancellation)
-
-
-def _info(chosen: options.Info) -> int:
-  listed: list[dict[str, Any]] = []
-
-  def list_one(source: str) -> None:
-    with _opened(source) as (container, _):
-      listed.append({'file': source, **facts_of(container)})
-
-  code = each_file(find_sources(chosen.selection, compressed=True).names, list_one)
-  if chosen.json:
-    print(json.dumps(listed, indent=2))
-  elif listed:
-    print_table(listed)
-  return code if all(facts['problems'] == [] for facts in listed) else 1
-
-
-def _look(chosen: options.Look) -> int:
-  require_extra('evaluate')
-  from language_modeling_is_compression.evaluation.look.page import look
-
-  source, cancellation = chosen.file, Cancellation()
-  if source == STANDARD:
-    raise ConfigError('look: expected a file, got standard input: save it first')
-  output = f'{source}.html' if chosen.output is None else chosen.output
-  target = None if output == STANDARD else Path(output)
-  if target and target.exists() and os.path.exists(source) and os.path.samefile(source, target):
-    raise ConfigError(f'-o: {target} is the source itself; name another output')
-  try:
-    with output_file(target, STANDARD, force=chosen.force, spooled=True) as file:
-      with _look_progress(chosen) as progress:
-        html = look(
-          Path(source),
-          chosen.models,
-          start=chosen.start,
-          end=chosen.end,
-          threads=chosen.threads,
-          progress=progress,
-          cancellation=cancellation,
-        )
-      file.write(html.encode())
-  except OutputExistsError as error:
-    raise ConfigError(f'{error}; use -f to overwrite it') from None
-  finally:
-    cancellation.cancel()
-  if not chosen.quiet and target:
-    say(f'{source}: pictures in {target}')
-  return 0
-
-
-@contextlib.contextmanager
-def _look_progress(chosen: options.Look) -> Iterator[Callable[[int, int], object]]:
-  """A bar of bytes, which is made when it is known how many there are."""
-  with contextlib.ExitStack() as stack:
-    bar: Any = None
-    so_far = 0
-
-    def advance(done: int, total: int) -> None:
-      nonlocal bar, so_far
-      if bar is None:
-        shown = not (chosen.quiet or chosen.no_progress)
-        bar = stack.enter_context(
-          progress_bar(total=total, unit='B', description=printable(chosen.file), shown=shown, leave=False)
-        )
-      bar.update(done - so_far)
-      so_far = done
-
-    yield advance
-
-
-@contextlib.contextmanager
-def _opened(source: str) -> Iterator[tuple[Container, os.stat_result]]:
-  """Opens a .lmic file; yields it with its status."""
-  with input_file(source) as path, open(path, 'rb') as file:
-    before = os.fstat(file.fileno())
-    yield Container(file, before.st_size), before
-
-
-def _several(
-  work: options.Work,
-  sources: Sequence[str],
-  are_independent: bool,
-  job: Callable[[str], object],
-  cancellation: Cancellation,
-) -> int:
-  """As `each_file`, several at a time where that makes no difference: one of a single segment keeps one core busy."""
-  at_a_time = min(work.threads or usable_cores(), len(sources), work.lanes, _MAX_FILES)
-  if at_a_time == 1 or not are_independent:
-    return each_file(sources, job)
-  return several_files(sources, job, cancellation, at_a_time)
-
-
-def _outputs(
-  selection: options.Selection, destination: options.Destination, rename: Callable[[str], str], *, compressed: bool
-) -> Outputs:
-  """Outputs of all sources; raises ConfigError for what cannot be meant."""
-  sources = find_sources(selection, compressed=compressed)
-  outputs = Outputs(sources=sources, rename=rename, destination=destination)
-  outputs.check()
-  return outputs
-
-
-@contextlib.contextmanager
-def _progress(work: options.Work, what: str, total_bytes: int) -> Iterator[Callable[[int, int], object]]:
-  hidden = work.quiet or work.no_progress or not sys.stderr.isatty()
-  with tqdm(total=total_bytes, desc=printable(what), unit='B', unit_scale=True, leave=False, disable=hidden) as bar:
-
-    def advance(done: int, total: int) -> None:
-      bar.update(done - bar.n)
-
-    yield advance
-
-
-def _say_result(work: options.Work, source: str, result: Result) -> None:
-  if not work.quiet:
-    say(f'{source}: {result.line()}')
-
-
-def _say_totals(work: options.Work, totals: Totals, sources: Sources) -> None:
-  if work.quiet:
-    return
-  if len(sources.names) > 1:
-    say(totals.line(len(sources.names)))
-  if left_out := sources.left_out_text():
-    say(f'lmic: {left_out}')
-
-
-def _report_damage(source: str, wrong: Sequence[str], advice: str) -> None:
-  """Prints what is wrong with a file; raises FormatError if anything is."""
-  for line in wrong:
-    say(f'lmic: {source}: {line}')
-  if wrong:
-    raise FormatError(advice)
 
 
 @contextlib.contextmanager

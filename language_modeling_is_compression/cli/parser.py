@@ -8,13 +8,11 @@ from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.completion import SHELLS
 from language_modeling_is_compression.cli.selection import SUFFIX
 from language_modeling_is_compression.cli.usage import Parser
-from language_modeling_is_compression.codec.chunk_coder import DEFAULT_LANES
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
-from language_modeling_is_compression.config.generation import DEFAULT_TEMPERATURE, DEFAULT_TOP_P
+from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.errors import ConfigError
-from language_modeling_is_compression.format.layout import FORMAT_VERSIONS
 from language_modeling_is_compression.system.files import STANDARD
-from language_modeling_is_compression.version import __version__
+from language_modeling_is_compression.version import FORMAT_VERSIONS, __version__
 
 _MAX_LANES = 1 << 16
 _MAX_THREADS = 1 << 10
@@ -274,15 +272,15 @@ def _add_generate_flags(parser: argparse.ArgumentParser) -> None:
     '--temperature',
     type=float,
     nargs='+',
-    default=[DEFAULT_TEMPERATURE],
+    default=[defaults.TEMPERATURE],
     metavar='T',
     help="1 draws by the model's own probabilities, less draws likelier symbols more often, 0 draws the likeliest; one "
-    f'for all sequences or one for each (default: {DEFAULT_TEMPERATURE})',
+    f'for all sequences or one for each (default: {defaults.TEMPERATURE})',
   )
   parser.add_argument(
     '--top_p',
     type=float,
-    default=DEFAULT_TOP_P,
+    default=defaults.TOP_P,
     metavar='P',
     help='draw from the likeliest symbols alone that have a share P of all probability; 1 draws from all (default: '
     '%(default)s)',
@@ -326,7 +324,7 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--lanes',
     type=_lanes,
-    default=DEFAULT_LANES,
+    default=defaults.LANES,
     metavar='N',
     help='chunks of a file in work at a time (default: %(default)s)',
   )

@@ -9,13 +9,12 @@ from typing import TypeVar
 import numpy as np
 
 from language_modeling_is_compression.codec import general
+from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.format.container import LZMA, MODEL, STORED, Chunk
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment
 from language_modeling_is_compression.quantized.coder import Encoded, ModelCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
-
-DEFAULT_LANES = 16
 
 _MAX_BATCH_BYTES = 1 << 25  # Payloads that are handed over together.
 _SILENT_BYTES = 64  # Largest body of a silent segment of few channels.
@@ -54,7 +53,7 @@ class ChunkCoder:
   def __init__(
     self,
     model: ModelCoder | None,
-    lanes: int = DEFAULT_LANES,
+    lanes: int = defaults.LANES,
     *,
     threads: int | None = None,
     cancellation: Cancellation | None = None,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from language_modeling_is_compression.config.options import DEFAULT_SEGMENT_FRAMES
+from language_modeling_is_compression.config import defaults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ LEVELS: Mapping[int, Level] = {
   3: _level('tiny', frames=1 << 18, effort=0),
   4: _level('default', frames=1 << 17, effort=1),
   5: _level('default', frames=1 << 18, effort=1),
-  6: _level('default', frames=DEFAULT_SEGMENT_FRAMES, effort=1),
+  6: _level('default', frames=defaults.SEGMENT_FRAMES, effort=1),
   7: _level('default', frames=1 << 21, effort=1),
   8: _level('default', frames=1 << 21, effort=2),
   9: _level('default', frames=1 << 22, effort=2),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
+from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.config.registry import Registry
 from language_modeling_is_compression.config.settings import Settings, configs_of, given_settings, setting
@@ -15,7 +16,6 @@ _MAX_COUNT = 2**31 - 1  # Counts become sizes and loop bounds of 32 bits in comp
 _MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
 _MIN_FLOAT32 = 2.0**-126  # The smallest that compiled code does not take for 0.
 _BELOW_ONE = 1 - 2.0**-24  # The largest float32 below 1.
-MAX_EFFORT = 2  # The last of prediction/state.py's EFFORTS, which stands above this module.
 DEFAULT_STEPS = 1000
 _MAX_GAIN_DB = 60  # So that a sample of 32 bits times the gain is an integer of 64.
 _WARM_UP_FRACTION = 0.05
@@ -25,7 +25,6 @@ DEFAULT_STREAM_MEGABYTES = 2048
 _PLATEAU_FACTOR = 0.5
 _PLATEAU_PATIENCE = 5
 _FIND_FROM, _FIND_TO, _FIND_STEPS = 1e-6, 1.0, 100
-DEFAULT_SEGMENT_FRAMES = 3 << 18  # Frames of a segment at the default level, and in training.
 # Settings that each optimizer and each schedule heeds, beside those that all do.
 OPTIMIZERS: Registry[Sequence[str]] = Registry(
   'optimizer',
@@ -173,8 +172,8 @@ def _weights(name: str, value: str) -> tuple[float, ...] | None:
 
 def _effort(name: str, value: int) -> None:
   """0 to 2."""
-  if not 0 <= value <= MAX_EFFORT:
-    raise ConfigError(f'{name}: expected 0 to {MAX_EFFORT}, got {value}')
+  if not 0 <= value <= defaults.MAX_EFFORT:
+    raise ConfigError(f'{name}: expected 0 to {defaults.MAX_EFFORT}, got {value}')
 
 
 def _bit_depths(name: str, value: str) -> tuple[str, ...]:
@@ -443,7 +442,7 @@ class HybridConfig(Settings):
     1, check=_effort, help='how much work the experts do for a sample, 0 to 2', model='hybrid', fixed=True
   )
   segment_frames: int = setting(
-    DEFAULT_SEGMENT_FRAMES,
+    defaults.SEGMENT_FRAMES,
     check=_positive,
     help='frames after which the experts begin anew, as in a compressed file',
     model='hybrid',

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
-from language_modeling_is_compression.config.options import MAX_EFFORT
+from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.errors import FormatError
 from language_modeling_is_compression.format.layout import (
   FLOAT,
-  FORMAT_VERSIONS,
   INTEGER,
   NO_SAMPLES,
   ChannelLayout,
@@ -25,6 +24,7 @@ from language_modeling_is_compression.format.layout import (
   SegmentLayout,
 )
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, RawShape
+from language_modeling_is_compression.version import FORMAT_VERSIONS
 
 MAX_PIECE_BYTES = 1 << 20
 
@@ -244,7 +244,7 @@ def _is_consistent(header: Header) -> bool:
     and chunk_frames <= layout.max_span_frames
     and chunk_frames * header.frame_bytes <= layout.max_span_bytes
     and 0 < header.piece_bytes <= MAX_PIECE_BYTES
-    and (not needs_model or (kind == INTEGER and any(header.model_id) and layout.effort <= MAX_EFFORT))
+    and (not needs_model or (kind == INTEGER and any(header.model_id) and layout.effort <= defaults.MAX_EFFORT))
     and (not layout.has_canonical_head or _may_be_canonical(header))
   )
 

@@ -132,4 +132,3 @@ class SegmentLayout:
 
 
 Layout = ChannelLayout | SegmentLayout
-FORMAT_VERSIONS = (ChannelLayout.version, SegmentLayout.version)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from language_modeling_is_compression.cli import main as lmic_main
 from language_modeling_is_compression.errors import ModelMismatchError
 from language_modeling_is_compression.format.container import MODEL, Container
 from language_modeling_is_compression.format.header import Header
+from language_modeling_is_compression.format.layout import ChannelLayout, SegmentLayout
 from language_modeling_is_compression.kernels import compilation
 from language_modeling_is_compression.network.checkpoint import save_model
 
@@ -263,3 +266,18 @@ def test_chunks_of_a_damaged_file_that_are_not_found_do_not_count(asked, mixed, 
   packed.write_bytes(packed.read_bytes()[:110])
   assert lmic_main.main(['info', '--json', str(packed)]) == 1
   assert json.loads(capsys.readouterr().out)[0]['fallback_chunks'] == 0
+
+
+def test_who_asks_for_a_version_waits_for_no_numpy():
+  """Nor for anything else that takes longer than the rest of the command."""
+  found = subprocess.run(
+    [sys.executable, '-X', 'importtime', '-m', 'language_modeling_is_compression', '--version'],
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  names = {line.rpartition('|')[2].strip() for line in found.stderr.splitlines()}
+  assert 'language_modeling_is_compression.cli.parser' in names
+  assert not names & {'numpy', 'numba', 'tqdm', 'jax', 'language_modeling_is_compression.config.options'}
+  versions = ' and '.join(str(layout.version) for layout in (ChannelLayout, SegmentLayout))
+  assert found.stdout.strip().endswith(f'file formats {versions}')

@@ -1,7 +1,7 @@
 """The table of levels: all that it names exists and may stand in a file."""
 
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
-from language_modeling_is_compression.config.options import MAX_EFFORT
+from language_modeling_is_compression.config.defaults import MAX_EFFORT
 from language_modeling_is_compression.format.layout import SegmentLayout
 from language_modeling_is_compression.prediction.state import EFFORTS
 from language_modeling_is_compression.quantized.loading import PACKAGED

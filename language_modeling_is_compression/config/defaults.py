@@ -1,0 +1,10 @@
+"""Numbers that flags name and several layers use, which nothing else has to be imported for."""
+
+SEGMENT_FRAMES = 3 << 18  # Frames of a segment at the default level, and in training.
+MAX_EFFORT = 2  # The last of prediction/state.py's EFFORTS, which stands above this module.
+LANES = 16  # Chunks of a file in work at a time.
+TEMPERATURE = 0.95
+# Models leave some mass to every symbol, so that it can be coded. Drawn from all of them, one sample of a hybrid model
+# in 16,384 would be any value at all, which is heard as a click.
+TOP_P = 0.999
+MAX_SEQUENCES = 256
