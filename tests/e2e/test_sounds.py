@@ -1,10 +1,13 @@
 """Runs that generate sound while they train: what they write, and that they train as if they did not."""
 
+import contextlib
+import signal
+import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.training_runs import finish, saved_parameters, tone, training, write_tone
+from support.training_runs import Running, finish, saved_parameters, tone, training, write_tone
 from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression import load_model
@@ -73,6 +76,39 @@ def test_a_run_that_goes_on_generates_the_same(sounding, whole, tmp_path, cached
     done = finish(training(sounding, tmp_path, *flags, *_GENERATING), cached_env)
     assert done.returncode == 0, done.stderr
   assert sounds_of(tmp_path) == sounds_of(whole)
+
+
+def test_a_signal_while_sounds_are_generated_saves_the_model_soon(sounding, tmp_path, cached_env):
+  endless = ('--training_steps', 10, '--generate_every', 5, '--generate_duration', 3600)
+  with Running(training(sounding, tmp_path, *endless), cached_env, tmp_path / 'stderr') as run:
+    run.wait_until('the first report of a step', lambda: 'step 5 of 10' in run.stderr)
+    run.process.send_signal(signal.SIGTERM)
+    assert run.wait() == 128 + signal.SIGTERM
+  assert load_model(tmp_path / 'audio_model.npz').provenance['steps'] == 5
+  assert 'generated at step 5: 0 of 3 sound(s)' in run.stderr
+  assert not (tmp_path / 'audio_model_generated').exists()
+
+
+@pytest.mark.slow
+def test_two_processes_generate_once(sounding, whole, tmp_path, cached_env):
+  with socket.socket() as listener:
+    listener.bind(('127.0.0.1', 0))
+    address = f'127.0.0.1:{listener.getsockname()[1]}'
+  flags = ('--training_steps', 4, '--coordinator_address', address, '--num_processes', 2)
+  with contextlib.ExitStack() as stack:
+    runs = [
+      stack.enter_context(
+        Running(
+          training(sounding, tmp_path, *flags, '--shard_parameters', '--process_id', process, *_GENERATING),
+          {**cached_env, 'JAX_NUM_CPU_DEVICES': '1'},
+          tmp_path / f'stderr{process}',
+        )
+      )
+      for process in range(2)
+    ]
+    assert [run.wait() for run in runs] == [0, 0], [run.stderr for run in runs]
+  assert sorted(sounds_of(tmp_path)) == [name for name in sorted(sounds_of(whole)) if 'step_000004' in name]
+  assert [run.stderr.count('generated at step 4: 3 of 3 sound(s)') for run in runs] == [1, 0]
 
 
 @pytest.mark.slow

@@ -70,11 +70,12 @@ class FakeRecords:
 
 class FakeEvent(dict):
   def SerializeToString(self):  # noqa: N802 (protobuf's name)
-    return json.dumps({name: value for name, value in self.items() if name != 'wall_time'}).encode()
+    kept = {name: value for name, value in self.items() if name != 'wall_time'}
+    return json.dumps(kept, default=bytes.hex).encode()
 
 
 class FakeSummary(dict):
-  Value = dict
+  Value = Audio = dict
 
 
 FILE_VERSION = {'file_version': 'brain.Event:2'}
@@ -230,6 +231,7 @@ def test_sound_goes_to_those_that_keep_such(tmp_path, monkeypatch, tensorboard, 
       'jsonl': JsonLinesLogger(tmp_path / 'a.jsonl'),
       'csv': CsvLogger(tmp_path / 'a.csv'),
       'older': older,
+      'tensorboard': TensorBoardLogger(tmp_path / 'events'),
       'wandb': WandbLogger(run),
     }
   )
@@ -241,6 +243,9 @@ def test_sound_goes_to_those_that_keep_such(tmp_path, monkeypatch, tensorboard, 
   (tmp_path / 'a.wav').write_bytes(wav)
   info = read_info(tmp_path / 'a.wav')
   assert (info.sample_bytes, info.sample_rate_hz, rate) == (2, 8000, 8000)
+  audio = {'sample_rate': 8000, 'num_channels': 2, 'length_frames': 3, 'content_type': 'audio/wav'}
+  value = {'tag': 'generated/1_silence', 'audio': {**audio, 'encoded_audio_string': wav.hex()}}
+  assert events(tmp_path / 'events') == [[FILE_VERSION, {'step': 3, 'summary': {'value': [value]}}]]
   assert read_frames(info, 0, 3).tolist() == [[-32768, 0], [16384, -16384], [32767, 32767]]
   assert [path.read_text() for path in (tmp_path / 'a.jsonl', tmp_path / 'a.csv')] == ['', 'step,name,value\n']
   assert not caplog.messages
