@@ -24,7 +24,7 @@ from language_modeling_is_compression.audio.planes import raw_from_samples
 from language_modeling_is_compression.audio.reading import read_frames
 from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.config.families import FAMILIES
-from language_modeling_is_compression.config.generation import DEFAULT_TOP_P
+from language_modeling_is_compression.config.generation import DEFAULT_TOP_P, MAX_RATE_HZ
 from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.data.tokens import mix_down
 from language_modeling_is_compression.entropy.sampling import MAX_SEED, Sampler
@@ -87,7 +87,7 @@ def planned_sounds(settings: TrainingSettings, task: Task) -> list[Sound]:
     raise ConfigError(f'generate_every: models of family {settings.family.model} cannot generate sound: leave it out')
   require_compiler()
   model = task.trained_model({}, task.provenance)  # Of any parameters.
-  seeds = task.seeds()
+  seeds = [seed for seed in task.seeds() if seed.info.sample_rate_hz <= MAX_RATE_HZ]
   count = min(config.max_sounds - 1, len(seeds))
   spread = [seeds[index * len(seeds) // count] for index in range(count)]
   return [_sound(number, seed, model, config.seconds) for number, seed in enumerate((None, *spread), 1)]

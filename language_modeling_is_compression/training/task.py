@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from language_modeling_is_compression.audio.reading import AudioInfo
+from language_modeling_is_compression.config.generation import MAX_RATE_HZ
 from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.generation.generator import RATE_KEY
 from language_modeling_is_compression.network.computation import Computation
@@ -135,11 +136,11 @@ def training_computation(settings: TrainingSettings, *, remat: bool) -> Computat
 def rate_of_most(sounds: Iterable[tuple[AudioInfo, int]]) -> dict[str, int]:
   """What a model file says of its sample rate: that of most of some sounds, given with their numbers of frames.
 
-  Nothing if none of the files says its rate.
+  Nothing if none of the files says a rate that there can be.
   """
   frames: dict[int, int] = {}
   for info, num_frames in sounds:
-    if info.sample_rate_hz:
+    if 0 < info.sample_rate_hz <= MAX_RATE_HZ:
       frames[info.sample_rate_hz] = frames.get(info.sample_rate_hz, 0) + num_frames
   return {RATE_KEY: max(frames, key=lambda rate: (frames[rate], rate))} if frames else {}
 

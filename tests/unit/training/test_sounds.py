@@ -20,7 +20,7 @@ from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.training.run_files import RunFiles
 from language_modeling_is_compression.training.sounds import Sounds, planned_sounds
-from language_modeling_is_compression.training.task import Seed
+from language_modeling_is_compression.training.task import Seed, rate_of_most
 from language_modeling_is_compression.training.tracking import Tracker
 
 RATE_HZ = 4000
@@ -50,9 +50,9 @@ def task_of(model: Model, seeds: list[Seed]) -> Any:
   )
 
 
-def seed_of(path: Path, *, bits: int = 16, channels: int = 1, num_frames: int = 24) -> Seed:
+def seed_of(path: Path, *, bits: int = 16, channels: int = 1, num_frames: int = 24, rate_hz: int = RATE_HZ) -> Seed:
   samples = tone(num_frames, 1, channels) << (bits - 16)
-  path.write_bytes(build_wav(pcm_bytes(samples, bits), channels=channels, bits=bits, rate_hz=RATE_HZ))
+  path.write_bytes(build_wav(pcm_bytes(samples, bits), channels=channels, bits=bits, rate_hz=rate_hz))
   return Seed(read_info(path), 0, num_frames)
 
 
@@ -108,6 +108,21 @@ def test_names_are_plain_and_never_too_long(tmp_path, model):
   assert [sound.name for sound in run.planned[:4]] == ['1_silence', '2_a_b_c', '3_ä._', '4_caf_']
   assert len(run.generate()) == 6
   assert len((run.planned[4].name + 'step_1234567890_.wav').encode()) < 255
+
+
+def test_rates_that_no_sound_has_are_not_heeded(tmp_path, model):
+  rates = (0, 2**32 - 1, RATE_HZ)
+  seeds = [seed_of(tmp_path / f'{rate}.wav', rate_hz=rate) for rate in rates]
+  planned = planned_sounds(settings_of(), task_of(model, seeds))
+  assert [(sound.name, sound.pcm.sample_rate_hz) for sound in planned] == [
+    ('1_silence', 8000),
+    ('2_0', 8000),
+    (f'3_{RATE_HZ}', RATE_HZ),
+  ]
+  assert rate_of_most([(seed.info, 5 - number) for number, seed in enumerate(seeds)]) == {'sample_rate_hz': RATE_HZ}
+  assert rate_of_most([(seeds[0].info, 7)]) == {}
+  files = [(seed_of(tmp_path / 'b.wav', rate_hz=rate).info, frames) for rate, frames in ((1, 5), (2, 6), (1, 2))]
+  assert rate_of_most(files) == {'sample_rate_hz': 1}
 
 
 def test_when_they_are_due(tmp_path, model):
