@@ -33,7 +33,6 @@ from language_modeling_is_compression.quantized.loading import model_path
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 
-_MAX_RATE = 1 << 24  # No sound has a higher one; a header that lies would ask for more than anybody waits for.
 _MAX_CHANNELS = 64
 _DEPTHS = (8, 16, 24, 32)
 
@@ -202,8 +201,10 @@ def _read_seed(
     rate = info.sample_rate_hz or sample_rate
     if not rate:
       raise InputError(f'{info.path}: it does not say its sample rate: name it with sample_rate')
-    if rate > _MAX_RATE:
-      raise InputError(f'{info.path}: expected a sample rate of at most {_MAX_RATE} Hz, got {rate}: export it again')
+    if rate > defaults.MAX_RATE_HZ:
+      raise InputError(
+        f'{info.path}: expected a sample rate of at most {defaults.MAX_RATE_HZ} Hz, got {rate}: export it again'
+      )
     start, stop = _span(str(info.path), info.num_frames, rate, offset, duration)
     pcm = PcmFormat(kind=INTEGER, sample_bytes=info.sample_bytes, num_channels=info.num_channels, sample_rate_hz=rate)
     return _SeedAudio(read_frames(info, start, stop), pcm)
@@ -225,7 +226,7 @@ def _span(name: str, num_frames: int, rate: int, offset: float, duration: float 
 def _wanted(sample_rate: int | None, num_channels: int | None, bit_depth: int | None) -> Wanted:
   """What is wanted, where there can be such sound. Raises InputError."""
   if sample_rate is not None:
-    _count('sample_rate', sample_rate, 1, _MAX_RATE)
+    _count('sample_rate', sample_rate, 1, defaults.MAX_RATE_HZ)
   if num_channels is not None:
     _count('num_channels', num_channels, 1, _MAX_CHANNELS)
   if bit_depth is not None and bit_depth not in _DEPTHS:

@@ -8,3 +8,4 @@ TEMPERATURE = 0.95
 # in 16,384 would be any value at all, which is heard as a click.
 TOP_P = 0.999
 MAX_SEQUENCES = 256
+MAX_RATE_HZ = 1 << 24  # No sound has a higher one; a header that lies would ask for more than anybody waits for.

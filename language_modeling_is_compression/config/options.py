@@ -25,6 +25,8 @@ DEFAULT_STREAM_MEGABYTES = 2048
 _PLATEAU_FACTOR = 0.5
 _PLATEAU_PATIENCE = 5
 _FIND_FROM, _FIND_TO, _FIND_STEPS = 1e-6, 1.0, 100
+_GENERATED_SECONDS, _MAX_GENERATED_SECONDS = 3.0, 3600  # A sound is held in memory until it is written.
+_GENERATED_SOUNDS, _MAX_GENERATED_SOUNDS = 4, 64
 # Settings that each optimizer and each schedule heeds, beside those that all do.
 OPTIMIZERS: Registry[Sequence[str]] = Registry(
   'optimizer',
@@ -100,6 +102,24 @@ def _non_negative_float32(name: str, value: float) -> None:
   """0 or more, and a float32."""
   if not 0 <= value <= _MAX_FLOAT32:
     raise ConfigError(f'{name}: expected 0 to {_MAX_FLOAT32:.4g}, got {value}')
+
+
+def _generated_seconds(name: str, value: float) -> None:
+  """More than 0, up to an hour."""
+  if not 0 < value <= _MAX_GENERATED_SECONDS:
+    raise ConfigError(f'{name}: expected more than 0 and at most {_MAX_GENERATED_SECONDS} seconds, got {value}')
+
+
+def _generated_sounds(name: str, value: int) -> None:
+  """1 to 64."""
+  if not 1 <= value <= _MAX_GENERATED_SOUNDS:
+    raise ConfigError(f'{name}: expected 1 to {_MAX_GENERATED_SOUNDS}, got {value}')
+
+
+def _temperature(name: str, value: float) -> None:
+  """0 or more."""
+  if not 0 <= value <= sys.float_info.max:
+    raise ConfigError(f'{name}: expected a finite number of 0 or more, got {value}')
 
 
 def _normal_float32(name: str, value: float) -> None:
@@ -869,6 +889,57 @@ class EarlyStoppingConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GenerationConfig(Settings):
+  """Sound that the model generates while it is trained."""
+
+  section: ClassVar[str] = 'generation'
+
+  generate_every: int | None = setting(
+    None,
+    check=_count_or_zero,
+    help='steps after which the model generates sound each time, to listen to, in the folder NAME_generated; '
+    'default: 0, never',
+  )
+  generate_duration: float | None = setting(
+    None, check=_generated_seconds, help=f'seconds of each sound, without its seed; default: {_GENERATED_SECONDS:g}'
+  )
+  max_generated: int | None = setting(
+    None,
+    check=_generated_sounds,
+    help='sounds each time: one from silence, the others each going on with the beginning of a held-out file; '
+    f'default: {_GENERATED_SOUNDS}',
+  )
+  generate_temperature: float | None = setting(
+    None,
+    check=_temperature,
+    help=f'0: always the likeliest symbol; 1: as likely as the model says; default: {defaults.TEMPERATURE:g}',
+  )
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    for name in ('generate_duration', 'max_generated', 'generate_temperature'):
+      if getattr(self, name) is not None and not self.every:
+        raise ConfigError(f'{name}: expected generate_every with it; give it, or leave this out')
+
+  @property
+  def every(self) -> int:
+    """Steps from one time to the next; 0 for never."""
+    return self.generate_every or 0
+
+  @property
+  def seconds(self) -> float:
+    return _GENERATED_SECONDS if self.generate_duration is None else self.generate_duration
+
+  @property
+  def max_sounds(self) -> int:
+    return _GENERATED_SOUNDS if self.max_generated is None else self.max_generated
+
+  @property
+  def temperature(self) -> float:
+    return defaults.TEMPERATURE if self.generate_temperature is None else self.generate_temperature
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckpointConfig(Settings):
   """Checkpoints, and what a run begins with."""
 
@@ -1040,6 +1111,7 @@ class TrainingSettings:
   schedule: ScheduleConfig
   finder: FinderConfig
   early_stopping: EarlyStoppingConfig
+  generation: GenerationConfig
   checkpoint: CheckpointConfig
   processes: ProcessesConfig
   logging: LoggingConfig

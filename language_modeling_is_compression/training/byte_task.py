@@ -23,13 +23,20 @@ from language_modeling_is_compression.data.batches import (
 from language_modeling_is_compression.data.chunks import Chunks, Stream, split_stream, whole_stream
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
 from language_modeling_is_compression.errors import AudioFormatError
+from language_modeling_is_compression.generation.generator import DEFAULT_RATE_HZ
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.training.loss import LOSSES_BY_NAME, Loss, code_length
 from language_modeling_is_compression.training.objectives import Objective, byte_objective
 from language_modeling_is_compression.training.plan import activation_bytes
-from language_modeling_is_compression.training.task import HeldOutPart, ValidationResult, fingerprint
+from language_modeling_is_compression.training.task import (
+  HeldOutPart,
+  Seed,
+  ValidationResult,
+  fingerprint,
+  rate_of_most,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -155,6 +162,7 @@ class ByteTask:
     self._training = training
     self._train = Chunks(train_streams, data, training.num_chunks)
     self._valid = Chunks(valid_streams, data)
+    self._valid_streams = valid_streams
     if not len(self._train):
       raise AudioFormatError('the files to train on hold no samples')
     self.row_length = max(self._train.max_tokens, self._valid.max_tokens)
@@ -165,11 +173,13 @@ class ByteTask:
       f'figures: 8.00 bits per byte, {data.sample_bits:.2f} bits per sample = not compressed; '
       'half as many = half the size'
     )
-    self.provenance: Mapping[str, Any] = {}
+    self.provenance: Mapping[str, Any] = rate_of_most(
+      (stream.info, stream.num_samples // _interleaved(stream, data)) for stream in train_streams
+    )
     if weights is not None:
       by_domain = self._train.by_domain()
       self._domains = Domains(by_domain, weights)
-      self.provenance = {'domains': {domain: weights[domain] for domain in by_domain}}
+      self.provenance = {**self.provenance, 'domains': {domain: weights[domain] for domain in by_domain}}
     self.fingerprint = fingerprint(
       [
         *(side, stream.info.path.name, stream.info.num_frames, stream.info.num_channels, stream.first, stream.last),
@@ -211,6 +221,9 @@ class ByteTask:
   def validation(self, *, periodic: bool) -> 'ByteValidation':
     return ByteValidation(self._valid.limited(_PERIODIC_CHUNKS) if periodic else self._valid, self.row_length)
 
+  def seeds(self) -> list[Seed]:
+    return [seed for stream in self._valid_streams if (seed := _seed(stream, self.spec.data))]
+
   def rates(self, loss_nats: float) -> dict[str, float]:
     measured = rates(loss_nats, self.spec.data)
     return {
@@ -221,6 +234,21 @@ class ByteTask:
 
   def format_loss(self, loss_nats: float) -> str:
     return f'{rates(loss_nats, self.spec.data).bits_per_byte:z.4f} bits per byte'
+
+
+def _interleaved(stream: Stream, data: DataConfig) -> int:
+  """Channels whose samples make up a stream."""
+  return stream.info.num_channels if data.channels == 'stereo' else 1
+
+
+def _seed(stream: Stream, data: DataConfig) -> Seed | None:
+  """A second of a stream from its first frame on; of channels in blocks whole blocks, None if there is not one."""
+  block = data.stereo_blocking_n if data.channels == 'stereo' else 1
+  channels = _interleaved(stream, data)
+  first = -(-stream.first // (channels * block)) * block
+  count = min(stream.last // channels - first, max(block, stream.info.sample_rate_hz or DEFAULT_RATE_HZ))
+  count -= count % block
+  return Seed(stream.info, first, first + count) if count > 0 else None
 
 
 class ByteValidation:

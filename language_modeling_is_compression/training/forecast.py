@@ -23,10 +23,10 @@ _logger = logging.getLogger(__name__)
 _FORWARD_SHARE = 1 / 3
 
 
-def say_sizes(settings: TrainingSettings, task: Task, state: TrainingState) -> None:
+def say_sizes(settings: TrainingSettings, task: Task, state: TrainingState, *, sound_bytes: int = 0) -> None:
   """Logs what a step and an epoch are, what figures mean, and the room that files will take.
 
-  settings: with the number of steps.
+  settings: with the number of steps. sound_bytes: of the sounds that are generated each time.
   """
   training = settings.training
   _logger.info(
@@ -36,11 +36,11 @@ def say_sizes(settings: TrainingSettings, task: Task, state: TrainingState) -> N
   if num_chunks := task.facts.get('num_train_chunks'):  # Rows of hybrid models are drawn, so they have no epochs.
     in_epoch = num_chunks / training.batch_size
     _logger.info('an epoch: %.4g steps; the run: %.4g epochs', in_epoch, training.steps / in_epoch)
-  _say_room(settings, state)
+  _say_room(settings, state, sound_bytes)
   _logger.info('%s', task.meaning)
 
 
-def _say_room(settings: TrainingSettings, state: TrainingState) -> None:
+def _say_room(settings: TrainingSettings, state: TrainingState, sound_bytes: int) -> None:
   """Logs the room that the model and its checkpoints take, and warns if there is less."""
   model, checkpoint = (sum(leaf.nbytes for leaf in jax.tree.leaves(part)) for part in (state.params, state))
   if settings.saves_best:
@@ -58,8 +58,15 @@ def _say_room(settings: TrainingSettings, state: TrainingState) -> None:
     *(size(model), kept, size(checkpoint), size(free), folder),
   )
   needed = 2 * model + (kept + 1) * checkpoint  # The one before stays until the next one is whole.
+  what = 'the model and its checkpoints'
+  if sound_bytes:
+    every, first = settings.generation.every, int(state.step)
+    sounds = sound_bytes * (settings.training.steps // every - first // every)
+    _logger.info('disk: sounds that are generated %s', size(sounds))
+    needed += sounds
+    what = 'the model, its checkpoints and sounds'
   if needed > free:
-    _logger.warning('%s: the model and its checkpoints will take %s, and %s are free', folder, size(needed), size(free))
+    _logger.warning('%s: %s will take %s, and %s are free', folder, what, size(needed), size(free))
 
 
 def say_costs(

@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -37,6 +38,7 @@ from language_modeling_is_compression.data.evidence_sources import (
 from language_modeling_is_compression.data.evidence_stream import EvidenceStream, StreamSource
 from language_modeling_is_compression.data.folders import Folder, domain_weights, read_files
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError
+from language_modeling_is_compression.generation.generator import DEFAULT_RATE_HZ
 from language_modeling_is_compression.kernels.compilation import require_compiler
 from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.hybrid import build_hybrid
@@ -48,7 +50,13 @@ from language_modeling_is_compression.system.files import check_folder
 from language_modeling_is_compression.system.text import duration, size
 from language_modeling_is_compression.training.objectives import Objective, hybrid_objective
 from language_modeling_is_compression.training.plan import activation_bytes
-from language_modeling_is_compression.training.task import HeldOutPart, ValidationResult, fingerprint
+from language_modeling_is_compression.training.task import (
+  HeldOutPart,
+  Seed,
+  ValidationResult,
+  fingerprint,
+  rate_of_most,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -99,7 +107,7 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridT
       folder=folder,
       show_progress=show_progress,
     )
-  return _task(HybridTask, settings, folders, train, valid)
+  return _task(HybridTask, settings, folders, train, valid, files=(train_files, valid_files))
 
 
 def _readable(settings: TrainingSettings, folders: Sequence[Folder]) -> tuple[list[DomainFile], list[DomainFile]]:
@@ -134,7 +142,7 @@ def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'Dry
       *(size(num_samples * RECORD.itemsize), _evidence_folder(settings)),
       *(duration(num_samples * seconds_per_sample(extractor) / usable_cores()), usable_cores()),
     )
-  return _task(DryHybridTask, settings, folders, train, valid)
+  return _task(DryHybridTask, settings, folders, train, valid, files=(train_files, valid_files))
 
 
 def _evidence_folder(settings: TrainingSettings) -> Path:
@@ -147,7 +155,10 @@ def _task(
   folders: Sequence[Folder],
   train: SpansByGroup | StreamSource,
   valid: SpansByGroup,
+  *,
+  files: tuple[Sequence[DomainFile], Sequence[DomainFile]],
 ) -> '_AnyTask':
+  train_files, valid_files = files
   return kind(
     HybridSpec(network=settings.model),
     settings.hybrid,
@@ -156,14 +167,33 @@ def _task(
     valid=valid,
     weights=domain_weights(settings.folders.weights, folders),
     experts_version=EXPERTS_VERSION,
+    rate=rate_of_most((file.info, file.info.num_frames - file.first_frame) for file in train_files),
+    seeds=_seeds(train_files, valid_files, settings),
   )
+
+
+def _seeds(
+  train_files: Sequence[DomainFile], valid_files: Sequence[DomainFile], settings: TrainingSettings
+) -> list[Seed]:
+  """A second of each held-out file; without such files, of what is held out of the first segment of each."""
+  segment_frames, share = settings.hybrid.segment_frames, settings.folders.valid_fraction
+  found = []
+  for file in valid_files or train_files:
+    first, last = file.first_frame, file.info.num_frames
+    if not valid_files:
+      last = min(last, first + segment_frames)
+      first = last - round((last - first) * share)
+    seed = Seed(file.info, first, min(last, first + (file.info.sample_rate_hz or DEFAULT_RATE_HZ)))
+    if seed.first < seed.last:
+      found.append(seed)
+  return found
 
 
 class HybridTask:
   """Evidence to train on and to hold out. Raises AudioFormatError if there is nothing to train on.
 
   train: evidence that is there, or is made while it is trained on. weights: how often a row comes from each domain, in
-  any unit.
+  any unit. rate: what the model file says of the sounds' sample rate. seeds: as `Task.seeds` gives them.
   """
 
   unit, label = 'sample', 'hybrid'
@@ -179,11 +209,13 @@ class HybridTask:
     valid: SpansByGroup,
     weights: Mapping[str, float],
     experts_version: int,
+    rate: Mapping[str, int] = MappingProxyType({}),
+    seeds: Sequence[Seed] = (),
   ):
     self.spec = spec
     self.unit_bytes = sample_bytes(spec)
     self.row_length = config.sequence_length
-    self._training = training
+    self._training, self._seeds = training, seeds
     self._valid = EvidenceRows(valid, config.sequence_length)
     by_group = train.parts if isinstance(train, StreamSource) else train
     self._weights = {
@@ -204,6 +236,7 @@ class HybridTask:
     else:
       self._train = _CachedBatches(train, self._weights, config, training)
     self.provenance: Mapping[str, Any] = {
+      **rate,
       'experts_version': experts_version,
       'effort': config.effort,
       'domains': self._weights,
@@ -233,6 +266,9 @@ class HybridTask:
     context = self.spec.network.num_layers * (self.spec.network.attention_window - 1)
     rows = {group: self._valid.spread(group, limit, context) for group in self._valid.groups}
     return HybridValidation(rows, self.row_length + context)
+
+  def seeds(self) -> Sequence[Seed]:
+    return self._seeds
 
   def rates(self, loss_nats: float) -> dict[str, float]:
     return {'loss_nats': loss_nats, 'bits_per_sample': loss_nats / math.log(2)}

@@ -11,6 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
+from language_modeling_is_compression.audio.planes import raw_from_samples
+from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.system.files import GrowingFile, replacing
 
 _CSV_TITLE = 'step,name,value'
@@ -33,6 +37,13 @@ class Logger(Protocol):
 
   def log_table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Takes a table of texts and numbers, where it keeps such."""
+    ...
+
+  def log_audio(self, step: int, name: str, samples: np.ndarray, sample_rate_hz: int) -> None:
+    """Takes sound, where it keeps such: float32 [N, C], at least -1 and less than 1.
+
+    Loggers of plugins need not have this.
+    """
     ...
 
   def rename(self, path: Path) -> None:
@@ -72,6 +83,9 @@ class _FileLogger:
 
   def log_table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Does nothing: tables have files of their own."""
+
+  def log_audio(self, step: int, name: str, samples: np.ndarray, sample_rate_hz: int) -> None:
+    """Does nothing: sounds have files of their own."""
 
   def rename(self, path: Path) -> None:
     self._file.rename(path)
@@ -157,6 +171,18 @@ class TensorBoardLogger:
   def log_table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Does nothing: tables have files of their own."""
 
+  def log_audio(self, step: int, name: str, samples: np.ndarray, sample_rate_hz: int) -> None:
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    audio = Summary.Audio(
+      sample_rate=sample_rate_hz,
+      num_channels=samples.shape[1],
+      length_frames=len(samples),
+      encoded_audio_string=wav_of(samples, sample_rate_hz),
+      content_type='audio/wav',
+    )
+    _write_event(self._records, step=step, summary=Summary(value=[Summary.Value(tag=name, audio=audio)]))
+
   def rename(self, path: Path) -> None:
     assert self.path is not None
     self._records.close()  # Windows renames no folder with an open file.
@@ -179,6 +205,16 @@ class TensorBoardLogger:
     self._num_files += 1
     _write_event(records, file_version='brain.Event:2')  # What readers look for first.
     return records
+
+
+def wav_of(samples: np.ndarray, sample_rate_hz: int) -> bytes:
+  """A WAV file of 16 bits, which every browser plays. samples: as `Logger.log_audio` gets them."""
+  integers = np.clip(np.floor(samples * 32768.0), -32768, 32767).astype(np.int32)
+  num_frames, num_channels = samples.shape
+  header = wav_header(
+    encoding='int', sample_bytes=2, num_channels=num_channels, sample_rate_hz=sample_rate_hz, num_frames=num_frames
+  )
+  return header + raw_from_samples(integers, 2).tobytes()
 
 
 def _write_event(records: Any, **contents: Any) -> None:

@@ -66,6 +66,8 @@ class Trainer:
   this state, if there was one.
   processes: that train together. All of them have the same figures, and call save and checkpoint at the same steps.
   watcher: is told what is measured; by default a new one of these settings.
+  sounds_due: whether sounds are generated once so many steps are done. generate: generates them, given the state and
+  what is asked in all processes in step whether to stop, as `Sounds.generate` has it.
   """
 
   def __init__(
@@ -84,6 +86,8 @@ class Trainer:
     stopper: Stopper,
     processes: Processes | None = None,
     watcher: Watcher | None = None,
+    sounds_due: Callable[[int], bool] = lambda step: False,
+    generate: Callable[[TrainingState, Callable[[bool], bool]], None] = lambda state, is_over: None,
   ):
     self._settings = settings
     self._task = task
@@ -99,6 +103,7 @@ class Trainer:
     self._processes = processes or Processes()
     self._agreed_signal: int | None = None
     self._watcher = watcher or Watcher(settings)
+    self._sounds_due, self._generate = sounds_due, generate
     self._show_progress = not settings.logging.no_progress and self._processes.is_first
     self._warned = False
     self._has_trained = False
@@ -160,6 +165,10 @@ class Trainer:
     self._agreed_signal = signal or None
     return bool(wanted)
 
+  def _is_over(self, done: bool) -> bool:
+    """Whether one of the processes is done, or a signal came to one; all of them have to ask."""
+    return self._agree(done) or self._signal is not None
+
   def _is_stopped(self) -> bool:
     """Whether a step is to be given up; with several processes it is not, since all would have to do so."""
     return self._processes.count == 1 and self._stopper.is_requested()
@@ -206,6 +215,7 @@ class Trainer:
         validate |= done == last and self._watcher.keeps_best
         save = time.monotonic() - saved_at > 60 * self._settings.checkpoint.save_minutes
         save |= checkpoint_every > 0 and done % checkpoint_every == 0 and done < last
+        generate = self._sounds_due(done)
         entered = state
         try:
           save = self._agree(save)
@@ -222,7 +232,7 @@ class Trainer:
             self._account(pending, meter, bar)
             good = entered
           pending = metrics
-          if log or validate or save or self._signal is not None:
+          if log or validate or save or generate or self._signal is not None:
             self._account(pending, meter, bar)
             good, pending = state, None
           # A signal may come between any two lines; one that came too late for this step's figures waits for the next.
@@ -249,9 +259,15 @@ class Trainer:
           saved_at = time.monotonic()
         if save or (measured and keeps_best):
           self._checkpoint_for_safety(state, meter, measured.score if measured else None)
+        if generate:
+          try:
+            with self._processes.explaining():
+              self._generate(state, self._is_over)
+          except TrainingError as error:
+            return good, error
         if ended:
           break
-        if validate or save:
+        if validate or save or generate:
           meter.resume()
     return state, None
 

@@ -40,6 +40,7 @@ from language_modeling_is_compression.training.resume import (
 )
 from language_modeling_is_compression.training.run_files import RunFiles
 from language_modeling_is_compression.training.setup import Setup, set_up
+from language_modeling_is_compression.training.sounds import Sounds, planned_sounds
 from language_modeling_is_compression.training.state import TrainingState, evaluated_params, make_code_length
 from language_modeling_is_compression.training.stopper import Stopper
 from language_modeling_is_compression.training.task import Task, ValidationResult
@@ -66,7 +67,8 @@ def train_model(
   writes nothing.
 
   Raises TrainingError and CheckpointError as `Trainer.run`, ConfigError if the checkpoint or the model to begin with is
-  of another network or other data, or if the schedule does not fit into as many steps as the epochs are.
+  of another network or other data, if the schedule does not fit into as many steps as the epochs are, or if the model
+  cannot generate sound that is asked for.
   """
   # Epochs are of chunks, and byte models alone may be given them. The model file records the number of steps.
   settings = settings.with_steps(task.facts.get('num_train_chunks', 0))
@@ -81,7 +83,8 @@ def train_model(
   facts = {**task.facts, 'num_parameters': sum(array.size for array in jax.tree.leaves(state.params))}
   for name, value in facts.items():
     _logger.info('%s: %d', name, value)
-  say_sizes(settings, task, state)
+  sounds = planned_sounds(settings, task)
+  say_sizes(settings, task, state, sound_bytes=sum(sound.num_bytes for sound in sounds))
   say_costs_of_steps = functools.partial(
     say_costs,
     *(settings, task, state),
@@ -111,6 +114,14 @@ def train_model(
   else:
     tracker = Tracker({})
   saver = _Saver(settings, task, files, facts, setup.layout, processes, watcher, tracker, checkpoint)
+  listening = Sounds(
+    sounds,
+    settings,
+    lambda params: task.trained_model(params, task.provenance),
+    files=files,
+    tracker=tracker,
+    is_first=processes.is_first,
+  )
   profiling = settings.logging if processes.is_first else replace(settings.logging, profile=0)
   exit_code = 1
   try:
@@ -133,6 +144,10 @@ def train_model(
         stopper=stopper,
         processes=processes,
         watcher=watcher,
+        sounds_due=listening.is_due,
+        generate=lambda state, is_over: listening.generate(
+          int(state.step), setup.layout.collected(evaluated_params(state)), is_over
+        ),
       ).run(state, Progress(*checkpoint.metadata['progress']) if checkpoint else NO_PROGRESS)
       if outcome.is_saved and processes.is_first:
         held_out = outcome.held_out.provenance if outcome.held_out else None

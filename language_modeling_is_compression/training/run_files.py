@@ -15,8 +15,9 @@ from language_modeling_is_compression.system.files import check_folder, locked, 
 _logger = logging.getLogger(__name__)
 
 _MODEL, _METRICS, _LOG, _SETTINGS, _CHECKPOINTS = 'model', 'metrics', 'log', 'settings', 'checkpoints'
-# A table of metrics, and two folders: TensorBoard's and the profiler's.
+# A table of metrics, and three folders: TensorBoard's, the profiler's and that of generated sounds.
 _TABLE, _EVENTS, _PROFILE = 'table', 'events', 'profile'
+_GENERATED = 'generated'
 _HELD_OUT_TABLE, _HELD_OUT_PICTURE = 'held_out_table', 'held_out_picture'
 _TITLE = '# Settings of a training run'  # By this first line a run's file is told from one that a user wrote.
 
@@ -28,8 +29,8 @@ class RunFiles:
   number: NAME.1.npz, NAME_metrics.1.jsonl, NAME_training.1.log, NAME.1.toml, NAME_checkpoints.1. Until then this run's
   other files are called NAME_metrics.unsaved.jsonl and so on; so they stay if it ends without a model. Where there are
   no earlier files they have their names from the beginning. The same holds for what a run writes only if asked to:
-  NAME_metrics.csv and the folders NAME_tensorboard and NAME_profile; and for NAME_held_out.csv and .svg, which a run
-  writes once its model is saved.
+  NAME_metrics.csv and the folders NAME_tensorboard, NAME_profile and NAME_generated; and for NAME_held_out.csv and
+  .svg, which a run writes once its model is saved.
 
   A NAME.toml that no run has written, such as the one that `--config` names, stays where it is, and the run's settings
   are in NAME_settings.toml.
@@ -66,6 +67,11 @@ class RunFiles:
   def profile(self) -> Path:
     """Folder of the profiler's traces now."""
     return self._now(_PROFILE)
+
+  @property
+  def generated(self) -> Path:
+    """Folder of sounds that the model generates while it is trained, now."""
+    return self._now(_GENERATED)
 
   @property
   def log(self) -> Path:
@@ -156,6 +162,7 @@ _PATTERNS = {
   _TABLE: '_metrics{mark}.csv',
   _EVENTS: '_tensorboard{mark}',
   _PROFILE: '_profile{mark}',
+  _GENERATED: '_generated{mark}',
   _HELD_OUT_TABLE: '_held_out{mark}.csv',
   _HELD_OUT_PICTURE: '_held_out{mark}.svg',
 }

@@ -8,11 +8,22 @@ from typing import Any, NamedTuple, Protocol
 import jax.numpy as jnp
 import numpy as np
 
+from language_modeling_is_compression.audio.reading import AudioInfo
+from language_modeling_is_compression.config.defaults import MAX_RATE_HZ
 from language_modeling_is_compression.config.options import TrainingSettings
+from language_modeling_is_compression.generation.generator import RATE_KEY
 from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.model import Model, ModelSpec
 from language_modeling_is_compression.training.layout import DEVICE_AXIS
 from language_modeling_is_compression.training.objectives import Objective, Rows
+
+
+class Seed(NamedTuple):
+  """Frames first:last of a held-out file, with which generated sound begins."""
+
+  info: AudioInfo
+  first: int
+  last: int
 
 
 class HeldOutPart(NamedTuple):
@@ -97,6 +108,10 @@ class Task(Protocol):
     """Validation on a part of what is held out, always the same one; not periodic: on as much as is worth the time."""
     ...
 
+  def seeds(self) -> Sequence[Seed]:
+    """About the first second of what is held out of each file, or what there is, as the model can go on with it."""
+    ...
+
   def rates(self, loss_nats: float) -> Mapping[str, float]:
     """Metrics of a loss, in nats per token or sample: the loss itself, and in units that people compare."""
     ...
@@ -116,6 +131,18 @@ def training_computation(settings: TrainingSettings, *, remat: bool) -> Computat
   """How a network is computed to train it. remat: whether layers are computed again in the backward pass."""
   config = settings.computation
   return validating_computation(settings)._replace(remat=remat, dtype=jnp.dtype(config.dtype), dropout=config.dropout)
+
+
+def rate_of_most(sounds: Iterable[tuple[AudioInfo, int]]) -> dict[str, int]:
+  """What a model file says of its sample rate: that of most of some sounds, given with their numbers of frames.
+
+  Nothing if none of the files says a rate that there can be.
+  """
+  frames: dict[int, int] = {}
+  for info, num_frames in sounds:
+    if 0 < info.sample_rate_hz <= MAX_RATE_HZ:
+      frames[info.sample_rate_hz] = frames.get(info.sample_rate_hz, 0) + num_frames
+  return {RATE_KEY: max(frames, key=lambda rate: (frames[rate], rate))} if frames else {}
 
 
 def fingerprint(parts: Iterable[Sequence[str | int]]) -> str:

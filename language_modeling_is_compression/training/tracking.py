@@ -13,12 +13,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from language_modeling_is_compression.config.options import LOGGER_NAMES, TENSORBOARD, WANDB, LoggingConfig
+from language_modeling_is_compression.system.files import scratch_folder
 from language_modeling_is_compression.training.loggers import (
   CsvLogger,
   JsonLinesLogger,
   Logger,
   TensorBoardLogger,
+  wav_of,
 )
 from language_modeling_is_compression.training.run_files import RunFiles
 
@@ -46,6 +50,15 @@ class WandbLogger:
     import wandb
 
     self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])}, step=step)
+
+  def log_audio(self, step: int, name: str, samples: np.ndarray, sample_rate_hz: int) -> None:
+    import wandb
+
+    # wandb would need soundfile for an array, and it copies files.
+    with scratch_folder() as folder:
+      path = folder / 'sound.wav'
+      path.write_bytes(wav_of(samples, sample_rate_hz))
+      self._run.log({name: wandb.Audio(str(path), sample_rate=sample_rate_hz)}, step=step)
 
   def rename(self, path: Path) -> None:
     """Does nothing: wandb has names of its own."""
@@ -129,6 +142,16 @@ class Tracker:
   def log_table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Gives a table of texts and numbers to those that keep such."""
     self._with_each(lambda logger: logger.log_table(step, name, columns, rows), 'the table')
+
+  def log_audio(self, step: int, name: str, samples: np.ndarray, sample_rate_hz: int) -> None:
+    """Gives sound, as `Logger.log_audio` has it, to those that keep such."""
+
+    def log(logger: Logger) -> None:
+      # Plugins' loggers may be older than the method.
+      if take := getattr(logger, 'log_audio', None):
+        take(step, name, samples, sample_rate_hz)
+
+    self._with_each(log, 'the sound')
 
   def rename(self, name: str, path: Path) -> None:
     """Gives the file or folder of a logger another name. Raises OSError; then it keeps its own."""

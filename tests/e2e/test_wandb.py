@@ -16,6 +16,7 @@ import pytest
 from support.training_runs import REPOSITORY, TINY, command, finish, read_metrics
 
 from language_modeling_is_compression import load_model
+from language_modeling_is_compression.audio.reading import read_frames, read_info
 from language_modeling_is_compression.network.byte_model import ByteModel
 
 _SETTINGS = (*TINY, '--training_steps', 10, '--validate_every', 5, '--wandb_project', 'speech', '--model_name', 'voice')
@@ -151,6 +152,27 @@ def test_wandb_has_the_model_file(run):
 def test_the_model_knows_the_run(run):
   (started,) = run.of_kind('run')
   assert load_model(run.folder / 'voice.npz').provenance['wandb'] == {'id': started.run_id, 'project': 'speech'}
+
+
+def test_wandb_has_the_sounds_that_are_generated(audio, tmp_path, offline_env):
+  sounds = ('--generate_every', 5, '--generate_duration', 0.05)
+  run = _train(audio, tmp_path, {**offline_env, 'WANDB_DIR': str(tmp_path)}, *sounds)
+  logged: dict[tuple[int, str], dict[str, Any]] = {}
+  for row in run.of_kind('history'):
+    items = {'/'.join(item.nested_key) or item.key: json.loads(item.value_json) for item in row.item}
+    for name, value in items.items():
+      if name.startswith('generated/'):
+        sound, _, field = name.rpartition('/')
+        logged.setdefault((items['_step'], sound), {})[field] = value
+  assert sorted(logged) == [(step, f'generated/{name}') for step in (5, 10) for name in ('1_silence', '2_c')]
+  (folder,) = tmp_path.glob('wandb/offline-run-*/files')
+  for (step, name), sound in logged.items():
+    assert sound['_type'] == 'audio-file'
+    kept = read_info(folder / sound['path'])
+    made = read_info(tmp_path / f'voice_generated/step_{step:06d}_{name.removeprefix("generated/")}.wav')
+    assert kept.sample_rate_hz == made.sample_rate_hz == 8000
+    expected = read_frames(made, 0, made.num_frames) << 8  # 8 bits as 16.
+    assert (read_frames(kept, 0, kept.num_frames) == expected).all()
 
 
 def test_the_environment_names_the_run(audio, tmp_path, offline_env):

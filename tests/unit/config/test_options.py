@@ -20,6 +20,7 @@ from language_modeling_is_compression.config.options import (
   FamilyConfig,
   FinderConfig,
   FoldersConfig,
+  GenerationConfig,
   HybridConfig,
   LoggingConfig,
   ModelConfig,
@@ -52,6 +53,9 @@ COMPANIONS: dict[str, dict[str, Any]] = {
   'early_stopping_figure': {'early_stopping_patience': 1},
   'early_stopping_min_improvement': {'early_stopping_patience': 1},
   'early_stopping_warmup_steps': {'early_stopping_patience': 1},
+  'generate_duration': {'generate_every': 1},
+  'generate_temperature': {'generate_every': 1},
+  'max_generated': {'generate_every': 1},
   'find_from': {'find_learning_rate': True},
   'find_steps': {'find_learning_rate': True},
   'find_to': {'find_learning_rate': True},
@@ -99,6 +103,7 @@ COUNTS_OR_ZERO = [
   (CheckpointConfig, 'checkpoint_every'),
 ]
 LIMITED_COUNTS_OR_ZERO = [(OptimizerConfig, 'max_bad_steps'), (ScheduleConfig, 'warmup_steps')]
+LIMITED_COUNTS_OR_ZERO += [(GenerationConfig, 'generate_every')]
 LIMITED_COUNTS_OR_ZERO += [(EarlyStoppingConfig, 'early_stopping_warmup_steps')]
 POSITIVE_NUMBERS = [(OptimizerConfig, 'learning_rate'), (CheckpointConfig, 'save_minutes')]
 OPTIONAL_NUMBERS = [(OptimizerConfig, 'gradient_clip_norm')]
@@ -118,6 +123,9 @@ SHARES = [(AugmentationConfig, 'invert_polarity'), (AugmentationConfig, 'reverse
 OPTIONAL_NUMBERS_OR_ZERO = [(OptimizerConfig, 'weight_decay')]
 EPSILONS = [(OptimizerConfig, 'epsilon')]
 OPTIONAL_FRACTIONS = [(ScheduleConfig, 'decay_fraction'), (ScheduleConfig, 'plateau_factor')]
+TEMPERATURES = [(GenerationConfig, 'generate_temperature')]
+SOUND_SECONDS = [(GenerationConfig, 'generate_duration')]
+SOUND_COUNTS = [(GenerationConfig, 'max_generated')]
 IMPROVEMENTS = [(EarlyStoppingConfig, 'early_stopping_min_improvement')]
 THRESHOLDS = [(EarlyStoppingConfig, 'early_stopping_divergence'), (EarlyStoppingConfig, 'early_stopping_target')]
 FRACTIONS = [(FoldersConfig, 'valid_fraction')]
@@ -192,6 +200,7 @@ def test_every_field_is_checked_below():
   listed += [*LIMITED_COUNTS_OR_ZERO, *BELOW_ONE, *OPTIONAL_NUMBERS_OR_ZERO, *EPSILONS]
   listed += [*OPTIONAL_FRACTIONS, *OPTIONAL_DOUBLES, *SECONDS, *GAINS, *SHARES, *BIT_DEPTHS]
   listed += [*NUMBERS_OF_PROCESSES, *PROCESSES, *ADDRESSES, *DROPOUT]
+  listed += [*TEMPERATURES, *SOUND_SECONDS, *SOUND_COUNTS]
   listed += [*IMPROVEMENTS, *THRESHOLDS, *OPTIONAL_CHOICES, *SMALL_RATES, *LARGE_RATES]
   fields = [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind)]
   missing, unknown = set(fields) - set(listed), set(listed) - set(fields)
@@ -220,6 +229,9 @@ BAD_VALUES = with_values(
     (OPTIONAL_NUMBERS_OR_ZERO, [-1e-9, 3.5e38, 10**39, math.nan, math.inf, '0', False]),
     (EPSILONS, [0, -1.0, 1e-38, 5e-324, 3.5e38, math.nan, math.inf, '1e-8', True]),
     (OPTIONAL_FRACTIONS, [0, 1, -0.1, 1.1, math.nan, '0.1', False]),
+    (TEMPERATURES, [-0.1, math.nan, math.inf, 10**400, '1', True]),
+    (SOUND_SECONDS, [0, -1.0, 3600.1, math.nan, math.inf, 10**400, '1', True]),
+    (SOUND_COUNTS, [0, -1, 65, 1.0, '1', True]),
     (IMPROVEMENTS, ['', '%', '-1', 'nan', 'inf', '100%', '-1%', '1 percent', 0.1, 1, True]),
     (THRESHOLDS, [math.nan, math.inf, -math.inf, 10**400, '1', True]),
     (OPTIONAL_CHOICES, ['', 'Best', 'first', 1, False]),
@@ -272,6 +284,9 @@ GOOD_VALUES = with_values(
     (OPTIONAL_NUMBERS_OR_ZERO, [None, 0, 0.0, 1e-50, 0.1, 3.4e38]),
     (EPSILONS, [None, 2.0**-126, 1e-8, 1, 3.4e38]),
     (OPTIONAL_FRACTIONS, [None, 1e-9, 0.5, 0.999]),
+    (TEMPERATURES, [None, 0, 0.95, 1, 1.7e308]),
+    (SOUND_SECONDS, [None, 1e-9, 3, 3600]),
+    (SOUND_COUNTS, [None, 1, 64]),
     (IMPROVEMENTS, [None, '0', '0.01', '1e-3', '0%', '0.5%', '99.9%']),
     (THRESHOLDS, [None, 0, -1.5, 7.2, 1.7e308]),
     (OPTIONAL_CHOICES, [None, 'last', 'best']),
@@ -386,6 +401,20 @@ def test_a_schedule_has_to_fit_into_the_steps(values, message):
   with pytest.raises(ConfigError, match=f'^{message}'):
     epochs.with_steps(num_chunks=50)
   assert epochs.with_steps(num_chunks=51).training.steps == 11
+
+
+@pytest.mark.parametrize('name', ['generate_duration', 'max_generated', 'generate_temperature'])
+@pytest.mark.parametrize('every', [{}, {'generate_every': 0}])
+def test_what_is_generated_means_nothing_where_nothing_is(name, every):
+  with pytest.raises(ConfigError, match=f'^{name}: expected generate_every with it; give it, or leave this out$'):
+    training_settings(**{name: 2}, **every)
+  training_settings(**{name: 2}, generate_every=500)
+
+
+def test_what_is_generated_by_default():
+  config = training_settings(generate_every=500).generation
+  assert (config.every, config.seconds, config.max_sounds, config.temperature) == (500, 3.0, 4, 0.95)
+  assert training_settings().generation.every == 0
 
 
 def test_a_depth_has_one_form():

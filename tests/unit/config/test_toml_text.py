@@ -76,6 +76,7 @@ def test_every_setting_that_applies_stands_in_its_section_below_its_help(family)
     'schedule',
     'learning_rate_finder',
     'early_stopping',
+    'generation',
     'checkpoint',
     'logging',
   ]

@@ -60,14 +60,14 @@ def test_weights_say_how_often_a_domain_comes(corpus):
   assert speech_share(task_of(*folders)) == pytest.approx(3 / 15, abs=0.01)
   weighted = task_of(*folders, audio_weights='1,3')
   assert speech_share(weighted) == pytest.approx(3 / 4, abs=0.03)
-  assert weighted.provenance == {'domains': {'drums': 1.0, 'speech': 3.0}}
+  assert weighted.provenance == {'sample_rate_hz': 8000, 'domains': {'drums': 1.0, 'speech': 3.0}}
   # Domains below a single folder.
   assert speech_share(task_of(corpus, audio_weights='equal')) == pytest.approx(1 / 2, abs=0.03)
 
 
 def test_without_weights_domains_change_nothing(corpus):
   apart, together = task_of(corpus / 'drums', corpus / 'speech'), task_of(corpus)
-  assert apart.provenance == together.provenance == {}
+  assert apart.provenance == together.provenance == {'sample_rate_hz': 8000}
   assert apart.fingerprint == together.fingerprint
   for step in (0, 5):
     np.testing.assert_array_equal(batch_of(apart, step).tokens, batch_of(together, step).tokens)

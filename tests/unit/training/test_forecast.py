@@ -136,3 +136,12 @@ def test_who_stops_hears_nothing_of_time(caplog, monkeypatch, stop_at):
 def test_a_run_that_has_all_its_steps_tries_none(caplog, monkeypatch):
   assert tried(monkeypatch, 1, training_steps=20, first=20) == []
   assert caplog.messages == ['compiling the training step, once per run']
+
+
+def test_the_room_of_sounds_is_said(caplog, tmp_path, monkeypatch):
+  monkeypatch.setattr(shutil, 'disk_usage', lambda _: SimpleNamespace(free=6e6))
+  settings = training_settings(output_dir=str(tmp_path), training_steps=1000, generate_every=300)
+  say_sizes(settings, task_of(), state_of(step=310), sound_bytes=10**6)
+  assert 'disk: sounds that are generated 2 MB' in caplog.messages
+  (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+  assert warning == f'{tmp_path}: the model, its checkpoints and sounds will take 6.4 MB, and 6 MB are free'

@@ -104,6 +104,7 @@ class Fakes:
     in_step=None,
     at_step=None,
     at_validation=None,
+    at_sounds=None,
     failing_saves: int = 0,
     valid_chunks: int = 0,
   ):
@@ -117,6 +118,8 @@ class Fakes:
     self._unsound, self._at_step, self._at_validation = unsound, at_step, at_validation
     self._in_step = in_step
     self._skips = skips
+    self.generated: list[tuple[int, Any]] = []
+    self._at_sounds = at_sounds
     self._failing_saves, self._valid_chunks = failing_saves, valid_chunks
 
   def run(self, first: int = 0, ema=None, **settings):
@@ -137,6 +140,8 @@ class Fakes:
       checkpoint=self._checkpoint,
       tracker=self.tracker,
       stopper=self.stopper,
+      sounds_due=lambda step: chosen.generation.every > 0 and step % chosen.generation.every == 0,
+      generate=self._generate,
     )
     return trainer.run(PlainState(first, None, np.int32(first), ema=ema))
 
@@ -165,6 +170,13 @@ class Fakes:
       self._at_validation(self, len(self.validated))
     nats = TOKEN_NATS * batch.lengths
     return CodeLengths(nats.sum(axis=1), nats[..., None])
+
+  def _generate(self, state, is_over):
+    self.generated.append((int(state.step), state.params))
+    if self._at_sounds:
+      self._at_sounds(self, int(state.step))
+    assert is_over(True)
+    assert is_over(False) == self.stopper.is_requested()
 
   def _checkpoint(self, state, progress, score):
     self.checkpoints.append((state.params, progress, score))
@@ -634,3 +646,28 @@ def test_a_figure_of_training_may_end_it():
   fakes = Fakes()
   fakes.run(early_stopping_figure='loss_nats', early_stopping_divergence=3.5, log_every=2)
   assert fakes.steps == [1, 2, 3, 4] and fakes.saves[0][0] == 4
+
+
+def test_sounds_are_generated_of_the_steps_that_are_done():
+  fakes = Fakes()
+  fakes.run(generate_every=2)
+  assert fakes.generated == [(2, 2), (4, 4), (6, 6)]
+  assert Fakes().run(generate_every=4).state.params == 6
+  resumed = Fakes()
+  resumed.run(first=4, generate_every=2)
+  assert resumed.generated == [(6, 6)], "the sounds of the checkpoint's own step are there"
+
+
+def test_a_signal_while_sounds_are_generated_ends_the_run_with_its_model():
+  fakes = Fakes(at_sounds=at(4, terminate))
+  outcome = fakes.run(generate_every=2)
+  assert outcome.stopped_by == signal.SIGTERM and fakes.steps in ([1, 2, 3, 4], [1, 2, 3, 4, 5])
+  assert fakes.generated == [(2, 2), (4, 4)]
+  assert len(fakes.saves) == 1 and fakes.saves[0][0] >= 4
+
+
+def test_a_device_that_fails_while_sounds_are_generated_costs_no_step():
+  fakes = Fakes(at_sounds=at(4, run_out_of_memory))
+  with pytest.raises(TrainingError, match='the device failed'):
+    fakes.run(generate_every=2)
+  assert fakes.saves[-1][0] == 4

@@ -7,9 +7,12 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from language_modeling_is_compression.audio.reading import read_frames, read_info
 from language_modeling_is_compression.config.options import LOGGER_NAMES, LoggingConfig
 from language_modeling_is_compression.training import tracking
 from language_modeling_is_compression.training.loggers import CsvLogger, JsonLinesLogger, TensorBoardLogger
@@ -67,11 +70,12 @@ class FakeRecords:
 
 class FakeEvent(dict):
   def SerializeToString(self):  # noqa: N802 (protobuf's name)
-    return json.dumps({name: value for name, value in self.items() if name != 'wall_time'}).encode()
+    kept = {name: value for name, value in self.items() if name != 'wall_time'}
+    return json.dumps(kept, default=bytes.hex).encode()
 
 
 class FakeSummary(dict):
-  Value = dict
+  Value = Audio = dict
 
 
 FILE_VERSION = {'file_version': 'brain.Event:2'}
@@ -210,6 +214,66 @@ def test_a_table_goes_to_wandb_alone(tmp_path, tensorboard, monkeypatch):
   assert [path.read_text() for path in lines] == ['', 'step,name,value\n']
   assert events(tmp_path / 'events') == [[FILE_VERSION]]
   tracker.close(0)
+
+
+def test_sound_goes_to_those_that_keep_such(tmp_path, monkeypatch, tensorboard, caplog):
+  kept: list[tuple[bytes, int]] = []
+
+  def audio(path, sample_rate):
+    kept.append((Path(path).read_bytes(), sample_rate))
+    return 'sound'
+
+  monkeypatch.setitem(sys.modules, 'wandb', types.SimpleNamespace(Audio=audio))
+  run = FakeRun()
+  older: Any = types.SimpleNamespace(path=None, identity=None, close=lambda exit_code: None)  # As a plugin has it.
+  tracker = Tracker(
+    {
+      'jsonl': JsonLinesLogger(tmp_path / 'a.jsonl'),
+      'csv': CsvLogger(tmp_path / 'a.csv'),
+      'older': older,
+      'tensorboard': TensorBoardLogger(tmp_path / 'events'),
+      'wandb': WandbLogger(run),
+    }
+  )
+  samples = np.array([[-1, 0], [0.5, -0.5], [1 - 2**-15, 1]], np.float32)
+  tracker.log_audio(3, 'generated/1_silence', samples, 8000)
+  tracker.close(0)
+  assert run.calls == [('log', {'generated/1_silence': 'sound'}, 3), ('finish', 0)]
+  ((wav, rate),) = kept
+  (tmp_path / 'a.wav').write_bytes(wav)
+  info = read_info(tmp_path / 'a.wav')
+  assert (info.sample_bytes, info.sample_rate_hz, rate) == (2, 8000, 8000)
+  facts = {'sample_rate': 8000, 'num_channels': 2, 'length_frames': 3, 'content_type': 'audio/wav'}
+  value = {'tag': 'generated/1_silence', 'audio': {**facts, 'encoded_audio_string': wav.hex()}}
+  assert events(tmp_path / 'events') == [[FILE_VERSION, {'step': 3, 'summary': {'value': [value]}}]]
+  assert read_frames(info, 0, 3).tolist() == [[-32768, 0], [16384, -16384], [32767, 32767]]
+  assert [path.read_text() for path in (tmp_path / 'a.jsonl', tmp_path / 'a.csv')] == ['', 'step,name,value\n']
+  assert not caplog.messages
+
+
+def test_event_files_hold_sound_that_is_read_back(tmp_path):
+  event_pb2 = pytest.importorskip('tensorboardX.proto.event_pb2')
+  logger = TensorBoardLogger(tmp_path / 'events')
+  samples = np.linspace(-1, 0.5, 30, dtype=np.float32).reshape(15, 2)
+  logger.log_audio(7, 'generated/2_c', samples, 44100)
+  logger.close(0)
+  (path,) = (tmp_path / 'events').iterdir()
+  data, found = path.read_bytes(), []
+  while data:  # A record is its length, a checksum of that, the event, and its checksum.
+    size = int.from_bytes(data[:8], 'little')
+    found.append(event_pb2.Event.FromString(data[12 : 12 + size]))
+    data = data[16 + size :]
+  version, logged = found
+  assert version.file_version == 'brain.Event:2' and logged.step == 7
+  (value,) = logged.summary.value
+  assert value.tag == 'generated/2_c'
+  audio = value.audio
+  assert (audio.sample_rate, audio.num_channels, audio.length_frames) == (44100, 2, 15)
+  assert audio.content_type == 'audio/wav'
+  (tmp_path / 'a.wav').write_bytes(audio.encoded_audio_string)
+  info = read_info(tmp_path / 'a.wav')
+  assert (info.num_channels, info.sample_rate_hz) == (2, 44100)
+  np.testing.assert_array_equal(read_frames(info, 0, 15), np.floor(samples * 32768))
 
 
 def test_wandb_that_fails_is_dropped_and_the_file_goes_on(path, caplog):
