@@ -175,12 +175,14 @@ class Sounds:
         for number in range(len(self._sounds))
       ]
       unfinished, shown = set(futures), 0
-      while not is_over(not unfinished):
-        unfinished = concurrent.futures.wait(unfinished, _SECONDS_BETWEEN_LOOKS).not_done
-        now = done.frames
-        bar.update(now - shown)
-        shown = now
-    cancellation.cancel()
+      try:
+        while not is_over(not unfinished):
+          unfinished = concurrent.futures.wait(unfinished, _SECONDS_BETWEEN_LOOKS).not_done
+          now = done.frames
+          bar.update(now - shown)
+          shown = now
+      finally:
+        cancellation.cancel()  # Also where another process is lost: the process would wait for its threads.
     concurrent.futures.wait(unfinished, _SECONDS_TO_END)
     threads.shutdown(wait=False, cancel_futures=True)
     self._tell(step, futures, time.monotonic() - started)

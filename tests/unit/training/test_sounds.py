@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from support.wav_builder import build_wav, pcm_bytes
 from language_modeling_is_compression.audio.reading import read_frames, read_info
 from language_modeling_is_compression.config.families import FAMILIES, Family
 from language_modeling_is_compression.config.options import DataConfig
-from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.errors import ConfigError, TrainingError
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.training.run_files import RunFiles
 from language_modeling_is_compression.training.sounds import Sounds, planned_sounds
@@ -233,6 +234,16 @@ def test_it_stops_soon_when_it_is_told_to(tmp_path, model, caplog):
   assert run.generate(is_over=is_over) == {}
   assert asked == [False] * 3 and not run.tracker.sounds
   assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+def test_work_ends_where_another_process_is_lost(tmp_path, model):
+  run = Run(tmp_path, model, [], generate_duration=3600)
+  before = threading.active_count()
+  with pytest.raises(TrainingError):
+    run.generate(is_over=lambda done: exec('raise TrainingError', {'TrainingError': TrainingError}))
+  for thread in threading.enumerate()[before:]:
+    thread.join(timeout=60)
+  assert threading.active_count() <= before and not run.files.generated.exists()
 
 
 def test_other_processes_wait_and_write_nothing(tmp_path, model):
