@@ -3,7 +3,8 @@
 Shapes: S sequences, N frames, C channels.
 """
 
-import math
+import logging
+import numbers
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from language_modeling_is_compression.generation.generator import (
   Request,
   Wanted,
   make_generator,
+  model_rate_hz,
   output_format,
 )
 from language_modeling_is_compression.kernels.compilation import require_compiler
@@ -32,9 +34,14 @@ from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.quantized.loading import model_path
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
+from language_modeling_is_compression.system.files import STANDARD
+
+_logger = logging.getLogger(__name__)
 
 _MAX_CHANNELS = 64
 _DEPTHS = (8, 16, 24, 32)
+_MAX_SECONDS = 1_000_000
+_MAX_TEMPERATURE = 65_536.0
 
 # Told of frames that are done, those of the seed included, and of all. An exception that it raises ends the work.
 Progress = Callable[[int, int], object]
@@ -58,6 +65,7 @@ class Generation:
     self.temperatures = request.sampler.temperatures
     self._generator = make_generator(model, request)
     self._blocks = self._generate()
+    self._failure: BaseException | None = None
 
   @property
   def sample_rate_hz(self) -> int:
@@ -85,8 +93,10 @@ class Generation:
   def __iter__(self) -> Iterator[Samples]:
     """Blocks [S, N, C] as they are drawn: uint8 (128 is silence) for 8 bits, int16 for 16, else int32.
 
-    Raises CancelledError.
+    Raises CancelledError; what was raised once is raised again, since the rest will not come.
     """
+    if self._failure is not None:
+      raise self._failure
     return self._blocks
 
   def read(self) -> Samples:
@@ -100,12 +110,16 @@ class Generation:
     self._generator.close()
 
   def _generate(self) -> Iterator[Samples]:
-    self._generator.follow_seed(self._count, self._cancellation)
-    for start in range(0, self.num_frames, BLOCK_FRAMES):
-      count = min(BLOCK_FRAMES, self.num_frames - start)
-      drawn = self._generator.draw(count, self._cancellation)
-      self._count(count)
-      yield np.stack([_as_array(sequence, self.pcm) for sequence in drawn])
+    try:
+      self._generator.follow_seed(self._count, self._cancellation)
+      for start in range(0, self.num_frames, BLOCK_FRAMES):
+        count = min(BLOCK_FRAMES, self.num_frames - start)
+        drawn = self._generator.draw(count, self._cancellation)
+        self._count(count)
+        yield np.stack([_as_array(sequence, self.pcm) for sequence in drawn])
+    except BaseException as error:
+      self._failure = error
+      raise
 
   def _count(self, frames: int) -> None:
     self._done += frames
@@ -121,7 +135,7 @@ def generate(
   num_channels: int | None = None,
   bit_depth: int | None = None,
   num_sequences: int = 1,
-  temperature: float | Sequence[float] = defaults.TEMPERATURE,
+  temperature: float | Sequence[float] | np.ndarray = defaults.TEMPERATURE,
   top_p: float = defaults.TOP_P,
   seed: int = 0,
   seed_audio: Samples | str | os.PathLike[str] | None = None,
@@ -140,29 +154,30 @@ def generate(
   the random numbers. seed_audio: sound that all sequences go on with, a file or an array as `compress` takes it;
   without it they begin as files do. seed_offset, seed_duration: seconds of it that count, default all. threads: default
   one on each core. progress: called with frames done and frames in all, those of the seed included.
-  Raises InputError and ConfigError for what cannot be generated, AudioFormatError for a seed that cannot be read,
-  CheckpointError.
+  Raises InputError and ConfigError for what cannot be generated or read, CheckpointError.
   """
   require_compiler()
-  loaded = _loaded(model)
+  num_sequences = _count('num_sequences', num_sequences, 1, defaults.MAX_SEQUENCES)
+  temperatures = _temperatures(temperature, num_sequences)
+  sampler = Sampler(_count('seed', seed, 0, MAX_SEED), temperatures, _top_p(top_p))
+  num_threads = usable_cores() if threads is None else _count('threads', threads, 1, None)
   wanted = _wanted(sample_rate, num_channels, bit_depth)
   audio = None if seed_audio is None else _read_seed(seed_audio, sample_rate, bit_depth, seed_offset, seed_duration)
   if audio is None and (seed_offset or seed_duration is not None):
     raise InputError('seed_offset, seed_duration: there is no seed audio that they could be of')
+  loaded = _loaded(model)
   pcm = output_format(loaded, wanted, audio.pcm if audio else None)
-  temperatures = _temperatures(temperature, _count('num_sequences', num_sequences, 1, defaults.MAX_SEQUENCES))
-  if not isinstance(top_p, int | float) or not 0 < top_p <= 1:
-    raise InputError(f'top_p: expected a number above 0 and at most 1, got {top_p!r}')
-  _count('seed', seed, 0, MAX_SEED)
   request = Request(
     seed=audio.frames if audio else np.zeros((0, pcm.num_channels), np.int32),
     seed_bits=8 * audio.pcm.sample_bytes if audio else 8 * pcm.sample_bytes,
     pcm=pcm,
     num_frames=_frames('duration', duration, pcm.sample_rate_hz),
     num_sequences=num_sequences,
-    sampler=Sampler(seed, temperatures, top_p),
-    num_threads=usable_cores() if threads is None else _count('threads', threads, 1, None),
+    sampler=sampler,
+    num_threads=num_threads,
   )
+  if audio is None and wanted.sample_rate_hz is None and model_rate_hz(loaded) is None:
+    _logger.info('the model does not say on what sample rate it was trained: %d Hz are assumed', pcm.sample_rate_hz)
   return Generation(loaded, request, progress=progress, cancellation=cancellation)
 
 
@@ -194,6 +209,8 @@ def _read_seed(
     pcm, raw = to_frames(source, sample_rate, bit_depth)
     start, stop = _span('seed_audio', len(raw), sample_rate, offset, duration)
     return _SeedAudio(samples_from_raw(np.ascontiguousarray(raw[start:stop])), pcm)
+  if os.fspath(source) == STANDARD:
+    raise InputError('seed_audio: expected a file, got standard input: save it first')
   try:
     info = read_info(Path(source))
     if info.encoding != 'int':
@@ -215,7 +232,7 @@ def _read_seed(
 def _span(name: str, num_frames: int, rate: int, offset: float, duration: float | None) -> tuple[int, int]:
   """First and last frame of what counts of a seed. Raises InputError if it is empty."""
   if not num_frames:
-    raise InputError(f'{name}: expected sound to go on with, got a file without samples')
+    raise InputError(f'{name}: expected sound to go on with, got no samples')
   start = _frames('seed_offset', offset, rate, least=0)
   if start >= num_frames:
     raise InputError(f'seed_offset: expected less than the {num_frames / rate:.3f} s of {name}, got {offset:g}')
@@ -236,34 +253,45 @@ def _wanted(sample_rate: int | None, num_channels: int | None, bit_depth: int | 
   )
 
 
-def _temperatures(temperature: float | Sequence[float], num_sequences: int) -> list[float]:
+def _temperatures(temperature: Any, num_sequences: int) -> list[float]:
   """A temperature for each sequence. Raises InputError."""
-  several = list(temperature) if isinstance(temperature, Sequence) else [temperature] * num_sequences
+  several = list(temperature) if isinstance(temperature, Sequence | np.ndarray) else [temperature] * num_sequences
   if len(several) == 1:
     several *= num_sequences
   if len(several) != num_sequences:
     raise InputError(f'temperature: expected one, or one for each of {num_sequences} sequences, got {len(several)}')
   for each in several:
-    if not isinstance(each, int | float) or not 0 <= each < math.inf:
-      raise InputError(f'temperature: expected a number of 0 or more, got {each!r}')
-  return several
+    if not _is_number(each) or not 0 <= each <= _MAX_TEMPERATURE:
+      raise InputError(f'temperature: expected a number from 0 to {_MAX_TEMPERATURE:g}, got {each!r}')
+  return [float(each) for each in several]
+
+
+def _top_p(top_p: Any) -> float:
+  if not _is_number(top_p) or not 0 < top_p <= 1:
+    raise InputError(f'top_p: expected a number above 0 and at most 1, got {top_p!r}')
+  return float(top_p)
 
 
 def _frames(name: str, seconds: Any, rate: int, *, least: int = 1) -> int:
   """Frames of a time. Raises InputError if these are too few, or no number."""
-  if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
-    raise InputError(f'{name}: expected seconds, got {seconds!r}')
-  frames = round(seconds * rate)
+  if not _is_number(seconds) or not 0 <= seconds <= _MAX_SECONDS:
+    raise InputError(f'{name}: expected seconds, from 0 to {_MAX_SECONDS:,}, got {seconds!r}')
+  frames = round(float(seconds) * rate)
   if frames < least:
     raise InputError(f'{name}: expected at least {1 / rate:.3g} s, one sample at {rate} Hz, got {seconds:g}')
   return frames
 
 
 def _count(name: str, number: Any, least: int, most: int | None) -> int:
-  if not isinstance(number, int) or number < least or (most is not None and number > most):
+  is_integer = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+  if not is_integer or number < least or (most is not None and number > most):
     limits = f'of {least} or more' if most is None else f'from {least} to {most}'
     raise InputError(f'{name}: expected an integer {limits}, got {number!r}')
-  return number
+  return int(number)
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _as_array(frames: np.ndarray, pcm: PcmFormat) -> Samples:

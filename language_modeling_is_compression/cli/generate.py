@@ -10,11 +10,10 @@ from typing import BinaryIO
 import numpy as np
 
 from language_modeling_is_compression.audio.planes import raw_from_samples
-from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.jobs import say
 from language_modeling_is_compression.errors import ConfigError, OutputExistsError
-from language_modeling_is_compression.format.layout import PcmFormat
+from language_modeling_is_compression.format.layout import PcmFormat, wav_envelope
 from language_modeling_is_compression.system.files import STANDARD, is_stream, output_file
 from language_modeling_is_compression.system.interrupts import TerminatedError
 from language_modeling_is_compression.system.progress import progress_bar
@@ -71,6 +70,8 @@ def generate_files(chosen: options.Generate) -> int:
         for output, samples in zip(outputs, block, strict=True):
           output.write(samples)
         num_frames += block.shape[1]
+      for output in outputs:
+        output.end()
     except (KeyboardInterrupt, TerminatedError) as stopped:
       if not num_frames:
         raise
@@ -101,7 +102,8 @@ class _Output:
   def begin(self, pcm: PcmFormat, num_frames: int) -> None:
     """Writes the header of so many frames."""
     self._pcm = pcm
-    self._file.write(self._header(num_frames))
+    header, self._tail = wav_envelope(pcm, num_frames)
+    self._file.write(header)
 
   def write(self, samples: np.ndarray) -> None:
     """Writes frames [N, C], uint8 or signed."""
@@ -109,20 +111,20 @@ class _Output:
     raw = samples if size == 1 else raw_from_samples(samples.astype(np.int32), size)
     self._file.write(raw.tobytes())
 
-  def end_early(self, num_frames: int) -> None:
-    """Writes the header of fewer frames over the first one. A stream is left as it is: readers take what has come."""
-    if self._can_be_changed:
-      self._file.seek(0)
-      self._file.write(self._header(num_frames))
+  def end(self) -> None:
+    """Writes what stands behind the frames."""
+    self._file.write(self._tail)
 
-  def _header(self, num_frames: int) -> bytes:
-    return wav_header(
-      encoding='int',
-      sample_bytes=self._pcm.sample_bytes,
-      num_channels=self._pcm.num_channels,
-      sample_rate_hz=self._pcm.sample_rate_hz,
-      num_frames=num_frames,
-    )
+  def end_early(self, num_frames: int) -> None:
+    """Leaves fewer frames than were announced. A stream is left as it is: readers take what has come."""
+    if self._can_be_changed:
+      header, tail = wav_envelope(self._pcm, num_frames)
+      self._file.seek(0)
+      self._file.write(header)
+      # Ctrl-C may have come between two outputs, of which one is a block ahead.
+      self._file.seek(len(header) + num_frames * self._pcm.frame_bytes)
+      self._file.truncate()
+      self._file.write(tail)
 
 
 @contextlib.contextmanager
@@ -151,8 +153,9 @@ def _targets(chosen: options.Generate) -> list[Path | None]:
     targets: list[Path | None] = [path]
   else:
     digits = len(str(chosen.num_sequences))
-    targets = [path.with_stem(f'{path.stem}_{n + 1:0{digits}}') for n in range(max(0, chosen.num_sequences))]
+    targets = [path.with_stem(f'{path.stem}_{n + 1:0{digits}}') for n in range(chosen.num_sequences)]
+  seed = chosen.seed_audio
   for target in targets:
-    if target and chosen.seed_audio and target.exists() and os.path.samefile(target, chosen.seed_audio):
+    if target and seed and target.exists() and os.path.exists(seed) and os.path.samefile(target, seed):
       raise ConfigError(f'{target} is the seed audio itself; name another output')
   return targets

@@ -35,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   except LmicError as error:
     print(f'lmic: error: {printable(str(error))}', file=sys.stderr)
     return 2 if isinstance(error, ConfigError | InputError) else 1
+  except MemoryError:
+    print('lmic: error: there is not enough memory', file=sys.stderr)
+    return 1
   except BrokenPipeError:
     # Whoever read our output has gone.
     _drop_output()

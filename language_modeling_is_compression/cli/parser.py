@@ -266,7 +266,7 @@ def _add_generate_flags(parser: argparse.ArgumentParser) -> None:
     '--bit_depth', type=int, metavar='BITS', help="bits of a sample (default: the seed audio's, or what MODEL makes)"
   )
   parser.add_argument(
-    '--num_sequences', type=int, default=1, metavar='N', help='sounds to make at a time (default: %(default)s)'
+    '--num_sequences', type=_sequences, default=1, metavar='N', help='sounds to make at a time (default: %(default)s)'
   )
   parser.add_argument(
     '--temperature',
@@ -404,6 +404,10 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
   keep = parser.add_mutually_exclusive_group()
   keep.add_argument('-k', '--keep', action='store_true', help='keep the source files (the default)')
   keep.add_argument('--rm', action='store_true', dest='remove', help='remove each source once its output is sound')
+
+
+def _sequences(text: str) -> int:
+  return _number(text, 1, defaults.MAX_SEQUENCES)
 
 
 def _lanes(text: str) -> int:

@@ -24,8 +24,8 @@ _LOG_BITS = 24  # Fractional bits of logarithms.
 _REST_BITS = _LOG_BITS - _TABLE_BITS
 _POWER_BITS = 30  # Fractional bits of powers: what is less than 2**-30 of the likeliest counts as nothing.
 _INVERSE_BITS = 16  # Fractional bits of 1 / T, and
-_MAX_INVERSE = 1 << 26  # its largest value: sharper than that, only symbols equally likely to 0.01% are left anyway.
-_SHARE_BITS = 16  # Fractional bits of top_p.
+_MAX_INVERSE = 1 << 32  # its largest value: what is less likely than the likeliest by 0.04% counts as nothing then.
+_SHARE_BITS = 32  # Fractional bits of top_p.
 _GREEDY = 0  # Stands for 1 / T of T = 0.
 _PLAIN = 1 << _INVERSE_BITS  # 1 / T of T = 1.
 _ALL = 1 << _SHARE_BITS
@@ -157,8 +157,11 @@ def draw_symbols(draws, number, cdfs, symbols):
     for v in range(vocab_size):
       total += weights[v]
     if share < _ALL:
-      total = _keep_likeliest(weights, vocab_size, max((total * share) >> _SHARE_BITS, np.int64(1)))
-    # For T = 1 the total divides 2**64, so that this is exact; else some symbol has at most 2**-18 too much.
+      # In two parts, since a total may have 46 bits.
+      high, low = total >> 16, total & 0xFFFF
+      needed = ((high * share) >> (_SHARE_BITS - 16)) + ((low * share) >> _SHARE_BITS)
+      total = _keep_likeliest(weights, vocab_size, max(needed, np.int64(1)))
+    # Of all symbols at T = 1 the total divides 2**64, so that this is exact; else some have at most 2**-18 too much.
     place = np.int64(random_bits(draws.seed, position, np.uint64(draws.sequences[lane])) % np.uint64(total))
     symbol = 0
     while place >= weights[symbol]:

@@ -15,6 +15,7 @@ from language_modeling_is_compression.audio.planes import (
   raw_from_samples,
   samples_from_raw,
 )
+from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.format.payloads import (
   Channel,
   ChannelShape,
@@ -132,3 +133,21 @@ class SegmentLayout:
 
 
 Layout = ChannelLayout | SegmentLayout
+
+
+def wav_envelope(pcm: PcmFormat, num_frames: int) -> tuple[bytes, bytes]:
+  """What stands before and behind so many frames of integers in a WAV file: a header, and a pad byte where one is due.
+
+  The header is `wav_header`'s, whose size of the file leaves out the pad byte.
+  """
+  header = wav_header(
+    encoding='int',
+    sample_bytes=pcm.sample_bytes,
+    num_channels=pcm.num_channels,
+    sample_rate_hz=pcm.sample_rate_hz,
+    num_frames=num_frames,
+  )
+  if not num_frames * pcm.frame_bytes % 2:
+    return header, b''
+  riff_bytes = min(int.from_bytes(header[4:8], 'little') + 1, 0xFFFFFFFF)
+  return header[:4] + riff_bytes.to_bytes(4, 'little') + header[8:], b'\0'

@@ -23,6 +23,8 @@ from language_modeling_is_compression.quantized.cpu import CpuLanes, CpuPredicto
 from language_modeling_is_compression.quantized.quantize import quantize_byte_model
 from language_modeling_is_compression.system.cancellation import Cancellation
 
+TAKES_ALL_RATES = False
+
 _SAMPLES_AT_A_TIME = 256  # Between two looks at the cancellation.
 _DEFAULT_CHANNELS = 2  # Of models that were trained on more than one.
 _MU_LAW_BYTES = 2  # Of the samples that mu-law tokens stand for.
@@ -33,9 +35,6 @@ class _Group(NamedTuple):
 
   lanes: CpuLanes
   sequences: np.ndarray
-
-
-TAKES_ALL_RATES = False
 
 
 def output_shape(model: ByteModel, wanted: Wanted, seed: PcmFormat | None) -> tuple[int, int]:

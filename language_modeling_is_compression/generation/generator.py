@@ -7,7 +7,6 @@ difference to its models at which rate they were trained.
 Shapes: S sequences, N frames, C channels.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -21,8 +20,6 @@ from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.layout import INTEGER, PcmFormat
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.system.cancellation import Cancellation
-
-_logger = logging.getLogger(__name__)
 
 RATE_KEY = 'sample_rate_hz'  # Of a model's provenance: the rate of most of the sound that it was trained on.
 DEFAULT_RATE_HZ = 16_000  # Of what models generate that do not say on what rate they were trained.
@@ -90,10 +87,7 @@ def output_format(model: Model, wanted: Wanted, seed: PcmFormat | None) -> PcmFo
       f'seed audio: expected {expected} Hz, {whose}, got {seed.sample_rate_hz}: convert it, or name its rate as the '
       'sample rate'
     )
-  rate = wanted.sample_rate_hz or (seed.sample_rate_hz if seed else trained)
-  if rate is None:
-    rate = DEFAULT_RATE_HZ
-    _logger.info('the model does not say on what sample rate it was trained: %d Hz are assumed', rate)
+  rate = wanted.sample_rate_hz or (seed.sample_rate_hz if seed else trained or DEFAULT_RATE_HZ)
   return PcmFormat(kind=INTEGER, sample_bytes=sample_bytes, num_channels=num_channels, sample_rate_hz=rate)
 
 

@@ -18,12 +18,11 @@ from language_modeling_is_compression.quantized.quantize_hybrid import quantize_
 from language_modeling_is_compression.quantized.segments import DrawnGroup, HybridCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 
+TAKES_ALL_RATES = True
+
 _DEFAULT_BYTES = 2
 _DEFAULT_EFFORT = 1
-_MAX_SAMPLES = 1 << 26  # Of a sequence and its seed, which are held in memory.
-
-
-TAKES_ALL_RATES = True
+_MAX_SAMPLES = 1 << 27  # Of all sequences, each with the seed: 8 bytes of memory are held for each.
 
 
 def output_shape(model: HybridModel, wanted: Wanted, seed: PcmFormat | None) -> tuple[int, int]:
@@ -43,11 +42,11 @@ class HybridGenerator:
 
   def __init__(self, model: HybridModel, request: Request):
     pcm, num_frames = request.pcm, len(request.seed) + request.num_frames
-    if num_frames * pcm.num_channels > _MAX_SAMPLES:
-      seconds = _MAX_SAMPLES // (pcm.num_channels * max(1, pcm.sample_rate_hz))
+    if num_frames * pcm.num_channels * request.num_sequences > _MAX_SAMPLES:
+      seconds = _MAX_SAMPLES // (request.num_sequences * pcm.num_channels * pcm.sample_rate_hz)
       raise ConfigError(
-        f'a hybrid model generates at most {_MAX_SAMPLES:,} samples, here {seconds:,} s, its seed included: '
-        'ask for less, or name a byte model'
+        f'a hybrid model generates at most {_MAX_SAMPLES:,} samples at a time, here {seconds:,} s of each sequence '
+        'with its seed: ask for less, or name a byte model'
       )
     shift = 8 * pcm.sample_bytes - request.seed_bits
     seed = request.seed << shift if shift >= 0 else request.seed >> -shift

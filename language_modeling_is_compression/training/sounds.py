@@ -22,14 +22,13 @@ import numpy as np
 
 from language_modeling_is_compression.audio.planes import raw_from_samples
 from language_modeling_is_compression.audio.reading import read_frames
-from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.data.tokens import mix_down
 from language_modeling_is_compression.entropy.sampling import MAX_SEED, Sampler
 from language_modeling_is_compression.errors import CancelledError, ConfigError
-from language_modeling_is_compression.format.layout import INTEGER, PcmFormat
+from language_modeling_is_compression.format.layout import INTEGER, PcmFormat, wav_envelope
 from language_modeling_is_compression.generation.generator import (
   BLOCK_FRAMES,
   DEFAULT_RATE_HZ,
@@ -221,16 +220,10 @@ class Sounds:
 
   def _write(self, name: str, pcm: PcmFormat, samples: np.ndarray) -> None:
     """Raises OSError."""
-    header = wav_header(
-      encoding='int',
-      sample_bytes=pcm.sample_bytes,
-      num_channels=pcm.num_channels,
-      sample_rate_hz=pcm.sample_rate_hz,
-      num_frames=len(samples),
-    )
+    header, tail = wav_envelope(pcm, len(samples))
     self._folder.mkdir(exist_ok=True)
     with replacing(self._folder / name) as file:
-      file.write(header + raw_from_samples(samples, pcm.sample_bytes).tobytes())
+      file.write(header + raw_from_samples(samples, pcm.sample_bytes).tobytes() + tail)
 
   def _tell(self, step: int, futures: 'Sequence[concurrent.futures.Future[np.ndarray]]', seconds: float) -> None:
     """Logs what has come of it, and gives the loggers what there is."""

@@ -33,10 +33,10 @@ HASHES = {
   ('hybrid, 8 bits', 0.8, 0.95): 'b863228f39c6494132a34196e567afbaf4fed1f9ddfb74f8d2631d0f9e2be5da',
   ('hybrid, 8 bits', 0.0, 1.0): '915eabddf3e653f5e24bbd2ffa3b630cc97bb30cbd7b2ab65384ddca3f143aef',
   ('hybrid, stereo', 1.0, 1.0): '48b80d5401cd6e020edb188fa391ebc3661efd6a6f82944ea74512c54e6db75d',
-  ('hybrid, stereo', 0.8, 0.95): '2321c7a599cb540b4698e67cb29797e74393f622bb81dd2837d717b330859fa2',
+  ('hybrid, stereo', 0.8, 0.95): 'cce47f9c211f88c18dc9bac2179129c8e55f5b0864b150ecf5dc81b79cd1d34b',
   ('hybrid, stereo', 0.0, 1.0): '6a807843e0daf3b6303652aa54c15f6f8a7010e6f42f70c3c15f93dcbf088726',
   ('hybrid, 24 bits', 1.0, 1.0): 'e1fa8b76505f5215f22887d3b4d5f3650f5849b6449d2d75f50e8038997b3936',
-  ('hybrid, 24 bits', 0.8, 0.95): '83e3bbba4f08639e1ca409e00da1b89fd5399307fdc6ce8ad55f4c529db39efa',
+  ('hybrid, 24 bits', 0.8, 0.95): 'd0cdb12faa7bdf50935ea5392ff5dd6eb296b16f7dcb192ef5f59b0ed396488c',
   ('hybrid, 24 bits', 0.0, 1.0): '3ad4f765a4c8072875d3dd70fa40798f76e9abd94e858bf3ada41c4aaf303c4b',
 }
 

@@ -1,5 +1,6 @@
 """`generate`: what comes out for what goes in, and what is refused."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,8 @@ def test_the_same_arguments_give_the_same_samples_and_others_do_not(tmp_path):
   others = [samples(seed=1), samples(seed=1 << 63), samples(temperature=0), samples(top_p=0.5), samples(temperature=2)]
   assert len({plain, *others}) == 6
   assert samples(num_sequences=2, temperature=[0.95, 0.5])[: len(plain)] == plain
+  numbers = {'seed': np.int64(0), 'top_p': np.float64(0.999), 'temperature': np.array([0.95]), 'threads': np.int8(1)}
+  assert samples(**numbers) == plain
 
 
 def test_work_is_ended_by_closing_and_by_cancelling():
@@ -122,21 +125,28 @@ def test_work_is_ended_by_closing_and_by_cancelling():
   with lmic.generate(byte_model(SIXTEEN), duration=10, cancellation=cancellation) as generation:
     next(iter(generation))
     cancellation.cancel()
-    with pytest.raises(lmic.CancelledError):
-      generation.read()
+    for _ in range(2):  # Not as if there were nothing left.
+      with pytest.raises(lmic.CancelledError):
+        generation.read()
 
 
 @pytest.mark.parametrize(
   ('asked', 'message'),
   [
     ({'duration': 0}, 'duration: expected at least 0.000125 s, one sample at 8000 Hz, got 0'),
-    ({'duration': -1.0}, 'duration: expected seconds, got -1.0'),
-    ({'duration': float('nan')}, 'duration: expected seconds, got nan'),
-    ({'duration': float('inf')}, 'duration: expected seconds, got inf'),
-    ({'temperature': -0.1}, 'temperature: expected a number of 0 or more, got -0.1'),
-    ({'temperature': float('nan')}, 'temperature: expected a number of 0 or more, got nan'),
+    ({'duration': -1.0}, 'duration: expected seconds, from 0 to 1,000,000, got -1.0'),
+    ({'duration': float('nan')}, 'duration: expected seconds, from 0 to 1,000,000, got nan'),
+    ({'duration': float('inf')}, 'duration: expected seconds, from 0 to 1,000,000, got inf'),
+    ({'temperature': -0.1}, 'temperature: expected a number from 0 to 65536, got -0.1'),
+    ({'temperature': float('nan')}, 'temperature: expected a number from 0 to 65536, got nan'),
     ({'temperature': [1, 1]}, 'temperature: expected one, or one for each of 1 sequences, got 2'),
     ({'temperature': []}, 'temperature: expected one, or one for each of 1 sequences, got 0'),
+    ({'temperature': 10**400}, 'temperature: expected a number from 0 to 65536, got 1'),
+    ({'temperature': True}, 'temperature: expected a number from 0 to 65536, got True'),
+    ({'duration': 1e300}, 'duration: expected seconds, from 0 to 1,000,000, got 1e+300'),
+    ({'duration': 10**400}, 'duration: expected seconds, from 0 to 1,000,000, got 1'),
+    ({'seed': True}, 'seed: expected an integer from 0'),
+    ({'seed_audio': '-'}, 'seed_audio: expected a file, got standard input: save it first'),
     ({'top_p': 0}, 'top_p: expected a number above 0 and at most 1, got 0'),
     ({'top_p': 1.5}, 'top_p: expected a number above 0 and at most 1, got 1.5'),
     ({'top_p': float('nan')}, 'top_p: expected a number above 0 and at most 1, got nan'),
@@ -154,7 +164,7 @@ def test_work_is_ended_by_closing_and_by_cancelling():
   ],
 )
 def test_what_is_refused(asked, message):
-  with pytest.raises((lmic.InputError, lmic.ConfigError), match='^(.*: )?' + message.replace('.', r'\.')):
+  with pytest.raises((lmic.InputError, lmic.ConfigError), match='^(.*: )?' + re.escape(message)):
     lmic.generate(byte_model(SIXTEEN), **asked)
 
 
@@ -167,16 +177,16 @@ def test_what_is_refused(asked, message):
     ({'bits': 24}, {}, 'expected 16 bits a sample, as they are to be generated, got 24'),
     ({'rate_hz': (1 << 32) - 1}, {}, 'expected a sample rate of at most 16777216 Hz, got 4294967295'),
     ({'rate_hz': 0}, {}, 'it does not say its sample rate'),
-    ({'samples': tone(0)}, {}, 'expected sound to go on with, got a file without samples'),
+    ({'samples': tone(0)}, {}, 'expected sound to go on with, got no samples'),
     ({}, {'seed_offset': 0.1}, 'seed_offset: expected less than the 0.100 s of'),
-    ({}, {'seed_offset': -1}, 'seed_offset: expected seconds, got -1'),
+    ({}, {'seed_offset': -1}, 'seed_offset: expected seconds, from 0 to 1,000,000, got -1'),
     ({}, {'seed_duration': 0}, 'seed_duration: expected at least'),
   ],
 )
 def test_seeds_that_are_refused(tmp_path, wav, asked, message):
   samples = {'samples': tone(800), **wav}.pop('samples')
   path = write_wav(tmp_path / 'seed.wav', samples, **{key: value for key, value in wav.items() if key != 'samples'})
-  with pytest.raises((lmic.InputError, lmic.ConfigError), match=message.replace('.', r'\.')):
+  with pytest.raises((lmic.InputError, lmic.ConfigError), match=re.escape(message)):
     lmic.generate(byte_model(SIXTEEN), seed_audio=path, **asked)
 
 

@@ -13,6 +13,7 @@ from support.wav_builder import build_wav, pcm_bytes
 
 import language_modeling_is_compression as lmic
 from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+from language_modeling_is_compression.cli import generate
 from language_modeling_is_compression.cli import main as lmic_main
 from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.network.checkpoint import save_model
@@ -104,10 +105,13 @@ def test_files_that_exist_stay(run, tmp_path):
   ('line', 'message'),
   [
     ('-o out.wav --duration 0', 'duration: expected at least'),
-    ('-o out.wav --temperature -1', 'temperature: expected a number of 0 or more, got -1.0'),
+    ('-o out.wav --temperature -1', 'temperature: expected a number from 0 to 65536, got -1.0'),
     ('-o out.wav --temperature nan', 'temperature: expected'),
     ('-o out.wav --top_p 1.01', 'top_p: expected a number above 0 and at most 1, got 1.01'),
-    ('-o out.wav --num_sequences 0', 'num_sequences: expected an integer from 1 to 256, got 0'),
+    ('-o out.wav --num_sequences 0', "--num_sequences: expected an integer from 1 to 256, got '0'"),
+    ('-o out.wav --num_sequences 10000000', '--num_sequences: expected an integer from 1 to 256'),
+    ('-o out.wav --duration 1e308', 'duration: expected seconds, from 0 to 1,000,000, got 1e+308'),
+    ('-o model.npz -f --seed_audio nothing.wav', 'nothing.wav: cannot be read'),
     ('-o out.wav --seed_audio seed.wav --seed_offset 0.05', 'seed_offset: expected less than the 0.050 s of seed.wav'),
     ('-o out.wav --seed_audio seed.wav --sample_rate 44100', 'seed audio: expected 44100 Hz'),
     ('-o out.wav --seed_audio nothing.wav', 'nothing.wav: '),
@@ -124,6 +128,33 @@ def test_what_is_refused(run, tmp_path, line, message):
   code, out, err = run(line)
   assert (code, out) == (2, b'') and message in err and err.count('\n') == 1
   assert sorted(os.listdir(tmp_path)) == ['model.npz', 'seed.wav']
+
+
+def test_an_odd_number_of_bytes_is_padded(run, tmp_path):
+  """As RIFF asks for: the size of the data without the pad byte, that of the file with it."""
+  assert run('-m tiny -o out.wav --duration 0.0101 --bit_depth 8 --sample_rate 10000 -q')[0] == 0
+  data = (tmp_path / 'out.wav').read_bytes()
+  assert len(data) == 44 + 101 + 1 and data[-1] == 0
+  assert int.from_bytes(data[4:8], 'little') == len(data) - 8 and int.from_bytes(data[40:44], 'little') == 101
+
+
+def test_an_interruption_between_two_outputs(run, tmp_path, monkeypatch):
+  """One of them is a block ahead, which is cut off again."""
+  write, count = generate._Output.write, 0
+
+  def interrupted(output, samples):
+    nonlocal count
+    count += 1
+    if count == 6:  # After the seed of each, and a block, the second output's next one.
+      raise KeyboardInterrupt
+    write(output, samples)
+
+  monkeypatch.setattr(generate._Output, 'write', interrupted)
+  code, _, err = run('-o out.wav --duration 1 --num_sequences 2')
+  assert code == 130 and 'interrupted; 0.13 s of 1 s' in err
+  for number in (1, 2):
+    path = tmp_path / f'out_{number}.wav'
+    assert path.stat().st_size == 44 + 2 * 1024 and len(read_wav(path)[1]) == 1024
 
 
 def test_an_interruption_keeps_what_is_there(run, tmp_path, monkeypatch):

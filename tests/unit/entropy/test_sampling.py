@@ -97,6 +97,13 @@ def test_without_temperature_the_likeliest_is_taken(temperature):
   assert set(drawn([5, WHOLE // 2 - 5, WHOLE // 4, WHOLE // 4], count=50, temperature=temperature)) == {1}
 
 
+def test_at_a_temperature_near_zero_what_is_hardly_less_likely_does_not_come():
+  """By 0.2%; by a millionth it does, since such a weight is the same to all digits."""
+  half = WHOLE // 2
+  assert set(drawn([half - half // 1000, half + half // 1000], count=500, temperature=1e-9)) == {1}
+  assert set(drawn([half - 4, half + 4], count=500, temperature=1e-9)) == {0, 1}
+
+
 def test_of_equally_likely_ones_the_first_is_taken():
   assert set(drawn([1, WHOLE // 2 - 1, WHOLE // 2 - 1, 1], count=50, temperature=0)) == {1}
 

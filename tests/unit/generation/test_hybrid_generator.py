@@ -95,3 +95,5 @@ def test_more_than_memory_holds_is_refused(monkeypatch):
   monkeypatch.setattr(hybrid_generator, '_MAX_SAMPLES', 1000)
   with pytest.raises(ConfigError, match='at most 1,000 samples'):
     generated(hybrid_model(), request(pcm_of(), num_frames=700, seed=tone(301)))
+  with pytest.raises(ConfigError, match='at most 1,000 samples'):
+    generated(hybrid_model(), request(pcm_of(), num_frames=300, num_sequences=4))
