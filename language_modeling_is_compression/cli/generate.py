@@ -84,9 +84,10 @@ def generate_files(chosen: options.Generate) -> int:
     return 128 + stopped_by
   if not chosen.quiet:
     channels = '1 channel' if pcm.num_channels == 1 else f'{pcm.num_channels} channels'
+    behind = f' behind {len(seed) / pcm.sample_rate_hz:.2f} s of the seed' if len(seed) else ''
     for output, temperature in zip(outputs, generation.temperatures, strict=True):
       say(
-        f'{output.name}: {seconds:.2f} s, {pcm.sample_rate_hz} Hz, {8 * pcm.sample_bytes} bits, {channels}, '
+        f'{output.name}: {seconds:.2f} s{behind}, {pcm.sample_rate_hz} Hz, {8 * pcm.sample_bytes} bits, {channels}, '
         f'temperature {temperature:g}'
       )
   return 0

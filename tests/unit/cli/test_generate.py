@@ -58,7 +58,9 @@ def test_sequences_of_their_own_temperatures_behind_a_seed(run, tmp_path):
     '-o out.wav --duration 0.1 --num_sequences 3 --temperature 0 0.5 1 --seed_audio seed.wav --seed_offset 0.01 '
     '--seed_duration 0.02 --include_seed --seed 3 --top_p 0.9 -T 1'
   )
-  assert code == 0 and 'out_3.wav: 0.10 s, 8000 Hz, 16 bits, 1 channel, temperature 1\n' in err
+  assert (
+    code == 0 and 'out_3.wav: 0.10 s behind 0.02 s of the seed, 8000 Hz, 16 bits, 1 channel, temperature 1\n' in err
+  )
   with lmic.generate(
     'model.npz',
     duration=0.1,
