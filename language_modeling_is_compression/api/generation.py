@@ -16,14 +16,13 @@ from language_modeling_is_compression.api.arrays import ArrayKind, Samples, arra
 from language_modeling_is_compression.audio.planes import raw_from_samples, samples_from_raw
 from language_modeling_is_compression.audio.reading import read_frames, read_info
 from language_modeling_is_compression.config import defaults
-from language_modeling_is_compression.data.tokens import mix_down
 from language_modeling_is_compression.entropy.sampling import MAX_SEED, Sampler
 from language_modeling_is_compression.errors import AudioFormatError, InputError
 from language_modeling_is_compression.format.layout import INTEGER, PcmFormat
 from language_modeling_is_compression.generation.generator import (
-  BLOCK_FRAMES,
   Request,
   Wanted,
+  generated_blocks,
   make_generator,
   model_rate_hz,
   output_format,
@@ -57,8 +56,7 @@ class Generation:
   def __init__(self, model: Model, request: Request, *, progress: Progress | None, cancellation: Cancellation | None):
     self.pcm = request.pcm
     self.num_frames, self.num_sequences = request.num_frames, request.num_sequences
-    is_mixed_down = request.seed.shape[1] != request.pcm.num_channels
-    self.seed_samples = _as_array(mix_down(request.seed)[:, None] if is_mixed_down else request.seed, request.pcm)
+    self.seed_samples = _as_array(request.known_frames(), request.pcm)
     self._progress, self._done = progress, 0
     self._num_seed_frames = len(request.seed)
     self._cancellation = Cancellation(cancellation)
@@ -111,11 +109,7 @@ class Generation:
 
   def _generate(self) -> Iterator[Samples]:
     try:
-      self._generator.follow_seed(self._count, self._cancellation)
-      for start in range(0, self.num_frames, BLOCK_FRAMES):
-        count = min(BLOCK_FRAMES, self.num_frames - start)
-        drawn = self._generator.draw(count, self._cancellation)
-        self._count(count)
+      for drawn in generated_blocks(self._generator, self.num_frames, self._count, self._cancellation):
         yield np.stack([_as_array(sequence, self.pcm) for sequence in drawn])
     except BaseException as error:
       self._failure = error

@@ -12,11 +12,11 @@ import numpy as np
 from language_modeling_is_compression.audio.planes import raw_from_samples
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.jobs import say
-from language_modeling_is_compression.errors import ConfigError, OutputExistsError
+from language_modeling_is_compression.cli.single_output import opened_output, progress_of
+from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.layout import PcmFormat, wav_envelope
-from language_modeling_is_compression.system.files import STANDARD, is_stream, output_file
+from language_modeling_is_compression.system.files import STANDARD, is_stream
 from language_modeling_is_compression.system.interrupts import TerminatedError
-from language_modeling_is_compression.system.progress import progress_bar
 
 
 def generate_files(chosen: options.Generate) -> int:
@@ -28,14 +28,9 @@ def generate_files(chosen: options.Generate) -> int:
   from language_modeling_is_compression.api.generation import generate
 
   targets = _targets(chosen)
-  done = 0
-
-  def advance(now: int, total: int) -> None:
-    nonlocal done
-    bar.update(now - done)
-    done = now
-
+  shown = not (chosen.quiet or chosen.no_progress)
   with contextlib.ExitStack() as stack:
+    progress = stack.enter_context(progress_of('generating', 'frame', shown=shown))
     generation = stack.enter_context(
       generate(
         chosen.model,
@@ -51,15 +46,11 @@ def generate_files(chosen: options.Generate) -> int:
         seed_offset=chosen.seed_offset,
         seed_duration=chosen.seed_duration,
         threads=chosen.threads,
-        progress=advance,
+        progress=progress,
       )
     )
     seed = generation.seed_samples if chosen.include_seed else generation.seed_samples[:0]
     outputs = [stack.enter_context(_opened(target, chosen.force)) for target in targets]
-    shown = not (chosen.quiet or chosen.no_progress)
-    bar = stack.enter_context(
-      progress_bar(total=generation.total_frames, unit='frame', description='generating', leave=False, shown=shown)
-    )
     pcm = generation.pcm
     for output in outputs:
       output.begin(pcm, len(seed) + generation.num_frames)
@@ -131,12 +122,9 @@ class _Output:
 @contextlib.contextmanager
 def _opened(target: Path | None, force: bool) -> Iterator[_Output]:
   """Opens an output; None is standard output. A file appears when the block ends without an exception."""
-  try:
-    with output_file(target, STANDARD, force=force, spooled=False) as file:
-      is_file = target is not None and not is_stream(target)
-      yield _Output(file, str(target or 'standard output'), can_be_changed=is_file)
-  except OutputExistsError as error:
-    raise OutputExistsError(f'{error}; use -f to overwrite it') from None
+  with opened_output(target, force=force, spooled=False) as file:
+    is_file = target is not None and not is_stream(target)
+    yield _Output(file, str(target or 'standard output'), can_be_changed=is_file)
 
 
 def _targets(chosen: options.Generate) -> list[Path | None]:

@@ -1,19 +1,15 @@
 """`lmic look`: pictures of a sound, of evaluation/look."""
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.jobs import say
-from language_modeling_is_compression.errors import ConfigError, OutputExistsError
+from language_modeling_is_compression.cli.single_output import opened_output, progress_of
+from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.extras import require_extra
-from language_modeling_is_compression.system.files import STANDARD, output_file
-from language_modeling_is_compression.system.progress import progress_bar
-from language_modeling_is_compression.system.text import printable
+from language_modeling_is_compression.system.files import STANDARD
 
 
 def draw_page(chosen: options.Look) -> int:
@@ -29,8 +25,9 @@ def draw_page(chosen: options.Look) -> int:
   if target and target.exists() and os.path.exists(source) and os.path.samefile(source, target):
     raise ConfigError(f'-o: {target} is the source itself; name another output')
   try:
-    with output_file(target, STANDARD, force=chosen.force, spooled=True) as file:
-      with _progress(chosen) as progress:
+    shown = not (chosen.quiet or chosen.no_progress)
+    with opened_output(target, force=chosen.force, spooled=True) as file:
+      with progress_of(source, 'B', shown=shown) as progress:
         html = look(
           Path(source),
           chosen.models,
@@ -41,30 +38,8 @@ def draw_page(chosen: options.Look) -> int:
           cancellation=cancellation,
         )
       file.write(html.encode())
-  except OutputExistsError as error:
-    raise ConfigError(f'{error}; use -f to overwrite it') from None
   finally:
     cancellation.cancel()
   if not chosen.quiet and target:
     say(f'{source}: pictures in {target}')
   return 0
-
-
-@contextlib.contextmanager
-def _progress(chosen: options.Look) -> Iterator[Callable[[int, int], object]]:
-  """A bar of bytes, which is made when it is known how many there are."""
-  with contextlib.ExitStack() as stack:
-    bar: Any = None
-    so_far = 0
-
-    def advance(done: int, total: int) -> None:
-      nonlocal bar, so_far
-      if bar is None:
-        shown = not (chosen.quiet or chosen.no_progress)
-        bar = stack.enter_context(
-          progress_bar(total=total, unit='B', description=printable(chosen.file), shown=shown, leave=False)
-        )
-      bar.update(done - so_far)
-      so_far = done
-
-    yield advance

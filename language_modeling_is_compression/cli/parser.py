@@ -42,6 +42,7 @@ _EPILOG = (
 )
 _CLUSTER = re.compile(r'-[A-Za-z0-9]{2,}')
 _LETTERS_WITH_VALUE = 'moTr'
+_A_MODEL = 'a model file NAME.npz, or a packaged model: default, tiny or bytes'
 
 
 def parse(argv: Sequence[str]) -> options.Options | None:
@@ -243,7 +244,7 @@ def _add_generate_flags(parser: argparse.ArgumentParser) -> None:
     '--model',
     default=LEVELS[DEFAULT_LEVEL].network,
     metavar='MODEL',
-    help='a model file NAME.npz, or a packaged model: default, tiny or bytes (default: %(default)s)',
+    help=f'{_A_MODEL} (default: %(default)s)',
   )
   parser.add_argument(
     '-o',
@@ -307,8 +308,7 @@ def _add_generate_flags(parser: argparse.ArgumentParser) -> None:
   )
   _add_threads_flag(parser)
   parser.add_argument('-f', '--force', action='store_true', help='overwrite existing files')
-  parser.add_argument('-q', '--quiet', action='store_true', help='print nothing but errors')
-  parser.add_argument('--no-progress', action='store_true', help='no progress bar')
+  _add_quiet_flags(parser)
 
 
 def _add_work_flags(parser: argparse.ArgumentParser) -> None:
@@ -317,8 +317,8 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
     '--model',
     dest='model',
     metavar='MODEL',
-    help='a model file NAME.npz, or a packaged model: default, tiny or bytes (default: to compress, the one of the '
-    'level; to decompress and test, the packaged one that wrote the file)',
+    help=f'{_A_MODEL} (default: to compress, the one of the level; to decompress and test, the packaged one that wrote '
+    'the file)',
   )
   _add_threads_flag(parser)
   parser.add_argument(
@@ -346,8 +346,7 @@ def _add_look_flags(parser: argparse.ArgumentParser) -> None:
     default=[],
     dest='models',
     metavar='MODEL',
-    help='a model file NAME.npz, or a packaged model: default, tiny or bytes; given twice, two models are compared '
-    '(default: the one that wrote a .lmic file, else `default`)',
+    help=f'{_A_MODEL}; given twice, two models are compared (default: the one that wrote a .lmic file, else `default`)',
   )
   parser.add_argument(
     '-o', '--output', metavar='OUT', help='the page (default: FILE.html beside FILE); - is standard output'
@@ -356,6 +355,10 @@ def _add_look_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('--start', type=float, metavar='SECONDS', help='look at the part from here on')
   parser.add_argument('--end', type=float, metavar='SECONDS', help='look at the part up to here')
   _add_threads_flag(parser)
+  _add_quiet_flags(parser)
+
+
+def _add_quiet_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument('-q', '--quiet', action='store_true', help='print nothing but errors')
   parser.add_argument('--no-progress', action='store_true', help='no progress bar')
 

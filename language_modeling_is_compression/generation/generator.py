@@ -7,7 +7,7 @@ difference to its models at which rate they were trained.
 Shapes: S sequences, N frames, C channels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from language_modeling_is_compression.config.families import FAMILIES
+from language_modeling_is_compression.data.tokens import mix_down
 from language_modeling_is_compression.entropy.sampling import Sampler
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.layout import INTEGER, PcmFormat
@@ -50,6 +51,14 @@ class Request:
   num_sequences: int
   sampler: Sampler
   num_threads: int
+
+  def known_frames(self) -> np.ndarray:
+    """The seed as it stands before what is generated: of its depth, and mixed down if that has one channel."""
+    frames = self.seed
+    if frames.shape[1] != self.pcm.num_channels:
+      frames = mix_down(frames)[:, None]
+    shift = 8 * self.pcm.sample_bytes - self.seed_bits
+    return frames << shift if shift >= 0 else frames >> -shift
 
 
 class Generator(Protocol):
@@ -101,6 +110,21 @@ def make_generator(model: Model, request: Request) -> Generator:
   """A generator of a model. Raises CheckpointError for parameters that no integers suit, ConfigError."""
   generator: Generator = _module(model).make_generator(model, request)
   return generator
+
+
+def generated_blocks(
+  generator: Generator, num_frames: int, progress: Callable[[int], object], cancellation: Cancellation
+) -> Iterator[np.ndarray]:
+  """Takes in the seed, then yields blocks of so many frames, int32 [S, N, C], as they are drawn.
+
+  progress: told of frames as they are done, those of the seed included. Raises CancelledError.
+  """
+  generator.follow_seed(progress, cancellation)
+  for start in range(0, num_frames, BLOCK_FRAMES):
+    count = min(BLOCK_FRAMES, num_frames - start)
+    drawn = generator.draw(count, cancellation)
+    progress(count)
+    yield drawn
 
 
 def check_channels(seed: PcmFormat | None, num_channels: int) -> None:

@@ -48,8 +48,6 @@ class HybridGenerator:
         f'a hybrid model generates at most {_MAX_SAMPLES:,} samples at a time, here {seconds:,} s of each sequence '
         'with its seed: ask for less, or name a byte model'
       )
-    shift = 8 * pcm.sample_bytes - request.seed_bits
-    seed = request.seed << shift if shift >= 0 else request.seed >> -shift
     effort = model.provenance.get('effort')
     shape = SegmentShape(
       num_frames=num_frames,
@@ -58,8 +56,8 @@ class HybridGenerator:
       sample_rate_hz=pcm.sample_rate_hz,
       effort=effort if isinstance(effort, int) and 0 <= effort < len(EFFORTS) else _DEFAULT_EFFORT,
     )
-    self._groups = HybridCoder(quantize_hybrid_model(model)).drawn_groups(seed, shape)
-    self._num_seed_frames = len(seed)
+    self._groups = HybridCoder(quantize_hybrid_model(model)).drawn_groups(request.known_frames(), shape)
+    self._num_seed_frames = len(request.seed)
     self._sampler, self._num_sequences = request.sampler, request.num_sequences
     self._threads = ThreadPoolExecutor(min(request.num_threads, request.num_sequences * len(self._groups)))
     self._sequences: list[list[DrawnGroup]] = []

@@ -117,10 +117,7 @@ def update(experts, channel, t, sample):
   at = experts.residual_position[channel]
   left = np.float64(0)
   for stage in range(NUM_STAGES):
-    if stage == 0:
-      left = _flush_small(sample - predictions[SLOW])
-    elif stage == LONG_STAGES:
-      left = _flush_small(sample - predictions[QUICK])
+    left = _entering(stage, left, sample, predictions)
     taps = experts.taps[stage]
     error = _flush_small(left - experts.stage_predictions[channel, stage])
     nlms.update(
@@ -156,10 +153,7 @@ def advance(experts, channel, sample):
   at = experts.residual_position[channel]
   left = np.float64(0)
   for stage in range(NUM_STAGES):
-    if stage == 0:
-      left = _flush_small(sample - predictions[SLOW])
-    elif stage == LONG_STAGES:
-      left = _flush_small(sample - predictions[QUICK])
+    left = _entering(stage, left, sample, predictions)
     experts.residuals[channel, stage, at - 1] = left
     left = _flush_small(left - experts.stage_predictions[channel, stage])
   experts.residual_position[channel] = _rewind(experts.residuals[channel], at - 1)
@@ -203,6 +197,16 @@ def _gather(experts, channel):
 def neighbour_of(channel):
   """Channel whose samples a channel is predicted from as well."""
   return channel - 1 if channel > 0 else 1
+
+
+@compiled
+def _entering(stage, left, sample, predictions):
+  """Residual that a stage is to predict: of the least squares that its cascade follows, or what a stage left."""
+  if stage == 0:
+    return _flush_small(sample - predictions[SLOW])
+  if stage == LONG_STAGES:
+    return _flush_small(sample - predictions[QUICK])
+  return left
 
 
 @compiled

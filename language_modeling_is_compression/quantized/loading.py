@@ -50,15 +50,25 @@ def find_coder(header: Header, likely: Sequence[str], device: str) -> ModelCoder
 
   Raises ModelMismatchError if it is none of them, else as `load_coder`.
   """
-  for name in dict.fromkeys([*likely, *PACKAGED]):
-    if isinstance(header.layout, PACKAGED[name].layout):
-      coder = load_coder(name, device)
-      if coder.identity == header.model_id:
-        return coder
+  name = find_model(header, [*likely, *PACKAGED], device)
+  if name is not None:
+    return load_coder(name, device)
   raise ModelMismatchError(
     f'it was written with model {header.model_id.hex()[:16]}, which does not come with this package: '
     'name the model file that wrote it with -m'
   )
+
+
+def find_model(header: Header, names: Sequence[str], device: str) -> str | None:
+  """The model that wrote a file, of packaged ones and model files, the likeliest first; None if it is none of them.
+
+  Raises as `load_coder`.
+  """
+  for name in dict.fromkeys(names):
+    could_be = name not in PACKAGED or isinstance(header.layout, PACKAGED[name].layout)
+    if could_be and load_coder(name, device).identity == header.model_id:
+      return name
+  return None
 
 
 def model_path(path: str) -> contextlib.AbstractContextManager[Path]:

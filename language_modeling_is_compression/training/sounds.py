@@ -25,15 +25,14 @@ from language_modeling_is_compression.audio.reading import read_frames
 from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.config.options import TrainingSettings
-from language_modeling_is_compression.data.tokens import mix_down
 from language_modeling_is_compression.entropy.sampling import MAX_SEED, Sampler
 from language_modeling_is_compression.errors import CancelledError, ConfigError
 from language_modeling_is_compression.format.layout import INTEGER, PcmFormat, wav_envelope
 from language_modeling_is_compression.generation.generator import (
-  BLOCK_FRAMES,
   DEFAULT_RATE_HZ,
   Request,
   Wanted,
+  generated_blocks,
   make_generator,
   model_rate_hz,
   output_format,
@@ -192,12 +191,9 @@ class Sounds:
     """Generates a sound and writes it. Returns all of it, int32 [N, C]. Raises CancelledError."""
     sound = self._sounds[number]
     seed = sound.seed
-    channels = sound.pcm.num_channels
-    frames = read_frames(*seed) if seed else np.zeros((0, channels), np.int32)
-    bits, seed_bits = 8 * sound.pcm.sample_bytes, seed.info.resolution_bits if seed else 8 * sound.pcm.sample_bytes
     request = Request(
-      seed=frames,
-      seed_bits=seed_bits,
+      seed=read_frames(*seed) if seed else np.zeros((0, sound.pcm.num_channels), np.int32),
+      seed_bits=seed.info.resolution_bits if seed else 8 * sound.pcm.sample_bytes,
       pcm=sound.pcm,
       num_frames=sound.num_frames,
       num_sequences=1,
@@ -206,14 +202,8 @@ class Sounds:
       num_threads=1,
     )
     with contextlib.closing(make_generator(model, request)) as generator:
-      generator.follow_seed(progress, cancellation)
-      begun = mix_down(frames)[:, None] if frames.shape[1] != channels else frames
-      parts = [begun << (bits - seed_bits) if bits >= seed_bits else begun >> (seed_bits - bits)]
-      for start in range(0, sound.num_frames, BLOCK_FRAMES):
-        count = min(BLOCK_FRAMES, sound.num_frames - start)
-        parts.append(generator.draw(count, cancellation)[0])
-        progress(count)
-    samples = np.concatenate(parts)
+      blocks = generated_blocks(generator, sound.num_frames, progress, cancellation)
+      samples = np.concatenate([request.known_frames(), *(block[0] for block in blocks)])
     cancellation.check()
     self._write(f'step_{step:06d}_{sound.name}.wav', sound.pcm, samples)
     return samples

@@ -18,7 +18,6 @@ from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.quantized.byte_coder import encoded
 from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
-from language_modeling_is_compression.quantized.quantize import quantize_byte_model
 from language_modeling_is_compression.quantized.trace import NUM_QUANTILES
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -38,12 +37,11 @@ class Traced(NamedTuple):
 class ByteObserver:
   """Codes channels as the codec does, and sums up what comes of it. `code` may be called by any thread, `add` by one.
 
-  longest: samples of the longest chunk.
+  predictor: the model in integers. longest: samples of the longest chunk.
   """
 
-  def __init__(self, model: ByteModel, longest: int, sample_bytes: int):
-    self._model = model
-    self._predictor = CpuPredictor(quantize_byte_model(model))
+  def __init__(self, model: ByteModel, predictor: CpuPredictor, longest: int, sample_bytes: int):
+    self._model, self._predictor = model, predictor
     shape = (min(self._predictor.places, sample_bytes), 2 * _SHOWN + 1)
     self._expected, self._observed = np.zeros(shape), np.zeros(shape)
     self._byte_bits, self._num_samples = np.zeros(sample_bytes), 0

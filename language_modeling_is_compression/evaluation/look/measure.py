@@ -23,7 +23,9 @@ from language_modeling_is_compression.format.layout import NO_SAMPLES
 from language_modeling_is_compression.format.payloads import Payload
 from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.network.checkpoint import load_model
+from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.coder import Encoded, ModelCoder
+from language_modeling_is_compression.quantized.cpu import CpuPredictor
 from language_modeling_is_compression.quantized.loading import load_coder, model_path
 from language_modeling_is_compression.quantized.segments import HybridCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
@@ -104,10 +106,11 @@ def _observer(coder: ModelCoder, model: str, header: Header, points: PointSums) 
   if isinstance(coder, HybridCoder):
     return HybridObserver(coder, points, header.sample_rate_hz)
   with model_path(model) as path:
-    loaded = load_model(path)
-  if not isinstance(loaded, ByteModel):
+    loaded = load_model(path)  # In floats.
+  if not isinstance(loaded, ByteModel) or not isinstance(coder, ByteCoder):
     raise InputError(f'-m {model}: expected a hybrid or a byte model, got one of family {loaded.spec.family}')
-  return ByteObserver(loaded, min(header.chunk_frames, header.num_frames), header.sample_bytes)
+  assert isinstance(coder.predictor, CpuPredictor), 'it was loaded for the CPU'
+  return ByteObserver(loaded, coder.predictor, min(header.chunk_frames, header.num_frames), header.sample_bytes)
 
 
 def _code(

@@ -15,7 +15,7 @@ from language_modeling_is_compression.evaluation.recordings import Recording, wh
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.header import MAGIC, Header
 from language_modeling_is_compression.format.layout import SegmentLayout
-from language_modeling_is_compression.quantized.loading import PACKAGED, load_coder
+from language_modeling_is_compression.quantized.loading import PACKAGED, find_model
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.files import file_size, scratch_folder
 
@@ -96,18 +96,11 @@ def _decompressed(
   """Writes the original of a .lmic file. Returns its header, and the model that wrote it, if there was one."""
   with open(path, 'rb') as packed, open(target, 'wb') as file:
     container = Container(packed, file_size(packed))
-    model = _model_of(container.header, models)
+    header = container.header
+    model = find_model(header, [*models, *PACKAGED], 'cpu') if any(header.model_id) else None
     with Decompressor(model=model, threads=threads, cancellation=cancellation) as decompressor:
       decompressor.decompress(container, file)
-  return container.header, model
-
-
-def _model_of(header: Header, models: Sequence[str]) -> str | None:
-  """The model that wrote a file, of those that are named and the packaged ones; None if it is none of these."""
-  packaged = [name for name, each in PACKAGED.items() if isinstance(header.layout, each.layout)]
-  if not any(header.model_id):
-    return None
-  return next((name for name in (*models, *packaged) if load_coder(name, 'cpu').identity == header.model_id), None)
+  return header, model
 
 
 def _check(path: Path, info: AudioInfo) -> None:

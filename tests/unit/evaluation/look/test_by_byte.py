@@ -21,7 +21,7 @@ def test_a_traced_channel_is_coded_as_any_other(use_16bit, sample_bytes):
   model = lmic_cases.tiny_model(use_16bit=use_16bit)
   tokens = np.random.default_rng(0).integers(100, 140, (NUM_SAMPLES, sample_bytes)).astype(np.uint8)
   [expected] = ByteCoder(CpuPredictor(quantize_byte_model(model))).encode([Channel(tokens=tokens)], Cancellation())
-  observer = ByteObserver(model, NUM_SAMPLES, sample_bytes)
+  observer = ByteObserver(model, CpuPredictor(quantize_byte_model(model)), NUM_SAMPLES, sample_bytes)
   code, bits, _ = observer.code(Channel(tokens=tokens), 0, Cancellation())
   assert expected and code.body == expected.body
   np.testing.assert_array_equal(bits, expected.sample_bits())
@@ -31,7 +31,7 @@ def test_residuals_are_of_every_64th_sample():
   """By the float model's own distributions, to which the integers are close."""
   model = lmic_cases.tiny_model(use_16bit=True)
   tokens = np.random.default_rng(0).integers(0, 256, (NUM_SAMPLES, 2)).astype(np.uint8)
-  observer = ByteObserver(model, NUM_SAMPLES, 2)
+  observer = ByteObserver(model, CpuPredictor(quantize_byte_model(model)), NUM_SAMPLES, 2)
   observer.add(0, observer.code(Channel(tokens=tokens), 0, Cancellation())[2])
   masses = np.exp(model.log_probs(tokens.reshape(1, -1).astype(np.int64))[0]).reshape(NUM_SAMPLES, 2, 256)
   for place, found in enumerate(observer.residuals()):
