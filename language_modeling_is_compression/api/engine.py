@@ -15,8 +15,8 @@ from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.errors import ConfigError, FormatError, InputError
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.header import Header
+from language_modeling_is_compression.format.model_coder import ModelCoder
 from language_modeling_is_compression.kernels.compilation import require_compiler
-from language_modeling_is_compression.quantized.coder import ModelCoder
 from language_modeling_is_compression.quantized.loading import find_coder, load_coder
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.files import file_size
@@ -48,7 +48,7 @@ class Compressor:
   ):
     require_compiler()
     chosen = chosen_level(level)
-    self.model = load_coder(os.fspath(model or LEVELS[chosen].network), device)
+    self.model = load_coder(os.fspath(model or LEVELS[chosen].model), device)
     self.segments = LEVELS[chosen].segments
     if level is not None and not self.model.has_levels:
       raise ConfigError(f'level: {model} is a byte model, which has no levels: name a hybrid model, or no level')
@@ -178,7 +178,7 @@ class Decompressor:
       return load_coder(os.fspath(self._model), self._device)
     # The models of levels of its effort are the likeliest.
     levels = sorted(LEVELS.values(), key=lambda level: level.segments.effort != header.layout.effort)
-    return find_coder(header, [level.network for level in levels], self._device)
+    return find_coder(header, [level.model for level in levels], self._device)
 
   def _counted(self, container: Container, progress: Progress | None) -> Callable[[int], object]:
     return _counted(progress, container.header.original_bytes)

@@ -21,7 +21,7 @@ from language_modeling_is_compression.api.arrays import Samples, to_frames, wav_
 from language_modeling_is_compression.api.engine import Compressor, Decompressor, Progress
 from language_modeling_is_compression.api.sound import Sound
 from language_modeling_is_compression.errors import InputError, OutputExistsError
-from language_modeling_is_compression.quantized.coder import Encoded
+from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.files import STANDARD, input_file, output_file
@@ -187,7 +187,7 @@ def code_length(
     if not len(frames):
       return bits.reshape(samples.shape)
     model_coder, segments = compressor.model, compressor.segments
-    division = model_coder.division(pcm, len(frames), segments.frames, segments.effort)
+    division = model_coder.division(pcm, len(frames), segments)
     if division is None:
       raise InputError(f'samples: {pcm.num_channels} channels are too many for {len(frames)} frames')
     token = Cancellation(cancellation)

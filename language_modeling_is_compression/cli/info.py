@@ -12,7 +12,7 @@ from language_modeling_is_compression.cli.selection import find_sources
 from language_modeling_is_compression.codec.plan import count_fallbacks
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.header import Header
-from language_modeling_is_compression.format.layout import INTEGER, NO_SAMPLES, SegmentLayout
+from language_modeling_is_compression.format.layout import INTEGER, NO_SAMPLES, LinearLayout, SegmentLayout
 from language_modeling_is_compression.system.files import input_file
 from language_modeling_is_compression.system.text import printable
 
@@ -78,6 +78,8 @@ def _fallback_chunks(container: Container) -> int | None:
 def _model_kind(header: Header) -> str | None:
   if not any(header.model_id):
     return None
+  if isinstance(header.layout, LinearLayout):
+    return 'linear'
   return 'hybrid' if isinstance(header.layout, SegmentLayout) else 'bytes'
 
 

@@ -12,7 +12,7 @@ from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.system.files import STANDARD
-from language_modeling_is_compression.version import FORMAT_VERSIONS, __version__
+from language_modeling_is_compression.version import VERSIONS_READ, __version__
 
 _MAX_LANES = 1 << 16
 _MAX_THREADS = 1 << 10
@@ -71,8 +71,7 @@ def parse(argv: Sequence[str]) -> options.Options | None:
 def build_parser() -> argparse.ArgumentParser:
   """Parser of the command, which its manual page and shell completions are made from too."""
   parser = Parser(prog='lmic', description='Lossless audio compression by a language model.', epilog=_EPILOG)
-  formats = ' and '.join(map(str, FORMAT_VERSIONS))
-  parser.add_argument('-V', '--version', action='version', version=f'lmic {__version__}, file formats {formats}')
+  parser.add_argument('-V', '--version', action='version', version=f'lmic {__version__}, file formats {VERSIONS_READ}')
   parser.add_argument('--completion', choices=SHELLS, action=_Completion, help='print the completion script of a shell')
   commands = parser.add_subparsers(metavar='COMMAND', dest='command', required=True)
   for name, help in COMMANDS.items():
@@ -242,7 +241,7 @@ def _add_generate_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '-m',
     '--model',
-    default=LEVELS[DEFAULT_LEVEL].network,
+    default=LEVELS[DEFAULT_LEVEL].model,
     metavar='MODEL',
     help=f'{_A_MODEL} (default: %(default)s)',
   )

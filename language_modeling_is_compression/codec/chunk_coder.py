@@ -11,8 +11,8 @@ import numpy as np
 from language_modeling_is_compression.codec import general
 from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.format.container import LZMA, MODEL, STORED, Chunk
+from language_modeling_is_compression.format.model_coder import Encoded, ModelCoder
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment
-from language_modeling_is_compression.quantized.coder import Encoded, ModelCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 

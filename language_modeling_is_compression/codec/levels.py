@@ -4,39 +4,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from language_modeling_is_compression.config import defaults
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentSettings:
-  """Settings of segments. frames: of a segment, at most. effort: how hard the model's experts work, 0 to 2."""
-
-  frames: int
-  effort: int
+from language_modeling_is_compression.format.division import SegmentSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-  """network: a packaged model's name. segments: of any model that codes segments."""
+  """model: a packaged model's name, or that of linear prediction. segments: of any model that codes segments."""
 
-  network: str
+  model: str
   segments: SegmentSettings
 
 
-def _level(network: str, *, frames: int, effort: int) -> Level:
-  return Level(network=network, segments=SegmentSettings(frames=frames, effort=effort))
+def _level(model: str, *, frames: int, effort: int, preset: int) -> Level:
+  return Level(model=model, segments=SegmentSettings(frames=frames, effort=effort, preset=preset))
 
 
-# Long segments compress better, since the experts start afresh in each; short ones decode on more cores, lose less when
-# one is damaged, and let a part be read sooner.
+# Long segments compress better, since what adapts starts afresh in each; short ones decode on more cores, lose less
+# when one is damaged, and let a part be read sooner.
 LEVELS: Mapping[int, Level] = {
-  1: _level('tiny', frames=1 << 16, effort=0),
-  2: _level('tiny', frames=1 << 17, effort=0),
-  3: _level('tiny', frames=1 << 18, effort=0),
-  4: _level('default', frames=1 << 17, effort=1),
-  5: _level('default', frames=1 << 18, effort=1),
-  6: _level('default', frames=defaults.SEGMENT_FRAMES, effort=1),
-  7: _level('default', frames=1 << 21, effort=1),
-  8: _level('default', frames=1 << 21, effort=2),
-  9: _level('default', frames=1 << 22, effort=2),
+  1: _level('linear', frames=1 << 17, effort=0, preset=0),
+  2: _level('linear', frames=1 << 18, effort=0, preset=1),
+  3: _level('linear', frames=1 << 18, effort=0, preset=2),
+  4: _level('linear', frames=1 << 18, effort=1, preset=3),
+  5: _level('linear', frames=1 << 19, effort=1, preset=3),
+  6: _level('default', frames=defaults.SEGMENT_FRAMES, effort=1, preset=3),
+  7: _level('default', frames=1 << 21, effort=1, preset=3),
+  8: _level('default', frames=1 << 21, effort=2, preset=3),
+  9: _level('default', frames=1 << 22, effort=2, preset=3),
 }
 DEFAULT_LEVEL = 6

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from language_modeling_is_compression.audio.wav import WavInfo, parse_wav_info
-from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.format.container import MODEL
-from language_modeling_is_compression.format.division import channel_division
+from language_modeling_is_compression.format.division import SegmentSettings, channel_division
 from language_modeling_is_compression.format.header import MAX_PIECE_BYTES, Header, canonical_header
 from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES, PcmFormat, SegmentLayout
-from language_modeling_is_compression.quantized.coder import ModelCoder
+from language_modeling_is_compression.format.model_coder import ModelCoder
 from language_modeling_is_compression.system.files import file_size
 
 NO_MODEL = bytes(32)
@@ -53,10 +52,7 @@ def plan_file(source: BinaryIO, name: str, model: ModelCoder | None, segments: S
   )
   if pcm.kind != INTEGER:
     model = None
-  if model:
-    division = model.division(pcm, info.num_frames, segments.frames, segments.effort)
-  else:
-    division = channel_division(pcm, info.num_frames)
+  division = model.division(pcm, info.num_frames, segments) if model else channel_division(pcm, info.num_frames)
   if division is None:
     return without_samples
   tail_bytes = file_bytes - info.data_offset - info.data_bytes

@@ -1,6 +1,7 @@
 """Numbers that flags name and several layers use, which nothing else has to be imported for."""
 
 SEGMENT_FRAMES = 3 << 18  # Frames of a segment at the default level, and in training.
+MAX_PRESET = 3  # The last of linear/presets.py's PRESETS.
 MAX_EFFORT = 2  # The last of prediction/state.py's EFFORTS, which stands above this module.
 LANES = 16  # Chunks of a file in work at a time.
 TEMPERATURE = 0.95

@@ -21,14 +21,18 @@ _FIRST_STATE = 1 << 32
 _STATE_BYTES = 8
 
 
-def encode(intervals: np.ndarray) -> bytes:
-  """intervals: uint32 [N, 2], start and size of each symbol's; sizes at least 1 and below 1 << PRECISION_BITS.
+def encode(*blocks: np.ndarray) -> bytes:
+  """Code of the symbols of all blocks of intervals: uint32 [N, 2], start and size of each symbol's.
 
+  Sizes are at least 1 and below 1 << PRECISION_BITS.
   Returns the final state and then the words that left it, the last one first, little-endian: 8 + 4 * n bytes.
   """
-  words = np.empty(len(intervals) + 1, np.uint32)
-  state, count = _encode(intervals, words)
-  return int(state).to_bytes(_STATE_BYTES, 'little') + words[:count][::-1].astype('<u4').tobytes()
+  state, words = np.uint64(_FIRST_STATE), []
+  for intervals in reversed(blocks):
+    left = np.empty(len(intervals) + 1, np.uint32)
+    state, count = _encode(intervals, left, np.uint64(state))
+    words.append(left[:count][::-1])
+  return int(state).to_bytes(_STATE_BYTES, 'little') + np.concatenate(words[::-1]).astype('<u4').tobytes()
 
 
 def code_lengths(intervals: np.ndarray) -> np.ndarray:
@@ -64,8 +68,8 @@ class Decoder:
 
 
 @compiled
-def _encode(intervals, words):
-  state, count = np.uint64(_FIRST_STATE), 0
+def _encode(intervals, words, state):
+  count = 0
   for index in range(len(intervals) - 1, -1, -1):
     start, size = np.uint64(intervals[index, 0]), np.uint64(intervals[index, 1])
     if state >> np.uint64(64 - PRECISION_BITS) >= size:

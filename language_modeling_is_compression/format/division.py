@@ -1,5 +1,6 @@
 """Division of a file's samples into spans: what an encoder chooses, and a decoder reads in the header."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from language_modeling_is_compression.format.container import CHUNK_OVERHEAD_BYTES
@@ -7,6 +8,18 @@ from language_modeling_is_compression.format.layout import ChannelLayout, Layout
 
 _SPAN_FRAMES = 1 << 15
 _MANY_CHANNELS = 16  # No file with up to so many has too many.
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentSettings:
+  """Settings of segments. frames: of a segment, at most.
+
+  effort: how hard a hybrid model's experts work, 0 to 2. preset: of linear prediction, 0 to 3.
+  """
+
+  frames: int
+  effort: int
+  preset: int = 0
 
 
 class Division(NamedTuple):
@@ -25,8 +38,8 @@ def channel_division(pcm: PcmFormat, num_frames: int) -> Division | None:
   return Division(ChannelLayout(), span_frames)
 
 
-def segment_division(pcm: PcmFormat, num_frames: int, segment_frames: int, effort: int) -> Division | None:
-  """Division of version 2: segments of equal length, so that no short one at the end starts afresh for little.
+def segment_division(pcm: PcmFormat, num_frames: int, segment_frames: int, layout: SegmentLayout) -> Division | None:
+  """Division of versions 2 and 3: segments of equal length, so that no short one at the end starts afresh for little.
 
   And one or an even number of them, so that two cores have the same to do. None for more channels than frames.
   """
@@ -36,4 +49,4 @@ def segment_division(pcm: PcmFormat, num_frames: int, segment_frames: int, effor
   num_segments = -(-num_frames // limit)
   if num_segments > 1:
     num_segments += num_segments % 2
-  return Division(SegmentLayout(effort=effort), -(-num_frames // num_segments))
+  return Division(layout, -(-num_frames // num_segments))

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
-from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.errors import FormatError
 from language_modeling_is_compression.format.layout import (
   FLOAT,
   INTEGER,
   NO_SAMPLES,
+  SEGMENT_LAYOUTS,
   ChannelLayout,
   Layout,
   PcmFormat,
   SegmentLayout,
 )
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, RawShape
-from language_modeling_is_compression.version import FORMAT_VERSIONS
+from language_modeling_is_compression.version import FORMAT_VERSIONS, VERSIONS_READ
 
 MAX_PIECE_BYTES = 1 << 20
 
@@ -205,10 +205,9 @@ def parse_header(data: bytes) -> Header:
     source,
   ) = _HEADER.unpack(data[: _HEADER.size])
   if version not in FORMAT_VERSIONS:
-    known = ' and '.join(map(str, FORMAT_VERSIONS))
-    raise FormatError(f'it is of format version {version}, this program reads versions {known}: update it')
-  if version == SegmentLayout.version:
-    layout: Layout = SegmentLayout(effort=effort, has_canonical_head=flags == _CANONICAL_HEAD)
+    raise FormatError(f'it is of format version {version}, this program reads versions {VERSIONS_READ}: update it')
+  if version in SEGMENT_LAYOUTS:
+    layout: Layout = SEGMENT_LAYOUTS[version](effort=effort, has_canonical_head=flags == _CANONICAL_HEAD)
     reserved = flags & ~_CANONICAL_HEAD
   else:
     layout, reserved = _CHANNELS, effort | flags
@@ -244,7 +243,8 @@ def _is_consistent(header: Header) -> bool:
     and chunk_frames <= layout.max_span_frames
     and chunk_frames * header.frame_bytes <= layout.max_span_bytes
     and 0 < header.piece_bytes <= MAX_PIECE_BYTES
-    and (not needs_model or (kind == INTEGER and any(header.model_id) and layout.effort <= defaults.MAX_EFFORT))
+    and layout.effort <= layout.max_effort
+    and (not needs_model or (kind == INTEGER and any(header.model_id)))
     and (not layout.has_canonical_head or _may_be_canonical(header))
   )
 

@@ -16,6 +16,7 @@ from language_modeling_is_compression.audio.planes import (
   samples_from_raw,
 )
 from language_modeling_is_compression.audio.wav import wav_header
+from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.format.payloads import (
   Channel,
   ChannelShape,
@@ -61,6 +62,7 @@ class ChannelLayout:
   max_span_frames: ClassVar[int] = 1 << 16
   max_span_bytes: ClassVar[int] = 1 << 22  # Sum over all channels.
   effort: ClassVar[int] = 0
+  max_effort: ClassVar[int] = 0
   has_canonical_head: ClassVar[bool] = False
 
   def chunks_per_span(self, pcm: PcmFormat) -> int:
@@ -99,6 +101,7 @@ class SegmentLayout:
   """
 
   version: ClassVar[int] = 2
+  max_effort: ClassVar[int] = defaults.MAX_EFFORT
   max_span_frames: ClassVar[int] = 1 << 22
   max_span_bytes: ClassVar[int] = 1 << 25
   effort: int
@@ -132,7 +135,16 @@ class SegmentLayout:
     return raw_from_samples(segment.samples, pcm.sample_bytes)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LinearLayout(SegmentLayout):
+  """Format version 3: segments that are coded by linear prediction alone; effort: the number of its preset."""
+
+  version: ClassVar[int] = 3
+  max_effort: ClassVar[int] = defaults.MAX_PRESET
+
+
 Layout = ChannelLayout | SegmentLayout
+SEGMENT_LAYOUTS = {layout.version: layout for layout in (SegmentLayout, LinearLayout)}
 
 
 def wav_envelope(pcm: PcmFormat, num_frames: int) -> tuple[bytes, bytes]:

@@ -101,6 +101,39 @@ def total(context, vector):
 
 
 @_primitive
+def whole(context, vector):
+  """Float64 lanes, of magnitudes below 2**31, without what is behind the point."""
+
+  def generate(context, builder, signature, arguments):
+    cut = builder.fptosi(arguments[0], ir.VectorType(ir.IntType(32), DOUBLES))
+    return builder.sitofp(cut, arguments[0].type)
+
+  return vector(vector), generate
+
+
+@_primitive
+def interpolate(context, table, places):
+  """Values at places of a table, int32: straight between one entry and the next; places: float64, not negative."""
+
+  def generate(context, builder, signature, arguments):
+    table, places = arguments
+    short, pair = ir.IntType(32), ir.VectorType(ir.IntType(32), 2)
+    indices = builder.fptosi(places, ir.VectorType(short, DOUBLES))
+    base = context.make_array(signature.args[0])(context, builder, table).data
+    low = high = ir.Constant(ir.VectorType(short, DOUBLES), ir.Undefined)
+    for k in range(DOUBLES):
+      index = builder.sext(builder.extract_element(indices, _int32(k)), ir.IntType(64))
+      both = builder.load(builder.bitcast(builder.gep(base, [index]), pair.as_pointer()), align=4)
+      low = builder.insert_element(low, builder.extract_element(both, _int32(0)), _int32(k))
+      high = builder.insert_element(high, builder.extract_element(both, _int32(1)), _int32(k))
+    between = builder.fsub(places, builder.sitofp(indices, places.type))
+    rise = builder.sitofp(builder.sub(high, low), places.type)
+    return builder.fadd(builder.sitofp(low, places.type), builder.fmul(rise, between))
+
+  return places(table, places), generate
+
+
+@_primitive
 def add_pairs(context, sums, rows, index, x, k):
   """sums + rows[index + 2 n] * x[k] + rows[index + 2 n + 1] * x[k + 1] in lane n: int16 of two arrays, sums of 32 bits.
 
@@ -131,6 +164,7 @@ _OPERATIONS = {
   operator.add: ('fadd', 'add'),
   operator.sub: ('fsub', 'sub'),
   operator.mul: ('fmul', 'mul'),
+  operator.truediv: ('fdiv', ''),
   operator.and_: ('', 'and_'),
   operator.lshift: ('', 'shl'),
   operator.rshift: ('', 'ashr'),
@@ -142,7 +176,7 @@ def _define(operation: Any, of_floats: str, of_integers: str) -> None:
   class _Template(AbstractTemplate):
     def generic(self, arguments: Any, keywords: Any) -> Any:
       one, other = (*arguments, None)[:2]
-      if isinstance(one, _Vector) and one == other and (of_floats or one.element == types.int32):
+      if isinstance(one, _Vector) and one == other and (of_integers if one.element == types.int32 else of_floats):
         return signature(one, one, one)
       return None
 

@@ -22,9 +22,10 @@ MIN_LAG = 32
 NUM_LAGS = 2
 DIFFERENCES = 16  # Differences of samples from those one lag ago; in stereo, half of them are the neighbour's.
 AROUND = 8  # Residuals around t - lag, of the same channel,
+NUM_INPUTS = NUM_LAGS * (DIFFERENCES + AROUND)
 _AHEAD = 4  # of which so many are later than t - lag; fewer than MIN_LAG.
 _BEFORE = DIFFERENCES  # Zeros before the first frame.
-_FORGETTING = 0.996
+FORGETTING = 0.996
 _RIDGE = 1.0
 _ERROR_RATE = 0.05
 _SMALLEST = 2.0**-20
@@ -58,7 +59,7 @@ def new_long_term(lags: np.ndarray, num_frames: int, num_channels: int, solve_ev
     lags=lags,
     samples=np.zeros((num_channels, slots)),
     residuals=np.zeros((num_channels, slots), np.float32),
-    least_squares=new_least_squares([NUM_LAGS * (DIFFERENCES + AROUND)] * num_channels, [_FORGETTING] * num_channels),
+    least_squares=new_least_squares([NUM_INPUTS] * num_channels, [FORGETTING] * num_channels),
     solve_every=solve_every,
     error=np.zeros(num_channels),
   )
@@ -67,21 +68,25 @@ def new_long_term(lags: np.ndarray, num_frames: int, num_channels: int, solve_ev
 @inlined
 def predict_residual(long_term, channel, neighbour, t, base):
   """Predicted residual of a sample after the other experts, whose prediction is base; 0 where there is no lag."""
-  block = t >> BLOCK_LOG
   expected = 0.0
-  if long_term.lags[block, 0] > 0:
-    inputs = least_squares.next_inputs(long_term.least_squares, channel)
-    at = 0
-    for k in range(NUM_LAGS):
-      lag = long_term.lags[block, k]
-      if lag > 0:
-        _gather(long_term, channel, neighbour, _BEFORE + t, lag, base, inputs, at)
-      else:
-        for i in range(DIFFERENCES + AROUND):
-          inputs[at + i] = 0.0
-      at += DIFFERENCES + AROUND
+  if long_term.lags[t >> BLOCK_LOG, 0] > 0:
+    write_inputs(long_term, channel, neighbour, t, base, least_squares.next_inputs(long_term.least_squares, channel))
     expected = least_squares.predict(long_term.least_squares, channel)
   return expected
+
+
+@inlined
+def write_inputs(long_term, channel, neighbour, t, base, inputs):
+  """Writes the inputs of a sample that has a lag."""
+  at = 0
+  for k in range(NUM_LAGS):
+    lag = long_term.lags[t >> BLOCK_LOG, k]
+    if lag > 0:
+      _gather(long_term, channel, neighbour, _BEFORE + t, lag, base, inputs, at)
+    else:
+      for i in range(DIFFERENCES + AROUND):
+        inputs[at + i] = 0.0
+    at += DIFFERENCES + AROUND
 
 
 @compiled
@@ -105,8 +110,7 @@ def _gather(long_term, channel, neighbour, now, lag, base, inputs, at):
 def update_residual(long_term, channel, t, sample, residual):
   """Updates on a sample and the residual of the other experts."""
   if long_term.residuals.shape[1] > 0:
-    long_term.samples[channel, _BEFORE + t] = sample
-    long_term.residuals[channel, _BEFORE + t] = residual if abs(residual) > _SMALLEST else 0.0
+    remember(long_term, channel, t, sample, residual)
     if long_term.lags[t >> BLOCK_LOG, 0] > 0:
       weight = 1.0 / (long_term.error[channel] + 1.0)
       # It may fade to a denormal number: beside the 1 above it makes no difference, even if it is taken for 0.
@@ -114,3 +118,10 @@ def update_residual(long_term, channel, t, sample, residual):
       least_squares.update(
         long_term.least_squares, channel, residual, weight, t % long_term.solve_every == 0, _RIDGE, 0.0
       )
+
+
+@inlined
+def remember(long_term, channel, t, sample, residual):
+  """Keeps a sample and the residual of the other experts for later ones, whose lag leads back to it."""
+  long_term.samples[channel, _BEFORE + t] = sample
+  long_term.residuals[channel, _BEFORE + t] = residual if abs(residual) > _SMALLEST else 0.0

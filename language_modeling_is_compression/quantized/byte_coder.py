@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from language_modeling_is_compression.entropy import byte_counts, rans
-from language_modeling_is_compression.format.division import Division, channel_division
+from language_modeling_is_compression.format.division import Division, SegmentSettings, channel_division
 from language_modeling_is_compression.format.layout import PcmFormat
+from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Channel, ChannelShape, Payload, PayloadShape
 from language_modeling_is_compression.network.byte_model import ByteModel
-from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
 from language_modeling_is_compression.quantized.predictor import Decoding, Predictor
 from language_modeling_is_compression.quantized.quantize import quantize_byte_model
@@ -32,7 +32,7 @@ class ByteCoder:
     self.identity = predictor.identity
     self.sample_bits: int | None = 8 * predictor.places
 
-  def division(self, pcm: PcmFormat, num_frames: int, segment_frames: int, effort: int) -> Division | None:
+  def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
     return channel_division(pcm, num_frames)
 
   def encode_batch_size(self, lanes: int) -> int:

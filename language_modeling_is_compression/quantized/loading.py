@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from language_modeling_is_compression.config.families import FAMILIES
-from language_modeling_is_compression.errors import ModelMismatchError
+from language_modeling_is_compression.errors import ConfigError, ModelMismatchError
 from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.layout import ChannelLayout, Layout, SegmentLayout
+from language_modeling_is_compression.format.model_coder import ModelCoder
+from language_modeling_is_compression.linear import coder as linear_coder
 from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.network.checkpoint import load_model
 from language_modeling_is_compression.network.model import Model
-from language_modeling_is_compression.quantized.coder import ModelCoder
 
 DEFAULT = 'default'
+LINEAR = 'linear'  # Linear prediction alone, which has no model file.
 
 
 class Packaged(NamedTuple):
@@ -36,21 +38,27 @@ PACKAGED: Mapping[str, Packaged] = {
 def load_coder(path: str, device: str) -> ModelCoder:
   """Coder of a model on a device, 'cpu' or 'gpu'.
 
-  path: the name of a packaged model, or a model file; use ./NAME for a file that shares a packaged model's name.
+  path: the name of a packaged model, LINEAR, or a model file; use ./NAME for a file that has one of these names.
   Raises CheckpointError, ModelMismatchError if the model cannot code files, ConfigError if there is no such device, or
   not for this model.
   """
+  if path == LINEAR:
+    return linear_coder.load_coder(device)
   if path in PACKAGED:
     return _packaged_coder(path, device)
   return _coder(load_model(path), Path(path), device)
 
 
 def find_coder(header: Header, likely: Sequence[str], device: str) -> ModelCoder:
-  """Coder of the packaged model that wrote a file. likely: packaged models to try first, since each takes time to load.
+  """Coder of the packaged model that wrote a file, or of linear prediction.
+
+  likely: packaged models to try first, since each takes time to load.
 
   Raises ModelMismatchError if it is none of them, else as `load_coder`.
   """
-  name = find_model(header, [*likely, *PACKAGED], device)
+  if header.model_id == linear_coder.IDENTITY:
+    return load_coder(LINEAR, device)
+  name = find_model(header, [name for name in likely if name in PACKAGED] + list(PACKAGED), device)
   if name is not None:
     return load_coder(name, device)
   raise ModelMismatchError(
@@ -72,7 +80,9 @@ def find_model(header: Header, names: Sequence[str], device: str) -> str | None:
 
 
 def model_path(path: str) -> contextlib.AbstractContextManager[Path]:
-  """File of a model, by `load_coder`'s path, for as long as the context lasts."""
+  """File of a model, by `load_coder`'s path, for as long as the context lasts. Raises ConfigError for LINEAR."""
+  if path == LINEAR:
+    raise ConfigError(f'{path}: linear prediction has no model file: name a model, or ./{path} for a file of this name')
   if path not in PACKAGED:
     return contextlib.nullcontext(Path(path))
   return _packaged_file(path)

@@ -18,10 +18,12 @@ import numpy as np
 from language_modeling_is_compression.entropy import rans, sampling
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.entropy.sampling import Draws, Sampler
-from language_modeling_is_compression.entropy.varints import NumberReader, write_number
+from language_modeling_is_compression.entropy.varints import NumberReader
 from language_modeling_is_compression.errors import ConfigError
-from language_modeling_is_compression.format.division import Division, segment_division
-from language_modeling_is_compression.format.layout import PcmFormat
+from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
+from language_modeling_is_compression.format.groups import join_bodies, split_body
+from language_modeling_is_compression.format.layout import PcmFormat, SegmentLayout
+from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
 from language_modeling_is_compression.format.side_information import map_intervals, read_header, read_map, write_header
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
@@ -35,7 +37,6 @@ from language_modeling_is_compression.prediction.long_term import NUM_LAGS, num_
 from language_modeling_is_compression.prediction.state import EFFORTS, GROUP_CHANNELS, new_experts
 from language_modeling_is_compression.prediction.value_map import ChannelValues, lower_edge
 from language_modeling_is_compression.quantized import layers
-from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.quantized.mixing import (
   build_copy,
   build_mixture,
@@ -120,8 +121,8 @@ class HybridCoder:
       output_bias=network.output_bias,
     )
 
-  def division(self, pcm: PcmFormat, num_frames: int, segment_frames: int, effort: int) -> Division | None:
-    return segment_division(pcm, num_frames, segment_frames, effort)
+  def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
+    return segment_division(pcm, num_frames, segments.frames, SegmentLayout(effort=segments.effort))
 
   def encode_batch_size(self, lanes: int) -> int:
     return 1
@@ -172,29 +173,27 @@ class HybridCoder:
 
   def _decode(self, body: bytes, shape: SegmentShape, cancellation: Cancellation) -> Segment | None:
     """The segment, or None for what no encoder wrote."""
-    groups = []
-    reader = NumberReader(body)
-    try:
-      for first in range(0, shape.num_channels, GROUP_CHANNELS):
-        length = reader.read()
-        start, reader.position = reader.position, reader.position + length
-        if length < 0 or reader.position > len(body):
-          return None
-        num_channels = min(GROUP_CHANNELS, shape.num_channels - first)
-        group = self._decode_group(body[start : start + length], num_channels, shape, cancellation)
-        if group is None:
-          return None
-        groups.append(group)
-    except ValueError:
+    firsts = range(0, shape.num_channels, GROUP_CHANNELS)
+    bodies = split_body(body, len(firsts))
+    if bodies is None:
       return None
-    return Segment(samples=np.concatenate(groups, axis=1), shape=shape) if reader.position == len(body) else None
+    groups = []
+    for first, each in zip(firsts, bodies, strict=True):
+      group = self._decode_group(each, min(GROUP_CHANNELS, shape.num_channels - first), shape, cancellation)
+      if group is None:
+        return None
+      groups.append(group)
+    return Segment(samples=np.concatenate(groups, axis=1), shape=shape)
 
   def _decode_group(
     self, body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation
   ) -> np.ndarray | None:
-    """Decodes one group: int32 [N, C]. Raises ValueError if its header ends early."""
+    """Decodes one group: int32 [N, C], or None."""
     reader = NumberReader(body)
-    header = read_header(reader, num_channels, shape)
+    try:
+      header = read_header(reader, num_channels, shape)
+    except ValueError:
+      return None
     if header is None:
       return None
     channels, lags = header
@@ -355,7 +354,7 @@ def load_coder(model: HybridModel, device: str) -> HybridCoder:
 def join_groups(groups: Sequence[CodedGroup], num_frames: int) -> Encoded:
   """The code of a segment."""
   return Encoded(
-    b''.join(write_number(len(group.body)) + group.body for group in groups),
+    join_bodies([group.body for group in groups]),
     lambda: np.concatenate([_sample_bits(group, num_frames) for group in groups], axis=1),
   )
 

@@ -28,10 +28,10 @@ from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
 from language_modeling_is_compression.codec import file_codec, plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format import division
 from language_modeling_is_compression.format.container import Container
+from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.quantized.loading import load_coder
 
 _SPEECH = Path(__file__).parents[2] / 'examples/audio/valid'

@@ -16,8 +16,8 @@ import numpy as np
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.container import Container
+from language_modeling_is_compression.format.model_coder import ModelCoder
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
-from language_modeling_is_compression.quantized.coder import ModelCoder
 from language_modeling_is_compression.quantized.loading import load_coder
 from language_modeling_is_compression.quantized.predictor import Predictor
 

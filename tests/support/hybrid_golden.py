@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.config.options import ModelConfig
+from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.network.hybrid import build_hybrid
 from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
 from language_modeling_is_compression.network.model import Model

@@ -13,10 +13,11 @@ import numpy as np
 
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS, SegmentSettings
+from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format.container import Container, ContainerWriter
+from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from language_modeling_is_compression.audio.wav import read_wav_info
-from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.evaluation.look.findings import (
   ByteFindings,
   Findings,
@@ -15,6 +14,7 @@ from language_modeling_is_compression.evaluation.look.findings import (
   Residuals,
 )
 from language_modeling_is_compression.evaluation.look.sources import Sound
+from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.network.checkpoint import save_model
 from support import lmic_cases
 from support.wav_builder import build_wav, pcm_bytes

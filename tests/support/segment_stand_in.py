@@ -7,12 +7,11 @@ import numpy as np
 
 from language_modeling_is_compression.audio.planes import planes_from_samples, samples_from_planes
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.codec.levels import SegmentSettings
 from language_modeling_is_compression.entropy import byte_counts, rans
-from language_modeling_is_compression.format.division import Division, segment_division
-from language_modeling_is_compression.format.layout import PcmFormat
+from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
+from language_modeling_is_compression.format.layout import PcmFormat, SegmentLayout
+from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
-from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 
@@ -30,8 +29,8 @@ class StandIn:
     self.encoded: list[SegmentShape] = []
     self.decoded: list[SegmentShape] = []
 
-  def division(self, pcm: PcmFormat, num_frames: int, segment_frames: int, effort: int) -> Division | None:
-    return segment_division(pcm, num_frames, segment_frames, effort)
+  def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
+    return segment_division(pcm, num_frames, segments.frames, SegmentLayout(effort=segments.effort))
 
   def encode_batch_size(self, lanes: int) -> int:
     return 1

@@ -139,7 +139,7 @@ class ModelCompressor:
   def _payload(self, chunk: bytes, sample_bytes: int, sample_rate_hz: int) -> Payload:
     frames = np.frombuffer(chunk, np.uint8).reshape(-1, 1, sample_bytes)
     pcm = PcmFormat(kind=INTEGER, sample_bytes=sample_bytes, num_channels=1, sample_rate_hz=sample_rate_hz)
-    division = self._coder.division(pcm, len(frames), _SEGMENTS.frames, _SEGMENTS.effort)
+    division = self._coder.division(pcm, len(frames), _SEGMENTS)
     assert division, 'one channel is never too many'
     [payload] = division.layout.split(frames, pcm)
     return payload

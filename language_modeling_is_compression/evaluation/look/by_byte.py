@@ -13,10 +13,10 @@ from language_modeling_is_compression.audio.reading import AudioInfo, read_frame
 from language_modeling_is_compression.entropy import byte_counts, rans
 from language_modeling_is_compression.evaluation.look.attention import attention_by_distance, principal_components
 from language_modeling_is_compression.evaluation.look.findings import ByteFindings, Residuals
+from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Channel, Payload
 from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.quantized.byte_coder import encoded
-from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
 from language_modeling_is_compression.quantized.trace import NUM_QUANTILES
 from language_modeling_is_compression.system.cancellation import Cancellation

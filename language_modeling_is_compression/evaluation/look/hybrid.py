@@ -3,9 +3,9 @@
 import numpy as np
 
 from language_modeling_is_compression.evaluation.look.findings import HybridFindings, Lags, PointSums, Residuals
+from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Payload, Segment
 from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES
-from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.quantized.segments import CodedGroup, HybridCoder, join_groups
 from language_modeling_is_compression.quantized.trace import (
   COPY,

@@ -20,11 +20,11 @@ from language_modeling_is_compression.evaluation.look.sources import Sound
 from language_modeling_is_compression.format.container import MODEL, Chunk, ContainerWriter
 from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.layout import NO_SAMPLES
+from language_modeling_is_compression.format.model_coder import Encoded, ModelCoder
 from language_modeling_is_compression.format.payloads import Payload
 from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.network.checkpoint import load_model
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
-from language_modeling_is_compression.quantized.coder import Encoded, ModelCoder
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
 from language_modeling_is_compression.quantized.loading import load_coder, model_path
 from language_modeling_is_compression.quantized.segments import HybridCoder

@@ -9,12 +9,13 @@ from pathlib import Path
 from language_modeling_is_compression.api.engine import Decompressor
 from language_modeling_is_compression.audio.reading import AudioInfo, read_info
 from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info, wav_header
-from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS, SegmentSettings
+from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.errors import AudioFormatError, InputError
 from language_modeling_is_compression.evaluation.recordings import Recording, whole_file
 from language_modeling_is_compression.format.container import Container
+from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.format.header import MAGIC, Header
-from language_modeling_is_compression.format.layout import SegmentLayout
+from language_modeling_is_compression.format.layout import LinearLayout, SegmentLayout
 from language_modeling_is_compression.quantized.loading import PACKAGED, find_model
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.files import file_size, scratch_folder
@@ -64,7 +65,7 @@ def opened_sound(
     if _is_packed(path):
       original = folder / 'original.wav'
       header, model = _decompressed(path, original, models, threads, cancellation)
-      if isinstance(header.layout, SegmentLayout) and header.chunk_frames:
+      if isinstance(header.layout, SegmentLayout) and model:
         segments = SegmentSettings(frames=header.chunk_frames, effort=header.layout.effort)
     try:
       info = read_info(original)
@@ -93,11 +94,15 @@ def _is_packed(path: Path) -> bool:
 def _decompressed(
   path: Path, target: Path, models: Sequence[str], threads: int | None, cancellation: Cancellation | None
 ) -> tuple[Header, str | None]:
-  """Writes the original of a .lmic file. Returns its header, and the model that wrote it, if there was one."""
+  """Writes the original of a .lmic file. Returns its header, and the model that wrote it, if there was one.
+
+  Linear prediction is none: such a file is looked at as its original is.
+  """
   with open(path, 'rb') as packed, open(target, 'wb') as file:
     container = Container(packed, file_size(packed))
     header = container.header
-    model = find_model(header, [*models, *PACKAGED], 'cpu') if any(header.model_id) else None
+    has_model = any(header.model_id) and not isinstance(header.layout, LinearLayout)
+    model = find_model(header, [*models, *PACKAGED], 'cpu') if has_model else None
     with Decompressor(model=model, threads=threads, cancellation=cancellation) as decompressor:
       decompressor.decompress(container, file)
   return header, model

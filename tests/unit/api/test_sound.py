@@ -12,7 +12,7 @@ from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 import language_modeling_is_compression as lmic
 from language_modeling_is_compression.api import engine, sound
 from language_modeling_is_compression.codec import file_codec
-from language_modeling_is_compression.codec.levels import SegmentSettings
+from language_modeling_is_compression.format.division import SegmentSettings
 
 SAMPLES = tone(1000, channels=2).astype(np.int16)
 

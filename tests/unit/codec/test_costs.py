@@ -17,9 +17,10 @@ from support.wav_builder import build_wav, pcm_bytes
 from language_modeling_is_compression.audio.wav import read_frames, read_wav_info, wav_header
 from language_modeling_is_compression.codec import plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.codec.levels import LEVELS, SegmentSettings
+from language_modeling_is_compression.codec.levels import LEVELS
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.format.container import MODEL, STORED, Container
+from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.quantized.loading import load_coder
 from language_modeling_is_compression.quantized.segments import HybridCoder
 

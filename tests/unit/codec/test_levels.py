@@ -4,7 +4,7 @@ from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.config.defaults import MAX_EFFORT
 from language_modeling_is_compression.format.layout import SegmentLayout
 from language_modeling_is_compression.prediction.state import EFFORTS
-from language_modeling_is_compression.quantized.loading import PACKAGED
+from language_modeling_is_compression.quantized.loading import LINEAR, PACKAGED
 
 
 def test_every_level_can_be_written():
@@ -12,7 +12,7 @@ def test_every_level_can_be_written():
   for level in LEVELS.values():
     assert 1 <= level.segments.frames <= SegmentLayout.max_span_frames
     assert 0 <= level.segments.effort <= MAX_EFFORT
-    assert level.network in PACKAGED
+    assert level.model in (*PACKAGED, LINEAR)
 
 
 def test_settings_and_headers_know_as_many_efforts_as_there_are():

@@ -29,8 +29,8 @@ from language_modeling_is_compression.errors import (
 from language_modeling_is_compression.format.container import LZMA, MODEL, STORED, Chunk, Container, ContainerWriter
 from language_modeling_is_compression.format.header import Header, serialize_header
 from language_modeling_is_compression.format.layout import INTEGER, ChannelLayout, SegmentLayout
+from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import ChannelShape, Raw, RawShape, Segment, SegmentShape
-from language_modeling_is_compression.quantized.coder import Encoded
 from language_modeling_is_compression.quantized.segments import HybridCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 

@@ -12,7 +12,7 @@ from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.codec.levels import SegmentSettings
+from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.quantized import quantize
 from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork
 from language_modeling_is_compression.quantized.segments import HybridCoder

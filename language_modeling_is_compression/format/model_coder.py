@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from language_modeling_is_compression.format.division import Division
+from language_modeling_is_compression.format.division import Division, SegmentSettings
 from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape
 from language_modeling_is_compression.system.cancellation import Cancellation
@@ -34,11 +34,8 @@ class ModelCoder(Protocol):
   sample_bits: int | None
   has_levels: bool
 
-  def division(self, pcm: PcmFormat, num_frames: int, segment_frames: int, effort: int) -> Division | None:
-    """Division of so many frames; None if they are better coded as bytes: too many channels for their length.
-
-    segment_frames, effort: of `SegmentSettings`.
-    """
+  def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
+    """Division of so many frames; None if they are better coded as bytes: too many channels for their length."""
 
   def encode_batch_size(self, lanes: int) -> int:
     """Number of payloads that `encode` should be given at a time, of those that are in work together."""

@@ -1,0 +1,209 @@
+"""Linear prediction of a channel's next sample, and learning from the one that came.
+
+Least squares of long and short memory; a cascade of NLMS stages on what the first of them leaves; long-term prediction
+where there is a lag; and a stacking of all of these, which is least squares too.
+
+Shapes: C channels, K least squares of each, S stages, H slots of a history.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from language_modeling_is_compression.kernels.compilation import compiled, inlined
+from language_modeling_is_compression.linear import filters
+from language_modeling_is_compression.linear.filters import Cascade, LeastSquares, adapt, new_cascade, new_least_squares
+from language_modeling_is_compression.linear.presets import Preset
+from language_modeling_is_compression.prediction.ensemble import neighbour_of
+from language_modeling_is_compression.prediction.long_term import (
+  BLOCK_LOG,
+  FORGETTING,
+  NUM_INPUTS,
+  LongTerm,
+  new_long_term,
+  remember,
+  write_inputs,
+)
+
+HISTORY_SLOTS = 4096  # Samples after which a history is copied back to its end.
+_RIDGE = 0.1
+_ERROR_RATE = 0.5
+_BLEND_BLOCK = 8
+_BLEND_FORGETTING = 0.998
+_BLEND_EVERY = 32
+_BLEND_RIDGE = 0.03
+_BLEND_ERROR_RATE = 0.2
+_BLEND_ERROR = 16.0
+_NUM_ERRORS = 2  # Last errors of the stacking that it has as inputs.
+_REPEAT_EVERY = 64
+_REPEAT_RIDGE = 1.0
+_REPEAT_ERROR_RATE = 0.05
+_MIN_ERROR = 1e-30
+_MIN_RESIDUAL = 2.0**-20  # Smaller ones are 0 before they fade to denormal numbers.
+
+
+class Predictor(NamedTuple):
+  """Arrays of all channels. Histories have the newest sample first, at the channel's position."""
+
+  own: np.ndarray  # int64 [K]
+  other: np.ndarray  # int64 [K]; 0 for mono
+  solve_every: np.ndarray  # int64 [K]
+  limits: np.ndarray  # float64 [C, 2], the least and the largest sample
+  samples: np.ndarray  # float64 [C, H]
+  position: np.ndarray  # int64 [C]
+  least_squares: LeastSquares  # G = C * K, all of the first channel first
+  expected: np.ndarray  # float64 [C, K], their predictions
+  error: np.ndarray  # float64 [C, K], their running errors
+  cascade: Cascade
+  long_term: LongTerm  # of which all but the least squares, in whose place there are
+  repeats: LeastSquares  # these, which learn in blocks: G = C
+  blends: LeastSquares  # G = C
+  blend_error: np.ndarray  # float64 [C], the stacking's running error
+  last_errors: np.ndarray  # float64 [C, 2], newest first
+  without: np.ndarray  # float64 [C], predictions without long-term prediction,
+  base: np.ndarray  # float64 [C], and with it
+  centres: np.ndarray  # float64 [C, 2], predictions of the stacking and of the second least squares
+
+
+def new_predictor(preset: Preset, limits: np.ndarray, lags: np.ndarray, num_frames: int) -> Predictor:
+  """Predictor before the first sample. limits: [C, 2], the least and the largest sample of each channel.
+
+  lags: see long_term.py.
+  """
+  num_channels, stereo = len(limits), len(limits) > 1
+  count, num_stages = len(preset.least_squares), len(preset.stages)
+  own = np.array([each.own for each in preset.least_squares], np.int64)
+  other = np.array([each.other for each in preset.least_squares], np.int64) * stereo
+  num_inputs = count + num_stages + _NUM_ERRORS
+  return Predictor(
+    own=own,
+    other=other,
+    solve_every=np.array([each.solve_every for each in preset.least_squares], np.int64),
+    limits=np.asarray(limits, np.float64),
+    samples=np.zeros((num_channels, HISTORY_SLOTS + own.max())),
+    position=np.full(num_channels, HISTORY_SLOTS, np.int64),
+    least_squares=new_least_squares(
+      (own + other).tolist() * num_channels, [each.forgetting for each in preset.least_squares] * num_channels
+    ),
+    expected=np.zeros((num_channels, count)),
+    error=np.zeros((num_channels, count)),
+    cascade=new_cascade(preset.stages, num_channels, HISTORY_SLOTS),
+    long_term=new_long_term(lags, num_frames, num_channels, _REPEAT_EVERY),
+    repeats=new_least_squares([NUM_INPUTS] * num_channels, [FORGETTING] * num_channels),
+    blends=new_least_squares(
+      [num_inputs + -num_inputs % _BLEND_BLOCK] * num_channels, [_BLEND_FORGETTING] * num_channels
+    ),
+    blend_error=np.full(num_channels, _BLEND_ERROR),
+    last_errors=np.zeros((num_channels, _NUM_ERRORS)),
+    without=np.zeros(num_channels),
+    base=np.zeros(num_channels),
+    centres=np.zeros((num_channels, 2)),
+  )
+
+
+@inlined
+def predict(predictor, channel, t):
+  """Computes the centres of a channel's next sample; the channels before it are known."""
+  low, high = predictor.limits[channel, 0], predictor.limits[channel, 1]
+  expected, cascade = predictor.expected[channel], predictor.cascade
+  count, num_stages = len(predictor.own), len(cascade.taps)
+  for k in range(count):
+    inputs = filters.next_inputs(predictor.least_squares, channel * count + k)
+    _gather(predictor, channel, k, inputs)
+    expected[k] = min(max(filters.predict(predictor.least_squares, channel * count + k), low), high)
+  total = expected[0]
+  for stage in range(num_stages):
+    total += cascade.predictions[channel, stage]
+  without = min(max(total, low), high)
+  base, long_term = without, predictor.long_term
+  if long_term.lags[t >> BLOCK_LOG, 0] > 0:
+    inputs = filters.next_inputs(predictor.repeats, channel)
+    write_inputs(long_term, channel, neighbour_of(channel), t, without, inputs)
+    base = min(max(without + filters.predict(predictor.repeats, channel), low), high)
+  predictor.without[channel], predictor.base[channel] = without, base
+
+  inputs = filters.next_inputs(predictor.blends, channel)
+  for k in range(count):
+    inputs[k] = expected[k] - base
+  total = expected[0]
+  for stage in range(num_stages - 1):
+    total += cascade.predictions[channel, stage]
+    inputs[count + stage] = min(max(total, low), high) - base
+  inputs[count + num_stages - 1] = without - base
+  for k in range(_NUM_ERRORS):
+    inputs[count + num_stages + k] = predictor.last_errors[channel, k]
+  blended = base + filters.predict(predictor.blends, channel)
+  predictor.centres[channel, 0] = min(max(blended, low), high)
+  predictor.centres[channel, 1] = expected[1]
+
+
+@inlined
+def learn(predictor, channel, t, sample):
+  """Updates all filters on a sample that `predict` was called for."""
+  expected, errors, count = predictor.expected[channel], predictor.error[channel], len(predictor.own)
+  for k in range(count):
+    errors[k] = max(errors[k] + (abs(sample - expected[k]) - errors[k]) * _ERROR_RATE, _MIN_ERROR)
+    solves = (t + k) % predictor.solve_every[k] == 0
+    filters.update(predictor.least_squares, channel * count + k, sample, 1.0 / (errors[k] + 2.0), solves, _RIDGE, 0.0)
+  cascade = predictor.cascade
+  left = sample - expected[0]
+  for stage in range(len(cascade.taps)):
+    left = adapt(cascade, channel, stage, _flush_small(left))
+  cascade.position[channel] = _rewind(cascade.residuals[channel], cascade.position[channel] - 1)
+
+  long_term, residual = predictor.long_term, sample - predictor.without[channel]
+  if long_term.residuals.shape[1] > 0:
+    remember(long_term, channel, t, sample, residual)
+    if long_term.lags[t >> BLOCK_LOG, 0] > 0:
+      weight = 1.0 / (long_term.error[channel] + 1.0)
+      followed = long_term.error[channel] + (abs(residual) - long_term.error[channel]) * _REPEAT_ERROR_RATE
+      long_term.error[channel] = max(followed, _MIN_ERROR)
+      solves = t % _REPEAT_EVERY == 0
+      filters.update(predictor.repeats, channel, residual, weight, solves, _REPEAT_RIDGE, 0.0)
+
+  error = sample - predictor.centres[channel, 0]
+  inverse = 1.0 / (predictor.blend_error[channel] + 1.0)
+  followed = predictor.blend_error[channel] + (abs(error) - predictor.blend_error[channel]) * _BLEND_ERROR_RATE
+  predictor.blend_error[channel] = max(followed, _MIN_ERROR)
+  solves = (t + count) % _BLEND_EVERY == 0
+  left = sample - predictor.base[channel]
+  filters.update(predictor.blends, channel, left, inverse * inverse, solves, _BLEND_RIDGE, _BLEND_RIDGE)
+  for k in range(_NUM_ERRORS - 1, 0, -1):
+    predictor.last_errors[channel, k] = predictor.last_errors[channel, k - 1]
+  predictor.last_errors[channel, 0] = error
+  at = predictor.position[channel] - 1
+  predictor.samples[channel, at] = sample
+  predictor.position[channel] = _rewind(predictor.samples[channel : channel + 1], at)
+
+
+@inlined
+def _gather(predictor, channel, k, inputs):
+  """Writes the inputs of least squares: the last samples of the channel and of its neighbour."""
+  own, other = predictor.own[k], predictor.other[k]
+  at = predictor.position[channel]
+  for i in range(own):
+    inputs[i] = predictor.samples[channel, at + i]
+  if other > 0:
+    neighbour = neighbour_of(channel)
+    at = predictor.position[neighbour]
+    for i in range(other):
+      inputs[own + i] = predictor.samples[neighbour, at + i]
+
+
+@compiled
+def _flush_small(residual):
+  """Zero for a residual that would fade to a denormal number."""
+  return residual if abs(residual) > _MIN_RESIDUAL else 0.0
+
+
+@compiled
+def _rewind(histories, at):
+  """Position of a history [rows, H] whose newest sample is at `at`; at its beginning it is copied to its end."""
+  if at > 0:
+    return at
+  rows, slots = histories.shape
+  kept = slots - HISTORY_SLOTS
+  for row in range(rows):
+    for i in range(kept - 1, -1, -1):
+      histories[row, HISTORY_SLOTS + i] = histories[row, i]
+  return at + HISTORY_SLOTS

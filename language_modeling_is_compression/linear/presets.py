@@ -1,0 +1,95 @@
+"""Presets of linear prediction: which filters a channel has. Files say theirs by its number, so none may change."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+  """Least squares. own, other: inputs from the channel itself and, in a group of several, from its neighbour.
+
+  Both are multiples of 8. forgetting: share of what was learned that a sample leaves. solve_every: in frames.
+  """
+
+  own: int
+  other: int
+  forgetting: float
+  solve_every: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+  """NLMS stage. taps: 16, 32, or a multiple of 64. step: share of the error that it corrects, for each tap."""
+
+  taps: int
+  step: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+  """Filters of a channel. least_squares: two or more, the first of which the cascade of stages follows.
+
+  has_lags: whether samples are predicted from those of one lag ago, too.
+  """
+
+  least_squares: tuple[Inputs, ...]
+  stages: tuple[Stage, ...]
+  has_lags: bool
+
+
+_LEAST_SQUARES = (
+  Inputs(own=32, other=16, forgetting=0.9995, solve_every=64),
+  Inputs(own=16, other=8, forgetting=0.98, solve_every=8),
+  Inputs(own=24, other=8, forgetting=0.997, solve_every=16),
+)
+
+# Chosen on the train folders of the corpus, by bits and microseconds of a sample: docs/LOG.md, 2026-11-28.
+PRESETS = (
+  Preset(
+    least_squares=(
+      Inputs(own=16, other=8, forgetting=0.9985, solve_every=64),
+      Inputs(own=16, other=8, forgetting=0.985, solve_every=32),
+    ),
+    stages=(Stage(taps=256, step=0.0005), Stage(taps=32, step=0.003), Stage(taps=16, step=0.008)),
+    has_lags=False,
+  ),
+  Preset(
+    least_squares=(
+      Inputs(own=32, other=16, forgetting=0.9985, solve_every=64),
+      Inputs(own=16, other=8, forgetting=0.985, solve_every=16),
+    ),
+    stages=(
+      Stage(taps=1024, step=0.0001),
+      Stage(taps=256, step=0.0005),
+      Stage(taps=32, step=0.004),
+      Stage(taps=16, step=0.008),
+    ),
+    has_lags=False,
+  ),
+  Preset(
+    least_squares=_LEAST_SQUARES,
+    stages=(
+      Stage(taps=1024, step=0.0001),
+      Stage(taps=256, step=0.0005),
+      Stage(taps=64, step=0.002),
+      Stage(taps=32, step=0.004),
+      Stage(taps=16, step=0.008),
+    ),
+    has_lags=True,
+  ),
+  Preset(
+    least_squares=(
+      Inputs(own=32, other=16, forgetting=0.9995, solve_every=32),
+      Inputs(own=16, other=8, forgetting=0.98, solve_every=4),
+      Inputs(own=24, other=8, forgetting=0.997, solve_every=8),
+    ),
+    stages=(
+      Stage(taps=2048, step=0.00004),
+      Stage(taps=512, step=0.0002),
+      Stage(taps=256, step=0.0004),
+      Stage(taps=64, step=0.002),
+      Stage(taps=32, step=0.004),
+      Stage(taps=16, step=0.008),
+    ),
+    has_lags=True,
+  ),
+)
