@@ -271,7 +271,15 @@ def _picture(rows: Sequence[dict[str, str | float]]) -> str:
     for name, (speed, bits) in points.items():
       ours = name.startswith('lmic')
       axes.plot([speed], [bits], color='#d55e00' if ours else '#0072b2', marker='o' if ours else 's', linestyle='none')
-      axes.annotate(name, (speed, bits), textcoords='offset points', xytext=(5, 4), fontsize=7)
+      # Ours are named to the left, since a peer of the same speed is named to the right.
+      axes.annotate(
+        name,
+        (speed, bits),
+        textcoords='offset points',
+        xytext=(-5, -8) if ours else (5, 4),
+        ha='right' if ours else 'left',
+        fontsize=7,
+      )
     front = pareto_front(list(points.values()))
     axes.plot([x for x, _ in front], [y for _, y in front], color=GREY, linestyle=(0, (3, 2)), drawstyle='steps-post')
     axes.set(xscale='log', yscale='log', xlabel='samples decoded per CPU second', ylabel='bits per sample')
