@@ -1,40 +1,52 @@
 """Size against speed: lmic's levels and other codecs, on the same files in one run.
 
-  python bench/pareto.py AUDIO_DIR [--files 1] [--levels 1,3,5,6,9] [--programs flac,wavpack,mac,ofr,sac]
-      [--program 'NAME=ENCODE {in} {out} :: DECODE {in} {out}'] [--rounds 3] [--cores 1] [--picture OUT.svg] [--csv OUT]
+  python bench/pareto.py AUDIO_DIR [--files 1] [--levels 1,3,5,6,9] [--programs flac,wavpack,mac,als,sac]
+      [--program 'NAME=ENCODE {in} {out} :: DECODE {in} {out}'] [--rounds 3] [--cores 1] [--limit 300]
+      [--picture OUT.svg] [--csv OUT]
 
 Some held-out files of each domain, whole. Each codec encodes and decodes all of them, one process a file, on so many
 cores; by turns, so that what else the machine does meets all of them alike. What is decoded is compared. Times are
 CPU seconds of the process and all that it starts, and seconds on the clock, less what the same codec takes for a file
-of one sample (its start-up); medians over the rounds. Speed is samples per second. Programs that are not installed are
-left out, and said. Marks on the dashed line are those that no other codec beats in both size and decoding time.
+of 16 samples (its start-up); medians over the rounds. Speed is samples per second. Programs that are not installed are
+left out, and said. So are domains in which a codec fails, takes longer than the limit for a file, or gives back other
+samples: means and speeds are of the domains that all codecs took, so that they compare; the columns show all. Marks on
+the dashed line are those that no other codec beats in both size and decoding time.
 """
 
 import argparse
 import contextlib
+import math
 import os
+import resource
 import shlex
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from held_out import files_by_domain
 
 from language_modeling_is_compression.audio.reading import read_frames
 from language_modeling_is_compression.audio.wav import read_wav_info, wav_header
-from language_modeling_is_compression.evaluation.compressors.programs import PROGRAMS, Program, parse_custom
+from language_modeling_is_compression.errors import AudioFormatError, BaselineError
+from language_modeling_is_compression.evaluation.compressors.programs import (
+  PROGRAMS,
+  Program,
+  parse_custom,
+  run_program,
+)
 from language_modeling_is_compression.evaluation.report.plots import pareto_front
 from language_modeling_is_compression.evaluation.report.style import FAINT, GREY, figure_settings, new_figure, svg
 
+_START = 'the file for start-up'  # Stands where a domain does.
+_START_FRAMES = 16  # ffmpeg's TTA encoder aborts at one.
 _LMIC = f'{shlex.quote(sys.executable)} -m language_modeling_is_compression'
-_FASTER = {
+_MORE = {
   'flac-0': Program(
     name='flac -0',
     encode='flac -0 --silent --no-padding --no-seektable -f {in} -o {out}.flac',
@@ -45,24 +57,31 @@ _FASTER = {
   ),
   'mac-2000': Program(name='mac -c2000', encode='mac {in} {out}.ape -c2000', decode='mac {in} {out} -d'),
   'mac-4000': Program(name='mac -c4000', encode='mac {in} {out}.ape -c4000', decode='mac {in} {out} -d'),
+  'als': Program(name='als -z3', encode='mp4alsRM23 -b -p -z3 {in} {out}.als', decode='mp4alsRM23 -x {in} {out}'),
 }
 
 
 @dataclass
 class Codec:
-  """What is measured of a codec: sizes by file, and seconds by round of each of its kinds of run."""
+  """What is measured of a codec.
+
+  sizes: bytes by file. cpu, wall: seconds of 'encode' or 'decode' of a domain's files, a value for each round.
+  failed: why there are none, by domain.
+  """
 
   program: Program
   is_ours: bool
   sizes: dict[Path, int] = field(default_factory=dict)
-  cpu: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-  wall: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+  cpu: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+  wall: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+  failed: dict[str, str] = field(default_factory=dict)
 
-  def seconds(self, what: str, clock: str) -> float:
-    """Median seconds of 'encode' or 'decode' of all files, less as many starts; clock: 'cpu' or 'wall'."""
+  def seconds(self, what: str, clock: str, domains: Mapping[str, Sequence[Path]]) -> float:
+    """Median seconds of 'encode' or 'decode' of domains' files, less as many starts; clock: 'cpu' or 'wall'."""
     spent = getattr(self, clock)
-    started = statistics.median(spent[f'{what} of one sample']) * len(self.sizes)
-    return max(1e-6, statistics.median(spent[what]) - started)
+    rounds = [sum(times) for times in zip(*(spent[what, domain] for domain in domains), strict=True)]
+    starts = statistics.median(spent[what, _START]) * sum(map(len, domains.values()))
+    return max(1e-6, statistics.median(rounds) - starts)
 
 
 def main() -> int:
@@ -70,10 +89,11 @@ def main() -> int:
   parser.add_argument('audio_dir', type=Path)
   parser.add_argument('--files', type=int, default=1, help='of each domain, spread over their sizes')
   parser.add_argument('--levels', default='1,3,5,6,9')
-  parser.add_argument('--programs', default=','.join([*PROGRAMS, *_FASTER]))
+  parser.add_argument('--programs', default=','.join([*PROGRAMS, *_MORE]))
   parser.add_argument('--program', action='append', default=[], help='NAME=ENCODE :: DECODE')
   parser.add_argument('--rounds', type=int, default=3)
   parser.add_argument('--cores', type=int, default=1)
+  parser.add_argument('--limit', type=float, default=300, help='seconds on the clock for a file')
   parser.add_argument('--picture', type=Path)
   parser.add_argument('--csv', type=Path)
   arguments = parser.parse_args()
@@ -87,21 +107,27 @@ def main() -> int:
     for number, path in enumerate(path for paths in domains.values() for path in paths):
       links[path] = Path(folder, f'{number}.wav')
       links[path].symlink_to(path.resolve())
-    one = Path(folder, 'one.wav')
-    one.write_bytes(
-      wav_header(encoding='int', sample_bytes=2, num_channels=1, sample_rate_hz=16_000, num_frames=1) + b'\1\0'
+    start = Path(folder, 'start.wav')
+    start.write_bytes(
+      wav_header(encoding='int', sample_bytes=2, num_channels=1, sample_rate_hz=16_000, num_frames=_START_FRAMES)
+      + b'\1\0' * _START_FRAMES
     )
     for codec in codecs:
-      _round(codec, {one: one}, Path(folder), '')  # Compiles, and fills the caches of files.
+      _round(codec, _START, {start: start}, arguments.limit)  # Compiles, and fills the caches of files.
+      codec.cpu.clear()
+      codec.wall.clear()
+    codecs = [codec for codec in codecs if not codec.failed]
     for _ in range(arguments.rounds):
       for codec in codecs:
-        _round(codec, {one: one}, Path(folder), ' of one sample')
-        _round(codec, links, Path(folder), '')
-    for codec in codecs:
-      del codec.sizes[one]
-      for spent in (codec.cpu, codec.wall):
-        for what in ('encode', 'decode'):
-          del spent[what][0]  # Of the first round, which was for nothing.
+        _round(codec, _START, {start: start}, arguments.limit)
+        for domain, paths in domains.items():
+          if domain not in codec.failed:
+            _round(codec, domain, {path: links[path] for path in paths}, arguments.limit)
+  common = _common(codecs, domains)
+  if not common:
+    raise SystemExit('no domain that every codec took: leave out one of them (--programs)')
+  if left_out := sorted(set(domains) - set(common)):
+    print(f'means and speeds are without {", ".join(left_out)}, which not every codec took')
   rows = _rows(codecs, domains)
   _print(rows, list(domains), arguments)
   if arguments.csv:
@@ -121,7 +147,7 @@ def _codecs(arguments: argparse.Namespace) -> list[Codec]:
     )
     for level in arguments.levels.split(',')
   ]
-  known = {**PROGRAMS, **_FASTER}
+  known = {**PROGRAMS, **_MORE}
   if unknown := set(arguments.programs.split(',')) - {'', *known}:
     raise SystemExit(f'--programs: expected some of {", ".join(known)}, got {", ".join(sorted(unknown))}')
   wanted = [known[name] for name in arguments.programs.split(',') if name] + [
@@ -136,71 +162,86 @@ def _codecs(arguments: argparse.Namespace) -> list[Codec]:
   return codecs
 
 
-def _round(codec: Codec, files: dict[Path, Path], folder: Path, mark: str) -> None:
-  """Encodes and decodes files once, and compares them. Raises RuntimeError if they differ or a program fails."""
-  program = codec.program
-  assert program.decode is not None, 'what cannot be decoded has no decoding time'
-  spent = {'encode': [0.0, 0.0], 'decode': [0.0, 0.0]}
+def _round(codec: Codec, domain: str, files: Mapping[Path, Path], limit: float) -> None:
+  """Encodes and decodes a domain's files once, and compares them. Raises BaselineError if one of our levels fails."""
+  spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
   for path, link in files.items():
-    coded, back = folder / f'coded{program.suffix}', folder / 'back.wav'
-    pcm = f'pcm_s{8 * read_wav_info(link).sample_bytes}le'.replace('s8le', 'u8')
+    try:
+      coded_bytes, times = _there_and_back(codec.program, link, limit)
+    except (AudioFormatError, BaselineError, OSError) as error:
+      if codec.is_ours:
+        raise
+      print(f'{codec.program.name}: left out of {domain}: {path}: {error}')
+      codec.failed[domain] = str(error)
+      return
+    codec.sizes[path] = coded_bytes
+    for what, seconds in times.items():
+      spent[what] = [sum(pair) for pair in zip(spent[what], seconds, strict=True)]
+  for what, (cpu, wall) in spent.items():
+    codec.cpu[what, domain].append(cpu)
+    codec.wall[what, domain].append(wall)
+
+
+def _there_and_back(program: Program, link: Path, limit: float) -> tuple[int, dict[str, tuple[float, float]]]:
+  """Bytes of a WAV file's code; CPU seconds and seconds on the clock of 'encode' and 'decode'.
+
+  Raises BaselineError if the program fails, exceeds the limit, or gives back other samples.
+  """
+  assert program.decode is not None, 'what cannot be decoded has no decoding time'
+  original = read_wav_info(link)
+  with tempfile.TemporaryDirectory(dir=link.parent) as folder:
+    coded, back = Path(folder, f'coded{program.suffix}'), Path(folder, 'back.wav')
+    pcm = f'pcm_s{8 * original.sample_bytes}le'.replace('s8le', 'u8')
+    times = {}
     for what, template, source, target in (
-      ('encode', program.encode, link, folder / 'coded'),
+      ('encode', program.encode, link, coded),
       ('decode', program.decode, coded, back),
     ):
-      command = [
-        word.replace('{in}', str(source)).replace('{out}', str(target)).replace('{pcm}', pcm)
-        for word in shlex.split(template)
-      ]
-      for index, seconds in enumerate(_timed(command)):
-        spent[what][index] += seconds
-    codec.sizes[path] = coded.stat().st_size
-    original, decoded = read_wav_info(link), read_wav_info(back)
-    if (read_frames(original, 0, original.num_frames) != read_frames(decoded, 0, decoded.num_frames)).any():
-      raise RuntimeError(f'{program.name}: {path} came back another one')
-    coded.unlink()
-    back.unlink()
-  for what, (cpu, wall) in spent.items():
-    codec.cpu[what + mark].append(cpu)
-    codec.wall[what + mark].append(wall)
+      places = {'{in}': str(source), '{out}': str(target), '{pcm}': pcm}
+      before = resource.getrusage(resource.RUSAGE_CHILDREN)
+      wall = run_program(template, places, time_limit_seconds=limit)
+      after = resource.getrusage(resource.RUSAGE_CHILDREN)
+      times[what] = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall)
+    decoded = read_wav_info(back)
+    if not np.array_equal(read_frames(original, 0, original.num_frames), read_frames(decoded, 0, decoded.num_frames)):
+      raise BaselineError('other samples came back')
+    return coded.stat().st_size, times
 
 
-def _timed(command: Sequence[str]) -> tuple[float, float]:
-  """CPU seconds and seconds on the clock of a command."""
-  started = time.perf_counter()
-  process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-  assert process.stderr is not None
-  said = process.stderr.read()
-  _, status, used = os.wait4(process.pid, 0)
-  process.returncode = os.waitstatus_to_exitcode(status)
-  process.stderr.close()
-  if process.returncode:
-    raise RuntimeError(f'{shlex.join(command)}: exit code {process.returncode}: {said.decode(errors="replace")[-300:]}')
-  return used.ru_utime + used.ru_stime, time.perf_counter() - started
+def _common(codecs: Iterable[Codec], domains: Mapping[str, Sequence[Path]]) -> dict[str, Sequence[Path]]:
+  """The domains that every codec took."""
+  failed = {domain for codec in codecs for domain in codec.failed}
+  return {domain: paths for domain, paths in domains.items() if domain not in failed}
 
 
-def _rows(codecs: Sequence[Codec], domains: dict[str, list[Path]]) -> list[dict[str, str | float]]:
-  """A row for each codec, the smallest first: bits per sample, by domain and in their mean, and samples a second."""
+def _rows(codecs: Sequence[Codec], domains: Mapping[str, Sequence[Path]]) -> list[dict[str, str | float]]:
+  """A row for each codec, the smallest first: bits per sample, by domain and in their mean, and samples a second.
+
+  Mean and speeds are of the domains that every codec took; nan: a domain that this one did not.
+  """
   infos = {path: read_wav_info(path) for paths in domains.values() for path in paths}
   samples = {path: info.num_frames * info.num_channels for path, info in infos.items()}
-  total = sum(samples.values())
+  common = _common(codecs, domains)
+  total = sum(samples[path] for paths in common.values() for path in paths)
   rows: list[dict[str, str | float]] = []
   for codec in codecs:
     speeds = {
-      f'{what}_{clock}': total / codec.seconds(what, clock)
+      f'{what}_{clock}': total / codec.seconds(what, clock, common)
       for what in ('encode', 'decode')
       for clock in ('cpu', 'wall')
     }
     rates = {
-      domain: 8 * sum(codec.sizes[path] for path in paths) / sum(samples[path] for path in paths)
+      domain: math.nan
+      if domain in codec.failed
+      else 8 * sum(codec.sizes[path] for path in paths) / sum(samples[path] for path in paths)
       for domain, paths in domains.items()
     }
     rows.append(
       {
         'codec': codec.program.name,
-        'bits_per_sample': sum(rates.values()) / len(rates),
+        'bits_per_sample': statistics.fmean(rates[domain] for domain in common),
         **speeds,
-        'start_cpu': statistics.median(codec.cpu['decode of one sample']),
+        'start_cpu': statistics.median(codec.cpu['decode', _START]),
         **rates,
       }
     )
@@ -217,7 +258,7 @@ def _print(rows: Sequence[dict[str, str | float]], domains: Sequence[str], argum
     print(
       f'{row["codec"]:<18} {row["bits_per_sample"]:>11.4f} {row["encode_cpu"]:>11,.0f} {row["decode_cpu"]:>11,.0f} '
       f'{row["decode_wall"]:>11,.0f} {row["start_cpu"]:>8.2f}  '
-      + ' '.join(f'{row[domain]:>13.4f}' for domain in domains)
+      + ' '.join(f'{row[domain]:>13.4f}'.replace('nan', '  -') for domain in domains)
     )
 
 
@@ -230,7 +271,15 @@ def _picture(rows: Sequence[dict[str, str | float]]) -> str:
     for name, (speed, bits) in points.items():
       ours = name.startswith('lmic')
       axes.plot([speed], [bits], color='#d55e00' if ours else '#0072b2', marker='o' if ours else 's', linestyle='none')
-      axes.annotate(name, (speed, bits), textcoords='offset points', xytext=(5, 4), fontsize=7)
+      # Ours are named to the left, since a peer of the same speed is named to the right.
+      axes.annotate(
+        name,
+        (speed, bits),
+        textcoords='offset points',
+        xytext=(-5, -8) if ours else (5, 4),
+        ha='right' if ours else 'left',
+        fontsize=7,
+      )
     front = pareto_front(list(points.values()))
     axes.plot([x for x, _ in front], [y for _, y in front], color=GREY, linestyle=(0, (3, 2)), drawstyle='steps-post')
     axes.set(xscale='log', yscale='log', xlabel='samples decoded per CPU second', ylabel='bits per sample')
