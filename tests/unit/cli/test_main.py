@@ -18,7 +18,6 @@ from language_modeling_is_compression.errors import ModelMismatchError
 from language_modeling_is_compression.format.container import MODEL, Container
 from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.layout import ChannelLayout, SegmentLayout
-from language_modeling_is_compression.kernels import compilation
 from language_modeling_is_compression.network.checkpoint import save_model
 
 NUM_FRAMES = (1 << 16) + 1000
@@ -205,7 +204,7 @@ def test_alone_it_says_how_it_is_used(capsys):
 
 
 def test_without_a_compiler_it_says_so(song, monkeypatch, capsys):
-  monkeypatch.setattr(compilation._config, 'DISABLE_JIT', 1)
+  monkeypatch.setenv('NUMBA_DISABLE_JIT', '1')
   for command in ('compress', 'decompress', 'test'):
     assert lmic_main.main([command, str(song)]) == 2
     assert capsys.readouterr().err.startswith('lmic: error: NUMBA_DISABLE_JIT is set')
