@@ -88,6 +88,7 @@ def run_workload() -> None:
   for sound in (few, few.astype(np.uint8), few.astype(np.int32) << 16, np.repeat(few[:, np.newaxis], 2, axis=1)):
     assert np.array_equal(decompress(compress(sound, _RATE_HZ, model='bytes'))[0], sound)
     code_length(sound, _RATE_HZ, model='bytes')
+  compress(few.astype(np.int32), _RATE_HZ, model='bytes', bit_depth=24)
   for model, seed in (('default', few), ('default', few.astype(np.uint8)), ('bytes', few)):
     bits = 8 * seed.itemsize
     with generate(model, duration=0.002, seed_audio=seed, sample_rate=_RATE_HZ, bit_depth=bits) as generation:
