@@ -7,8 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from tqdm import tqdm
-
 from language_modeling_is_compression.api.engine import Compressor, Decompressor
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.info import opened
@@ -194,8 +192,12 @@ def _outputs(
 
 @contextlib.contextmanager
 def _progress(work: options.Work, what: str, total_bytes: int) -> Iterator[Callable[[int, int], object]]:
-  hidden = work.quiet or work.no_progress or not sys.stderr.isatty()
-  with tqdm(total=total_bytes, desc=printable(what), unit='B', unit_scale=True, leave=False, disable=hidden) as bar:
+  if work.quiet or work.no_progress or not sys.stderr.isatty():
+    yield lambda done, total: None
+    return
+  from tqdm import tqdm  # Most of the time that small files take is imports.
+
+  with tqdm(total=total_bytes, desc=printable(what), unit='B', unit_scale=True, leave=False) as bar:
 
     def advance(done: int, total: int) -> None:
       bar.update(done - bar.n)

@@ -1,13 +1,12 @@
 """Work on many files: one after the other or several at a time; failures are reported, the others go on."""
 
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from language_modeling_is_compression.errors import CancelledError, LmicError, OutputExistsError
 from language_modeling_is_compression.system.cancellation import Cancellation
-from language_modeling_is_compression.system.text import printable
+from language_modeling_is_compression.system.text import printable, write_between_bars
 
 _held_back = (
   threading.local()
@@ -20,9 +19,7 @@ def say(line: str) -> None:
   if (lines := getattr(_held_back, 'lines', None)) is not None:
     lines.append(line)
   else:
-    from tqdm import tqdm
-
-    tqdm.write(line, file=sys.stderr)
+    write_between_bars(line)
 
 
 def each_file(sources: Sequence[str], work: Callable[[str], object]) -> int:

@@ -816,7 +816,7 @@ class TestProcesses:
   def test_a_signal_does_not_wait_for_the_compiler(self, env, song, tmp_path, number, code):
     kept = tmp_path / 'kept'
     arguments = _command('compress', song, '-o', tmp_path / 'out')
-    with Running(arguments, {**env, 'NUMBA_CACHE_DIR': str(kept)}, tmp_path / 'stderr') as run:
+    with Running(arguments, {**env, 'LMIC_CODE': 'jit', 'NUMBA_CACHE_DIR': str(kept)}, tmp_path / 'stderr') as run:
       run.wait_until('it compiles', lambda: 'compiling for this processor, once' in run.stderr)
       run.process.send_signal(number)
       assert run.wait() == code
