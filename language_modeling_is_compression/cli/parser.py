@@ -42,7 +42,7 @@ _EPILOG = (
 )
 _CLUSTER = re.compile(r'-[A-Za-z0-9]{2,}')
 _LETTERS_WITH_VALUE = 'moTr'
-_A_MODEL = 'a model file NAME.npz, or a packaged model: default, tiny or bytes'
+_A_MODEL = 'a model file NAME.npz, a packaged model (default, tiny or bytes), or linear, which has no network'
 
 
 def parse(argv: Sequence[str]) -> options.Options | None:
