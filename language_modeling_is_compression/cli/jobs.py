@@ -73,6 +73,6 @@ def _reported(source: str, work: Callable[[str], object]) -> int:
   except OSError as error:
     reason = f'{error.filename or "input or output"}: {error.strerror or error}'.removeprefix(f'{source}: ')
   except MemoryError:
-    reason = 'there is not enough memory: try fewer --lanes'
+    reason = 'there is not enough memory: try fewer --threads'
   say(f'lmic: {source}: {reason}')
   return 1

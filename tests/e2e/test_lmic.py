@@ -443,14 +443,14 @@ class TestRefusals:
     assert all((folder / 'x.wav').exists() for folder in folders[:2])
 
   def test_to_remove_what_has_changed(self, lmic, song, monkeypatch):
-    decompress = file_codec.decompress
+    read_back = file_codec.read_back
 
     def and_grow(*arguments):
-      decompress(*arguments)
+      read_back(*arguments)
       with open(song, 'ab') as file:
         file.write(b'precious')
 
-    monkeypatch.setattr(file_codec, 'decompress', and_grow)
+    monkeypatch.setattr(file_codec, 'read_back', and_grow)
     done = lmic('compress', song, '--rm')
     assert done.code == 1 and 'source changed after compression; not removed' in done.stderr
     assert song.read_bytes().endswith(b'precious')

@@ -43,7 +43,7 @@ def test_what_fails_is_told_and_the_others_have_their_turn(at_a_time, capsys):
   assert capsys.readouterr().err.splitlines() == [
     'lmic: bad: it is bad',
     'lmic: gone: No such file',
-    'lmic: huge: there is not enough memory: try fewer --lanes',
+    'lmic: huge: there is not enough memory: try fewer --threads',
   ]
 
 
