@@ -179,11 +179,15 @@ def _several(
   cancellation: Cancellation,
 ) -> int:
   """As `each_file`, several at a time where that makes no difference: one of a single segment keeps one core busy."""
-  num_threads = work.threads or usable_cores()
-  at_a_time = min(_FILES_PER_THREAD * num_threads, len(sources), work.lanes or _MAX_FILES, _MAX_FILES)
-  if num_threads == 1 or at_a_time == 1 or not are_independent:
+  at_a_time = files_at_a_time(work.threads or usable_cores(), len(sources), work.lanes)
+  if at_a_time == 1 or not are_independent:
     return each_file(sources, job)
   return several_files(sources, job, cancellation, at_a_time)
+
+
+def files_at_a_time(num_threads: int, num_files: int, lanes: int | None) -> int:
+  """Files in work at a time: for one thread each of them in its turn, else enough to keep all threads busy."""
+  return 1 if num_threads == 1 else min(_FILES_PER_THREAD * num_threads, num_files, lanes or _MAX_FILES, _MAX_FILES)
 
 
 def _outputs(

@@ -174,6 +174,8 @@ class ChunkCoder:
       return [last[2]]
     none: list[Encoded | None] = [None] * len(payloads)
     encoded = self.model.encode(payloads, self._cancellation) if self.model else none
+    if not self._observe:  # What would compute code lengths holds on to more memory than all else.
+      encoded = [each and Encoded(each.body, _not_asked_for) for each in encoded]
     chunks = [self._chunk(*each) for each in zip(payloads, data, encoded, strict=True)]
     if len(chunks) == 1 and len(chunks[0].body) <= _SILENT_BYTES:
       self._last_encoded = payloads[0].shape, data[0], chunks[0]
@@ -243,6 +245,10 @@ def _smallest_segment(data: bytes, body: bytes, cancellation: Cancellation) -> C
   if packed := general.compress_below(data, len(smallest), cancellation):
     method, smallest = LZMA, packed
   return _with_checksum(method, data, smallest)
+
+
+def _not_asked_for() -> np.ndarray:
+  raise AssertionError('code lengths are for observers')
 
 
 def _with_checksum(method: int, data: bytes, body: bytes) -> Chunk:
