@@ -1,7 +1,8 @@
 """What it costs in bytes to cut a file into more segments: python bench/segment_lengths.py AUDIO_DIR [--levels 3,6].
 
 One recording of each domain, joined from its held-out files of the commonest format and cut to `--seconds`, coded as
-1, 2 and 4 segments of equal length: bytes of the .lmic file, and what more segments add to one.
+1, 2 and 4 segments of equal length: bytes of the .lmic file, what more segments add to one, and whether the codec would
+halve it.
 """
 
 import argparse
@@ -25,9 +26,10 @@ def main() -> int:
   from held_out import files_by_domain
 
   from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
+  from language_modeling_is_compression.codec.halving import may_be_halved
 
   columns = ''.join(f'{f"{parts} segments":>22}' for parts in _PARTS[1:])
-  print(f'{"domain":<16} {"level":>5} {"frames":>9} {"1 segment":>11}{columns}')
+  print(f'{"domain":<16} {"level":>5} {"frames":>9} {"1 segment":>11}{columns} halved')
   for domain, paths in files_by_domain(arguments.audio_dir, 1000).items():
     infos = [read_wav_info(path) for path in paths]
     [(_, _, _, rate), _] = commonest = Counter(map(_format, infos)).most_common(1)[0]
@@ -38,7 +40,7 @@ def main() -> int:
         continue
       sizes = [_coded_bytes(same[0], frames, level, parts) for parts in _PARTS]
       more = ''.join(f'{size:>12,} ({size / sizes[0] - 1:+.2%})' for size in sizes[1:])
-      print(f'{domain:<16} {level:>5} {len(frames):>9,} {sizes[0]:>11,}{more}', flush=True)
+      print(f'{domain:<16} {level:>5} {len(frames):>9,} {sizes[0]:>11,}{more} {may_be_halved(frames)}', flush=True)
   return 0
 
 
