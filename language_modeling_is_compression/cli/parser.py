@@ -323,9 +323,8 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--lanes',
     type=_lanes,
-    default=defaults.LANES,
     metavar='N',
-    help='chunks of a file in work at a time (default: %(default)s)',
+    help=f'chunks in work at a time (default: as many as there are threads; of byte models {defaults.LANES} of a file)',
   )
   parser.add_argument('--device', choices=('cpu', 'gpu'), default='cpu', help='where the model runs (default: cpu)')
   loudness = parser.add_mutually_exclusive_group()
