@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint warm-up manual format lock clean
+.PHONY: help setup demo objects test test-slow lint warm-up manual format lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -24,6 +24,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## Train a small model on real speech for about two minutes and compare it with gzip, lzma, FLAC and WavPack
 	@$(RUN) examples/demo.py
+
+objects: $(READY) ## Compile the kernels ahead of time, as a wheel has them; good until a source changes
+	$(RUN) -m language_modeling_is_compression.cli.objects
 
 test: $(READY) ## Check and run the tests (a few minutes)
 	@$(MAKE) --no-print-directory --jobs 2 lint warm-up
@@ -55,4 +58,4 @@ lock: $(READY) ## Choose the newest allowed versions and write requirements.lock
 	$(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --all-extras --group dev --group build --output-file requirements.lock pyproject.toml
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) demo .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf build language_modeling_is_compression/kernels/compiled $(VENV) demo .pytest_cache .ruff_cache .hypothesis *.egg-info

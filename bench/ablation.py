@@ -37,6 +37,7 @@ def main() -> int:
   parser.add_argument('--set', action='append', default=[], metavar='MODULE.NAME=VALUE')
   arguments = parser.parse_args()
   with tempfile.TemporaryDirectory() as cache:
+    os.environ['LMIC_CODE'] = 'jit'  # What was compiled ahead of time has the constants as they were.
     os.environ['NUMBA_CACHE_DIR'] = cache
     for change in arguments.set:
       _change(change)

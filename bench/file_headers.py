@@ -20,7 +20,6 @@ import soundfile
 from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.data.header_index import read_headers
 from language_modeling_is_compression.data.paths import get_all_paths
-from language_modeling_is_compression.kernels.compilation import require_compiler
 
 _RATE_HZ = 16_000
 
@@ -59,7 +58,6 @@ def _make(folder: Path, num_wav: int, num_flac: int) -> None:
 
 
 def _time(folder: Path) -> None:
-  require_compiler()  # Every command imports it, for other reasons too.
   paths = get_all_paths(folder)
   before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   started, cpu = time.monotonic(), time.process_time()

@@ -11,7 +11,7 @@ from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.codec.file_codec import Compressed
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
-from language_modeling_is_compression.config import defaults
+from language_modeling_is_compression.codec.workers import Workers
 from language_modeling_is_compression.errors import ConfigError, FormatError, InputError
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.header import Header
@@ -30,8 +30,8 @@ class Compressor:
   """Compresses with one model. Close it, or use it as a context, to end its threads.
 
   level: 1 (fast) to 9 (small), default 6; it chooses how segments are made, and the packaged model, unless `model`
-  names one (a packaged one's name or a .npz file). device: 'cpu' or 'gpu'. lanes: chunks in work at a time.
-  threads: None for one on each core. cancellation: ends its work with CancelledError.
+  names one (a packaged one's name or a .npz file). device: 'cpu' or 'gpu'. lanes: chunks in work at a time; None for
+  as many as keep the threads busy. threads: None for one on each core. cancellation: ends its work with CancelledError.
   Raises InputError for a level or a number that there is not, ConfigError if the model has no levels or cannot run on
   the device, CheckpointError or ModelMismatchError if it cannot be used.
   """
@@ -42,7 +42,7 @@ class Compressor:
     level: int | None = None,
     model: str | os.PathLike[str] | None = None,
     device: str = 'cpu',
-    lanes: int = defaults.LANES,
+    lanes: int | None = None,
     threads: int | None = None,
     cancellation: Cancellation | None = None,
   ):
@@ -53,7 +53,10 @@ class Compressor:
     if level is not None and not self.model.has_levels:
       raise ConfigError(f'level: {model} is a byte model, which has no levels: name a hybrid model, or no level')
     self._coder = ChunkCoder(
-      self.model, _checked(lanes, 'lanes'), threads=_checked_threads(threads), cancellation=cancellation
+      self.model,
+      _checked_or_none(lanes, 'lanes'),
+      threads=_checked_or_none(threads, 'threads'),
+      cancellation=cancellation,
     )
 
   def __enter__(self) -> 'Compressor':
@@ -67,23 +70,34 @@ class Compressor:
     self._coder.close()
 
   def compress(
-    self, source: BinaryIO, target: BinaryIO, *, progress: Progress | None = None, name: str = 'the source'
+    self,
+    source: BinaryIO,
+    target: BinaryIO,
+    *,
+    progress: Progress | None = None,
+    name: str = 'the source',
+    verify: bool = False,
   ) -> Compressed:
     """Writes the .lmic form of a file that can be seeked, from its beginning to its end. name: for errors.
 
-    Raises AudioFormatError if the source changes meanwhile, OSError if it cannot be read or written, CancelledError.
+    verify: decode what has been coded, while the rest is coded, and compare; `verify` then only has to look whether it
+    stands in the file. Half of the progress is that of coding.
+    Raises AudioFormatError if the source changes meanwhile, OSError if it cannot be read or written, CancelledError,
+    FormatError if what is decoded is not the source.
     """
-    total = file_size(source)
-    return file_codec.compress(
-      source, target, self._coder, _counted(progress, total), segments=self.segments, name=name
-    )
+    count = _counted(progress, file_size(source), times=2 if verify else 1)
+    return file_codec.compress(source, target, self._coder, count, segments=self.segments, name=name, verify=verify)
 
   def verify(self, packed: BinaryIO, compressed: Compressed, *, progress: Progress | None = None) -> None:
-    """Decodes what `compress` has written, to read it back and compare; it must be open for reading.
+    """Reads back what `compress` has written, and compares it with the source; it must be open for reading.
 
+    What was decoded while it was made is compared as it is, which takes no time; the rest is decoded.
     Raises FormatError if it is not the source.
     """
     container = Container(packed, compressed.num_bytes)
+    if compressed.verified is not None:
+      file_codec.read_back(container, compressed)
+      return
     # The footer has the hash of what was read, so this compares with the source.
     with open(os.devnull, 'wb') as nowhere:
       file_codec.decompress(container, nowhere, self._coder, _counted(progress, container.header.original_bytes))
@@ -102,15 +116,17 @@ class Decompressor:
     *,
     model: str | os.PathLike[str] | None = None,
     device: str = 'cpu',
-    lanes: int = defaults.LANES,
+    lanes: int | None = None,
     threads: int | None = None,
     cancellation: Cancellation | None = None,
   ):
     require_compiler()
     self._model = model
     self._device = device
-    self._lanes = _checked(lanes, 'lanes')
-    self._threads = _checked_threads(threads)
+    self._lanes = _checked_or_none(lanes, 'lanes')
+    self._threads = _checked_or_none(threads, 'threads')
+    # Models share the threads; one that runs elsewhere has its own.
+    self._workers = Workers(self._threads, at_most=self._lanes) if device == 'cpu' else None
     self._cancellation = Cancellation(cancellation)
     self._lock = threading.Lock()
     self._coders: dict[bytes | None, ChunkCoder] = {}
@@ -127,6 +143,8 @@ class Decompressor:
     self._cancellation.cancel()
     with self._lock:
       self._open.close()
+    if self._workers:
+      self._workers.close()
 
   def decompress(self, packed: Packed, target: BinaryIO, *, progress: Progress | None = None) -> None:
     """Writes the original file.
@@ -168,7 +186,11 @@ class Decompressor:
       key = header.model_id if any(header.model_id) else None
       if key not in self._coders:
         coder = ChunkCoder(
-          self._load(header) if key else None, self._lanes, threads=self._threads, cancellation=self._cancellation
+          self._load(header) if key else None,
+          self._lanes,
+          threads=self._threads,
+          workers=self._workers,
+          cancellation=self._cancellation,
         )
         self._coders[key] = self._open.enter_context(coder)
       return self._coders[key]
@@ -204,18 +226,14 @@ def require_sound(container: Container) -> None:
     raise FormatError(problem)
 
 
-def _checked_threads(threads: int | None) -> int | None:
-  return None if threads is None else _checked(threads, 'threads')
-
-
-def _checked(number: int, name: str) -> int:
-  if not isinstance(number, int) or number < 1:
+def _checked_or_none(number: int | None, name: str) -> int | None:
+  if number is not None and (not isinstance(number, int) or number < 1):
     raise InputError(f'{name}: expected an integer of 1 or more, got {number!r}')
   return number
 
 
-def _counted(progress: Progress | None, total: int) -> Callable[[int], object]:
-  """Turns a callback of bytes done and all into one of bytes that have come to be done."""
+def _counted(progress: Progress | None, total: int, times: int = 1) -> Callable[[int], object]:
+  """Turns a callback of bytes done and all into one of bytes that have come to be done, each of them several times."""
   if progress is None:
     return lambda count: None
   done = 0
@@ -223,6 +241,6 @@ def _counted(progress: Progress | None, total: int) -> Callable[[int], object]:
   def count(more: int) -> None:
     nonlocal done
     done += more
-    progress(done, total)
+    progress(done // times, total)
 
   return count

@@ -108,7 +108,7 @@ def compress_file(
     _readable(source) as (original, path),
     _writable(target, path, overwrite=overwrite) as packed,
   ):
-    compressed = compressor.compress(original, packed, progress=progress, name=str(path or 'the source'))
+    compressed = compressor.compress(original, packed, progress=progress, name=str(path or 'the source'), verify=verify)
     if verify:
       packed.flush()
       compressor.verify(packed, compressed)

@@ -3,7 +3,16 @@
 Shapes: N frames, C channels, S bytes of a sample. A plane holds one byte of every sample of a channel.
 """
 
-import numpy as np
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from language_modeling_is_compression.system.on_demand import OnDemand
+
+if TYPE_CHECKING:
+  import numpy as np
+else:
+  np = OnDemand('numpy')
 
 
 def planes_from_frames(raw: np.ndarray, *, signed: bool) -> np.ndarray:

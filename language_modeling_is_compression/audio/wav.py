@@ -7,6 +7,8 @@ Recorders that crash, pipes and old programs leave headers that lie, so a size i
 length decides. Nothing is ever allocated by a claimed size.
 """
 
+from __future__ import annotations
+
 import os
 import stat
 import struct
@@ -14,13 +16,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, BinaryIO
 
 from language_modeling_is_compression.audio.planes import samples_from_raw
 from language_modeling_is_compression.errors import AudioFormatError
+from language_modeling_is_compression.system.on_demand import OnDemand
 from language_modeling_is_compression.system.text import printable
+
+if TYPE_CHECKING:
+  import numpy as np
+else:
+  np = OnDemand('numpy')
 
 _WINDOW_BYTES = 4096
 _MAX_CHUNKS = 65_536

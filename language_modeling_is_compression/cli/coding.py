@@ -7,8 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from tqdm import tqdm
-
 from language_modeling_is_compression.api.engine import Compressor, Decompressor
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.info import opened
@@ -29,7 +27,8 @@ from language_modeling_is_compression.system.text import printable
 
 _logger = logging.getLogger(__name__)
 
-_MAX_FILES = 4  # In work at a time: each has its own chunks in memory.
+_FILES_PER_THREAD = 2  # In work at a time: one is read or waits for the disk while another one is coded.
+_MAX_FILES = 128  # In work at a time: each is two open files.
 
 
 def run(chosen: options.Compress | options.Decompress | options.Test) -> int:
@@ -69,12 +68,11 @@ def _compress(chosen: options.Compress) -> int:
       ):
         before = path.stat()
         with _progress(work, source, before.st_size) as progress, open(path, 'rb') as original:
-          compressed = compressor.compress(original, file, progress=progress, name=str(path))
+          compressed = compressor.compress(original, file, progress=progress, name=str(path), verify=chosen.verify)
         coded = time.monotonic()
         if chosen.verify:
           file.flush()
-          with _progress(work, f'{source}, verifying', compressed.header.original_bytes) as progress:
-            compressor.verify(file, compressed, progress=progress)
+          compressor.verify(file, compressed)
         note = why_not_sound(path, compressed.header)
       if chosen.destination.remove:
         remove_source(source, before)
@@ -90,7 +88,10 @@ def _compress(chosen: options.Compress) -> int:
       totals.add(result)
       _say_result(work, source, result)
       if work.verbose:
-        say(f'{source}: {compressed.chunk_counts()}; {coded - started:.2f} s to code, {ended - coded:.2f} s to verify')
+        what = 'code and decode' if chosen.verify else 'code'
+        say(
+          f'{source}: {compressed.chunk_counts()}; {coded - started:.2f} s to {what}, {ended - coded:.2f} s to finish'
+        )
 
     code = _several(work, outputs.sources.names, outputs.are_independent(), compress_one, cancellation)
   _say_totals(work, totals, outputs.sources)
@@ -176,10 +177,15 @@ def _several(
   cancellation: Cancellation,
 ) -> int:
   """As `each_file`, several at a time where that makes no difference: one of a single segment keeps one core busy."""
-  at_a_time = min(work.threads or usable_cores(), len(sources), work.lanes, _MAX_FILES)
+  at_a_time = files_at_a_time(work.threads or usable_cores(), len(sources), work.lanes)
   if at_a_time == 1 or not are_independent:
     return each_file(sources, job)
   return several_files(sources, job, cancellation, at_a_time)
+
+
+def files_at_a_time(num_threads: int, num_files: int, lanes: int | None) -> int:
+  """Files in work at a time: for one thread each of them in its turn, else enough to keep all threads busy."""
+  return 1 if num_threads == 1 else min(_FILES_PER_THREAD * num_threads, num_files, lanes or _MAX_FILES, _MAX_FILES)
 
 
 def _outputs(
@@ -194,8 +200,12 @@ def _outputs(
 
 @contextlib.contextmanager
 def _progress(work: options.Work, what: str, total_bytes: int) -> Iterator[Callable[[int, int], object]]:
-  hidden = work.quiet or work.no_progress or not sys.stderr.isatty()
-  with tqdm(total=total_bytes, desc=printable(what), unit='B', unit_scale=True, leave=False, disable=hidden) as bar:
+  if work.quiet or work.no_progress or not sys.stderr.isatty():
+    yield lambda done, total: None
+    return
+  from tqdm import tqdm  # Most of the time that small files take is imports.
+
+  with tqdm(total=total_bytes, desc=printable(what), unit='B', unit_scale=True, leave=False) as bar:
 
     def advance(done: int, total: int) -> None:
       bar.update(done - bar.n)

@@ -1,28 +1,24 @@
 """Work on many files: one after the other or several at a time; failures are reported, the others go on."""
 
-import sys
+import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from language_modeling_is_compression.errors import CancelledError, LmicError, OutputExistsError
 from language_modeling_is_compression.system.cancellation import Cancellation
-from language_modeling_is_compression.system.text import printable
+from language_modeling_is_compression.system.text import printable, write_between_bars
 
-_held_back = (
-  threading.local()
-)  # `lines`: messages of the thread's file, until those of the files before it are printed.
+_held_back = threading.local()  # `lines`: messages of the thread's file, until it is done.
 
 
 def say(line: str) -> None:
-  """Prints a line to standard error, between progress bars; lines come in the order of the files."""
+  """Prints a line to standard error, between progress bars; lines of one file come together."""
   line = printable(line)
   if (lines := getattr(_held_back, 'lines', None)) is not None:
     lines.append(line)
   else:
-    from tqdm import tqdm
-
-    tqdm.write(line, file=sys.stderr)
+    write_between_bars(line)
 
 
 def each_file(sources: Sequence[str], work: Callable[[str], object]) -> int:
@@ -33,9 +29,10 @@ def each_file(sources: Sequence[str], work: Callable[[str], object]) -> int:
 def several_files(
   sources: Sequence[str], work: Callable[[str], object], cancellation: Cancellation, at_a_time: int
 ) -> int:
-  """Runs a job per file, `at_a_time` at once; otherwise as `each_file`.
+  """Runs a job per file, `at_a_time` at once, the longest file first, so that none is left over at the end.
 
-  cancellation: of all jobs; a request ends them within a moment, with CancelledError.
+  Otherwise as `each_file`; what is said of a file comes when it is done. cancellation: of all jobs; a request ends them
+  within a moment, with CancelledError.
   """
 
   def hold_back(source: str) -> tuple[int, list[str]]:
@@ -45,7 +42,9 @@ def several_files(
   code = 0
   with ThreadPoolExecutor(at_a_time) as threads:
     try:
-      for failed, lines in threads.map(hold_back, sources):
+      longest_first = sorted(sources, key=_file_bytes, reverse=True)
+      for done in as_completed([threads.submit(hold_back, source) for source in longest_first]):
+        failed, lines = done.result()
         code = max(code, failed)
         for line in lines:
           say(line)
@@ -57,6 +56,14 @@ def several_files(
       finally:
         cancellation.cancel()
       raise
+
+
+def _file_bytes(source: str) -> int:
+  """0 for what is not there, which its job reports."""
+  try:
+    return os.stat(source).st_size
+  except OSError:
+    return 0
 
 
 def _reported(source: str, work: Callable[[str], object]) -> int:
@@ -73,6 +80,6 @@ def _reported(source: str, work: Callable[[str], object]) -> int:
   except OSError as error:
     reason = f'{error.filename or "input or output"}: {error.strerror or error}'.removeprefix(f'{source}: ')
   except MemoryError:
-    reason = 'there is not enough memory: try fewer --lanes'
+    reason = 'there is not enough memory: try fewer --threads'
   say(f'lmic: {source}: {reason}')
   return 1

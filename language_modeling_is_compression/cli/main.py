@@ -15,7 +15,7 @@ from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.parser import parse
 from language_modeling_is_compression.errors import ConfigError, InputError, LmicError
 from language_modeling_is_compression.system.interrupts import TerminatedError, ended_soon
-from language_modeling_is_compression.system.text import printable
+from language_modeling_is_compression.system.text import printable, write_between_bars
 
 _INTERRUPTED = 'lmic: interrupted; unfinished output was removed'
 
@@ -86,9 +86,7 @@ class _ShownLog(logging.Handler):
   """Shows what the package logs beside progress bars, at once, also while lines about files wait for their turn."""
 
   def emit(self, record: logging.LogRecord) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(f'lmic: {printable(record.getMessage())}', file=sys.stderr)
+    write_between_bars(f'lmic: {printable(record.getMessage())}')
 
 
 @contextlib.contextmanager

@@ -4,11 +4,16 @@ import argparse
 
 from language_modeling_is_compression.cli.completion import commands_of
 from language_modeling_is_compression.cli.parser import COMMAND_FLAGS, build_parser
+from language_modeling_is_compression.kernels import native
 from language_modeling_is_compression.version import __version__
 
 _DESCRIPTION = """\
 compresses audio without loss by a language model that predicts each sample, and restores it bit for bit. Files that are
 not PCM WAV are kept too, by LZMA. The result of FILE is FILE.lmic beside it; sources stay unless --rm is given."""
+_CODE = (
+  f'Machine code that is run: {", ".join(native.TARGETS)}, which come with the package (default: the first one that '
+  f'the processor can run), or {native.JUST_IN_TIME}, which is compiled for the processor. All compute the same.'
+)
 _EXIT_STATUS = {
   '0': 'All is done.',
   '1': 'A file could not be read, written, compressed or restored; the others were.',
@@ -53,6 +58,7 @@ def manual(parser: argparse.ArgumentParser) -> str:
     lines += ['.TP', f'.B {code}', *_text(meaning)]
   lines.append('.SH ENVIRONMENT')
   lines += ['.TP', '.B NUMBA_CACHE_DIR', 'Folder that compiled code is kept in.']
+  lines += ['.TP', f'.B {native.VARIABLE}', *_text(_CODE)]
   lines.append('.SH EXAMPLES')
   for what, command in _EXAMPLES.items():
     lines += ['.TP', _escaped(what), f'.B {_escaped(command)}']

@@ -14,11 +14,15 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-  """Options of work on files. threads: None for one on each core. quiet: print errors only. verbose: print more."""
+  """Options of work on files.
+
+  lanes: chunks in work at a time, None for as many as keep the threads busy. threads: None for one on each core.
+  quiet: print errors only. verbose: print more.
+  """
 
   model: str | None
   device: str
-  lanes: int
+  lanes: int | None
   threads: int | None
   quiet: bool
   verbose: bool

@@ -42,7 +42,7 @@ _EPILOG = (
 )
 _CLUSTER = re.compile(r'-[A-Za-z0-9]{2,}')
 _LETTERS_WITH_VALUE = 'moTr'
-_A_MODEL = 'a model file NAME.npz, or a packaged model: default, tiny or bytes'
+_A_MODEL = 'a model file NAME.npz, a packaged model (default, tiny or bytes), or linear, which has no network'
 
 
 def parse(argv: Sequence[str]) -> options.Options | None:
@@ -323,9 +323,8 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     '--lanes',
     type=_lanes,
-    default=defaults.LANES,
     metavar='N',
-    help='chunks of a file in work at a time (default: %(default)s)',
+    help=f'chunks in work at a time (default: as many as there are threads; of byte models {defaults.LANES} of a file)',
   )
   parser.add_argument('--device', choices=('cpu', 'gpu'), default='cpu', help='where the model runs (default: cpu)')
   loudness = parser.add_mutually_exclusive_group()

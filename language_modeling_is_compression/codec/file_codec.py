@@ -3,15 +3,16 @@
 A file is taken apart into the bytes before its samples, spans of frames, and the bytes after them; the header's layout
 divides a span into chunks. A file that is no WAV is bytes alone. docs/FORMAT.md says the same for other programs.
 
-Nothing is loaded whole: in memory are the payloads that are in work (`ChunkCoder.payloads_at_a_time`), and the span
-that they belong to. Commands that work on several files at a time take that for each.
+Nothing is loaded whole: in memory are the payloads that are in work (workers.py), and the span that they belong to.
 """
 
 import hashlib
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+import struct
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -20,10 +21,10 @@ from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Progr
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.codec.plan import NO_MODEL, changed, count_fallbacks, plan_file
 from language_modeling_is_compression.errors import ConfigError, DamageError, FormatError, ModelMismatchError
-from language_modeling_is_compression.format.container import Container, ContainerWriter
+from language_modeling_is_compression.format.container import Chunk, Container, ContainerWriter
 from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.format.header import Header, canonical_header
-from language_modeling_is_compression.format.layout import NO_SAMPLES, SegmentLayout
+from language_modeling_is_compression.format.layout import NO_SAMPLES
 from language_modeling_is_compression.format.payloads import Payload, Raw
 
 _NOT_THE_WHOLE = 'every chunk is sound, but together they are not the file that was compressed'
@@ -31,13 +32,14 @@ _NOT_THE_WHOLE = 'every chunk is sound, but together they are not the file that 
 
 class Compressed(NamedTuple):
   """Outcome of compressing a file. fallback_chunks: chunks of sound, in a file with a model, coded without it.
-  methods: of all chunks.
+  methods: of all chunks. verified: digest of the chunks and of the original's hash, if they were decoded and compared.
   """
 
   header: Header
   num_bytes: int
   fallback_chunks: int
   methods: bytes
+  verified: bytes | None
 
   def chunk_counts(self) -> str:
     """Number of chunks by method, for people."""
@@ -53,29 +55,66 @@ def compress(
   *,
   segments: SegmentSettings = LEVELS[DEFAULT_LEVEL].segments,
   name: str = 'the source',
+  verify: bool = False,
 ) -> Compressed:
   """Writes the .lmic form of a file, whatever it holds.
 
   source: can be seeked; it is read from its beginning to its end. segments: for models that code segments. name: of the
-  source, for errors.
-  Raises AudioFormatError if the file changes while it is read, OSError if it cannot be read, CancelledError.
+  source, for errors. verify: decode each chunk as soon as it is made, and compare; `read_back` does the rest. progress
+  is then told of every byte twice.
+  Raises AudioFormatError if the file changes while it is read, OSError if it cannot be read, CancelledError, and
+  FormatError if what is decoded is not the source.
   """
   source.seek(0)
   header = plan_file(source, name, coder.model, segments)
-  digest = hashlib.sha256()
+  digest, again, chunks = hashlib.sha256(), hashlib.sha256(), _ChunksDigest()
   writer = ContainerWriter(target, header)
-  payloads = read_payloads(source, name, header, digest.update)
   if header.layout.has_canonical_head:
     progress(header.head_bytes)
   methods = bytearray()
-  while batch := list(itertools.islice(payloads, _at_a_time(header, coder))):
-    for chunk in coder.encode(batch, progress):
-      writer.add(chunk)
-      methods.append(chunk.method)
+
+  def written() -> Generator[Payload, None, None]:
+    """Writes all chunks; yields what they decode to."""
+    payloads = read_payloads(source, name, header, digest.update)
+    with closing(coder.encoded(payloads, progress, decode=verify)) as coded:
+      for chunk, decoded in coded:
+        if verify and decoded is None:
+          raise _not_what_was_encoded(header, len(methods))
+        writer.add(chunk)
+        chunks.add(chunk)
+        methods.append(chunk.method)
+        if decoded is not None:
+          yield decoded
+
+  with closing(written()) as payloads:
+    if verify:
+      for data in _joined(header, payloads, progress, header.num_spans):
+        again.update(data)
+    for _ in payloads:
+      raise AssertionError('nothing is decoded beyond the whole file')
   if source.read(1):
     raise changed(name)
+  if verify and again.digest() != digest.digest():
+    raise FormatError(_NOT_THE_WHOLE)
   writer.finish(digest.digest())
-  return Compressed(header, writer.bytes_written, count_fallbacks(header, methods), bytes(methods))
+  verified = chunks.with_sha256(digest.digest()) if verify else None
+  return Compressed(header, writer.bytes_written, count_fallbacks(header, methods), bytes(methods), verified)
+
+
+def read_back(container: Container, compressed: Compressed) -> None:
+  """Compares a file with what was verified while it was written: every byte, as a decoder reads it.
+
+  Raises FormatError (DamageError if one chunk is to blame) if it is something else.
+  """
+  assert compressed.verified is not None, 'it was not verified'
+  for problem in container.problems:
+    raise FormatError(problem)
+  chunks = _ChunksDigest()
+  for index in range(container.header.num_chunks):
+    chunks.add(container.chunk(index))
+  found = chunks.with_sha256(container.sha256 or b'')
+  if (container.header, container.file_bytes, found) != (compressed.header, compressed.num_bytes, compressed.verified):
+    raise FormatError('what stands in the file is not what was written')
 
 
 def decompress(
@@ -174,10 +213,10 @@ def decode_frames(
     header.num_head_chunks + (last_span + 1) * header.chunks_per_span,
   )
   position = first_span * header.chunk_frames
-  payloads = _decoded(container, coder, indices, progress, _raise)
-  for frames in _frames(header, payloads, range(first_span, last_span + 1)):
-    yield frames[max(0, first - position) : max(0, last - position)]
-    position += len(frames)
+  with closing(_decoded(container, coder, indices, progress, _raise)) as payloads:
+    for frames in _frames(header, payloads, range(first_span, last_span + 1)):
+      yield frames[max(0, first - position) : max(0, last - position)]
+      position += len(frames)
 
 
 def read_beginning(container: Container, coder: ChunkCoder) -> bytes:
@@ -255,7 +294,12 @@ def _original(
   found_audio = max(0, container.num_found - header.num_head_chunks)
   num_spans = min(header.num_spans, -(-found_audio // max(1, header.chunks_per_span)))
   last = max(container.num_found, header.num_head_chunks * (num_spans > 0) + num_spans * header.chunks_per_span)
-  payloads = _decoded(container, coder, range(last), progress, damaged)
+  with closing(_decoded(container, coder, range(last), progress, damaged)) as payloads:
+    yield from _joined(header, payloads, progress, num_spans)
+
+
+def _joined(header: Header, payloads: Iterator[Payload], progress: Progress, num_spans: int) -> Iterator[bytes]:
+  """The file's bytes, in order, from its payloads: those around the samples, and of the first spans."""
   if header.layout.has_canonical_head:
     progress(header.head_bytes)
     yield canonical_header(header, header.num_frames)
@@ -279,37 +323,44 @@ def _decoded(
   indices: range,
   progress: Progress,
   damaged: Callable[[int, DamageError], Payload],
-) -> Iterator[Payload]:
+) -> Generator[Payload, None, None]:
   """Payloads of chunks, in order."""
   header = container.header
-  at_a_time = _at_a_time(header, coder)
-  for start in range(0, len(indices), at_a_time):
-    batch = indices[start : start + at_a_time]
-    errors: dict[int, DamageError] = {}
-    chunks = []
-    for index in batch:
-      try:
-        chunks.append((index, container.chunk(index)))
-      except DamageError as error:
-        errors[index] = error
-    progress(sum(header.payload_bytes(index) for index in errors))
-    payloads = coder.decode(
-      [chunk for _, chunk in chunks], [header.payload_shape(index) for index, _ in chunks], progress
-    )
-    decoded = {index: payload for (index, _), payload in zip(chunks, payloads, strict=True)}
-    for index in batch:
-      payload = decoded.get(index)
+  reasons: dict[int, DamageError] = {}
+
+  def read(index: int) -> Chunk | None:
+    try:
+      return container.chunk(index)
+    except DamageError as error:
+      reasons[index] = error
+      return None
+
+  chunks = ((read(index), header.payload_shape(index)) for index in indices)
+  with closing(coder.decoded(chunks, progress)) as payloads:
+    for index, payload in zip(indices, payloads, strict=True):
       if payload is None:
-        reason = DamageError(f'{header.chunk_label(index)} is damaged: what it decodes to is not what was encoded')
-        payload = damaged(index, errors.get(index, reason))
+        payload = damaged(index, reasons.pop(index) if index in reasons else _not_what_was_encoded(header, index))
       yield payload
 
 
-def _at_a_time(header: Header, coder: ChunkCoder) -> int:
-  """Chunks that are handed to the coder together."""
-  if isinstance(header.layout, SegmentLayout):
-    return coder.payloads_at_a_time(header.chunk_frames * header.frame_bytes)
-  return coder.lanes
+def _not_what_was_encoded(header: Header, index: int) -> DamageError:
+  return DamageError(f'{header.chunk_label(index)} is damaged: what it decodes to is not what was encoded')
+
+
+class _ChunksDigest:
+  """Digest of a file's chunks, in order."""
+
+  def __init__(self) -> None:
+    self._digest = hashlib.blake2b()
+
+  def add(self, chunk: Chunk) -> None:
+    self._digest.update(struct.pack('<BIQ', chunk.method, chunk.crc32, len(chunk.body)))
+    self._digest.update(chunk.body)
+
+  def with_sha256(self, sha256: bytes) -> bytes:
+    """Digest of all, and of the original's hash."""
+    self._digest.update(sha256)
+    return self._digest.digest()
 
 
 def _raise(index: int, error: DamageError) -> Payload:

@@ -6,11 +6,12 @@ import math
 from language_modeling_is_compression.format.container import LZMA, STORED
 from language_modeling_is_compression.system.cancellation import Cancellation
 
+_MIN_DICT_BYTES, _MAX_DICT_BYTES = 1 << 12, 1 << 22
 # A decoder takes 4 MiB for it, whatever a file says.
-_FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 9 | lzma.PRESET_EXTREME, 'dict_size': 1 << 22}]
+_FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 9 | lzma.PRESET_EXTREME, 'dict_size': _MAX_DICT_BYTES}]
 # LZMA takes a twentieth of a model's time for a segment. It is run at full strength where a quick run comes near the
 # model; on sound of all kinds the quick one comes out 5% to 45% larger, most often 5% to 12%.
-_QUICK_FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 0, 'dict_size': 1 << 22}]
+_QUICK_FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 0, 'dict_size': _MAX_DICT_BYTES}]
 _NEAR = 1.25
 # A match of LZMA covers 273 bytes at most and takes 14 binary decisions of 0.022 bits or more.
 _MAX_RATIO = 8192
@@ -19,7 +20,7 @@ _BYTES_PER_CHECK = 1 << 16  # Between two looks at the cancellation.
 
 def compress(data: bytes) -> bytes:
   """Data through LZMA, as strong as it goes."""
-  return lzma.compress(data, lzma.FORMAT_RAW, filters=_FILTERS)
+  return lzma.compress(data, lzma.FORMAT_RAW, filters=_fitting(_FILTERS, len(data)))
 
 
 def compress_below(data: bytes, limit: int, cancellation: Cancellation) -> bytes | None:
@@ -36,7 +37,7 @@ def compress_below(data: bytes, limit: int, cancellation: Cancellation) -> bytes
 
 def _compress(data: bytes, filters: list[dict[str, int]], limit: int, cancellation: Cancellation) -> bytes | None:
   """None as soon as it is known not to be below the limit."""
-  compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters)
+  compressor = lzma.LZMACompressor(lzma.FORMAT_RAW, filters=_fitting(filters, len(data)))
   packed = bytearray()
   for start in range(0, len(data), _BYTES_PER_CHECK):
     packed += compressor.compress(data[start : start + _BYTES_PER_CHECK])
@@ -45,6 +46,12 @@ def _compress(data: bytes, filters: list[dict[str, int]], limit: int, cancellati
       return None
   packed += compressor.flush()
   return bytes(packed) if len(packed) < limit else None
+
+
+def _fitting(filters: list[dict[str, int]], num_bytes: int) -> list[dict[str, int]]:
+  """Filters whose dictionary has room for the data: an encoder takes 12 times its size, and for a while to clear it."""
+  room = min(max(1 << num_bytes.bit_length(), _MIN_DICT_BYTES), _MAX_DICT_BYTES)
+  return [{**each, 'dict_size': room} for each in filters]
 
 
 def decompress(method: int, body: bytes, num_bytes: int) -> bytes | None:

@@ -15,12 +15,16 @@ class Level:
   segments: SegmentSettings
 
 
-def _level(model: str, *, frames: int, effort: int, preset: int) -> Level:
-  return Level(model=model, segments=SegmentSettings(frames=frames, effort=effort, preset=preset))
+_HALVE_FROM = 1 << 18  # 5.9 s of CD sound: what adapts has learnt what it can long before.
+
+
+def _level(model: str, *, frames: int, effort: int, preset: int, halve_from: int | None = _HALVE_FROM) -> Level:
+  segments = SegmentSettings(frames=frames, effort=effort, preset=preset, halve_from=halve_from)
+  return Level(model=model, segments=segments)
 
 
 # Long segments compress better, since what adapts starts afresh in each; short ones decode on more cores, lose less
-# when one is damaged, and let a part be read sooner.
+# when one is damaged, and let a part be read sooner. The highest levels are for size alone.
 LEVELS: Mapping[int, Level] = {
   1: _level('linear', frames=1 << 17, effort=0, preset=0),
   2: _level('linear', frames=1 << 18, effort=0, preset=1),
@@ -28,8 +32,8 @@ LEVELS: Mapping[int, Level] = {
   4: _level('linear', frames=1 << 18, effort=1, preset=3),
   5: _level('linear', frames=1 << 19, effort=1, preset=3),
   6: _level('default', frames=defaults.SEGMENT_FRAMES, effort=1, preset=3),
-  7: _level('default', frames=1 << 21, effort=1, preset=3),
-  8: _level('default', frames=1 << 21, effort=2, preset=3),
-  9: _level('default', frames=1 << 22, effort=2, preset=3),
+  7: _level('default', frames=1 << 21, effort=1, preset=3, halve_from=None),
+  8: _level('default', frames=1 << 21, effort=2, preset=3, halve_from=None),
+  9: _level('default', frames=1 << 22, effort=2, preset=3, halve_from=None),
 }
 DEFAULT_LEVEL = 6

@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
+from language_modeling_is_compression.audio.planes import samples_from_raw
 from language_modeling_is_compression.audio.wav import WavInfo, parse_wav_info
+from language_modeling_is_compression.codec.halving import may_be_halved
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.format.container import MODEL
 from language_modeling_is_compression.format.division import SegmentSettings, channel_division
@@ -71,9 +75,27 @@ def plan_file(source: BinaryIO, name: str, model: ModelCoder | None, segments: S
     model_id=model.identity if model else NO_MODEL,
     layout=division.layout,
   )
-  if isinstance(header.layout, SegmentLayout) and _has_canonical_head(source, header):
-    header = dataclasses.replace(header, layout=dataclasses.replace(header.layout, has_canonical_head=True))
+  layout = header.layout
+  if not isinstance(layout, SegmentLayout):
+    return header
+  if _is_better_halved(source, name, header, segments):
+    header = dataclasses.replace(header, chunk_frames=-(-header.num_frames // 2))
+  if _has_canonical_head(source, header):
+    header = dataclasses.replace(header, layout=dataclasses.replace(layout, has_canonical_head=True))
   return header
+
+
+def _is_better_halved(source: BinaryIO, name: str, header: Header, segments: SegmentSettings) -> bool:
+  """Whether the one segment of a file becomes two, which two cores can work on. The file is left at its beginning."""
+  if segments.halve_from is None or header.num_spans != 1 or header.num_frames < segments.halve_from:
+    return False
+  source.seek(header.head_bytes)
+  raw = source.read(header.num_frames * header.frame_bytes)
+  source.seek(0)
+  if len(raw) < header.num_frames * header.frame_bytes:
+    raise changed(name)
+  frames = np.frombuffer(raw, np.uint8).reshape(-1, header.num_channels, header.sample_bytes)
+  return may_be_halved(samples_from_raw(frames))
 
 
 def _has_canonical_head(source: BinaryIO, header: Header) -> bool:

@@ -19,6 +19,7 @@ from language_modeling_is_compression.audio.flac import FlacInfo
 from language_modeling_is_compression.audio.reading import AudioInfo, read_info
 from language_modeling_is_compression.audio.wav import WavInfo
 from language_modeling_is_compression.errors import AudioFormatError
+from language_modeling_is_compression.kernels.user_folder import user_folder
 from language_modeling_is_compression.system.files import replacing
 from language_modeling_is_compression.system.progress import progress_bar
 from language_modeling_is_compression.version import __version__
@@ -151,8 +152,6 @@ def _info(path: Path, row: _Row) -> AudioInfo:
 
 def _place(folder: Path) -> Path | None:
   """File of a folder's index; None if there is no user to keep it for."""
-  # Only here: it compiles, which takes seconds to import, and most folders have no index.
-  from language_modeling_is_compression.kernels.compilation import user_folder
 
   digest = hashlib.blake2b(os.fsencode(folder.resolve()), digest_size=16).hexdigest()
   return next((each / 'headers' / f'{digest}.index' for each in user_folder()), None)

@@ -4,12 +4,12 @@ Nothing here reads audio or decodes: this module turns fields into bytes and bac
 is damaged. A file may come from anywhere: nothing is allocated before the file's own size allows it.
 """
 
+import itertools
 import struct
+import sys
 from array import array
 from dataclasses import dataclass
 from typing import BinaryIO
-
-import numpy as np
 
 from language_modeling_is_compression.errors import DamageError, FormatError
 from language_modeling_is_compression.format.header import (
@@ -64,7 +64,7 @@ class ContainerWriter:
 
   def finish(self, sha256: bytes) -> None:
     """Writes the footer; sha256: of the whole original file."""
-    sizes = np.frombuffer(self._sizes, np.uint32).astype('<u4').tobytes() if self._sizes else b''
+    sizes = _little_endian(self._sizes).tobytes()
     footer_bytes = _FOOTER_REST + len(sizes)
     footer = _FOOTER_MAGIC + self._header + sizes + _FOOTER_END.pack(sha256, footer_bytes)
     self._write(footer + checksum(file_key(self._header), footer) + _END_MAGIC)
@@ -105,7 +105,7 @@ class Container:
     self.header = parse_header(header)
     self._key = file_key(header)
     self._check_counts()
-    self._starts = np.zeros(0, np.int64)
+    self._starts = array('q')
     self._locate(footer if footer and footer[:HEADER_BYTES] == header else None)
 
   @property
@@ -152,7 +152,7 @@ class Container:
     """Positions where a chunk may begin: as far from the beginning, or from the end, as the chunks around it say."""
     if index >= len(self._starts):
       return []
-    start = int(self._starts[index])
+    start = self._starts[index]
     return [start, start + self._shift] if self._shift else [start]
 
   def _locate(self, footer: bytes | None) -> None:
@@ -171,10 +171,10 @@ class Container:
         self.problems.append('its end, with the table of chunks, is damaged or cut off')
       return
     self.sha256 = _sha256(footer)
-    table = np.frombuffer(footer[HEADER_BYTES : -_FOOTER_END.size], '<u4')
-    ends = HEADER_BYTES + np.cumsum(table.astype(np.int64) + _RECORD_BYTES)
-    self._starts = np.concatenate([[HEADER_BYTES], ends])[:-1]
-    end = int(ends[-1]) if num_chunks else HEADER_BYTES
+    sizes = _little_endian(array('I', footer[HEADER_BYTES : -_FOOTER_END.size]))
+    sizes_with_records = (size + _RECORD_BYTES for size in sizes)
+    self._starts = array('q', itertools.accumulate(sizes_with_records, initial=HEADER_BYTES))
+    end = self._starts.pop()
     self._shift = self.file_bytes - _FOOTER_REST - _ENTRY_BYTES * num_chunks - end
     if self._shift:
       more = 'more' if self._shift > 0 else 'fewer'
@@ -184,13 +184,13 @@ class Container:
 
   def _first_misplaced(self) -> str:
     for index, start in enumerate(self._starts):
-      if self._read(int(start), 4) != index.to_bytes(4, 'little'):
+      if self._read(start, 4) != index.to_bytes(4, 'little'):
         return f'{self.header.chunk_label(index)} is the first that is not in its place'
     return 'after its last chunk'
 
   def _walk(self) -> int:
     """Follows the chunks' own sizes as far as they lead; returns the position after the last one found."""
-    starts = array('q')
+    self._starts = array('q')
     position = HEADER_BYTES
     for index in range(self.header.num_chunks):
       record = self._read(position, _RECORD_BYTES)
@@ -199,9 +199,8 @@ class Container:
       number, _, body_bytes, _ = _RECORD.unpack(record[: _RECORD.size])
       if number != index or not self._may_have(index, body_bytes):
         break
-      starts.append(position)
+      self._starts.append(position)
       position += _RECORD_BYTES + body_bytes
-    self._starts = np.frombuffer(starts, np.int64) if starts else np.zeros(0, np.int64)
     return position
 
   def _check_counts(self) -> None:
@@ -255,3 +254,11 @@ def _why_no_header(beginning: bytes) -> str:
 
 def _sha256(footer: bytes) -> bytes:
   return _FOOTER_END.unpack(footer[-_FOOTER_END.size :])[0]
+
+
+def _little_endian(numbers: 'array[int]') -> 'array[int]':
+  """Numbers as a file has them, from numbers as the machine has them, or the other way round."""
+  if sys.byteorder == 'big':
+    numbers = numbers[:]
+    numbers.byteswap()
+  return numbers

@@ -3,13 +3,14 @@
 docs/FORMAT.md has every byte. A header may come from anywhere: nothing is allocated by what it claims.
 """
 
+from __future__ import annotations
+
 import functools
 import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
 from language_modeling_is_compression.errors import FormatError
@@ -26,7 +27,13 @@ from language_modeling_is_compression.format.layout import (
   SegmentLayout,
 )
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, RawShape
+from language_modeling_is_compression.system.on_demand import OnDemand
 from language_modeling_is_compression.version import FORMAT_VERSIONS, VERSIONS_READ
+
+if TYPE_CHECKING:
+  import numpy as np
+else:
+  np = OnDemand('numpy')
 
 MAX_PIECE_BYTES = 1 << 20
 

@@ -3,12 +3,12 @@
 Shapes: N frames of a span, C channels, S bytes of a sample.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar
 
 from language_modeling_is_compression.audio.planes import (
   frames_from_planes,
@@ -28,6 +28,12 @@ from language_modeling_is_compression.format.payloads import (
   Segment,
   SegmentShape,
 )
+from language_modeling_is_compression.system.on_demand import OnDemand
+
+if TYPE_CHECKING:
+  import numpy as np
+else:
+  np = OnDemand('numpy')
 
 # Kinds of samples.
 NO_SAMPLES, INTEGER, FLOAT = range(3)

@@ -4,15 +4,18 @@ A coder turns payloads into the bodies of chunks and back, exactly and on every 
 of byte models, segments.py the one of hybrid models.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from language_modeling_is_compression.format.division import Division, SegmentSettings
 from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape
 from language_modeling_is_compression.system.cancellation import Cancellation
+
+if TYPE_CHECKING:
+  import numpy as np
 
 
 class Encoded(NamedTuple):

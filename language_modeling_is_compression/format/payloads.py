@@ -6,11 +6,18 @@ A payload is one of three: raw bytes, one channel of a span of frames (format ve
 Shapes: N samples of a channel (frames of a segment), C channels, S bytes of a sample.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from language_modeling_is_compression.audio.planes import planes_from_samples, samples_from_planes
+from language_modeling_is_compression.system.on_demand import OnDemand
+
+if TYPE_CHECKING:
+  import numpy as np
+else:
+  np = OnDemand('numpy')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +26,11 @@ class RawShape:
 
   num_bytes: int
 
-  def parse(self, data: bytes) -> 'Raw':
+  def parse(self, data: bytes) -> Raw:
     """Payload of `num_bytes` bytes."""
     return Raw(data=data)
 
-  def silence(self) -> 'Raw':
+  def silence(self) -> Raw:
     """Zeros, which stand for a chunk that is lost."""
     return Raw(data=bytes(self.num_bytes))
 
@@ -39,11 +46,11 @@ class ChannelShape:
   def num_bytes(self) -> int:
     return self.num_samples * self.sample_bytes
 
-  def parse(self, data: bytes) -> 'Channel':
+  def parse(self, data: bytes) -> Channel:
     """Payload of `num_bytes` bytes: the first byte of every sample, then the second ones, and so on."""
     return Channel(tokens=np.frombuffer(data, np.uint8).reshape(self.sample_bytes, -1).T)
 
-  def silence(self) -> 'Channel':
+  def silence(self) -> Channel:
     """Silence, which stands for a chunk that is lost; in offset binary its first bytes are 128."""
     tokens = np.zeros((self.num_samples, self.sample_bytes), np.uint8)
     tokens[:, 0] = 0x80
@@ -64,12 +71,12 @@ class SegmentShape:
   def num_bytes(self) -> int:
     return self.num_frames * self.num_channels * self.sample_bytes
 
-  def parse(self, data: bytes) -> 'Segment':
+  def parse(self, data: bytes) -> Segment:
     """Payload of `num_bytes` bytes: channel after channel, each as a `ChannelShape` has it."""
     planes = np.frombuffer(data, np.uint8).reshape(self.num_channels, self.sample_bytes, self.num_frames)
     return Segment(samples=samples_from_planes(planes), shape=self)
 
-  def silence(self) -> 'Segment':
+  def silence(self) -> Segment:
     """Silence, which stands for a chunk that is lost."""
     return Segment(samples=np.zeros((self.num_frames, self.num_channels), np.int32), shape=self)
 

@@ -19,7 +19,7 @@ from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.linear.distribution import MASS_BITS, MIN_ERROR, mass_below
-from language_modeling_is_compression.prediction.value_map import ChannelValues, lower_edge
+from language_modeling_is_compression.prediction.value_map import ChannelValues, log2, lower_edge
 
 MAX_SYMBOLS = 5  # Of a sample: a bucket and a place in it; or an escape and the bytes of an index.
 
@@ -31,6 +31,7 @@ _WHOLE = 1 << PRECISION_BITS
 _ESCAPE = 1 << 12  # Of the intervals, where there is something outside of the window.
 _ESCAPED_BYTES = 4
 _MASS_CUT = 8  # Bits of a mass that are cut off, so that its product with PRECISION_BITS fits.
+_NATURAL = 0.6931  # Natural logarithm of 2.
 _SPREAD = 0.7  # Scale of a single distribution, as a multiple of the running error, from which a search begins.
 
 
@@ -113,7 +114,8 @@ def decode_index(mixture, bins, ranks, channel, centre, window, code):
     # only bucket whose interval has the slot, so where it goes may depend on the machine.
     share = (slot + 0.5) / whole
     spread = _SPREAD * max(mixture.running[channel, _ERROR_LANE], MIN_ERROR)
-    guess = min(max(centre + spread * math.log(share / (1.0 - share)), np.float64(least)), np.float64(largest))
+    guess = centre + spread * _NATURAL * (log2(share) - log2(1.0 - share))
+    guess = min(max(guess, np.float64(least)), np.float64(largest))
     probe = np.int64(guess) >> shift
     density = share * (1.0 - share) / spread * (np.int64(1) << shift) * whole + 1.0
     low, high, start, stop = first, last + 1, np.int64(0), whole

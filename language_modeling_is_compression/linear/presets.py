@@ -43,7 +43,7 @@ _LEAST_SQUARES = (
 )
 
 # Chosen on the train folders of the corpus, by bits and microseconds of a sample: docs/LOG.md, 2026-11-28.
-PRESETS = (
+PRESETS: tuple[Preset, ...] = (
   Preset(
     least_squares=(
       Inputs(own=16, other=8, forgetting=0.9985, solve_every=64),

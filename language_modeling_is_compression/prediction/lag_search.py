@@ -36,7 +36,7 @@ def find_lags(indices: np.ndarray, cancellation: Cancellation | None = None) -> 
   # Many channels are summed into two parts, which suffice to find lags.
   residuals = np.zeros((min(num_channels, 2), num_frames), np.int64)
   for channel in range(num_channels):
-    residuals[channel % 2] += _residuals(indices[:, channel])
+    residuals[channel % 2] += linear_residuals(indices[:, channel])
   if not residuals.any():
     return lags
   history = _History(residuals)
@@ -92,7 +92,7 @@ class _History:
     return int(np.flatnonzero(gains >= gains.max() * (1.0 - _ROUNDING))[-1])
 
 
-def _residuals(indices: np.ndarray) -> np.ndarray:
+def linear_residuals(indices: np.ndarray) -> np.ndarray:
   """What one linear prediction for all of it leaves over, int64 [N]."""
   if (indices == indices[0]).all():
     return np.zeros(len(indices), np.int64)

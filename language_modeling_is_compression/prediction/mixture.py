@@ -7,6 +7,7 @@ in scales, is rounded in one way everywhere, and cumulative masses never fall as
 Shapes: J components, of each of two centres every scale: four running errors times four multiples.
 """
 
+import functools
 import math
 from fractions import Fraction
 
@@ -33,12 +34,14 @@ _SHARED = 0.001  # Share of all weight that is spread evenly at every sample, so
 _MIN_MASS = 1e-9
 
 
+@functools.cache
 def logistic_table() -> np.ndarray:
   """floor(2**30 / (1 + exp(-z))) at z = i / 32 - 20, from z = 0 on, and below it 2**30 less that of -z; int32.
 
   The first entry is 0, the last 2**30, and once more, so that every entry has one after it.
 
-  From integers alone, since no two libraries need agree on the last bit of an exponential.
+  From integers alone, since no two libraries need agree on the last bit of an exponential. All have the same array,
+  which nobody writes to.
   """
   precision = 128
   series = (Fraction((-1) ** n, STEPS_PER_SCALE**n * math.factorial(n)) for n in range(32))

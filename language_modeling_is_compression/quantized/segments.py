@@ -158,8 +158,9 @@ class HybridCoder:
       lags = find_lags(indices, cancellation)
       trace = new_trace(segment.shape.num_frames, len(channels), trace_step, trace_offset) if trace_step else None
       intervals = _Group(self._network, channels, lags, segment.shape).encode(indices, cancellation, trace)
-      maps = [map_intervals(channel.used) for channel in channels]
-      body = write_header(channels, lags) + rans.encode(np.concatenate([*maps, intervals]))
+      maps = [map_intervals(channel.used) for channel in channels if len(channel.used)]
+      coded = np.concatenate([*maps, intervals]) if maps else intervals
+      body = write_header(channels, lags) + rans.encode(coded)
       groups.append(CodedGroup(body, intervals, channels, lags, trace))
     return groups
 

@@ -1,6 +1,7 @@
 """Text for people: what is of unknown origin, such as names of files, on terminals and in reports; times and sizes."""
 
 import itertools
+import sys
 
 
 def printable(text: str, max_chars: int | None = None) -> str:
@@ -10,6 +11,14 @@ def printable(text: str, max_chars: int | None = None) -> str:
     return text
   end = (max_chars - 1) // 2
   return f'{text[: max_chars - 1 - end]}…{text[len(text) - end :]}'
+
+
+def write_between_bars(line: str) -> None:
+  """Writes a line to standard error, above progress bars, if there are any."""
+  if (bars := sys.modules.get('tqdm')) is None:  # Nobody has made one.
+    print(line, file=sys.stderr)
+  else:
+    bars.tqdm.write(line, file=sys.stderr)
 
 
 def duration(seconds: float) -> str:

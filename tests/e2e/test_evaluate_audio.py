@@ -25,7 +25,6 @@ from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.errors import FormatError
 from language_modeling_is_compression.evaluation.report import pictures
-from language_modeling_is_compression.kernels import compilation
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.model import Model
@@ -307,7 +306,7 @@ class TestOneLineAndTheRestKept:
 
   def test_no_compiler(self, run, models, monkeypatch):
     """Not before anything is measured, and only where a model is to be."""
-    monkeypatch.setattr(compilation._config, 'DISABLE_JIT', 1)
+    monkeypatch.setenv('NUMBA_DISABLE_JIT', '1')
     exit_code, results, _, err = run('--model_path', models / 'eight.npz', '--baselines', 'gzip')
     assert (exit_code, results) == (2, None)
     assert err.startswith('evaluate_audio.py: error: NUMBA_DISABLE_JIT is set') and err.count('\n') == 1

@@ -130,7 +130,7 @@ def plain_real(real) -> Any:
 
 
 def test_unoptimized_code_for_any_processor_gives_the_same(tiny, plain_tiny, cold_env):
-  generic = {'NUMBA_OPT': '0', 'NUMBA_CPU_NAME': 'generic', 'NUMBA_CPU_FEATURES': ''}
+  generic = {'LMIC_CODE': 'jit', 'NUMBA_OPT': '0', 'NUMBA_CPU_NAME': 'generic', 'NUMBA_CPU_FEATURES': ''}
   _check(_probe(tiny, cold_env, 'compiled', lanes=3, cores=1, **generic), plain_tiny)
 
 
@@ -169,7 +169,10 @@ def test_another_model_gives_something_else(tiny, plain_tiny, tmp_path):
   ],
 )
 def test_whatever_the_compiler_does(real, plain_real, tmp_path, variables):
-  _check(_probe(real, environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path)), 'compiled', **variables), plain_real)
+  _check(
+    _probe(real, environment(tmp_path, LMIC_CODE='jit', NUMBA_CACHE_DIR=str(tmp_path)), 'compiled', **variables),
+    plain_real,
+  )
 
 
 @pytest.mark.slow

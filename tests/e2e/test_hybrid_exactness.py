@@ -20,7 +20,7 @@ _GOLDEN = [REPOSITORY / 'tests/golden' / name for name in ('test_golden_v2.py', 
   ],
 )
 def test_golden_files_whatever_the_compiler_does(tmp_path, variables):
-  env = environment(tmp_path, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(REPOSITORY), **variables)
+  env = environment(tmp_path, LMIC_CODE='jit', NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(REPOSITORY), **variables)
   # What is not optimized calls functions by address, and numba says that it will not keep such code.
   quietly = ['-W', 'ignore:Cannot cache']
   done = finish([sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *quietly, *map(str, _GOLDEN)], env)

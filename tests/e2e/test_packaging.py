@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from support.training_runs import REPOSITORY, TINY, environment, write_folder
 
+from language_modeling_is_compression.kernels import native
+
 pytestmark = pytest.mark.slow
 
 _BUILD = 'import sys; from setuptools import build_meta; print(getattr(build_meta, sys.argv[1])(sys.argv[2]))'
@@ -82,8 +84,8 @@ def _environment(wheel: Path, folder: Path, dependencies: Path) -> Path:
   return folder / 'bin'
 
 
-def _run(folder: Path, *command: object) -> str:
-  env = environment(folder)
+def _run(folder: Path, *command: object, **variables: str) -> str:
+  env = environment(folder, **variables)
   env.pop('PYTHONPATH', None)
   done = subprocess.run([*map(str, command)], cwd=folder, env=env, capture_output=True, text=True, timeout=900)
   assert done.returncode == 0, done.stderr
@@ -98,6 +100,9 @@ def test_the_wheel_holds_the_package_and_models_alone(wheel):
     assert f'language_modeling_is_compression/models/{model}.npz' in names
   assert not [name for name in names if 'test' in name or name.endswith('.lmic_code')]
   assert 'language_modeling_is_compression/py.typed' in names
+  for target in native.TARGETS:
+    assert f'language_modeling_is_compression/kernels/compiled/{target}.zip' in names
+  assert wheel.name.endswith('-py3-none-any.whl')  # Machine code is data: which one is used is found out when it runs.
   assert [name for name in names if name.endswith('/licenses/LICENSE')]
   assert [name for name in names if name.endswith('data/share/man/man1/lmic.1')]
 
@@ -137,6 +142,44 @@ def test_the_codec_needs_no_extra(codec_alone, tmp_path):
     )
     assert done.returncode == 1 and done.stderr.count('\n') == 1, done.stderr
     assert done.stderr.endswith(f'is not installed: pip install "language-modeling-is-compression[{extra}]"\n')
+
+
+def test_the_first_command_compiles_nothing(codec_alone, tmp_path):
+  """All that packaged models do, with a folder for compiled code that stays empty, and without numba."""
+  write_folder(tmp_path / 'audio')
+  song = tmp_path / 'audio/train/a.wav'
+  program = (
+    'import logging, sys; from language_modeling_is_compression.cli import main; '
+    'code = main.main(sys.argv[1:]); print(code, "numba" in sys.modules)'
+  )
+  for command in (
+    ('compress', '-q', '-1', song, '-o', 'fast.lmic'),
+    ('compress', '-q', song, '-o', 'song.lmic'),
+    ('compress', '-q', '-9', song, '-o', 'small.lmic'),
+    ('compress', '-q', '-m', 'bytes', song, '-o', 'bytes.lmic'),
+    ('decompress', '-q', 'song.lmic', '-o', 'song.wav'),
+    ('test', '-q', 'fast.lmic', 'small.lmic', 'bytes.lmic'),
+    ('generate', '-q', '--duration', '0.01', '-o', 'drawn.wav', '--seed_audio', song),
+  ):
+    said = _run(tmp_path, codec_alone / 'python', '-c', program, *command, NUMBA_CACHE_DIR=str(tmp_path / 'kept'))
+    assert said.splitlines()[-1] == '0 False', command
+  assert (tmp_path / 'song.wav').read_bytes() == song.read_bytes()
+  assert not list((tmp_path / 'kept').glob('*'))
+
+
+@pytest.mark.parametrize('target', native.TARGETS)
+def test_golden_files_by_the_code_of_every_target(installed, tmp_path, target):
+  if target not in native.usable_targets():
+    pytest.skip('not of this machine')
+  kept = tmp_path / 'kept'
+  golden = [REPOSITORY / 'tests/golden' / f'{name}.py' for name in ('test_golden', 'test_golden_v2', 'test_generated')]
+  # The package that is installed, not the checkout's, which settings would put first.
+  _run(
+    *(tmp_path, installed / 'python', '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--rootdir', REPOSITORY),
+    *('-c', REPOSITORY / 'pyproject.toml', '-o', 'pythonpath=tests docs', *golden),
+    **{native.VARIABLE: target, 'NUMBA_CACHE_DIR': str(kept)},
+  )
+  assert not list(kept.glob('*')), 'some of it was compiled'
 
 
 def test_scripts_of_the_root_are_no_modules_of_everybody(installed, tmp_path):

@@ -355,6 +355,20 @@ def test_a_compressor_is_for_many_files():
       assert again.getvalue() == FILES[name]
 
 
+@pytest.mark.parametrize('verify', [False, True])
+def test_progress_counts_both_halves(verify):
+  said: list[tuple[int, int]] = []
+  source, packed, total = io.BytesIO(FILES['WAV']), io.BytesIO(), len(FILES['WAV'])
+  with lmic.Compressor(level=1) as compressor:
+    compressed = compressor.compress(
+      source, packed, progress=lambda done, total: said.append((done, total)), verify=verify
+    )
+    assert (compressed.verified is not None) == verify
+    compressor.verify(packed, compressed)
+  assert said[-1] == (total, total) and {each for _, each in said} == {total}
+  assert [done for done, _ in said] == sorted(done for done, _ in said)
+
+
 # The package.
 
 

@@ -40,14 +40,24 @@ def test_what_fails_is_told_and_the_others_have_their_turn(at_a_time, capsys):
   sources = ['bad', 'a', 'gone', 'b', 'huge', 'c']
   code = several_files(sources, work, Cancellation(), at_a_time) if at_a_time else each_file(sources, work)
   assert (code, sorted(done)) == (1, ['a', 'b', 'c'])
-  assert capsys.readouterr().err.splitlines() == [
+  assert sorted(capsys.readouterr().err.splitlines()) == [
     'lmic: bad: it is bad',
     'lmic: gone: No such file',
-    'lmic: huge: there is not enough memory: try fewer --lanes',
+    'lmic: huge: there is not enough memory: try fewer --threads',
   ]
 
 
-def test_lines_come_in_the_order_of_files(capsys):
+def test_the_longest_come_first(tmp_path):
+  sizes = {'a': 5, 'b': 70, 'c': 9, 'd': 70, 'e': 1000}
+  for name, size in sizes.items():
+    (tmp_path / name).write_bytes(bytes(size))
+  begun: list[str] = []
+  sources = [str(tmp_path / name) for name in (*sizes, 'missing')]
+  assert several_files(sources, lambda source: begun.append(Path(source).name), Cancellation(), 1) == 0
+  assert begun == ['e', 'b', 'd', 'c', 'a', 'missing']
+
+
+def test_lines_of_one_file_come_together(capsys):
   later = threading.Event()
 
   def work(source: str) -> None:
@@ -59,7 +69,8 @@ def test_lines_come_in_the_order_of_files(capsys):
 
   assert several_files(['first', 'second', 'third'], work, Cancellation(), 2) == 0
   names = [line.split(':')[0] for line in capsys.readouterr().err.splitlines()]
-  assert names == ['first', 'first', 'second', 'second', 'third', 'third']
+  assert sorted(names) == ['first', 'first', 'second', 'second', 'third', 'third']
+  assert names[::2] == names[1::2]
 
 
 def test_a_signal_ends_all_and_begins_no_more():

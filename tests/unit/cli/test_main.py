@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support import lmic_cases
 from support.segment_stand_in import StandIn
+from support.training_runs import REPOSITORY
 from support.wav_builder import build_wav
 
 from language_modeling_is_compression.api import engine
@@ -18,7 +19,6 @@ from language_modeling_is_compression.errors import ModelMismatchError
 from language_modeling_is_compression.format.container import MODEL, Container
 from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.layout import ChannelLayout, SegmentLayout
-from language_modeling_is_compression.kernels import compilation
 from language_modeling_is_compression.network.checkpoint import save_model
 
 NUM_FRAMES = (1 << 16) + 1000
@@ -205,7 +205,7 @@ def test_alone_it_says_how_it_is_used(capsys):
 
 
 def test_without_a_compiler_it_says_so(song, monkeypatch, capsys):
-  monkeypatch.setattr(compilation._config, 'DISABLE_JIT', 1)
+  monkeypatch.setenv('NUMBA_DISABLE_JIT', '1')
   for command in ('compress', 'decompress', 'test'):
     assert lmic_main.main([command, str(song)]) == 2
     assert capsys.readouterr().err.startswith('lmic: error: NUMBA_DISABLE_JIT is set')
@@ -268,16 +268,24 @@ def test_chunks_of_a_damaged_file_that_are_not_found_do_not_count(asked, mixed, 
   assert json.loads(capsys.readouterr().out)[0]['fallback_chunks'] == 0
 
 
-def test_who_asks_for_a_version_waits_for_no_numpy():
-  """Nor for anything else that takes longer than the rest of the command."""
-  found = subprocess.run(
-    [sys.executable, '-X', 'importtime', '-m', 'language_modeling_is_compression', '--version'],
-    capture_output=True,
-    text=True,
-    check=True,
-  )
+def imported_by(*arguments: str) -> tuple[set[str], str]:
+  """Names of all modules that a command imports, and what it prints."""
+  command = [sys.executable, '-X', 'importtime', '-m', 'language_modeling_is_compression', *arguments]
+  found = subprocess.run(command, capture_output=True, text=True, check=True)
   names = {line.rpartition('|')[2].strip() for line in found.stderr.splitlines()}
   assert 'language_modeling_is_compression.cli.parser' in names
+  return names, found.stdout
+
+
+def test_who_asks_what_a_file_is_waits_for_no_numpy():
+  packed = REPOSITORY / 'tests/golden/v2/stereo_16.effort_1.lmic'
+  names, printed = imported_by('info', str(packed))
+  assert not names & {'numpy', 'numba', 'llvmlite', 'tqdm'} and packed.name in printed
+
+
+def test_who_asks_for_a_version_waits_for_no_numpy():
+  """Nor for anything else that takes longer than the rest of the command."""
+  names, printed = imported_by('--version')
   assert not names & {'numpy', 'numba', 'tqdm', 'jax', 'language_modeling_is_compression.config.options'}
   versions = ' and '.join(str(layout.version) for layout in (ChannelLayout, SegmentLayout))
-  assert found.stdout.strip().endswith(f'file formats {versions}')
+  assert printed.strip().endswith(f'file formats {versions}')

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import tracemalloc
+import zlib
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes, random_samples
 from language_modeling_is_compression.audio.wav import read_frames, read_wav_info, wav_header
 from language_modeling_is_compression.codec import file_codec, general, plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Modelled
+from language_modeling_is_compression.codec.file_codec import Compressed
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.errors import (
   AudioFormatError,
@@ -557,6 +559,59 @@ def test_segments_of_other_sums_are_damaged():
     assert found == [None, one.to_bytes(), None, None]
 
 
+# Verified while it is made.
+
+
+def verified(original: bytes, model: StandIn) -> tuple[io.BytesIO, Compressed]:
+  target = io.BytesIO()
+  with ChunkCoder(model) as coder:
+    return target, file_codec.compress(io.BytesIO(original), target, coder, segments=LEVEL, verify=True)
+
+
+def test_every_segment_is_decoded_while_the_file_is_written():
+  model, original = StandIn(), wav(trailer=b'odd', riff_size=0)
+  target, compressed = verified(original, model)
+  assert target.getvalue() == lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
+  assert len(model.decoded) == len(model.encoded) == compressed.header.num_spans > 1
+  file_codec.read_back(opened(target.getvalue()), compressed)
+  assert len(model.decoded) == compressed.header.num_spans
+
+
+class Wrong(StandIn):
+  """Decodes one segment to something else."""
+
+  def decode_segment(self, body, shape, cancellation):
+    samples = super().decode_segment(body, shape, cancellation)
+    assert samples is not None
+    return samples[::-1] if len(self.decoded) == 3 else samples
+
+
+def test_what_decodes_to_something_else_is_not_written_to_its_end(monkeypatch):
+  with pytest.raises(DamageError, match=r'is damaged: what it decodes to is not what was encoded'):
+    verified(wav(), Wrong())
+  # Where the checksums say nothing the hash of the whole does.
+  monkeypatch.setattr(zlib, 'crc32', lambda data: 0)
+  with pytest.raises(FormatError, match='together they are not the file that was compressed'):
+    verified(wav(), Wrong())
+
+
+def test_every_byte_is_read_back():
+  original = wav(trailer=b'odd', riff_size=0)
+  target, compressed = verified(original, StandIn())
+  data = target.getvalue()
+  for place in range(len(data)):
+    changed = bytearray(data)
+    changed[place] ^= 1
+    with pytest.raises(FormatError):
+      file_codec.read_back(opened(bytes(changed)), compressed)
+  for other in (data[:-1], data + b'x'):
+    with pytest.raises(FormatError):
+      file_codec.read_back(opened(other), compressed)
+  another, _ = verified(wav(trailer=b'even', riff_size=0), StandIn())
+  with pytest.raises(FormatError, match='what stands in the file is not what was written'):
+    file_codec.read_back(opened(another.getvalue()), compressed)
+
+
 # Time and memory.
 
 
@@ -592,14 +647,6 @@ def test_work_is_stopped_in_the_middle_of_a_segment(direction):
   with pytest.raises(KeyboardInterrupt), ChunkCoder(model, 1) as coder:
     getattr(coder, direction)(*arguments[direction])
   assert model.heeded.wait(30)
-
-
-@pytest.mark.parametrize(
-  ('lanes', 'segment_bytes', 'expected'), [(16, 1 << 21, 16), (16, 1 << 22, 8), (16, 1 << 25, 2), (1, 1, 1)]
-)
-def test_long_segments_are_fewer_at_a_time(monkeypatch, lanes, segment_bytes, expected):
-  monkeypatch.setattr(os, 'sched_getaffinity', lambda process: {0, 1})
-  assert segment_stand_in.coder(lanes).payloads_at_a_time(segment_bytes) == expected
 
 
 class Silent(StandIn):

@@ -10,8 +10,8 @@ import pytest
 from language_modeling_is_compression.kernels import compilation
 
 CALLER = """
-from package.callee import callee
-from package.kernels.compilation import compiled
+from language_modeling_is_compression.callee import callee
+from language_modeling_is_compression.kernels.compilation import compiled
 
 @compiled
 def caller(number):
@@ -20,10 +20,10 @@ def caller(number):
 if __name__ == '__main__':
   import logging
   logging.basicConfig(level=logging.INFO)
-  print(caller(20), sum(caller.stats.cache_hits.values()))
+  print(caller(20), sum(caller.dispatcher.stats.cache_hits.values()))
 """
 CALLEE = """
-from package.kernels.compilation import {decorator}
+from language_modeling_is_compression.kernels.compilation import {decorator}
 
 @{decorator}
 def callee(number):
@@ -34,14 +34,17 @@ def callee(number):
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
   monkeypatch.delenv('NUMBA_CACHE_DIR', raising=False)
-  folder = tmp_path / 'package'
-  (folder / 'kernels').mkdir(parents=True)
-  shutil.copy(compilation.__file__, folder / 'kernels' / 'compilation.py')
+  monkeypatch.delenv('LMIC_CODE', raising=False)
+  folder = tmp_path / 'language_modeling_is_compression'
+  kernels = Path(compilation.__file__).parent
+  shutil.copytree(kernels, folder / 'kernels', ignore=shutil.ignore_patterns('__pycache__', 'compiled'))
+  shutil.copy(kernels.parent / 'errors.py', folder)
+  (folder / '__init__.py').write_text('')
   (folder / 'caller.py').write_text(CALLER)
   return folder
 
 
-COMMAND = [sys.executable, '-B', '-W', 'error', '-m', 'package.caller']
+COMMAND = [sys.executable, '-B', '-W', 'error', '-m', 'language_modeling_is_compression.caller']
 # The system refuses to let any file grow further, much as a full disk does.
 LIMITED = (
   'import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (99, 99)); os.execv(sys.argv[1], sys.argv[1:])'
@@ -144,4 +147,4 @@ def test_without_a_compiler_calls_say_so(package: Path, monkeypatch: pytest.Monk
   monkeypatch.setenv('NUMBA_DISABLE_JIT', '1')
   done = subprocess.run(COMMAND, cwd=package.parent, capture_output=True, text=True)
   assert done.returncode == 1
-  assert done.stderr.splitlines()[-1].endswith('ConfigError: ' + compilation._NO_COMPILER)
+  assert done.stderr.splitlines()[-1].endswith('ConfigError: ' + compilation.NO_COMPILER)

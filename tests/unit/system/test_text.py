@@ -1,8 +1,11 @@
 """Times and sizes as people say them."""
 
+import importlib
+import sys
+
 import pytest
 
-from language_modeling_is_compression.system.text import duration, size
+from language_modeling_is_compression.system.text import duration, size, write_between_bars
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,14 @@ def test_durations(seconds, text):
 )
 def test_sizes(num_bytes, text):
   assert size(num_bytes) == text
+
+
+def test_a_line_is_written_with_bars_and_without(monkeypatch, capsys):
+  monkeypatch.delitem(sys.modules, 'tqdm', raising=False)
+  write_between_bars('alone')
+  assert 'tqdm' not in sys.modules and capsys.readouterr().err == 'alone\n'
+  with importlib.import_module('tqdm').tqdm(total=3, desc='a bar') as bar:
+    bar.refresh()
+    write_between_bars('a line')
+  err = capsys.readouterr().err
+  assert err.index('a bar') < err.index('a line') < err.rindex('a bar'), 'the bar is drawn again below the line'
