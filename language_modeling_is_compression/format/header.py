@@ -17,10 +17,12 @@ from language_modeling_is_compression.errors import FormatError
 from language_modeling_is_compression.format.layout import (
   FLOAT,
   INTEGER,
+  LINEAR_MODEL_ID,
   NO_SAMPLES,
   SEGMENT_LAYOUTS,
   ChannelLayout,
   Layout,
+  LinearLayout,
   PcmFormat,
   SegmentLayout,
 )
@@ -252,6 +254,7 @@ def _is_consistent(header: Header) -> bool:
     and 0 < header.piece_bytes <= MAX_PIECE_BYTES
     and layout.effort <= layout.max_effort
     and (not needs_model or (kind == INTEGER and any(header.model_id)))
+    and (not needs_model or isinstance(layout, LinearLayout) == (header.model_id == LINEAR_MODEL_ID))
     and (not layout.has_canonical_head or _may_be_canonical(header))
   )
 

@@ -5,6 +5,7 @@ Shapes: N frames of a span, C channels, S bytes of a sample.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -139,6 +140,10 @@ class SegmentLayout:
     [segment] = payloads
     assert isinstance(segment, Segment), 'a span of this layout is one segment'
     return raw_from_samples(segment.samples, pcm.sample_bytes)
+
+
+# Identity of linear prediction, which stands where other files have that of a network.
+LINEAR_MODEL_ID = hashlib.sha256(b'lmic linear prediction 1').digest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Corrupts .lmic files at random and checks that each is found out: python tests/fuzz/corrupt.py [COUNT] [SEED].
 
 The files are real ones: half a second of speech, and every width and kind of sample, written with the packaged models
-`bytes` (version 1 of the format) and `tiny` (version 2).
+`bytes` (version 1 of the format) and `tiny` (version 2), and by linear prediction (version 3).
 A corruption must be refused, or else (if it hit nothing that matters, which no byte of the format allows) decode to the
 very file that was compressed. The same seed gives the same corruptions of the same files. Exits 1 if any went unseen.
 """
@@ -32,7 +32,7 @@ from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format import division
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.division import SegmentSettings
-from language_modeling_is_compression.quantized.loading import load_coder
+from language_modeling_is_compression.quantized.loading import LINEAR, load_coder
 
 _SPEECH = Path(__file__).parents[2] / 'examples/audio/valid'
 _HEADER_BYTES = 100
@@ -204,7 +204,7 @@ _UNSEEN = ('silently wrong', 'not our error')
 
 def main(count: int = 100_000, seed: int = 0) -> int:
   rng = random.Random(seed)
-  cases = _cases(ChunkCoder(load_coder('bytes', 'cpu')), ChunkCoder(load_coder('tiny', 'cpu')))
+  cases = _cases(*(ChunkCoder(load_coder(name, 'cpu')) for name in ('bytes', 'tiny', LINEAR)))
   for case in cases:
     print(f'{case.name}: {len(case.original):,} bytes, {len(case.data):,} compressed, {len(case.chunks) - 1} chunks')
     assert _outcome(case.data, case) == 'identical', case.name
@@ -278,15 +278,16 @@ def _keep(data: bytes, case: Case, corrupt: _Corruption, outcome: str) -> None:
   print(f'{outcome}: {case.name}: {corrupt.__name__}: kept as {file.name}', file=sys.stderr)
 
 
-def _cases(coder_of_bytes: ChunkCoder, coder_of_segments: ChunkCoder) -> list[Case]:
+def _cases(coder_of_bytes: ChunkCoder, *coders_of_segments: ChunkCoder) -> list[Case]:
   """Pairs of files that are much alike."""
   integers, others = _integers(), _others()
   assert len(integers) % 2 == len(others) % 2 == 0
   cases = [_case(name, original, coder_of_bytes) for name, original in {**integers, **others}.items()]
   cases += _twins(coder_of_bytes)
-  segments = [_case(name, original, coder_of_segments) for name, original in integers.items()]
-  segments += _twins(coder_of_segments)
-  return cases + [case._replace(name=f'{case.name}, segments') for case in segments]
+  for version, coder in enumerate(coders_of_segments, 2):
+    segments = [_case(name, original, coder) for name, original in integers.items()]
+    cases += [case._replace(name=f'{case.name}, version {version}') for case in segments + _twins(coder)]
+  return cases
 
 
 def _integers() -> dict[str, bytes]:

@@ -1,6 +1,7 @@
 """The container: headers that hold together, and what it says of files that somebody damaged."""
 
 import dataclasses
+import hashlib
 import io
 import tracemalloc
 import zlib
@@ -13,7 +14,14 @@ from support import lmic_cases
 from language_modeling_is_compression.errors import DamageError, FormatError
 from language_modeling_is_compression.format.container import LZMA, STORED, Chunk, Container, ContainerWriter
 from language_modeling_is_compression.format.header import Header, canonical_header, parse_header, serialize_header
-from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES, SegmentLayout
+from language_modeling_is_compression.format.layout import (
+  FLOAT,
+  INTEGER,
+  LINEAR_MODEL_ID,
+  NO_SAMPLES,
+  LinearLayout,
+  SegmentLayout,
+)
 
 HEADER_BYTES, RECORD_BYTES = 100, 21
 SHA256 = bytes(range(32))
@@ -37,6 +45,7 @@ BYTES_ALONE = dataclasses.replace(
 )  # fmt: skip
 # The same in three segments.
 SEGMENTED = dataclasses.replace(STEREO, model_id=bytes(range(32)), layout=SegmentLayout(effort=1))
+LINEAR = dataclasses.replace(STEREO, model_id=LINEAR_MODEL_ID, layout=LinearLayout(effort=3))
 CANONICAL = dataclasses.replace(SEGMENTED, layout=SegmentLayout(effort=1, has_canonical_head=True))
 
 
@@ -95,6 +104,7 @@ def flipped(data: bytes, position: int, bit: int = 0) -> bytes:
     dataclasses.replace(STEREO, head_bytes=2**40, piece_bytes=1 << 20, num_frames=2**33, chunk_frames=1 << 16),
     dataclasses.replace(STEREO, num_frames=0, sample_rate_hz=0),
     *(dataclasses.replace(SEGMENTED, layout=SegmentLayout(effort=effort)) for effort in range(3)),
+    *(dataclasses.replace(LINEAR, layout=LinearLayout(effort=preset)) for preset in range(4)),
     dataclasses.replace(SEGMENTED, chunk_frames=SegmentLayout.max_span_frames, num_frames=2**33),
     dataclasses.replace(SEGMENTED, num_channels=65_535, sample_bytes=4, chunk_frames=128),
     CANONICAL,
@@ -124,6 +134,12 @@ def test_header_of_segments_is_as_documented():
     data = serialize_header(dataclasses.replace(header, layout=dataclasses.replace(header.layout, effort=2)))
     assert data[:16].hex() == f'8b4c4d49430d0a1a 0200 01 02 0200 02 0{flags}'.replace(' ', '')
   assert data[16:92] == serialize_header(dataclasses.replace(STEREO, model_id=bytes(range(32))))[16:92]
+
+
+def test_header_of_linear_prediction_is_as_documented():
+  data = serialize_header(LINEAR)
+  assert data[:16].hex() == '8b4c4d49430d0a1a 0300 01 02 0200 03 00'.replace(' ', '')
+  assert data[52:84] == hashlib.sha256(b'lmic linear prediction 1').digest()
 
 
 @pytest.mark.parametrize(
@@ -157,6 +173,9 @@ def test_header_that_contradicts_itself(contradiction):
   [
     {'layout': SegmentLayout(effort=3)},
     {'layout': SegmentLayout(effort=255)},
+    {'layout': LinearLayout(effort=1)},
+    {'layout': LinearLayout(effort=4), 'model_id': LINEAR_MODEL_ID},
+    {'model_id': LINEAR_MODEL_ID},
     {'model_id': bytes(32)},
     {'sample_kind': FLOAT, 'sample_bytes': 4},
     {'sample_bytes': 5},
@@ -218,8 +237,8 @@ def test_reserved_bytes_are_zero(position):
 
 
 def test_another_version_is_named():
-  with pytest.raises(FormatError, match='of format version 3, this program reads versions 1 and 2: update it'):
-    opened(lmic_cases.sealed(flipped(written(), 8, 1)))
+  with pytest.raises(FormatError, match='of format version 5, this program reads versions 1, 2 and 3: update it'):
+    opened(lmic_cases.sealed(flipped(written(), 8, 2)))
 
 
 @pytest.mark.parametrize(
