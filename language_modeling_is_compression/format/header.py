@@ -21,6 +21,7 @@ from language_modeling_is_compression.format.layout import (
   SEGMENT_LAYOUTS,
   ChannelLayout,
   Layout,
+  LinearLayout,
   PcmFormat,
   SegmentLayout,
 )
@@ -252,6 +253,7 @@ def _is_consistent(header: Header) -> bool:
     and 0 < header.piece_bytes <= MAX_PIECE_BYTES
     and layout.effort <= layout.max_effort
     and (not needs_model or (kind == INTEGER and any(header.model_id)))
+    and (header.model_id == LinearLayout.model_id) == isinstance(layout, LinearLayout)
     and (not layout.has_canonical_head or _may_be_canonical(header))
   )
 

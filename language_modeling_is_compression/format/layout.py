@@ -5,6 +5,7 @@ Shapes: N frames of a span, C channels, S bytes of a sample.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -147,6 +148,7 @@ class LinearLayout(SegmentLayout):
 
   version: ClassVar[int] = 3
   max_effort: ClassVar[int] = defaults.MAX_PRESET
+  model_id: ClassVar[bytes] = hashlib.sha256(b'lmic linear prediction 1').digest()  # Of every file, and of no other.
 
 
 Layout = ChannelLayout | SegmentLayout

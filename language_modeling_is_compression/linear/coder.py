@@ -6,7 +6,6 @@ its own. docs/FORMAT.md has every byte.
 Shapes: N frames, C channels of a group.
 """
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,8 +32,6 @@ from language_modeling_is_compression.prediction.state import GROUP_CHANNELS
 from language_modeling_is_compression.prediction.value_map import ChannelValues
 from language_modeling_is_compression.system.cancellation import Cancellation
 
-IDENTITY = hashlib.sha256(b'lmic linear prediction 1').digest()
-
 _BLOCK_FRAMES = 4096  # Coded between two looks at the cancellation.
 _ENCODE, _DECODE = range(2)
 _NO_INTERVALS = np.zeros((0, 2), np.uint32)
@@ -45,7 +42,7 @@ _NO_CODE = (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64
 class LinearCoder:
   """The `ModelCoder` of linear prediction; the effort of a segment is the number of its preset."""
 
-  identity = IDENTITY
+  identity = LinearLayout.model_id
   sample_bits: int | None = None
   has_levels = True
 
