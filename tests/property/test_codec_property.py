@@ -23,7 +23,12 @@ NUMBERS = (
   | st.sampled_from([(1 << bits) + more for bits in (7, 8, 15, 16, 17, 23, 24, 31, 32, 62) for more in (-1, 0, 1)])
 )
 VERSIONS = pytest.mark.parametrize(
-  'cases', [lmic_cases.cases, lmic_cases.segment_cases], ids=['version 1', 'version 2']
+  'cases',
+  [lmic_cases.cases, lmic_cases.segment_cases, lmic_cases.linear_cases],
+  ids=['version 1', 'version 2', 'version 3'],
+)
+SEGMENT_VERSIONS = pytest.mark.parametrize(
+  'cases', [lmic_cases.segment_cases, lmic_cases.linear_cases], ids=['version 2', 'version 3']
 )
 examples = settings(max_examples=60, deadline=None)
 
@@ -103,13 +108,14 @@ def test_a_body_that_grew_or_shrank(cases, case, index, edits, kept):
   lmic_cases.check_reading(data, original, may_differ=True, by=by)
 
 
+@SEGMENT_VERSIONS
 @settings(max_examples=200, deadline=None)
 @given(
   st.integers(0, 5), st.tuples(st.integers(0, 1), st.integers(0, 7), st.integers(0, 5)), NUMBERS, EDITS | st.none()
 )
-def test_a_segment_whose_header_says_another_number(case, place, number, edits):
+def test_a_segment_whose_header_says_another_number(cases, case, place, number, edits):
   """And perhaps its code is another one too."""
-  original, sound, by = lmic_cases.segment_cases()[case]
+  original, sound, by = cases()[case]
   header = Container(io.BytesIO(sound), len(sound)).header
 
   def change(body: bytes) -> bytes:
@@ -126,14 +132,15 @@ def test_a_segment_whose_header_says_another_number(case, place, number, edits):
   lmic_cases.check_reading(data, original, may_differ=True, by=by)
 
 
-def test_segments_that_are_damaged_are_coded_with_the_model():
+@SEGMENT_VERSIONS
+def test_segments_that_are_damaged_are_coded_with_the_model(cases):
   """With everything that a header can say."""
   fields = set()
-  for _, sound, _ in lmic_cases.segment_cases():
+  for _, sound, _ in cases():
     container = Container(io.BytesIO(sound), len(sound))
     header = container.header
     chunk = container.chunk(header.num_head_chunks)
-    assert (header.format_version, chunk.method) == (2, MODEL)
+    assert header.format_version in (2, 3) and chunk.method == MODEL
     groups = segment_bodies.groups_of(chunk.body, header.num_channels)
     assert segment_bodies.body_of(groups) == chunk.body
     for step, offset, _, span, zone, *_ in (numbers for group in groups for numbers in group.channels):

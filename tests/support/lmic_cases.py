@@ -18,6 +18,7 @@ from language_modeling_is_compression.config.options import DataConfig, ModelCon
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format.container import Container, ContainerWriter
 from language_modeling_is_compression.format.division import SegmentSettings
+from language_modeling_is_compression.linear.coder import LinearCoder
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.transformer import build_transformer
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
@@ -182,3 +183,13 @@ def segment_cases() -> list[Case]:
   """Of format version 2; its first use compiles for half a minute when the package has changed."""
   by = ChunkCoder(HybridCoder(hybrid_cases.random_network()), lanes=4)
   return [Case(original, compressed(original, by, _SHORT_SEGMENTS), by) for original in segment_originals().values()]
+
+
+@functools.cache
+def linear_cases() -> list[Case]:
+  """Of format version 3, each of another preset than the one before it; its first use compiles, too."""
+  by = ChunkCoder(LinearCoder(), lanes=4)
+  return [
+    Case(original, compressed(original, by, dataclasses.replace(_SHORT_SEGMENTS, preset=index % 4)), by)
+    for index, original in enumerate(segment_originals().values())
+  ]
