@@ -9,8 +9,7 @@ from typing import Any
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.jobs import each_file
 from language_modeling_is_compression.cli.selection import find_sources
-from language_modeling_is_compression.codec.plan import count_fallbacks
-from language_modeling_is_compression.format.container import Container
+from language_modeling_is_compression.format.container import Container, count_fallbacks
 from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.layout import INTEGER, NO_SAMPLES, LinearLayout, SegmentLayout
 from language_modeling_is_compression.system.files import input_file

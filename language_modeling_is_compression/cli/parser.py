@@ -42,7 +42,7 @@ _EPILOG = (
 )
 _CLUSTER = re.compile(r'-[A-Za-z0-9]{2,}')
 _LETTERS_WITH_VALUE = 'moTr'
-_A_MODEL = 'a model file NAME.npz, a packaged model (default, tiny or bytes), or linear, which has no network'
+_A_MODEL = 'a model file NAME.npz or a packaged model (default, tiny or bytes)'
 
 
 def parse(argv: Sequence[str]) -> options.Options | None:
@@ -316,8 +316,8 @@ def _add_work_flags(parser: argparse.ArgumentParser) -> None:
     '--model',
     dest='model',
     metavar='MODEL',
-    help=f'{_A_MODEL} (default: to compress, the one of the level; to decompress and test, the packaged one that wrote '
-    'the file)',
+    help=f'{_A_MODEL}, or linear, which has no network (default: to compress, the one of the level; to decompress and '
+    'test, the packaged one that wrote the file)',
   )
   _add_threads_flag(parser)
   parser.add_argument(

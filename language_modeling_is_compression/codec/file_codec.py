@@ -19,9 +19,9 @@ import numpy as np
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Progress
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
-from language_modeling_is_compression.codec.plan import NO_MODEL, changed, count_fallbacks, plan_file
+from language_modeling_is_compression.codec.plan import NO_MODEL, changed, plan_file
 from language_modeling_is_compression.errors import ConfigError, DamageError, FormatError, ModelMismatchError
-from language_modeling_is_compression.format.container import Chunk, Container, ContainerWriter
+from language_modeling_is_compression.format.container import Chunk, Container, ContainerWriter, count_fallbacks
 from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.format.header import Header, canonical_header
 from language_modeling_is_compression.format.layout import NO_SAMPLES

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +11,6 @@ from language_modeling_is_compression.audio.planes import samples_from_raw
 from language_modeling_is_compression.audio.wav import WavInfo, parse_wav_info
 from language_modeling_is_compression.codec.halving import may_be_halved
 from language_modeling_is_compression.errors import AudioFormatError
-from language_modeling_is_compression.format.container import MODEL
 from language_modeling_is_compression.format.division import SegmentSettings, channel_division
 from language_modeling_is_compression.format.header import MAX_PIECE_BYTES, Header, canonical_header
 from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES, PcmFormat, SegmentLayout
@@ -112,18 +110,6 @@ def _wav_info(source: BinaryIO, file_bytes: int) -> WavInfo | None:
   except AudioFormatError:
     return None
   return info if info.num_frames else None
-
-
-def count_fallbacks(header: Header, methods: Iterable[int | None]) -> int:
-  """Chunks of sound that a file's model did not code, since something else was smaller; 0 in a file without a model.
-
-  methods: of its chunks from the first on, None for one that is not known and does not count.
-  """
-  if header.model_id == NO_MODEL:
-    return 0
-  return sum(
-    method is not None and method != MODEL and header.span_of(index) is not None for index, method in enumerate(methods)
-  )
 
 
 def changed(name: str) -> AudioFormatError:

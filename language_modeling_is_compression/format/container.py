@@ -8,6 +8,7 @@ import itertools
 import struct
 import sys
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -262,3 +263,15 @@ def _little_endian(numbers: 'array[int]') -> 'array[int]':
     numbers = numbers[:]
     numbers.byteswap()
   return numbers
+
+
+def count_fallbacks(header: Header, methods: Iterable[int | None]) -> int:
+  """Chunks of sound that a file's model did not code, since something else was smaller; 0 in a file without a model.
+
+  methods: of its chunks from the first on, None for one that is not known and does not count.
+  """
+  if not any(header.model_id):
+    return 0
+  return sum(
+    method is not None and method != MODEL and header.span_of(index) is not None for index, method in enumerate(methods)
+  )

@@ -17,7 +17,6 @@ from language_modeling_is_compression.errors import FormatError
 from language_modeling_is_compression.format.layout import (
   FLOAT,
   INTEGER,
-  LINEAR_MODEL_ID,
   NO_SAMPLES,
   SEGMENT_LAYOUTS,
   ChannelLayout,
@@ -254,7 +253,7 @@ def _is_consistent(header: Header) -> bool:
     and 0 < header.piece_bytes <= MAX_PIECE_BYTES
     and layout.effort <= layout.max_effort
     and (not needs_model or (kind == INTEGER and any(header.model_id)))
-    and (not needs_model or isinstance(layout, LinearLayout) == (header.model_id == LINEAR_MODEL_ID))
+    and (header.model_id == LinearLayout.model_id) == isinstance(layout, LinearLayout)
     and (not layout.has_canonical_head or _may_be_canonical(header))
   )
 

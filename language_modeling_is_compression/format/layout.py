@@ -142,16 +142,13 @@ class SegmentLayout:
     return raw_from_samples(segment.samples, pcm.sample_bytes)
 
 
-# Identity of linear prediction, which stands where other files have that of a network.
-LINEAR_MODEL_ID = hashlib.sha256(b'lmic linear prediction 1').digest()
-
-
 @dataclass(frozen=True, kw_only=True)
 class LinearLayout(SegmentLayout):
   """Format version 3: segments that are coded by linear prediction alone; effort: the number of its preset."""
 
   version: ClassVar[int] = 3
   max_effort: ClassVar[int] = defaults.MAX_PRESET
+  model_id: ClassVar[bytes] = hashlib.sha256(b'lmic linear prediction 1').digest()  # Of every file, and of no other.
 
 
 Layout = ChannelLayout | SegmentLayout

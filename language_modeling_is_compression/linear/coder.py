@@ -15,7 +15,7 @@ from language_modeling_is_compression.entropy.varints import NumberReader
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
 from language_modeling_is_compression.format.groups import join_bodies, split_body
-from language_modeling_is_compression.format.layout import LINEAR_MODEL_ID, LinearLayout, PcmFormat
+from language_modeling_is_compression.format.layout import LinearLayout, PcmFormat
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
 from language_modeling_is_compression.format.side_information import map_intervals, read_header, read_map, write_header
@@ -42,7 +42,7 @@ _NO_CODE = (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64
 class LinearCoder:
   """The `ModelCoder` of linear prediction; the effort of a segment is the number of its preset."""
 
-  identity = LINEAR_MODEL_ID
+  identity = LinearLayout.model_id
   sample_bits: int | None = None
   has_levels = True
 

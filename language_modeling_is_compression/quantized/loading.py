@@ -10,7 +10,7 @@ from typing import NamedTuple
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.errors import ConfigError, ModelMismatchError
 from language_modeling_is_compression.format.header import Header
-from language_modeling_is_compression.format.layout import LINEAR_MODEL_ID, ChannelLayout, Layout, SegmentLayout
+from language_modeling_is_compression.format.layout import ChannelLayout, Layout, LinearLayout, SegmentLayout
 from language_modeling_is_compression.format.model_coder import ModelCoder
 from language_modeling_is_compression.linear import coder as linear_coder
 from language_modeling_is_compression.network.byte_model import ByteModel
@@ -56,7 +56,7 @@ def find_coder(header: Header, likely: Sequence[str], device: str) -> ModelCoder
 
   Raises ModelMismatchError if it is none of them, else as `load_coder`.
   """
-  if header.model_id == LINEAR_MODEL_ID:
+  if header.model_id == LinearLayout.model_id:
     return load_coder(LINEAR, device)
   name = find_model(header, [name for name in likely if name in PACKAGED] + list(PACKAGED), device)
   if name is not None:

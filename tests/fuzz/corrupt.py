@@ -8,6 +8,7 @@ very file that was compressed. The same seed gives the same corruptions of the s
 
 import collections
 import contextlib
+import dataclasses
 import io
 import itertools
 import random
@@ -32,7 +33,7 @@ from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format import division
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.division import SegmentSettings
-from language_modeling_is_compression.quantized.loading import LINEAR, load_coder
+from language_modeling_is_compression.quantized.loading import load_coder
 
 _SPEECH = Path(__file__).parents[2] / 'examples/audio/valid'
 _HEADER_BYTES = 100
@@ -204,7 +205,7 @@ _UNSEEN = ('silently wrong', 'not our error')
 
 def main(count: int = 100_000, seed: int = 0) -> int:
   rng = random.Random(seed)
-  cases = _cases(*(ChunkCoder(load_coder(name, 'cpu')) for name in ('bytes', 'tiny', LINEAR)))
+  cases = _cases(*(ChunkCoder(load_coder(name, 'cpu')) for name in ('bytes', 'tiny', 'linear')))
   for case in cases:
     print(f'{case.name}: {len(case.original):,} bytes, {len(case.data):,} compressed, {len(case.chunks) - 1} chunks')
     assert _outcome(case.data, case) == 'identical', case.name
@@ -278,16 +279,18 @@ def _keep(data: bytes, case: Case, corrupt: _Corruption, outcome: str) -> None:
   print(f'{outcome}: {case.name}: {corrupt.__name__}: kept as {file.name}', file=sys.stderr)
 
 
-def _cases(coder_of_bytes: ChunkCoder, *coders_of_segments: ChunkCoder) -> list[Case]:
+def _cases(coder_of_bytes: ChunkCoder, coder_of_segments: ChunkCoder, linear: ChunkCoder) -> list[Case]:
   """Pairs of files that are much alike."""
   integers, others = _integers(), _others()
   assert len(integers) % 2 == len(others) % 2 == 0
   cases = [_case(name, original, coder_of_bytes) for name, original in {**integers, **others}.items()]
   cases += _twins(coder_of_bytes)
-  for version, coder in enumerate(coders_of_segments, 2):
-    segments = [_case(name, original, coder) for name, original in integers.items()]
-    cases += [case._replace(name=f'{case.name}, version {version}') for case in segments + _twins(coder)]
-  return cases
+  segments = [_case(name, original, coder_of_segments) for name, original in integers.items()]
+  segments += _twins(coder_of_segments)
+  cases += [case._replace(name=f'{case.name}, segments') for case in segments]
+  # Twins have the same preset; all presets are there.
+  lone = [_case(name, integers[name], linear, index // 2 % 4) for index, name in enumerate(integers)]
+  return cases + [case._replace(name=f'{case.name}, linear') for case in lone + _twins(linear)]
 
 
 def _integers() -> dict[str, bytes]:
@@ -342,12 +345,13 @@ def _twins(coder: ChunkCoder) -> list[Case]:
   return [first, second]
 
 
-def _case(name: str, original: bytes, coder: ChunkCoder) -> Case:
+def _case(name: str, original: bytes, coder: ChunkCoder, preset: int = 0) -> Case:
   target = io.BytesIO()
   with tempfile.NamedTemporaryFile() as source:
     source.write(original)
     source.flush()
-    file_codec.compress(cast(BinaryIO, source), target, coder, segments=_SHORT_SEGMENTS)
+    settings = dataclasses.replace(_SHORT_SEGMENTS, preset=preset)
+    file_codec.compress(cast(BinaryIO, source), target, coder, segments=settings)
   data = target.getvalue()
   chunks = [_HEADER_BYTES]
   while not data.startswith(_FOOTER_MAGIC, chunks[-1]):

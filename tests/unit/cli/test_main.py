@@ -15,14 +15,15 @@ from support.wav_builder import build_wav
 
 from language_modeling_is_compression.api import engine
 from language_modeling_is_compression.cli import main as lmic_main
+from language_modeling_is_compression.codec.levels import LEVELS
 from language_modeling_is_compression.errors import ModelMismatchError
 from language_modeling_is_compression.format.container import MODEL, Container
 from language_modeling_is_compression.format.header import Header
-from language_modeling_is_compression.format.layout import ChannelLayout, SegmentLayout
+from language_modeling_is_compression.format.layout import ChannelLayout, LinearLayout, SegmentLayout
 from language_modeling_is_compression.network.checkpoint import save_model
 
-NUM_FRAMES = (1 << 16) + 1000
-SEEDS = {'default': 1, 'tiny': 2}
+NUM_FRAMES = (1 << 17) + 1000
+SEEDS = {'default': 1, 'tiny': 2, 'linear': 3}
 
 
 class Asked:
@@ -74,8 +75,8 @@ def header_of(path: Path):
   ('flags', 'network', 'chunk_frames', 'effort'),
   [
     ([], 'default', NUM_FRAMES, 1),
-    (['--level', '1'], 'tiny', NUM_FRAMES // 2, 0),
-    (['--level', '4'], 'default', NUM_FRAMES, 1),
+    (['--level', '1'], 'linear', NUM_FRAMES // 2, 0),
+    (['--level', '4'], 'linear', NUM_FRAMES, 1),
     (['--level', '9'], 'default', NUM_FRAMES, 2),
     (['--level', '9', '-m', 'tiny'], 'tiny', NUM_FRAMES, 2),
   ],
@@ -88,7 +89,7 @@ def test_a_level_says_network_segments_and_effort(asked, song, flags, network, c
   assert header.model_id == StandIn(SEEDS[network]).identity
 
 
-@pytest.mark.parametrize(('level', 'order'), [('2', ['tiny', 'default']), ('9', ['default', 'tiny'])])
+@pytest.mark.parametrize(('level', 'order'), [('2', ['linear', 'default']), ('9', ['default', 'linear'])])
 def test_a_file_finds_the_model_that_wrote_it(asked, tmp_path, level, order):
   song = short(tmp_path, 'a.wav')
   original = song.read_bytes()
@@ -109,8 +110,8 @@ def test_each_model_is_built_once(asked, tmp_path):
   assert lmic_main.main(['test', '-q', *packed]) == 0
   assert len(asked.tried) == 2
   asked.loaded.clear()
-  assert lmic_main.main(['test', '-q', '-m', 'tiny', packed[0], packed[2]]) == 0
-  assert asked.loaded == ['tiny'] and len(asked.tried) == 2
+  assert lmic_main.main(['test', '-q', '-m', 'linear', packed[0], packed[2]]) == 0
+  assert asked.loaded == ['linear'] and len(asked.tried) == 2
 
 
 def test_a_model_that_is_missing_is_said_of_its_file_alone(asked, tmp_path, capsys):
@@ -165,8 +166,8 @@ def test_info(asked, song, capsys):
   assert {name: facts[name] for name in expected} == expected
   assert lmic_main.main(['info', str(packed)]) == 0
   _, line = capsys.readouterr().out.splitlines()
-  identity = StandIn(SEEDS['tiny']).identity.hex()[:8]
-  assert line.split()[-9:] == ['1.5', 's', '2', '0.8', 's', '0', 'hybrid', identity, str(packed)]
+  identity = StandIn(SEEDS['linear']).identity.hex()[:8]
+  assert line.split()[-9:] == ['3.0', 's', '2', '1.5', 's', '0', 'hybrid', identity, str(packed)]
 
 
 def test_info_without_a_rate(asked, tmp_path, capsys):
@@ -189,7 +190,7 @@ def test_what_begins_with_a_dash_is_no_file(asked, song, capsys, command, flag):
 
 def test_a_level_for_short(asked, song):
   assert lmic_main.main(['compress', '-1', str(song), '-o', os.devnull]) == 0
-  assert asked.loaded == ['tiny']
+  assert asked.loaded == ['linear']
 
 
 def test_names_behind_two_dashes_are_those_of_files(asked, song, monkeypatch):
@@ -214,7 +215,7 @@ def test_without_a_compiler_it_says_so(song, monkeypatch, capsys):
 @pytest.fixture
 def mixed(tmp_path) -> Path:
   """Two segments of level 1: waves, which suit the model, and a noise that repeats, which suits LZMA."""
-  half, rng = 1 << 16, np.random.default_rng(0)
+  half, rng = LEVELS[1].segments.frames, np.random.default_rng(0)
   waves = np.round(128 + 90 * np.sin(0.002 * np.arange(half)) + rng.normal(0, 3, half)).astype(np.uint8)
   noise = np.tile(rng.integers(0, 256, 1 << 10).astype(np.uint8), half >> 10)
   samples = np.concatenate([waves, noise])
@@ -287,5 +288,5 @@ def test_who_asks_for_a_version_waits_for_no_numpy():
   """Nor for anything else that takes longer than the rest of the command."""
   names, printed = imported_by('--version')
   assert not names & {'numpy', 'numba', 'tqdm', 'jax', 'language_modeling_is_compression.config.options'}
-  versions = ' and '.join(str(layout.version) for layout in (ChannelLayout, SegmentLayout))
-  assert printed.strip().endswith(f'file formats {versions}')
+  versions = [layout.version for layout in (ChannelLayout, SegmentLayout, LinearLayout)]
+  assert versions == [1, 2, 3] and printed.strip().endswith('file formats 1, 2 and 3')

@@ -1,7 +1,7 @@
 """The table of levels: all that it names exists and may stand in a file."""
 
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
-from language_modeling_is_compression.config.defaults import MAX_EFFORT
+from language_modeling_is_compression.config.defaults import MAX_EFFORT, MAX_PRESET
 from language_modeling_is_compression.format.layout import SegmentLayout
 from language_modeling_is_compression.prediction.state import EFFORTS
 from language_modeling_is_compression.quantized.loading import LINEAR, PACKAGED
@@ -11,7 +11,7 @@ def test_every_level_can_be_written():
   assert list(LEVELS) == list(range(1, 10)) and DEFAULT_LEVEL in LEVELS
   for level in LEVELS.values():
     assert 1 <= level.segments.frames <= SegmentLayout.max_span_frames
-    assert 0 <= level.segments.effort <= MAX_EFFORT
+    assert 0 <= level.segments.effort <= MAX_EFFORT and 0 <= level.segments.preset <= MAX_PRESET
     assert level.model in (*PACKAGED, LINEAR)
 
 
@@ -20,5 +20,7 @@ def test_settings_and_headers_know_as_many_efforts_as_there_are():
 
 
 def test_a_higher_level_never_works_less():
+  work = [(level.model != LINEAR, level.segments.preset, level.segments.effort) for level in LEVELS.values()]
+  assert work == sorted(work)
   efforts = [level.segments.effort for level in LEVELS.values()]
-  assert efforts == sorted(efforts)
+  assert efforts == sorted(efforts)  # Of a model that is named, whatever the level.

@@ -14,14 +14,7 @@ from support import lmic_cases
 from language_modeling_is_compression.errors import DamageError, FormatError
 from language_modeling_is_compression.format.container import LZMA, STORED, Chunk, Container, ContainerWriter
 from language_modeling_is_compression.format.header import Header, canonical_header, parse_header, serialize_header
-from language_modeling_is_compression.format.layout import (
-  FLOAT,
-  INTEGER,
-  LINEAR_MODEL_ID,
-  NO_SAMPLES,
-  LinearLayout,
-  SegmentLayout,
-)
+from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES, LinearLayout, SegmentLayout
 
 HEADER_BYTES, RECORD_BYTES = 100, 21
 SHA256 = bytes(range(32))
@@ -45,8 +38,8 @@ BYTES_ALONE = dataclasses.replace(
 )  # fmt: skip
 # The same in three segments.
 SEGMENTED = dataclasses.replace(STEREO, model_id=bytes(range(32)), layout=SegmentLayout(effort=1))
-LINEAR = dataclasses.replace(STEREO, model_id=LINEAR_MODEL_ID, layout=LinearLayout(effort=3))
 CANONICAL = dataclasses.replace(SEGMENTED, layout=SegmentLayout(effort=1, has_canonical_head=True))
+LINEAR = dataclasses.replace(SEGMENTED, model_id=LinearLayout.model_id, layout=LinearLayout(effort=3))
 
 
 def payloads(header: Header) -> list[bytes]:
@@ -104,7 +97,8 @@ def flipped(data: bytes, position: int, bit: int = 0) -> bytes:
     dataclasses.replace(STEREO, head_bytes=2**40, piece_bytes=1 << 20, num_frames=2**33, chunk_frames=1 << 16),
     dataclasses.replace(STEREO, num_frames=0, sample_rate_hz=0),
     *(dataclasses.replace(SEGMENTED, layout=SegmentLayout(effort=effort)) for effort in range(3)),
-    *(dataclasses.replace(LINEAR, layout=LinearLayout(effort=preset)) for preset in range(4)),
+    *(dataclasses.replace(LINEAR, layout=LinearLayout(effort=effort)) for effort in range(4)),
+    dataclasses.replace(LINEAR, layout=LinearLayout(effort=0, has_canonical_head=True)),
     dataclasses.replace(SEGMENTED, chunk_frames=SegmentLayout.max_span_frames, num_frames=2**33),
     dataclasses.replace(SEGMENTED, num_channels=65_535, sample_bytes=4, chunk_frames=128),
     CANONICAL,
@@ -174,8 +168,8 @@ def test_header_that_contradicts_itself(contradiction):
     {'layout': SegmentLayout(effort=3)},
     {'layout': SegmentLayout(effort=255)},
     {'layout': LinearLayout(effort=1)},
-    {'layout': LinearLayout(effort=4), 'model_id': LINEAR_MODEL_ID},
-    {'model_id': LINEAR_MODEL_ID},
+    {'layout': LinearLayout(effort=4), 'model_id': LinearLayout.model_id},
+    {'model_id': LinearLayout.model_id},
     {'model_id': bytes(32)},
     {'sample_kind': FLOAT, 'sample_bytes': 4},
     {'sample_bytes': 5},
@@ -216,6 +210,21 @@ def test_canonical_head_that_contradicts_the_header(contradiction):
     opened(serialize_header(dataclasses.replace(CANONICAL, **contradiction)))
 
 
+@pytest.mark.parametrize(
+  'header',
+  [
+    dataclasses.replace(LINEAR, layout=LinearLayout(effort=4)),
+    dataclasses.replace(LINEAR, model_id=bytes(range(32))),
+    dataclasses.replace(LINEAR, layout=SegmentLayout(effort=1)),
+    dataclasses.replace(STEREO, model_id=LinearLayout.model_id),
+  ],
+)
+def test_linear_prediction_has_a_version_and_presets_of_its_own(header):
+  """A network has fewer efforts than it has presets."""
+  with pytest.raises(FormatError, match='contradicts itself'):
+    opened(serialize_header(header))
+
+
 def test_flags_that_nobody_knows_yet():
   data = serialize_header(CANONICAL)
   for flags in range(2, 256):
@@ -237,8 +246,8 @@ def test_reserved_bytes_are_zero(position):
 
 
 def test_another_version_is_named():
-  with pytest.raises(FormatError, match='of format version 5, this program reads versions 1, 2 and 3: update it'):
-    opened(lmic_cases.sealed(flipped(written(), 8, 2)))
+  with pytest.raises(FormatError, match='of format version 17, this program reads versions 1, 2 and 3: update it'):
+    opened(lmic_cases.sealed(flipped(written(), 8, 4)))
 
 
 @pytest.mark.parametrize(

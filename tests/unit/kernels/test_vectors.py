@@ -130,3 +130,51 @@ def test_products_of_pairs(index, k, largest):
   found = np.zeros(vectors.INTEGERS + 2 * GUARD, np.int32)
   pairs(guarded(start.astype(np.int32)), rows, index, x, k, found)
   check(found, (start + products.sum(axis=1)).astype(np.int32))
+
+
+@compiled
+def divide(a, b, found):
+  vectors.store(found, GUARD, vectors.load(a, GUARD) / vectors.load(b, GUARD))
+
+
+@compiled
+def cut(a, found):
+  vectors.store(found, GUARD, vectors.whole(vectors.load(a, GUARD)))
+
+
+@compiled
+def look_up(table, places, found):
+  vectors.store(found, GUARD, vectors.interpolate(table, vectors.load(places, GUARD)))
+
+
+@pytest.mark.parametrize(('dtype', 'lanes'), [(np.float64, vectors.DOUBLES), (np.float32, vectors.SINGLES)])
+def test_quotients(dtype, lanes):
+  """Rounded as they are, not products with reciprocals."""
+  rng = np.random.default_rng(0)
+  for _ in range(50):
+    a, b = (rng.normal(size=(2, lanes)) * 10.0 ** rng.integers(-9, 9, (2, lanes))).astype(dtype)
+    found = np.zeros(lanes + 2 * GUARD, dtype)
+    divide(guarded(a), np.pad(b, GUARD, constant_values=1), found)
+    check(found, a / b)
+
+
+def test_whole_numbers_are_cut_towards_0():
+  values = np.array([0.0, 0.999999, -0.999999, 1.5, -1.5, 2.0**31 - 0.5, 0.5 - 2.0**31, 65_535.99999])
+  found = np.zeros(vectors.DOUBLES + 2 * GUARD)
+  cut(guarded(values), found)
+  check(found, np.trunc(values))
+
+
+def test_values_between_entries_of_a_table():
+  """At its ends too, and where what they rise by takes all of 31 bits."""
+  rng = np.random.default_rng(0)
+  table = np.sort(rng.integers(0, 1 << 30, 100)).astype(np.int32)
+  table[:2], table[-2:] = 0, (1 << 31) - 1
+  for _ in range(50):
+    places = rng.uniform(0, 98, vectors.DOUBLES)
+    places[:3] = 0.0, 98.0, rng.integers(0, 98)
+    found = np.zeros(vectors.DOUBLES + 2 * GUARD)
+    look_up(table, guarded(places), found)
+    low = places.astype(np.int64)
+    rise = (table[low + 1] - table[low]).astype(np.float64)
+    check(found, table[low] + rise * (places - low))

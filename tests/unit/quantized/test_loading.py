@@ -8,7 +8,7 @@ from support import lmic_cases, segment_stand_in
 
 from language_modeling_is_compression.errors import CheckpointError, ConfigError, ModelMismatchError
 from language_modeling_is_compression.format.header import Header
-from language_modeling_is_compression.format.layout import INTEGER, ChannelLayout, SegmentLayout
+from language_modeling_is_compression.format.layout import INTEGER, ChannelLayout, LinearLayout, SegmentLayout
 from language_modeling_is_compression.network.checkpoint import load_model, save_model
 from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION
 from language_modeling_is_compression.quantized import loading
@@ -82,6 +82,15 @@ def test_a_packaged_name_is_never_taken_for_a_file(tmp_path, monkeypatch):
   with loading.model_path('tiny') as packaged, loading.model_path('default') as also:
     assert packaged.parent.name == also.parent.name == 'models'
   assert loading.load_coder('./tiny', 'cpu').identity != loading.load_coder('tiny', 'cpu').identity
+
+
+def test_linear_prediction_is_a_coder_without_a_model_file(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  save_model(tmp_path / 'linear', lmic_cases.tiny_model(use_16bit=True))
+  assert loading.load_coder('linear', 'cpu').identity == LinearLayout.model_id
+  assert loading.load_coder('./linear', 'cpu').identity != LinearLayout.model_id
+  with pytest.raises(ConfigError, match='linear: linear prediction has no model file: name a model, or'):
+    loading.model_path('linear')
 
 
 def test_a_name_that_is_neither(tmp_path, monkeypatch):

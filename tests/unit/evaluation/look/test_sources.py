@@ -64,7 +64,7 @@ def test_a_part_that_is_not_there(tmp_path, start, end):
 
 def test_a_lmic_file_brings_its_model_and_its_segments(tmp_path):
   path = write_wav(tmp_path / 'a.wav', 3000, 2)
-  target = packed(path, None, level=1)
+  target = packed(path, 'tiny', level=1)
   expected = frames_of(path)
   with opened_sound(target) as sound:
     np.testing.assert_array_equal(read_frames(sound.info, 0, 3000), expected)
@@ -72,6 +72,14 @@ def test_a_lmic_file_brings_its_model_and_its_segments(tmp_path):
   # By its first bytes, whatever its name is.
   renamed = target.rename(tmp_path / 'renamed.wav')
   np.testing.assert_array_equal(frames_of(renamed), expected)
+
+
+def test_a_lmic_file_of_linear_prediction_is_looked_at_as_its_original_is(tmp_path):
+  path = write_wav(tmp_path / 'a.wav', 3000, 2)
+  target = packed(path, None, level=3)
+  with opened_sound(target) as sound:
+    np.testing.assert_array_equal(read_frames(sound.info, 0, 3000), frames_of(path))
+    assert sound.model is None and sound.segments == LEVELS[DEFAULT_LEVEL].segments
 
 
 def test_a_lmic_file_of_a_model_of_ones_own(tmp_path):
