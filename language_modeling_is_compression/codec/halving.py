@@ -8,9 +8,12 @@ Shapes: N frames, C channels, P parts (1 or 2) that channels are summed into.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
+from language_modeling_is_compression.format.division import Division, SegmentSettings
+from language_modeling_is_compression.format.layout import SegmentLayout
 from language_modeling_is_compression.prediction.lag_search import linear_residuals
 from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES
 
@@ -20,6 +23,20 @@ _BLOCKS_APART = 2  # Every second block is looked at.
 _MAX_LOSS = 0.0015  # Share of all bits, as estimated; what comes true is up to twice as much.
 _MIN_GAIN_BITS = 128.0  # The best of so many places has as much by chance.
 _LEAST_BITS = 0.25  # Of a sample in the estimate of all bits.
+
+
+def halved(
+  division: Division, num_frames: int, segments: SegmentSettings, samples: Callable[[], np.ndarray]
+) -> Division:
+  """Division into two segments instead of one where settings allow it and it takes next to no more bytes.
+
+  samples: reads all of them, int32 [N, C], which are asked for only where they decide.
+  """
+  if segments.halve_from is None or num_frames < segments.halve_from:
+    return division
+  if not isinstance(division.layout, SegmentLayout) or division.span_frames < num_frames:
+    return division
+  return division._replace(span_frames=-(-num_frames // 2)) if may_be_halved(samples()) else division
 
 
 def may_be_halved(samples: np.ndarray) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from language_modeling_is_compression.audio.planes import samples_from_raw
 from language_modeling_is_compression.audio.wav import WavInfo, parse_wav_info
-from language_modeling_is_compression.codec.halving import may_be_halved
+from language_modeling_is_compression.codec.halving import halved
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.format.division import SegmentSettings, channel_division
 from language_modeling_is_compression.format.header import MAX_PIECE_BYTES, Header, canonical_header
@@ -57,6 +57,7 @@ def plan_file(source: BinaryIO, name: str, model: ModelCoder | None, segments: S
   division = model.division(pcm, info.num_frames, segments) if model else channel_division(pcm, info.num_frames)
   if division is None:
     return without_samples
+  division = halved(division, info.num_frames, segments, lambda: _samples(source, name, info, pcm))
   tail_bytes = file_bytes - info.data_offset - info.data_bytes
   if tail_bytes < 0:
     raise changed(name)
@@ -76,24 +77,19 @@ def plan_file(source: BinaryIO, name: str, model: ModelCoder | None, segments: S
   layout = header.layout
   if not isinstance(layout, SegmentLayout):
     return header
-  if _is_better_halved(source, name, header, segments):
-    header = dataclasses.replace(header, chunk_frames=-(-header.num_frames // 2))
   if _has_canonical_head(source, header):
     header = dataclasses.replace(header, layout=dataclasses.replace(layout, has_canonical_head=True))
   return header
 
 
-def _is_better_halved(source: BinaryIO, name: str, header: Header, segments: SegmentSettings) -> bool:
-  """Whether the one segment of a file becomes two, which two cores can work on. The file is left at its beginning."""
-  if segments.halve_from is None or header.num_spans != 1 or header.num_frames < segments.halve_from:
-    return False
-  source.seek(header.head_bytes)
-  raw = source.read(header.num_frames * header.frame_bytes)
+def _samples(source: BinaryIO, name: str, info: WavInfo, pcm: PcmFormat) -> np.ndarray:
+  """All samples of a file, int32 [N, C]. It is left at its beginning."""
+  source.seek(info.data_offset)
+  raw = source.read(info.num_frames * pcm.frame_bytes)
   source.seek(0)
-  if len(raw) < header.num_frames * header.frame_bytes:
+  if len(raw) < info.num_frames * pcm.frame_bytes:
     raise changed(name)
-  frames = np.frombuffer(raw, np.uint8).reshape(-1, header.num_channels, header.sample_bytes)
-  return may_be_halved(samples_from_raw(frames))
+  return samples_from_raw(np.frombuffer(raw, np.uint8).reshape(-1, pcm.num_channels, pcm.sample_bytes))
 
 
 def _has_canonical_head(source: BinaryIO, header: Header) -> bool:
