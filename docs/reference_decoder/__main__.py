@@ -1,4 +1,7 @@
-"""Restores a .lmic file: python -m reference_decoder MODEL.npz FILE.lmic > ORIGINAL."""
+"""Restores a .lmic file: python -m reference_decoder [MODEL.npz] FILE.lmic > ORIGINAL.
+
+The model is the one that wrote the file; format version 3 has none.
+"""
 
 import sys
 from pathlib import Path
@@ -8,11 +11,11 @@ from reference_decoder.models import read_model
 
 
 def main() -> int:
-  if len(sys.argv) != 3:
+  if len(sys.argv) not in (2, 3):
     print(__doc__, file=sys.stderr)
     return 2
-  model, packed = sys.argv[1:]
-  sys.stdout.buffer.write(decode(Path(packed).read_bytes(), read_model(model)))
+  *models, packed = sys.argv[1:]
+  sys.stdout.buffer.write(decode(Path(packed).read_bytes(), read_model(models[0]) if models else None))
   return 0
 
 

@@ -1,7 +1,7 @@
 """A decoder of `.lmic` files written from docs/FORMAT.md alone, which proves that the document suffices.
 
 It takes nothing from the package, and says things as the document says them rather than fast: a few hundred to a few
-thousand symbols per second. Segments are segments.py's.
+thousand symbols per second. Segments are segments.py's and linear.py's.
 
 Shapes: P places, V 256 bytes, E embedding_dim, H heads, D = E / H, W attention_window, L lags seen so far, at most W.
 """
@@ -15,14 +15,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reference_decoder import segments
+from reference_decoder import linear, segments
 from reference_decoder.models import Layer, Matrix, ModelFile, Network, hybrid_integers, integers, max_query, require
 
 INTERVAL_BITS = 24
 INTERVAL_TOTAL = 1 << INTERVAL_BITS
 NUM_BYTES = 256
 # Of a span, by version: frames, and bytes of all channels.
-MAX_SPAN = {1: (1 << 16, 1 << 22), 2: (1 << 22, 1 << 25)}
+MAX_SPAN = {1: (1 << 16, 1 << 22), 2: (1 << 22, 1 << 25), 3: (1 << 22, 1 << 25)}
+MAX_EFFORT = {1: 0, 2: 2, 3: 3}
+# The model_id of version 3.
+LINEAR = hashlib.sha256(b'lmic linear prediction 1').digest()
 STORED, LZMA, MODEL = 0, 1, 2
 NO_SAMPLES, INTEGERS, FLOATS = 0, 1, 2
 
@@ -117,10 +120,11 @@ def _parse_header(raw: bytes) -> Header:
     '<HBBHBBIII', raw, 8
   )
   head_bytes, num_frames, tail_bytes = struct.unpack_from('<QQQ', raw, 28)
-  require(version in MAX_SPAN, f'version {version}, expected 1 or 2')
+  require(version in MAX_SPAN, f'version {version}, expected 1 to 3')
   require(_blake2b(raw[:92]) == raw[92:], 'wrong check of the header')
-  require(effort <= 2 and flags <= 1 if version == 2 else effort == flags == 0, 'reserved bits are set')
+  require(effort <= MAX_EFFORT[version] and flags <= (version > 1), 'reserved bits are set')
   require(version == 1 or (kind == INTEGERS and any(raw[52:84])), 'segments that are not integers of a model')
+  require(version != 3 or raw[52:84] == LINEAR, 'another linear prediction')
   require(1 <= piece_bytes <= 1 << 20, f'pieces of {piece_bytes} bytes')
   if kind == NO_SAMPLES:
     zeros = (sample_bytes, num_channels, chunk_frames, num_frames, tail_bytes)
@@ -233,7 +237,7 @@ def _payload(
   network: 'Network | None',
   hybrid: segments.Network | None,
 ) -> bytes:
-  if chunk.method == MODEL and header.version == 2:
+  if chunk.method == MODEL and header.version > 1:
     return _decode_segment(chunk.body, shape, header, hybrid)
   if chunk.method == MODEL:
     assert network is not None
@@ -279,8 +283,6 @@ def _samples(payload: bytes, header: Header) -> np.ndarray:
 
 
 def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: segments.Network | None) -> bytes:
-  if hybrid is None:
-    raise ValueError('the file needs a hybrid network')
   segment = segments.Segment(
     num_frames=shape.size,
     num_channels=header.num_channels,
@@ -288,7 +290,12 @@ def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: segments.
     sample_rate_hz=header.sample_rate_hz,
     effort=header.effort,
   )
-  frames = segments.decode(body, hybrid, segment)
+  if header.version == 3:
+    frames = linear.decode(body, segment)
+  elif hybrid is None:
+    raise ValueError('the file needs a hybrid network')
+  else:
+    frames = segments.decode(body, hybrid, segment)
   half = 1 << (8 * header.sample_bytes - 1)
   channels = []
   for samples in zip(*frames, strict=True):

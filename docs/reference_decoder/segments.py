@@ -11,6 +11,7 @@ import math
 import struct
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 from numpy import float32 as single
@@ -92,14 +93,21 @@ class Values(NamedTuple):
 
 def decode(body: bytes, network: Network, segment: Segment) -> list[list[int]]:
   """Samples [frame][channel]. Raises ValueError if the body is not sound."""
+  return decode_groups(body, segment, lambda coded, channels: Group(coded, network, channels).decode())
+
+
+def decode_groups(
+  body: bytes, segment: Segment, decode_group: Callable[[bytes, Segment], list[list[int]]]
+) -> list[list[int]]:
+  """Samples [frame][channel], each group's bytes decoded to its own by `decode_group`."""
   groups, rest = [], body
   for first in range(0, segment.num_channels, GROUP_CHANNELS):
     length, rest = _number(rest)
-    _require(0 <= length <= len(rest), 'a group is longer than the body')
+    require(0 <= length <= len(rest), 'a group is longer than the body')
     channels = segment._replace(num_channels=min(GROUP_CHANNELS, segment.num_channels - first))
-    groups.append(Group(rest[:length], network, channels).decode())
+    groups.append(decode_group(rest[:length], channels))
     rest = rest[length:]
-  _require(not rest, 'something follows the last group')
+  require(not rest, 'something follows the last group')
   return [[sample for group in frame for sample in group] for frame in zip(*groups, strict=True)]
 
 
@@ -109,16 +117,16 @@ def _number(data: bytes) -> tuple[int, bytes]:
   for place, byte in enumerate(data[:10]):
     value |= (byte & 127) << 7 * place
     if byte < 128:
-      _require(value < 1 << 64, 'a number has more than 64 bits')
+      require(value < 1 << 64, 'a number has more than 64 bits')
       return (value // 2 if value % 2 == 0 else -(value + 1) // 2), data[place + 1 :]
   raise ValueError('a number has no end')
 
 
 class EntropyDecoder:
   def __init__(self, body: bytes):
-    _require(len(body) >= 8 and len(body) % 4 == 0, 'a code is not a u64 and words')
+    require(len(body) >= 8 and len(body) % 4 == 0, 'a code is not a u64 and words')
     (self._x,) = struct.unpack_from('<Q', body)
-    _require(self._x >= 1 << 32, 'a code begins below 2^32')
+    require(self._x >= 1 << 32, 'a code begins below 2^32')
     self._words: Iterator[int] = iter(struct.unpack_from(f'<{len(body) // 4 - 2}I', body, 8))
 
   @property
@@ -129,14 +137,26 @@ class EntropyDecoder:
     self._x = size * (self._x >> INTERVAL_BITS) + self.slot - start
     if self._x < 1 << 32:
       word = next(self._words, None)
-      _require(word is not None, 'a code ends too early')
+      require(word is not None, 'a code ends too early')
       self._x = (self._x << 32) + (word or 0)
 
   def finish(self) -> None:
-    _require(self._x == 1 << 32 and next(self._words, None) is None, 'a code does not end as it should')
+    require(self._x == 1 << 32 and next(self._words, None) is None, 'a code does not end as it should')
 
 
 # Values and maps.
+
+
+def read_group(body: bytes, segment: Segment) -> tuple[list[Values], list[tuple[int, int]], EntropyDecoder]:
+  """Values of each channel, both lags of each block, and the code, of which the maps have been decoded."""
+  headers = []
+  for _ in range(segment.num_channels):
+    values, zone, body = _read_values(body, segment.sample_bytes)
+    headers.append((values, zone))
+  lags, body = _read_lags(body, segment.num_frames)
+  decoder = EntropyDecoder(body)
+  edges = [_edges(_read_map(zone, decoder)) if zone else [] for _, zone in headers]
+  return [values._replace(edges=each) for (values, _), each in zip(headers, edges, strict=True)], lags, decoder
 
 
 def _read_values(data: bytes, sample_bytes: int) -> tuple[Values, int, bytes]:
@@ -157,7 +177,7 @@ def _read_values(data: bytes, sample_bytes: int) -> tuple[Values, int, bytes]:
     and 0 <= zone <= min(1 << 17, span + 1)
     and 0 <= start <= span + 1 - zone
   )
-  _require(sound, 'the values of a channel contradict each other')
+  require(sound, 'the values of a channel contradict each other')
   return Values(step, offset, least, least + span, least + start, []), zone, data
 
 
@@ -166,16 +186,16 @@ def _read_lags(data: bytes, num_frames: int) -> tuple[list[tuple[int, int]], byt
   num_blocks = -(-num_frames // BLOCK)
   lags = [(0, 0)] * num_blocks
   count, data = _number(data)
-  _require(count >= 0, 'a negative number of changes')
+  require(count >= 0, 'a negative number of changes')
   block = 0
   for change in range(count):
     blocks, data = _number(data)
-    _require(blocks > 0 or (blocks == 0 and change == 0), 'changes of lags do not follow each other')
+    require(blocks > 0 or (blocks == 0 and change == 0), 'changes of lags do not follow each other')
     block += blocks
-    _require(block < num_blocks, 'lags of a block that does not exist')
+    require(block < num_blocks, 'lags of a block that does not exist')
     first, data = _number(data)
     second, data = _number(data) if first else (0, data)
-    _require(all(lag == 0 or 32 <= lag <= BLOCK * block for lag in (first, second)), 'a lag out of reach')
+    require(all(lag == 0 or 32 <= lag <= BLOCK * block for lag in (first, second)), 'a lag out of reach')
     lags[block:] = [(first, second)] * (num_blocks - block)
   return lags, data
 
@@ -204,11 +224,10 @@ def _count(counts: dict[int, list[int]], context: int, bit: int) -> int:
 
 
 def _edges(used: list[bool]) -> list[float]:
+  places = [place for place in range(len(used)) if used[place]]
   edges = [-0.5]
-  for place in range(1, len(used)):
-    before = max(other for other in range(place) if used[other])
-    after = min(other for other in range(place, len(used)) if used[other])
-    edges.append((before + after) / 2)
+  for before, after in pairwise(places):
+    edges += [(before + after) / 2] * (after - before)
   return [*edges, len(used) - 0.5]
 
 
@@ -217,7 +236,7 @@ def _edges(used: list[bool]) -> list[float]:
 TINY = 1e-200
 
 
-def _dot(a: list[float], b: list[float]) -> float:
+def dot(a: list[float], b: list[float]) -> float:
   sums = [0.0] * 8
   for i in range(len(a)):
     sums[i % 8] += a[i] * b[i]
@@ -266,7 +285,7 @@ class LeastSquares:
     total = 0.0
     for end in range(size, 0, -8):
       for i in range(end - 8, end):
-        solution[i] -= _dot(scaled[i][end:], solution[end:])
+        solution[i] -= dot(scaled[i][end:], solution[end:])
       for i in range(end - 1, end - 9, -1):
         for j in range(end - 1, i, -1):
           solution[i] -= scaled[i][j] * solution[j]
@@ -295,8 +314,8 @@ class Stage:
 
   def adapt(self, target: float) -> float:
     """Returns what is left for the next stage."""
-    target = _flush_small(target)
-    error = _flush_small(target - self.prediction)
+    target = settled(target)
+    error = settled(target - self.prediction)
     squares = [p * (x * x) for p, x in zip(self._recency, self._inputs, strict=True)]
     factor = single(self._step * error / (1.0 + _halved(squares)))
     self._weights = [
@@ -304,14 +323,6 @@ class Stage:
     ]
     self._inputs = [single(target), *self._inputs[:-1]]
     return error
-
-
-def _at(values: list[float], frame: int) -> float:
-  return values[frame] if frame >= 0 else 0.0
-
-
-def _flush_small(value: float) -> float:
-  return value if abs(value) > 2.0**-20 else 0.0
 
 
 def _halved(terms: list[single]) -> float:
@@ -322,6 +333,31 @@ def _halved(terms: list[single]) -> float:
   for term in terms:
     total += float(term)
   return total
+
+
+# Long-term prediction.
+
+
+def around(
+  t: int, lag: int, base: float, history: list[float], beside: list[float] | None, residuals: list[float]
+) -> list[float]:
+  """The 24 inputs of one lag. history, beside: all indices of the channel and of its neighbour; None without one."""
+  if not lag:
+    return [0.0] * 24
+  found = [_at(history, t - lag) - base]
+  found += [_at(history, t - lag - i) - _at(history, t - i) for i in range(1, 16 if beside is None else 8)]
+  if beside is not None:
+    newest = len(beside) - 1
+    found += [_at(beside, newest - lag - i) - _at(beside, newest - i) for i in range(8)]
+  return found + [_at(residuals, frame) for frame in range(t - lag + 4, t - lag - 4, -1)]
+
+
+def _at(values: list[float], frame: int) -> float:
+  return values[frame] if frame >= 0 else 0.0
+
+
+def settled(value: float) -> float:
+  return value if abs(value) > 2.0**-20 else 0.0
 
 
 # The logistic function.
@@ -399,7 +435,7 @@ class Experts:
       beside = neighbour.samples[: self.other[k]] if neighbour else []
       self.inputs[k] = self.samples[: self.own[k]] + beside
     predictions = [
-      self._limited(_dot(squares.coefficients, inputs))
+      self._limited(dot(squares.coefficients, inputs))
       for squares, inputs in zip(self.squares, self.inputs, strict=True)
     ]
     for stage in self.stages:
@@ -425,18 +461,9 @@ class Experts:
     if not lags[0]:
       self.repeat_inputs = []
       return 0.0
-    self.repeat_inputs = [value for lag in lags for value in self._around(t, lag, base, neighbour)]
-    return _dot(self.repeats.coefficients, self.repeat_inputs)
-
-  def _around(self, t: int, lag: int, base: float, neighbour: 'Experts | None') -> list[float]:
-    if not lag:
-      return [0.0] * 24
-    found = [_at(self.history, t - lag) - base]
-    found += [_at(self.history, t - lag - i) - _at(self.history, t - i) for i in range(1, 8 if neighbour else 16)]
-    if neighbour:
-      newest = len(neighbour.history) - 1
-      found += [_at(neighbour.history, newest - lag - i) - _at(neighbour.history, newest - i) for i in range(8)]
-    return found + [_at(self.residuals, frame) for frame in range(t - lag + 4, t - lag - 4, -1)]
+    beside = neighbour.history if neighbour else None
+    self.repeat_inputs = [value for lag in lags for value in around(t, lag, base, self.history, beside, self.residuals)]
+    return dot(self.repeats.coefficients, self.repeat_inputs)
 
   def _limited(self, value: float) -> float:
     return min(max(value, self.low), self.high)
@@ -458,7 +485,7 @@ class Experts:
       for stage in self.stages[first:last]:
         left = stage.adapt(left)
     left = sample - self.predictions[10]
-    self.residuals.append(float(single(_flush_small(left))))
+    self.residuals.append(float(single(settled(left))))
     if self.repeat_inputs:
       self.repeats.accumulate(self.repeat_inputs, left, 1.0 / (self.repeat_error + 1.0))
       self.repeat_error += (abs(left) - self.repeat_error) * 0.05
@@ -747,17 +774,9 @@ class Group:
   """Channels that are coded together."""
 
   def __init__(self, body: bytes, network: Network, segment: Segment):
-    headers = []
-    for _ in range(segment.num_channels):
-      values, zone, body = _read_values(body, segment.sample_bytes)
-      headers.append((values, zone))
-    self._lags, body = _read_lags(body, segment.num_frames)
+    self._values, self._lags, self._decoder = read_group(body, segment)
     self._segment = segment
-    self._indices: list[list[int]] = [[] for _ in headers]
-    self._decoder = EntropyDecoder(body)
-    self._values = [
-      values._replace(edges=_edges(_read_map(zone, self._decoder)) if zone else []) for values, zone in headers
-    ]
+    self._indices: list[list[int]] = [[] for _ in self._values]
     step = min([values.step for values in self._values if values.num_bytes], default=1)
     self._bytes_in_use = max(1, segment.sample_bytes - (step.bit_length() - 1) // 8)
     self._context = Context(network)
@@ -816,6 +835,6 @@ class Group:
     return min(values.least + known, values.largest)
 
 
-def _require(condition: bool, message: str) -> None:
+def require(condition: bool, message: str) -> None:
   if not condition:
     raise ValueError(message)

@@ -1,11 +1,13 @@
-"""Experts compute in floats: the golden files of version 2, by code that other processors and compilers would get."""
+"""Experts and filters compute in floats: golden files, by code that other processors and compilers would get."""
 
 import sys
 
 import pytest
 from support.training_runs import REPOSITORY, environment, finish
 
-_GOLDEN = [REPOSITORY / 'tests/golden' / name for name in ('test_golden_v2.py', 'test_generated.py')]
+_GOLDEN = [
+  REPOSITORY / 'tests/golden' / name for name in ('test_golden_v2.py', 'test_golden_v3.py', 'test_generated.py')
+]
 
 
 @pytest.mark.slow

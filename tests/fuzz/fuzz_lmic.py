@@ -1,6 +1,6 @@
 """Fuzzes reading .lmic files with atheris: python tests/fuzz/fuzz_lmic.py CORPUS_DIR [libFuzzer options].
 
-An input says how to change a sound file, of either version of the format; often the checksums are put right again, so
+An input says how to change a sound file, of any version of the format; often the checksums are put right again, so
 that the change gets past them, or it is one body that changes, and all around it is right.
 Whatever the file, only the package's own errors may leave, within the memory and time that libFuzzer is told to allow,
 and what is called sound must be the file that was compressed.
@@ -24,7 +24,7 @@ from support import lmic_cases
 
 def test_one_input(data: bytes) -> None:
   provider = atheris.FuzzedDataProvider(data)
-  cases = [*lmic_cases.cases(), *lmic_cases.segment_cases()]
+  cases = [*lmic_cases.cases(), *lmic_cases.segment_cases(), *lmic_cases.linear_cases()]
   original, sound, by = cases[provider.ConsumeIntInRange(0, len(cases) - 1)]
   sealed, in_a_body = provider.ConsumeBool(), provider.ConsumeBool()
 

@@ -22,11 +22,20 @@ def coder(model: Path) -> ChunkCoder:
 
 
 def check_names(
-  folder: Path, *, models: Iterable[str], originals: Iterable[str], written: Iterable[str], broken: Iterable[str]
+  folder: Path,
+  *,
+  models: Iterable[str],
+  originals: Iterable[str],
+  written: Iterable[str],
+  broken: Iterable[str],
+  shared: Iterable[str] = (),
 ) -> None:
-  """That a folder has these files and no others. written: what tells the .lmic files of one original apart."""
+  """That a folder has these files and no others.
+
+  written: what tells the .lmic files of one original apart. shared: originals that another folder has.
+  """
   files = {f'{model}.npz' for model in models} | {f'{name}.original' for name in originals}
-  files |= {f'{name}.{each}.lmic' for name, each in itertools.product(originals, written)}
+  files |= {f'{name}.{each}.lmic' for name, each in itertools.product([*originals, *shared], written)}
   files |= {f'broken_{name}.lmic' for name in broken}
   assert {path.name for path in folder.iterdir()} == files
 

@@ -1,6 +1,7 @@
 """The container: headers that hold together, and what it says of files that somebody damaged."""
 
 import dataclasses
+import hashlib
 import io
 import tracemalloc
 import zlib
@@ -129,6 +130,12 @@ def test_header_of_segments_is_as_documented():
   assert data[16:92] == serialize_header(dataclasses.replace(STEREO, model_id=bytes(range(32))))[16:92]
 
 
+def test_header_of_linear_prediction_is_as_documented():
+  data = serialize_header(LINEAR)
+  assert data[:16].hex() == '8b4c4d49430d0a1a 0300 01 02 0200 03 00'.replace(' ', '')
+  assert data[52:84] == hashlib.sha256(b'lmic linear prediction 1').digest()
+
+
 @pytest.mark.parametrize(
   'contradiction',
   [
@@ -160,6 +167,9 @@ def test_header_that_contradicts_itself(contradiction):
   [
     {'layout': SegmentLayout(effort=3)},
     {'layout': SegmentLayout(effort=255)},
+    {'layout': LinearLayout(effort=1)},
+    {'layout': LinearLayout(effort=4), 'model_id': LinearLayout.model_id},
+    {'model_id': LinearLayout.model_id},
     {'model_id': bytes(32)},
     {'sample_kind': FLOAT, 'sample_bytes': 4},
     {'sample_bytes': 5},

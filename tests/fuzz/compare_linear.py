@@ -1,0 +1,82 @@
+"""Compares two decoders on damaged bodies of linear prediction: python tests/fuzz/compare_linear.py [COUNT] [SEED].
+
+The package's and the reference decoder (docs/reference_decoder) read side information with changed numbers and random
+codes. Both must refuse a body, or find the same samples; neither asks here whether the code is at its end, which random
+ones never are. Exits 1 if they differ.
+"""
+
+import collections
+import dataclasses
+import sys
+import warnings
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in ('', 'tests', 'docs')]
+
+from reference_decoder import linear, segments
+from support import hybrid_cases, segment_bodies
+
+from language_modeling_is_compression.entropy import rans
+from language_modeling_is_compression.format.payloads import Segment, SegmentShape
+from language_modeling_is_compression.linear.coder import LinearCoder
+from language_modeling_is_compression.system.cancellation import Cancellation
+
+_FRAMES = 40
+_SAMPLE_BYTES = 30  # Of random code, at least: more than five symbols take.
+
+
+def main(count: int = 2000, seed: int = 0) -> int:
+  warnings.simplefilter('error')
+  rng = np.random.default_rng(seed)
+  sounds = list(hybrid_cases.sounds(_FRAMES).items())
+  outcomes: collections.Counter[str] = collections.Counter()
+  with (
+    mock.patch.object(rans.Decoder, 'sound', return_value=[True]),
+    mock.patch.object(segments.EntropyDecoder, 'finish', return_value=None),
+  ):
+    for _ in range(count):
+      name, (samples, sample_bytes) = sounds[rng.integers(len(sounds))]
+      shape = hybrid_cases.shape_of(samples, sample_bytes=sample_bytes, effort=int(rng.integers(4)))
+      groups = segment_bodies.groups_of(_encoded(samples, shape), samples.shape[1])
+      outcome = _outcome(segment_bodies.body_of([_damaged(group, rng) for group in groups]), shape)
+      outcomes[outcome] += 1
+      if outcome == 'different':
+        print(f'different: {name}, preset {shape.effort}', file=sys.stderr)
+  print(', '.join(f'{number:,} {outcome}' for outcome, number in sorted(outcomes.items())))
+  return 1 if outcomes['different'] else 0
+
+
+def _encoded(samples: np.ndarray, shape: SegmentShape) -> bytes:
+  [found] = LinearCoder().encode([Segment(samples=samples, shape=shape)], Cancellation())
+  assert found is not None
+  return found.body
+
+
+def _damaged(group: segment_bodies.Group, rng: np.random.Generator) -> segment_bodies.Group:
+  """Another code, and often another number in the side information of a channel."""
+  channels = [list(numbers) for numbers in group.channels]
+  if rng.random() < 0.6:
+    numbers = channels[rng.integers(len(channels))]
+    place, is_near = rng.integers(len(numbers)), rng.random() < 0.6
+    large = int(rng.integers(-(1 << 33), 1 << 33)) >> int(rng.integers(33))
+    numbers[place] = numbers[place] + int(rng.integers(-3, 4)) if is_near else large
+    numbers[5:] = numbers[5:] or [int(rng.integers(0, 5))] if numbers[4] else []
+  words = len(channels) * _FRAMES * _SAMPLE_BYTES // 4 + 2
+  return group._replace(channels=channels, code=group.code[:6] + rng.bytes(4 * words - 6))
+
+
+def _outcome(body: bytes, shape: SegmentShape) -> str:
+  [found] = LinearCoder().decode([body], [shape], Cancellation())
+  try:
+    expected = linear.decode(body, segments.Segment(**dataclasses.asdict(shape)))
+  except ValueError:
+    return 'refused by both' if found is None else 'different'
+  same = isinstance(found, Segment) and found.samples.tolist() == expected
+  return 'decoded to the same' if same else 'different'
+
+
+if __name__ == '__main__':
+  sys.exit(main(*map(int, sys.argv[1:])))
