@@ -199,6 +199,17 @@ def test_any_code_is_decoded_to_indices_within_limits(code, error, mapped):
   assert (indices >= channel.least).all() and (indices <= channel.largest).all()
 
 
+def test_an_escape_to_beyond_the_limits_is_the_largest_index():
+  coding = Coding(values(-50_000, 1_500_000), 1234.5, 1.0)
+  assert coding.window[3] == WHOLE - ESCAPE
+  last_byte = (255 << (PRECISION_BITS - 8), 1 << (PRECISION_BITS - 8))
+  code = rans.encode(np.array([(WHOLE - ESCAPE, ESCAPE), *[last_byte] * 4], np.uint32))
+  indices = np.zeros(1, np.int64)
+  arrays, found = rans.Decoder([code]).arrays, np.zeros((1, 2, NUM_SHAPES))
+  decode(coding.mixture, coding.bins, coding.ranks, 1, coding.centre, arrays, indices, found)
+  assert indices.tolist() == [1_500_000]
+
+
 def test_ranks_count_used_indices():
   ranks = buckets.ranks_of([values(0, 9, 2, np.array([True, False, True])), values(0, 9)])
   np.testing.assert_array_equal(ranks, [[0, 1, 1, 2], [0, 0, 0, 0]])
