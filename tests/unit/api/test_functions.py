@@ -1,5 +1,6 @@
 """The package's interface: arrays and files come back as they were, and what cannot be used is refused with advice."""
 
+import dataclasses
 import io
 import os
 import subprocess
@@ -16,6 +17,7 @@ from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
 import language_modeling_is_compression as lmic
 from language_modeling_is_compression.api import functions
+from language_modeling_is_compression.codec.levels import LEVELS
 from language_modeling_is_compression.format.container import Container
 
 RATE_HZ = 22_050
@@ -253,7 +255,7 @@ def test_code_lengths_are_those_of_the_file(shape):
 
 
 def test_code_lengths_of_many_segments_and_of_channels():
-  samples = tone((1 << 16) + 9000, noise=0.0).astype(np.int16)
+  samples = tone((1 << 17) + 9000, noise=0.0).astype(np.int16)
   bits = lmic.code_length(samples[:, 0], RATE_HZ, level=1)
   half = len(samples) // 2
   apart = [
@@ -265,6 +267,18 @@ def test_code_lengths_of_many_segments_and_of_channels():
   for channel in range(2):
     alone = lmic.code_length(two[:, channel].copy(), RATE_HZ, model='bytes')
     np.testing.assert_array_equal(by_bytes[:, channel], alone)
+
+
+def test_code_lengths_of_a_file_that_is_halved(monkeypatch):
+  """It is divided as the file would be."""
+  level = LEVELS[5]
+  changed = dataclasses.replace(level, segments=dataclasses.replace(level.segments, halve_from=8000))
+  monkeypatch.setitem(cast(dict[int, Any], LEVELS), 5, changed)
+  samples = np.random.default_rng(0).integers(-3000, 3000, 20_000).astype(np.int16)
+  blob = lmic.compress(samples, RATE_HZ, level=5)
+  assert Container(io.BytesIO(blob), len(blob)).header.num_spans == 2
+  bits = lmic.code_length(samples, RATE_HZ, level=5)
+  np.testing.assert_array_equal(bits[10_000:], lmic.code_length(samples[10_000:], RATE_HZ, level=4))
 
 
 def test_code_lengths_of_nothing_and_of_too_many_channels():
