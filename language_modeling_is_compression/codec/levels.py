@@ -29,7 +29,7 @@ LEVELS: Mapping[int, Level] = {
   1: _level('linear', frames=1 << 17, effort=0, preset=0),
   2: _level('linear', frames=1 << 18, effort=0, preset=1),
   3: _level('linear', frames=1 << 18, effort=0, preset=2),
-  4: _level('linear', frames=1 << 18, effort=1, preset=3),
+  4: _level('linear', frames=1 << 19, effort=1, preset=2),
   5: _level('linear', frames=1 << 19, effort=1, preset=3),
   6: _level('default', frames=defaults.SEGMENT_FRAMES, effort=1, preset=3),
   7: _level('default', frames=1 << 21, effort=1, preset=3, halve_from=None),

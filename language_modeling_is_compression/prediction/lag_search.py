@@ -25,7 +25,7 @@ _MIN_GAIN_BITS = 128.0  # Gain that a lag must promise: more than the best of a 
 
 
 def find_lags(indices: np.ndarray, cancellation: Cancellation | None = None) -> np.ndarray:
-  """indices: int64 [N, C]. Returns lags, int64 [B, NUM_LAGS], those that help most first; 0 where nothing long_term.
+  """indices: int32 or int64 [N, C]. Returns lags, int64 [B, NUM_LAGS], those that help most first; 0 where there are no more.
 
   Raises CancelledError.
   """
@@ -96,7 +96,7 @@ def linear_residuals(indices: np.ndarray) -> np.ndarray:
   """What one linear prediction for all of it leaves over, int64 [N]."""
   if (indices == indices[0]).all():
     return np.zeros(len(indices), np.int64)
-  signal = indices - int(indices.mean())
+  signal = indices.astype(np.int64) - int(indices.mean())
   signal = (signal >> max(0, int(abs(signal).max()).bit_length() - 16)).astype(np.float64)
   autocorrelation = np.zeros(_ORDER + 1)
   _correlate(signal, autocorrelation)
