@@ -25,9 +25,9 @@ _MIN_GAIN_BITS = 128.0  # Gain that a lag must promise: more than the best of a 
 
 
 def find_lags(indices: np.ndarray, cancellation: Cancellation | None = None) -> np.ndarray:
-  """indices: int32 or int64 [N, C]. Returns lags, int64 [B, NUM_LAGS], those that help most first; 0 where there are no more.
+  """indices: int32 or int64 [N, C].
 
-  Raises CancelledError.
+  Returns lags, int64 [B, NUM_LAGS], those that help most first; 0 where there are no more. Raises CancelledError.
   """
   num_frames, num_channels = indices.shape
   lags = np.zeros((num_blocks(num_frames), NUM_LAGS), np.int64)
