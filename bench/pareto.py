@@ -27,9 +27,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from held_out import files_by_domain
+from matplotlib import transforms
 
 from language_modeling_is_compression.audio.reading import read_frames
 from language_modeling_is_compression.audio.wav import read_wav_info, wav_header
@@ -271,15 +273,6 @@ def _picture(rows: Sequence[dict[str, str | float]]) -> str:
     for name, (speed, bits) in points.items():
       ours = name.startswith('lmic')
       axes.plot([speed], [bits], color='#d55e00' if ours else '#0072b2', marker='o' if ours else 's', linestyle='none')
-      # Ours are named to the left, since a peer of the same speed is named to the right.
-      axes.annotate(
-        name,
-        (speed, bits),
-        textcoords='offset points',
-        xytext=(-5, -8) if ours else (5, 4),
-        ha='right' if ours else 'left',
-        fontsize=7,
-      )
     front = pareto_front(list(points.values()))
     axes.plot([x for x, _ in front], [y for _, y in front], color=GREY, linestyle=(0, (3, 2)), drawstyle='steps-post')
     axes.set(xscale='log', yscale='log', xlabel='samples decoded per CPU second', ylabel='bits per sample')
@@ -288,7 +281,29 @@ def _picture(rows: Sequence[dict[str, str | float]]) -> str:
     axes.xaxis.set_major_formatter('{x:,.0f}')
     axes.yaxis.set_major_formatter('{x:g}')
     axes.yaxis.set_minor_formatter('{x:g}')
+    _name_points(axes, points)
   return svg(figure, 'pareto')
+
+
+def _name_points(axes: Any, points: dict[str, tuple[float, float]]) -> None:
+  """Writes each point's name beside it, at the first place where it covers neither a mark nor another name."""
+  figure = axes.figure
+  figure.canvas.draw()  # Axes have their place from now on.
+  marks = [axes.transData.transform(point) for point in points.values()]
+  taken = [transforms.Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in marks]
+  places = [('left', 6, 4), ('right', -6, -8), ('left', 6, -8), ('right', -6, 4), ('center', 0, 8), ('center', 0, -13)]
+  for name, point in points.items():
+    found = None
+    for align, right, up in places if not name.startswith('lmic') else places[1:] + places[:1]:
+      if found:
+        found.remove()
+      found = axes.annotate(
+        name, point, textcoords='offset points', xytext=(right, up), ha=align, fontsize=7, annotation_clip=False
+      )
+      box = found.get_window_extent(figure.canvas.get_renderer())
+      if not any(box.overlaps(other) for other in taken):
+        break
+    taken.append(box)
 
 
 if __name__ == '__main__':
