@@ -22,7 +22,7 @@ from language_modeling_is_compression.kernels.vectors import (
   total,
   whole,
 )
-from language_modeling_is_compression.prediction.mixture import STEPS_PER_SCALE, TABLE_BITS, logistic_table
+from language_modeling_is_compression.prediction.mixture import REACH, STEPS_PER_SCALE, TABLE_BITS, logistic_table
 
 RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 1024)  # Rates at which running errors follow.
 MULTIPLES = (0.4, 0.7)  # Scales, as multiples of running errors.
@@ -33,11 +33,11 @@ WEIGHT_BITS = 16  # Weights add up to 1 << WEIGHT_BITS.
 MASS_BITS = WEIGHT_BITS + TABLE_BITS
 MIN_ERROR = 1 / 32  # Running errors below it make scales as if they were it.
 _FIRST_ERROR = 16.0
-_FADED = 1e-30
+_FADED = 1e-30  # Least running error, before it is denormal.
 _SHARED = 0.001  # Share of all weight that is spread evenly at every sample, so that weights can change.
-_MIN_MASS = 1e-9
+_MIN_MASS = 1e-9  # Of a shape that has next to nothing where the sample came.
 _REMAINDER = LANES + 1  # The shape that has what rounding leaves of the weights.
-MIDDLE = 20 * STEPS_PER_SCALE  # Place of a shape's centre in the table.
+MIDDLE = REACH * STEPS_PER_SCALE  # Place of a shape's centre in the table.
 assert LANES == DOUBLES, 'a vector has all pairs of a centre and a rate'
 
 

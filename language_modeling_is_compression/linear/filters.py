@@ -15,13 +15,13 @@ from language_modeling_is_compression.kernels.vectors import DOUBLES, SINGLES, d
 from language_modeling_is_compression.linear.presets import Stage
 from language_modeling_is_compression.prediction.least_squares import dot, new_scratch, solve
 
-WAITING = 32
+WAITING = 32  # Samples after which covariances take them in.
 _TINY = 1e-200  # Keeps what decays from becoming denormal; too small to change any other number.
-_PANEL = 4
+_PANEL = 4  # Rows whose sums are taken together.
 _MAX_PREDICTION = 1e12  # Of a stage; beyond it its weights begin anew.
-_MIN_POWER = 1e-30
+_MIN_POWER = 1e-30  # Before it is denormal.
 _ERROR_RATE = 1 / 32
-_UNROLLED = 4 * SINGLES
+_UNROLLED = 4 * SINGLES  # Taps whose products go to sums of their own, so that none waits for another.
 
 
 class LeastSquares(NamedTuple):

@@ -18,9 +18,9 @@ from language_modeling_is_compression.kernels.compilation import compiled
 TABLE_BITS = 30
 WHOLE = 1 << TABLE_BITS
 STEPS_PER_SCALE = 32  # Entries of the table for a distance of one scale.
-_REACH = 20  # Scales from the centre to both ends of the table; beyond them is nothing.
+REACH = 20  # Scales from the centre to both ends of the table; beyond them is nothing.
 _FRACTION_BITS = 28  # So fine that the narrowest bins, of 24-bit samples in loud noise, are many of them wide.
-_LAST = 2 * _REACH * STEPS_PER_SCALE
+_LAST = 2 * REACH * STEPS_PER_SCALE
 
 NUM_TRACKED = 2  # Centres with running errors: both stackings.
 RATES = (1 / 8, 1 / 32, 1 / 128, 1 / 1024)  # Rates at which running errors follow.
@@ -60,7 +60,7 @@ def logistic_table() -> np.ndarray:
 @compiled
 def cumulative(distance, table):
   """The logistic function of a distance in scales, times STEPS_PER_SCALE: of WHOLE. Without branches, for vectors."""
-  shifted = distance + (_REACH * STEPS_PER_SCALE)
+  shifted = distance + (REACH * STEPS_PER_SCALE)
   shifted = shifted if shifted > 0.0 else 0.0
   shifted = shifted if shifted < _LAST else np.float64(_LAST)
   index = np.int32(shifted)
