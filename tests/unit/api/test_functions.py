@@ -272,13 +272,13 @@ def test_code_lengths_of_many_segments_and_of_channels():
 def test_code_lengths_of_a_file_that_is_halved(monkeypatch):
   """It is divided as the file would be."""
   level = LEVELS[5]
-  changed = dataclasses.replace(level, segments=dataclasses.replace(level.segments, halve_from=8000))
+  changed = dataclasses.replace(level, segments=dataclasses.replace(level.segments, halve_from=12_000))
   monkeypatch.setitem(cast(dict[int, Any], LEVELS), 5, changed)
   samples = np.random.default_rng(0).integers(-3000, 3000, 20_000).astype(np.int16)
   blob = lmic.compress(samples, RATE_HZ, level=5)
   assert Container(io.BytesIO(blob), len(blob)).header.num_spans == 2
   bits = lmic.code_length(samples, RATE_HZ, level=5)
-  np.testing.assert_array_equal(bits[10_000:], lmic.code_length(samples[10_000:], RATE_HZ, level=4))
+  np.testing.assert_array_equal(bits[10_000:], lmic.code_length(samples[10_000:], RATE_HZ, level=5))
 
 
 def test_code_lengths_of_nothing_and_of_too_many_channels():
