@@ -83,8 +83,12 @@ def usable_targets() -> list[str]:
 
 @functools.cache
 def objects() -> '_Objects | None':
-  """Those for this machine, if there are any. Raises ConfigError for a target in the environment that cannot be."""
-  wanted = os.environ.get(VARIABLE, '')
+  """Those for this machine, if the environment asks for them: by a target, or by nothing for the best.
+
+  Unasked there are none: their calls ended in segmentation faults now and then (docs/LOG.md, 2026-11-28). Raises
+  ConfigError for a target that cannot be.
+  """
+  wanted = os.environ.get(VARIABLE, JUST_IN_TIME)
   if wanted == JUST_IN_TIME or (not wanted and not FOLDER.is_dir()):
     return None
   usable = usable_targets()
