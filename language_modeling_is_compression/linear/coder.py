@@ -14,10 +14,10 @@ from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.varints import NumberReader
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
-from language_modeling_is_compression.format.groups import join_bodies, split_body
 from language_modeling_is_compression.format.layout import LinearLayout, PcmFormat
 from language_modeling_is_compression.format.model_coder import Encoded
-from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
+from language_modeling_is_compression.format.payloads import Segment, SegmentShape
+from language_modeling_is_compression.format.segment_coder import SegmentCoder, join_bodies, split_channels
 from language_modeling_is_compression.format.side_information import map_intervals, read_header, read_map, write_header
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.linear import distribution, predictor
@@ -28,7 +28,6 @@ from language_modeling_is_compression.linear.presets import PRESETS
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.lag_search import find_lags
 from language_modeling_is_compression.prediction.long_term import NUM_LAGS, num_blocks
-from language_modeling_is_compression.prediction.state import GROUP_CHANNELS
 from language_modeling_is_compression.prediction.value_map import ChannelValues
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -39,32 +38,47 @@ _NO_COUNTS = np.zeros((0, 0), np.uint8)
 _NO_CODE = (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-class LinearCoder:
+class LinearCoder(SegmentCoder):
   """The `ModelCoder` of linear prediction; the effort of a segment is the number of its preset."""
 
   identity = LinearLayout.model_id
-  sample_bits: int | None = None
-  has_levels = True
 
   def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
     return segment_division(pcm, num_frames, segments.frames, LinearLayout(effort=segments.preset))
 
-  def encode_batch_size(self, lanes: int) -> int:
-    return 1
+  def encode_segment(self, segment: Segment, cancellation: Cancellation) -> Encoded:
+    groups = [_encode_group(samples, segment.shape, cancellation) for samples in split_channels(segment.samples)]
+    return Encoded(
+      join_bodies([group.body for group in groups]),
+      lambda: np.concatenate([group.sample_bits() for group in groups], axis=1),
+    )
 
-  def decode_batches(self, shapes: Sequence[PayloadShape], lanes: int, num_threads: int) -> list[list[int]]:
-    return [[index] for index in range(len(shapes))]
-
-  def encode(self, payloads: Sequence[Payload], cancellation: Cancellation) -> list[Encoded | None]:
-    return [_encode_segment(payload, cancellation) if isinstance(payload, Segment) else None for payload in payloads]
-
-  def decode(
-    self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape], cancellation: Cancellation
-  ) -> list[Payload | None]:
-    return [
-      _decode_segment(body, shape, cancellation) if isinstance(shape, SegmentShape) else None
-      for body, shape in zip(bodies, shapes, strict=True)
-    ]
+  def decode_group(
+    self, body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation
+  ) -> np.ndarray | None:
+    reader = NumberReader(body)
+    try:
+      header = read_header(reader, num_channels, shape)
+    except ValueError:
+      return None
+    if header is None:
+      return None
+    channels, lags = header
+    if lags.any() and not PRESETS[shape.effort].has_lags:
+      return None
+    decoder = rans.Decoder([body[reader.position :]])
+    for channel in channels:
+      read_map(channel.used, decoder)
+    group = _Group(channels, lags, shape)
+    indices = np.zeros((shape.num_frames, num_channels), np.int32)
+    _, _, following, ends = decoder.arrays
+    for begin in range(0, shape.num_frames, _BLOCK_FRAMES):
+      cancellation.check()
+      if (following > ends).any():  # A code that ends too early is given up.
+        return None
+      end = min(begin + _BLOCK_FRAMES, shape.num_frames)
+      group.run(_DECODE, indices, begin, end, _NO_INTERVALS, _NO_COUNTS, decoder.arrays)
+    return value_map.to_samples(indices, channels).astype(np.int32) if decoder.sound()[0] else None
 
 
 def load_coder(device: str) -> LinearCoder:
@@ -72,17 +86,6 @@ def load_coder(device: str) -> LinearCoder:
   if device != 'cpu':
     raise ConfigError(f'--device {device}: linear prediction runs on CPUs only: leave it out, or name a byte model')
   return LinearCoder()
-
-
-def _encode_segment(segment: Segment, cancellation: Cancellation) -> Encoded:
-  firsts = range(0, segment.shape.num_channels, GROUP_CHANNELS)
-  groups = [
-    _encode_group(segment.samples[:, first : first + GROUP_CHANNELS], segment.shape, cancellation) for first in firsts
-  ]
-  return Encoded(
-    join_bodies([group.body for group in groups]),
-    lambda: np.concatenate([group.sample_bits() for group in groups], axis=1),
-  )
 
 
 def _encode_group(samples: np.ndarray, shape: SegmentShape, cancellation: Cancellation) -> Encoded:
@@ -113,49 +116,6 @@ def _sample_bits(blocks: Sequence[np.ndarray], counts: np.ndarray) -> np.ndarray
   bits = np.concatenate([[0.0], np.cumsum(rans.code_lengths(np.concatenate(blocks)))])
   ends = np.cumsum(counts, dtype=np.int64).reshape(counts.shape)
   return bits[ends] - bits[ends - counts]
-
-
-def _decode_segment(body: bytes, shape: SegmentShape, cancellation: Cancellation) -> Segment | None:
-  """The segment, or None for what no encoder wrote."""
-  firsts = range(0, shape.num_channels, GROUP_CHANNELS)
-  bodies = split_body(body, len(firsts))
-  if bodies is None:
-    return None
-  groups = []
-  for first, each in zip(firsts, bodies, strict=True):
-    num_channels = min(GROUP_CHANNELS, shape.num_channels - first)
-    samples = _decode_group(each, num_channels, shape, cancellation)
-    if samples is None:
-      return None
-    groups.append(samples)
-  return Segment(samples=np.concatenate(groups, axis=1), shape=shape)
-
-
-def _decode_group(body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation) -> np.ndarray | None:
-  """Decodes one group: int32 [N, C], or None."""
-  reader = NumberReader(body)
-  try:
-    header = read_header(reader, num_channels, shape)
-  except ValueError:
-    return None
-  if header is None:
-    return None
-  channels, lags = header
-  if lags.any() and not PRESETS[shape.effort].has_lags:
-    return None
-  decoder = rans.Decoder([body[reader.position :]])
-  for channel in channels:
-    read_map(channel.used, decoder)
-  group = _Group(channels, lags, shape)
-  indices = np.zeros((shape.num_frames, num_channels), np.int32)
-  _, _, following, ends = decoder.arrays
-  for begin in range(0, shape.num_frames, _BLOCK_FRAMES):
-    cancellation.check()
-    if (following > ends).any():  # A code that ends too early is given up.
-      return None
-    end = min(begin + _BLOCK_FRAMES, shape.num_frames)
-    group.run(_DECODE, indices, begin, end, _NO_INTERVALS, _NO_COUNTS, decoder.arrays)
-  return value_map.to_samples(indices, channels).astype(np.int32) if decoder.sound()[0] else None
 
 
 class _Group:

@@ -2,7 +2,9 @@
 
 Sums are taken in one order that no compiler may change, so results are the same on every machine with IEEE 754 numbers.
 
-Shapes: G least squares of at most D inputs, W samples that wait; S stages of at most T taps.
+Least squares are those of prediction/least_squares.py, but for how covariances are summed.
+
+Shapes: C channels; S stages of at most T taps; H slots of a history.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ import numpy as np
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.kernels.vectors import DOUBLES, SINGLES, doubles, load, singles, store, total
 from language_modeling_is_compression.linear.presets import Stage
-from language_modeling_is_compression.prediction.least_squares import dot, new_scratch, solve
+from language_modeling_is_compression.prediction.least_squares import solve
 
 WAITING = 32  # Samples after which covariances take them in.
 _TINY = 1e-200  # Keeps what decays from becoming denormal; too small to change any other number.
@@ -22,52 +24,6 @@ _MAX_PREDICTION = 1e12  # Of a stage; beyond it its weights begin anew.
 _MIN_POWER = 1e-30  # Before it is denormal.
 _ERROR_RATE = 1 / 32
 _UNROLLED = 4 * SINGLES  # Taps whose products go to sums of their own, so that none waits for another.
-
-
-class LeastSquares(NamedTuple):
-  """Several filters. Of the samples that wait: inputs, targets, weights; the next sample's inputs stand behind."""
-
-  sizes: np.ndarray  # int64 [G]
-  forgetting: np.ndarray  # float64 [G]
-  covariances: np.ndarray  # float64 [G, D, D], upper triangles
-  moments: np.ndarray  # float64 [G, D]
-  coefficients: np.ndarray  # float64 [G, D]
-  num_waiting: np.ndarray  # int64 [G]
-  inputs: np.ndarray  # float64 [G, W, D]
-  targets: np.ndarray  # float64 [G, W]
-  weights: np.ndarray  # float64 [G, W]
-  scaled: np.ndarray  # float64 [W, D], scratch
-  work: np.ndarray  # scratch of `solve`
-
-
-def new_least_squares(sizes: list[int], forgetting: list[float]) -> LeastSquares:
-  """Filters before the first sample. sizes: inputs of each, multiples of 8."""
-  count, largest = len(sizes), max(sizes)
-  return LeastSquares(
-    sizes=np.array(sizes, np.int64),
-    forgetting=np.array(forgetting, np.float64),
-    covariances=np.zeros((count, largest, largest)),
-    moments=np.zeros((count, largest)),
-    coefficients=np.zeros((count, largest)),
-    num_waiting=np.zeros(count, np.int64),
-    inputs=np.zeros((count, WAITING, largest)),
-    targets=np.zeros((count, WAITING)),
-    weights=np.zeros((count, WAITING)),
-    scaled=np.zeros((WAITING, largest)),
-    work=new_scratch(largest),
-  )
-
-
-@inlined
-def next_inputs(several, g):
-  """View of where the inputs of the coming sample are to be written: [D]."""
-  return several.inputs[g, several.num_waiting[g]]
-
-
-@inlined
-def predict(several, g):
-  """Dot product of coefficients and inputs."""
-  return dot(several.coefficients[g], several.inputs[g, several.num_waiting[g]], several.sizes[g])
 
 
 @inlined
@@ -91,7 +47,7 @@ def accumulate(several, g, count):
   """Adds the count samples that wait to covariances and moments, each weighted by how long ago it came."""
   size, forgetting = several.sizes[g], several.forgetting[g]
   covariance, moments, inputs = several.covariances[g], several.moments[g], several.inputs[g]
-  targets, weights, scaled = several.targets[g], several.weights[g], several.scaled
+  targets, weights, scaled = several.targets[g], several.weights[g], several.work
   kept = 1.0
   for s in range(count - 1, -1, -1):
     weight = doubles(weights[s] * kept)

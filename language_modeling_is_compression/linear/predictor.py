@@ -10,25 +10,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from language_modeling_is_compression.kernels.compilation import compiled, inlined
+from language_modeling_is_compression.kernels.compilation import inlined
 from language_modeling_is_compression.linear import filters
-from language_modeling_is_compression.linear.filters import Cascade, LeastSquares, adapt, new_cascade, new_least_squares
+from language_modeling_is_compression.linear.filters import WAITING, Cascade, adapt, new_cascade
 from language_modeling_is_compression.linear.presets import Preset
+from language_modeling_is_compression.prediction import least_squares
 from language_modeling_is_compression.prediction.ensemble import neighbour_of
+from language_modeling_is_compression.prediction.history import HISTORY_SLOTS, flush_small, rewind
+from language_modeling_is_compression.prediction.least_squares import BLOCK, LeastSquares, new_least_squares
 from language_modeling_is_compression.prediction.long_term import (
   BLOCK_LOG,
-  FORGETTING,
-  NUM_INPUTS,
   LongTerm,
   new_long_term,
+  predict_residual,
   remember,
-  write_inputs,
 )
 
-HISTORY_SLOTS = 4096  # Samples after which a history is copied back to its end.
 _RIDGE = 0.1
 _ERROR_RATE = 0.5
-_BLEND_BLOCK = 8
 _BLEND_FORGETTING = 0.998
 _BLEND_EVERY = 32
 _BLEND_RIDGE = 0.03
@@ -39,7 +38,6 @@ _REPEAT_EVERY = 64
 _REPEAT_RIDGE = 1.0
 _REPEAT_ERROR_RATE = 0.05
 _MIN_ERROR = 1e-30
-_MIN_RESIDUAL = 2.0**-20  # Smaller ones are 0 before they fade to denormal numbers.
 
 
 class Predictor(NamedTuple):
@@ -55,8 +53,7 @@ class Predictor(NamedTuple):
   expected: np.ndarray  # float64 [C, K], their predictions
   error: np.ndarray  # float64 [C, K], their running errors
   cascade: Cascade
-  long_term: LongTerm  # of which all but the least squares, in whose place there are
-  repeats: LeastSquares  # these, which learn in blocks: G = C
+  long_term: LongTerm
   blends: LeastSquares  # G = C
   blend_error: np.ndarray  # float64 [C], the stacking's running error
   last_errors: np.ndarray  # float64 [C, 2], newest first
@@ -83,15 +80,16 @@ def new_predictor(preset: Preset, limits: np.ndarray, lags: np.ndarray, num_fram
     samples=np.zeros((num_channels, HISTORY_SLOTS + own.max())),
     position=np.full(num_channels, HISTORY_SLOTS, np.int64),
     least_squares=new_least_squares(
-      (own + other).tolist() * num_channels, [each.forgetting for each in preset.least_squares] * num_channels
+      (own + other).tolist() * num_channels,
+      [each.forgetting for each in preset.least_squares] * num_channels,
+      WAITING,
     ),
     expected=np.zeros((num_channels, count)),
     error=np.zeros((num_channels, count)),
     cascade=new_cascade(preset.stages, num_channels, HISTORY_SLOTS),
-    long_term=new_long_term(lags, num_frames, num_channels, _REPEAT_EVERY),
-    repeats=new_least_squares([NUM_INPUTS] * num_channels, [FORGETTING] * num_channels),
+    long_term=new_long_term(lags, num_frames, num_channels, _REPEAT_EVERY, WAITING),
     blends=new_least_squares(
-      [num_inputs + -num_inputs % _BLEND_BLOCK] * num_channels, [_BLEND_FORGETTING] * num_channels
+      [num_inputs + -num_inputs % BLOCK] * num_channels, [_BLEND_FORGETTING] * num_channels, WAITING
     ),
     blend_error=np.full(num_channels, _BLEND_ERROR),
     last_errors=np.zeros((num_channels, _NUM_ERRORS)),
@@ -108,21 +106,18 @@ def predict(predictor, channel, t):
   expected, cascade = predictor.expected[channel], predictor.cascade
   count, num_stages = len(predictor.own), len(cascade.taps)
   for k in range(count):
-    inputs = filters.next_inputs(predictor.least_squares, channel * count + k)
+    inputs = least_squares.next_inputs(predictor.least_squares, channel * count + k)
     _gather(predictor, channel, k, inputs)
-    expected[k] = min(max(filters.predict(predictor.least_squares, channel * count + k), low), high)
+    expected[k] = min(max(least_squares.predict(predictor.least_squares, channel * count + k), low), high)
   total = expected[0]
   for stage in range(num_stages):
     total += cascade.predictions[channel, stage]
   without = min(max(total, low), high)
-  base, long_term = without, predictor.long_term
-  if long_term.lags[t >> BLOCK_LOG, 0] > 0:
-    inputs = filters.next_inputs(predictor.repeats, channel)
-    write_inputs(long_term, channel, neighbour_of(channel), t, without, inputs)
-    base = min(max(without + filters.predict(predictor.repeats, channel), low), high)
+  repeated = without + predict_residual(predictor.long_term, channel, neighbour_of(channel), t, without)
+  base = min(max(repeated, low), high)
   predictor.without[channel], predictor.base[channel] = without, base
 
-  inputs = filters.next_inputs(predictor.blends, channel)
+  inputs = least_squares.next_inputs(predictor.blends, channel)
   for k in range(count):
     inputs[k] = expected[k] - base
   total = expected[0]
@@ -132,7 +127,7 @@ def predict(predictor, channel, t):
   inputs[count + num_stages - 1] = without - base
   for k in range(_NUM_ERRORS):
     inputs[count + num_stages + k] = predictor.last_errors[channel, k]
-  blended = base + filters.predict(predictor.blends, channel)
+  blended = base + least_squares.predict(predictor.blends, channel)
   predictor.centres[channel, 0] = min(max(blended, low), high)
   predictor.centres[channel, 1] = expected[1]
 
@@ -148,8 +143,8 @@ def learn(predictor, channel, t, sample):
   cascade = predictor.cascade
   left = sample - expected[0]
   for stage in range(len(cascade.taps)):
-    left = adapt(cascade, channel, stage, _flush_small(left))
-  cascade.position[channel] = _rewind(cascade.residuals[channel], cascade.position[channel] - 1)
+    left = adapt(cascade, channel, stage, flush_small(left))
+  cascade.position[channel] = rewind(cascade.residuals[channel], cascade.position[channel] - 1)
 
   long_term, residual = predictor.long_term, sample - predictor.without[channel]
   if long_term.residuals.shape[1] > 0:
@@ -158,8 +153,8 @@ def learn(predictor, channel, t, sample):
       weight = 1.0 / (long_term.error[channel] + 1.0)
       followed = long_term.error[channel] + (abs(residual) - long_term.error[channel]) * _REPEAT_ERROR_RATE
       long_term.error[channel] = max(followed, _MIN_ERROR)
-      solves = t % _REPEAT_EVERY == 0
-      filters.update(predictor.repeats, channel, residual, weight, solves, _REPEAT_RIDGE, 0.0)
+      solves = t % long_term.solve_every == 0
+      filters.update(long_term.least_squares, channel, residual, weight, solves, _REPEAT_RIDGE, 0.0)
 
   error = sample - predictor.centres[channel, 0]
   inverse = 1.0 / (predictor.blend_error[channel] + 1.0)
@@ -173,7 +168,7 @@ def learn(predictor, channel, t, sample):
   predictor.last_errors[channel, 0] = error
   at = predictor.position[channel] - 1
   predictor.samples[channel, at] = sample
-  predictor.position[channel] = _rewind(predictor.samples[channel : channel + 1], at)
+  predictor.position[channel] = rewind(predictor.samples[channel : channel + 1], at)
 
 
 @inlined
@@ -188,22 +183,3 @@ def _gather(predictor, channel, k, inputs):
     at = predictor.position[neighbour]
     for i in range(other):
       inputs[own + i] = predictor.samples[neighbour, at + i]
-
-
-@compiled
-def _flush_small(residual):
-  """Zero for a residual that would fade to a denormal number."""
-  return residual if abs(residual) > _MIN_RESIDUAL else 0.0
-
-
-@compiled
-def _rewind(histories, at):
-  """Position of a history [rows, H] whose newest sample is at `at`; at its beginning it is copied to its end."""
-  if at > 0:
-    return at
-  rows, slots = histories.shape
-  kept = slots - HISTORY_SLOTS
-  for row in range(rows):
-    for i in range(kept - 1, -1, -1):
-      histories[row, HISTORY_SLOTS + i] = histories[row, i]
-  return at + HISTORY_SLOTS

@@ -7,10 +7,10 @@ import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.prediction import least_squares, mixture, nlms
+from language_modeling_is_compression.prediction.history import flush_small, rewind
 from language_modeling_is_compression.prediction.long_term import predict_residual, update_residual
 from language_modeling_is_compression.prediction.state import (
   FIRST_OF_LONG,
-  HISTORY_SLOTS,
   LAST_OF_LONG,
   LONG_STAGES,
   NUM_BLENDS,
@@ -29,10 +29,7 @@ _BLEND_RIDGE = 0.03
 _BLEND_EVERY = 8
 _BLEND_ERROR_RATE = 0.2
 _EQUAL_RATE = 1 / 32
-# In silence residuals and running errors fade. They stop before they are denormal, which a thread may be set to take
-# for 0 (what is compiled with -ffast-math does so when it is loaded), and another machine would compute otherwise.
-_MIN_RESIDUAL = 2.0**-20
-_MIN_ERROR = 1e-30
+_MIN_ERROR = 1e-30  # Of running errors, before they are denormal: see history.py.
 
 
 @inlined
@@ -119,7 +116,7 @@ def update(experts, channel, t, sample):
   for stage in range(NUM_STAGES):
     left = _entering(stage, left, sample, predictions)
     taps = experts.taps[stage]
-    error = _flush_small(left - experts.stage_predictions[channel, stage])
+    error = flush_small(left - experts.stage_predictions[channel, stage])
     nlms.update(
       experts.weights[channel, stage, :taps],
       experts.residuals[channel, stage, at : at + taps],
@@ -130,7 +127,7 @@ def update(experts, channel, t, sample):
     )
     experts.residuals[channel, stage, at - 1] = left
     left = error
-  experts.residual_position[channel] = _rewind(experts.residuals[channel], at - 1)
+  experts.residual_position[channel] = rewind(experts.residuals[channel], at - 1)
 
   error = sample - centres[0]
   # Errors are weighted by the inverse square of their running magnitude.
@@ -155,8 +152,8 @@ def advance(experts, channel, sample):
   for stage in range(NUM_STAGES):
     left = _entering(stage, left, sample, predictions)
     experts.residuals[channel, stage, at - 1] = left
-    left = _flush_small(left - experts.stage_predictions[channel, stage])
-  experts.residual_position[channel] = _rewind(experts.residuals[channel], at - 1)
+    left = flush_small(left - experts.stage_predictions[channel, stage])
+  experts.residual_position[channel] = rewind(experts.residuals[channel], at - 1)
   _take_in(experts, channel, sample, sample - experts.centres[channel, 0])
 
 
@@ -171,7 +168,7 @@ def _take_in(experts, channel, sample, error):
   equal = 1.0 if sample == experts.samples[channel, at] else 0.0
   experts.equal_rate[channel] += (equal - experts.equal_rate[channel]) * _EQUAL_RATE
   experts.samples[channel, at - 1] = sample
-  experts.sample_position[channel] = _rewind(experts.samples[channel : channel + 1], at - 1)
+  experts.sample_position[channel] = rewind(experts.samples[channel : channel + 1], at - 1)
 
 
 @inlined
@@ -203,26 +200,7 @@ def neighbour_of(channel):
 def _entering(stage, left, sample, predictions):
   """Residual that a stage is to predict: of the least squares that its cascade follows, or what a stage left."""
   if stage == 0:
-    return _flush_small(sample - predictions[SLOW])
+    return flush_small(sample - predictions[SLOW])
   if stage == LONG_STAGES:
-    return _flush_small(sample - predictions[QUICK])
+    return flush_small(sample - predictions[QUICK])
   return left
-
-
-@compiled
-def _flush_small(residual):
-  """Zero for a residual that would fade to a denormal number."""
-  return residual if abs(residual) > _MIN_RESIDUAL else 0.0
-
-
-@compiled
-def _rewind(histories, at):
-  """Position of a history [rows, H] whose newest sample is at `at`; at its beginning it is copied to its end."""
-  if at > 0:
-    return at
-  rows, slots = histories.shape
-  kept = slots - HISTORY_SLOTS
-  for row in range(rows):
-    for i in range(kept - 1, -1, -1):
-      histories[row, HISTORY_SLOTS + i] = histories[row, i]
-  return at + HISTORY_SLOTS

@@ -46,8 +46,8 @@ class LeastSquares(NamedTuple):
   work: np.ndarray  # `new_scratch`
 
 
-def new_least_squares(sizes: Sequence[int], forgetting: Sequence[float]) -> LeastSquares:
-  """Filters before the first sample. sizes, forgetting: of each."""
+def new_least_squares(sizes: Sequence[int], forgetting: Sequence[float], waiting: int = WAITING) -> LeastSquares:
+  """Filters before the first sample. sizes, forgetting: of each. waiting: W."""
   count, largest = len(sizes), max(sizes)
   return LeastSquares(
     sizes=np.array(sizes, np.int64),
@@ -56,16 +56,16 @@ def new_least_squares(sizes: Sequence[int], forgetting: Sequence[float]) -> Leas
     moments=np.zeros((count, largest)),
     coefficients=np.zeros((count, largest)),
     num_waiting=np.zeros(count, np.int64),
-    inputs=np.zeros((count, WAITING, largest)),
-    targets=np.zeros((count, WAITING)),
-    weights=np.zeros((count, WAITING)),
-    work=new_scratch(largest),
+    inputs=np.zeros((count, waiting, largest)),
+    targets=np.zeros((count, waiting)),
+    weights=np.zeros((count, waiting)),
+    work=new_scratch(largest, waiting),
   )
 
 
-def new_scratch(size: int) -> np.ndarray:
-  """Scratch array of `accumulate` and `solve`, for so many coefficients."""
-  return np.zeros((max(2 * size + 3, WAITING), size))
+def new_scratch(size: int, waiting: int = WAITING) -> np.ndarray:
+  """Scratch array of `accumulate` and `solve`, for so many coefficients, and samples that wait."""
+  return np.zeros((max(2 * size + 3, waiting), size))
 
 
 @inlined

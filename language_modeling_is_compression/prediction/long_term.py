@@ -14,6 +14,7 @@ import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.prediction import least_squares
+from language_modeling_is_compression.prediction.history import flush_small
 from language_modeling_is_compression.prediction.least_squares import LeastSquares, new_least_squares
 
 BLOCK_LOG = 12
@@ -22,13 +23,11 @@ MIN_LAG = 32
 NUM_LAGS = 2
 DIFFERENCES = 16  # Differences of samples from those one lag ago; in stereo, half of them are the neighbour's.
 AROUND = 8  # Residuals around t - lag, of the same channel,
-NUM_INPUTS = NUM_LAGS * (DIFFERENCES + AROUND)
 _AHEAD = 4  # of which so many are later than t - lag; fewer than MIN_LAG.
 _BEFORE = DIFFERENCES  # Zeros before the first frame.
-FORGETTING = 0.996
+_FORGETTING = 0.996
 _RIDGE = 1.0
 _ERROR_RATE = 0.05
-_SMALLEST = 2.0**-20
 
 
 class LongTerm(NamedTuple):
@@ -52,14 +51,18 @@ def num_blocks(num_frames: int) -> int:
   return -(-num_frames // BLOCK_FRAMES)
 
 
-def new_long_term(lags: np.ndarray, num_frames: int, num_channels: int, solve_every: int) -> LongTerm:
-  """lags: int64 [B, NUM_LAGS], each 0 or from MIN_LAG to the frames before its block."""
+def new_long_term(
+  lags: np.ndarray, num_frames: int, num_channels: int, solve_every: int, waiting: int = least_squares.WAITING
+) -> LongTerm:
+  """lags: int64 [B, NUM_LAGS], each 0 or from MIN_LAG to the frames before its block. waiting: of least squares."""
   slots = (_BEFORE + num_frames) if lags.any() else 0
   return LongTerm(
     lags=lags,
     samples=np.zeros((num_channels, slots)),
     residuals=np.zeros((num_channels, slots), np.float32),
-    least_squares=new_least_squares([NUM_INPUTS] * num_channels, [FORGETTING] * num_channels),
+    least_squares=new_least_squares(
+      [NUM_LAGS * (DIFFERENCES + AROUND)] * num_channels, [_FORGETTING] * num_channels, waiting
+    ),
     solve_every=solve_every,
     error=np.zeros(num_channels),
   )
@@ -68,25 +71,21 @@ def new_long_term(lags: np.ndarray, num_frames: int, num_channels: int, solve_ev
 @inlined
 def predict_residual(long_term, channel, neighbour, t, base):
   """Predicted residual of a sample after the other experts, whose prediction is base; 0 where there is no lag."""
+  block = t >> BLOCK_LOG
   expected = 0.0
-  if long_term.lags[t >> BLOCK_LOG, 0] > 0:
-    write_inputs(long_term, channel, neighbour, t, base, least_squares.next_inputs(long_term.least_squares, channel))
+  if long_term.lags[block, 0] > 0:
+    inputs = least_squares.next_inputs(long_term.least_squares, channel)
+    at = 0
+    for k in range(NUM_LAGS):
+      lag = long_term.lags[block, k]
+      if lag > 0:
+        _gather(long_term, channel, neighbour, _BEFORE + t, lag, base, inputs, at)
+      else:
+        for i in range(DIFFERENCES + AROUND):
+          inputs[at + i] = 0.0
+      at += DIFFERENCES + AROUND
     expected = least_squares.predict(long_term.least_squares, channel)
   return expected
-
-
-@inlined
-def write_inputs(long_term, channel, neighbour, t, base, inputs):
-  """Writes the inputs of a sample that has a lag."""
-  at = 0
-  for k in range(NUM_LAGS):
-    lag = long_term.lags[t >> BLOCK_LOG, k]
-    if lag > 0:
-      _gather(long_term, channel, neighbour, _BEFORE + t, lag, base, inputs, at)
-    else:
-      for i in range(DIFFERENCES + AROUND):
-        inputs[at + i] = 0.0
-    at += DIFFERENCES + AROUND
 
 
 @compiled
@@ -124,4 +123,4 @@ def update_residual(long_term, channel, t, sample, residual):
 def remember(long_term, channel, t, sample, residual):
   """Keeps a sample and the residual of the other experts for later ones, whose lag leads back to it."""
   long_term.samples[channel, _BEFORE + t] = sample
-  long_term.residuals[channel, _BEFORE + t] = residual if abs(residual) > _SMALLEST else 0.0
+  long_term.residuals[channel, _BEFORE + t] = flush_small(residual)

@@ -11,6 +11,7 @@ import numpy as np
 
 from language_modeling_is_compression.prediction import mixture, nlms
 from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_FEATURES
+from language_modeling_is_compression.prediction.history import HISTORY_SLOTS
 from language_modeling_is_compression.prediction.least_squares import BLOCK, LeastSquares, new_least_squares
 from language_modeling_is_compression.prediction.long_term import LongTerm, new_long_term
 
@@ -37,7 +38,6 @@ NUM_BLENDS = len(BLEND_FORGETTING)
 GROUP_CHANNELS = 8  # Channels that are predicted from one another, at most.
 NUM_ERRORS = 16  # Last errors of the final prediction that are kept.
 BLEND_SIZE = NUM_PREDICTIONS + -NUM_PREDICTIONS % BLOCK  # Coefficients of a stacking, padded to whole blocks.
-HISTORY_SLOTS = 4096  # Samples after which a history is copied back to its end.
 
 
 @dataclass(frozen=True, kw_only=True)

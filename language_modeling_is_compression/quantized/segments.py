@@ -21,10 +21,10 @@ from language_modeling_is_compression.entropy.sampling import Draws, Sampler
 from language_modeling_is_compression.entropy.varints import NumberReader
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
-from language_modeling_is_compression.format.groups import join_bodies, split_body
 from language_modeling_is_compression.format.layout import PcmFormat, SegmentLayout
 from language_modeling_is_compression.format.model_coder import Encoded
-from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
+from language_modeling_is_compression.format.payloads import Segment, SegmentShape
+from language_modeling_is_compression.format.segment_coder import SegmentCoder, join_bodies, split_channels
 from language_modeling_is_compression.format.side_information import map_intervals, read_header, read_map, write_header
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.network.hybrid_model import HybridModel
@@ -34,7 +34,7 @@ from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS
 from language_modeling_is_compression.prediction.features import extract_features
 from language_modeling_is_compression.prediction.lag_search import find_lags
 from language_modeling_is_compression.prediction.long_term import NUM_LAGS, num_blocks
-from language_modeling_is_compression.prediction.state import EFFORTS, GROUP_CHANNELS, new_experts
+from language_modeling_is_compression.prediction.state import EFFORTS, new_experts
 from language_modeling_is_compression.prediction.value_map import ChannelValues, lower_edge
 from language_modeling_is_compression.quantized import layers
 from language_modeling_is_compression.quantized.mixing import (
@@ -103,11 +103,8 @@ class CodedGroup(NamedTuple):
   trace: Trace | None
 
 
-class HybridCoder:
+class HybridCoder(SegmentCoder):
   """The `ModelCoder` of a quantized hybrid network, computed on the CPU."""
-
-  sample_bits: int | None = None
-  has_levels = True
 
   def __init__(self, network: QuantizedHybridNetwork):
     self.identity = network.identity()
@@ -124,35 +121,15 @@ class HybridCoder:
   def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
     return segment_division(pcm, num_frames, segments.frames, SegmentLayout(effort=segments.effort))
 
-  def encode_batch_size(self, lanes: int) -> int:
-    return 1
-
-  def decode_batches(self, shapes: Sequence[PayloadShape], lanes: int, num_threads: int) -> list[list[int]]:
-    return [[index] for index in range(len(shapes))]
-
-  def encode(self, payloads: Sequence[Payload], cancellation: Cancellation) -> list[Encoded | None]:
-    return [
-      join_groups(self.code_groups(payload, cancellation), payload.shape.num_frames)
-      if isinstance(payload, Segment)
-      else None  # Bytes around the samples.
-      for payload in payloads
-    ]
-
-  def decode(
-    self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape], cancellation: Cancellation
-  ) -> list[Payload | None]:
-    return [
-      self._decode(body, shape, cancellation) if isinstance(shape, SegmentShape) else None
-      for body, shape in zip(bodies, shapes, strict=True)
-    ]
+  def encode_segment(self, segment: Segment, cancellation: Cancellation) -> Encoded:
+    return join_groups(self.code_groups(segment, cancellation), segment.shape.num_frames)
 
   def code_groups(
     self, segment: Segment, cancellation: Cancellation, *, trace_step: int = 0, trace_offset: int = 0
   ) -> list[CodedGroup]:
     """Codes of the groups of a segment's channels. trace_step, trace_offset: of `Trace`. Raises CancelledError."""
     groups = []
-    for first in range(0, segment.shape.num_channels, GROUP_CHANNELS):
-      samples = segment.samples[:, first : first + GROUP_CHANNELS]
+    for samples in split_channels(segment.samples):
       channels = [value_map.channel_values(samples[:, channel]) for channel in range(samples.shape[1])]
       indices = value_map.to_indices(samples, channels)
       lags = find_lags(indices, cancellation)
@@ -166,30 +143,14 @@ class HybridCoder:
 
   def drawn_groups(self, seed: np.ndarray, shape: SegmentShape) -> list['DrawnGroup']:
     """Groups of channels to be drawn. seed, int32 [N, C], and shape: of all channels, as `DrawnGroup` has them."""
-    seeds = [seed[:, first : first + GROUP_CHANNELS] for first in range(0, shape.num_channels, GROUP_CHANNELS)]
     return [
       DrawnGroup(self._network, each, dataclasses.replace(shape, num_channels=each.shape[1]), number)
-      for number, each in enumerate(seeds)
+      for number, each in enumerate(split_channels(seed))
     ]
 
-  def _decode(self, body: bytes, shape: SegmentShape, cancellation: Cancellation) -> Segment | None:
-    """The segment, or None for what no encoder wrote."""
-    firsts = range(0, shape.num_channels, GROUP_CHANNELS)
-    bodies = split_body(body, len(firsts))
-    if bodies is None:
-      return None
-    groups = []
-    for first, each in zip(firsts, bodies, strict=True):
-      group = self._decode_group(each, min(GROUP_CHANNELS, shape.num_channels - first), shape, cancellation)
-      if group is None:
-        return None
-      groups.append(group)
-    return Segment(samples=np.concatenate(groups, axis=1), shape=shape)
-
-  def _decode_group(
+  def decode_group(
     self, body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation
   ) -> np.ndarray | None:
-    """Decodes one group: int32 [N, C], or None."""
     reader = NumberReader(body)
     try:
       header = read_header(reader, num_channels, shape)

@@ -16,10 +16,10 @@ TINY = 1e-200
 @compiled
 def follow(several, inputs, targets, weights, solves, found):
   for t in range(len(inputs)):
-    waiting = filters.next_inputs(several, 1)
+    waiting = least_squares.next_inputs(several, 1)
     for i in range(inputs.shape[1]):
       waiting[i] = inputs[t, i]
-    found[t] = filters.predict(several, 1)
+    found[t] = least_squares.predict(several, 1)
     filters.update(several, 1, targets[t], weights[t], solves[t], 0.1, 0.01)
 
 
@@ -58,7 +58,7 @@ def test_least_squares_in_blocks(every):
   rng = np.random.default_rng(every)
   inputs, targets, weights = rng.normal(0, 900, (150, SIZE)), rng.normal(0, 900, 150), rng.uniform(1e-4, 1, 150)
   solves = np.arange(150) % every == 0
-  several, found = filters.new_least_squares([24, SIZE, 8], [0.5, 0.98, 0.5]), np.zeros(150)
+  several, found = least_squares.new_least_squares([24, SIZE, 8], [0.5, 0.98, 0.5], filters.WAITING), np.zeros(150)
   follow(several, inputs, targets, weights, solves, found)
   reference = Reference(0.98)
   for t in range(150):
@@ -74,7 +74,7 @@ def test_least_squares_in_blocks(every):
 
 
 def test_least_squares_of_silence_do_not_fade_to_denormal_numbers():
-  several, count = filters.new_least_squares([8, SIZE], [0.5, 0.5]), 3000
+  several, count = least_squares.new_least_squares([8, SIZE], [0.5, 0.5], filters.WAITING), 3000
   inputs = np.zeros((count, SIZE))
   inputs[0] = 1e-3
   follow(several, inputs, np.zeros(count), np.ones(count), np.arange(count) % 50 == 0, np.zeros(count))

@@ -5,8 +5,9 @@ import pytest
 
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.linear import predictor
-from language_modeling_is_compression.linear.predictor import HISTORY_SLOTS, Predictor
+from language_modeling_is_compression.linear.predictor import Predictor
 from language_modeling_is_compression.linear.presets import PRESETS
+from language_modeling_is_compression.prediction.history import HISTORY_SLOTS
 from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES, NUM_LAGS, num_blocks
 
 LIMITS = (-32_768.0, 32_767.0)
@@ -115,7 +116,7 @@ def test_the_worst_of_sounds_leaves_numbers(preset):
   assert np.isfinite(centres).all() and (centres >= low).all() and (centres <= high).all()
   for array in (state.error, state.last_errors, state.cascade.weights, state.cascade.residuals, state.cascade.power):
     assert np.isfinite(array).all()
-  for several in (state.least_squares, state.blends, state.repeats):
+  for several in (state.least_squares, state.blends, state.long_term.least_squares):
     assert np.isfinite(several.covariances).all() and np.isfinite(several.coefficients).all()
 
 

@@ -5,7 +5,7 @@ import pytest
 from support import hybrid_cases
 from support.hybrid_cases import tone
 
-from language_modeling_is_compression.prediction import ensemble, evidence, features, state, value_map
+from language_modeling_is_compression.prediction import evidence, features, history, state, value_map
 from language_modeling_is_compression.prediction.evidence import Evidence
 from language_modeling_is_compression.prediction.extraction import extract_evidence
 from language_modeling_is_compression.prediction.least_squares import BLOCK
@@ -167,13 +167,13 @@ def test_values_that_are_never_used_have_no_mass():
 
 
 def test_histories_are_moved_back_before_they_end():
-  slots = state.HISTORY_SLOTS + 5
+  slots = history.HISTORY_SLOTS + 5
   histories = np.arange(2 * slots, dtype=np.float64).reshape(2, slots)
   before = histories.copy()
-  assert ensemble._rewind(histories, 3) == 3
+  assert history.rewind(histories, 3) == 3
   np.testing.assert_array_equal(histories, before)
-  assert ensemble._rewind(histories, 0) == state.HISTORY_SLOTS
-  np.testing.assert_array_equal(histories[:, state.HISTORY_SLOTS :], before[:, :5])
+  assert history.rewind(histories, 0) == history.HISTORY_SLOTS
+  np.testing.assert_array_equal(histories[:, history.HISTORY_SLOTS :], before[:, :5])
 
 
 def test_efforts_fit_the_loops():
@@ -185,7 +185,7 @@ def test_efforts_fit_the_loops():
     for taps in effort.taps:
       assert taps % 16 == 0 and (taps // 16).bit_count() == 1
     longest = max(*effort.own, *effort.taps)
-    assert longest < state.HISTORY_SLOTS
+    assert longest < history.HISTORY_SLOTS
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""Segments as coders have them: channels in groups, each of which is a code of its own, behind the number of its bytes.
+
+Shapes: N frames, C channels of a group.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from language_modeling_is_compression.entropy.varints import NumberReader, write_number
+from language_modeling_is_compression.format.model_coder import Encoded
+from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
+from language_modeling_is_compression.prediction.state import GROUP_CHANNELS
+from language_modeling_is_compression.system.cancellation import Cancellation
+
+
+class SegmentCoder(ABC):
+  """What a `ModelCoder` of segments has, but for its `identity` and `division`, and the coding of a group."""
+
+  sample_bits: int | None = None
+  has_levels = True
+
+  def encode_batch_size(self, lanes: int) -> int:
+    return 1
+
+  def decode_batches(self, shapes: Sequence[PayloadShape], lanes: int, num_threads: int) -> list[list[int]]:
+    return [[index] for index in range(len(shapes))]
+
+  def encode(self, payloads: Sequence[Payload], cancellation: Cancellation) -> list[Encoded | None]:
+    # What is no segment are bytes around the samples.
+    return [
+      self.encode_segment(payload, cancellation) if isinstance(payload, Segment) else None for payload in payloads
+    ]
+
+  def decode(
+    self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape], cancellation: Cancellation
+  ) -> list[Payload | None]:
+    return [
+      self._decode_segment(body, shape, cancellation) if isinstance(shape, SegmentShape) else None
+      for body, shape in zip(bodies, shapes, strict=True)
+    ]
+
+  @abstractmethod
+  def encode_segment(self, segment: Segment, cancellation: Cancellation) -> Encoded:
+    """Codes a segment. Raises CancelledError."""
+
+  @abstractmethod
+  def decode_group(
+    self, body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation
+  ) -> np.ndarray | None:
+    """The samples of a group, int32 [N, C], or None for what no encoder wrote. shape: of the segment."""
+
+  def _decode_segment(self, body: bytes, shape: SegmentShape, cancellation: Cancellation) -> Segment | None:
+    firsts = range(0, shape.num_channels, GROUP_CHANNELS)
+    bodies = _split_body(body, len(firsts))
+    if bodies is None:
+      return None
+    groups = []
+    for first, each in zip(firsts, bodies, strict=True):
+      group = self.decode_group(each, min(GROUP_CHANNELS, shape.num_channels - first), shape, cancellation)
+      if group is None:
+        return None
+      groups.append(group)
+    return Segment(samples=np.concatenate(groups, axis=1), shape=shape)
+
+
+def split_channels(samples: np.ndarray) -> list[np.ndarray]:
+  """Samples of each group, of those of all channels: int32, frames by channels."""
+  return [samples[:, first : first + GROUP_CHANNELS] for first in range(0, samples.shape[1], GROUP_CHANNELS)]
+
+
+def join_bodies(bodies: Sequence[bytes]) -> bytes:
+  """The body of a segment, of those of its groups."""
+  return b''.join(write_number(len(body)) + body for body in bodies)
+
+
+def _split_body(body: bytes, count: int) -> list[bytes] | None:
+  """Bodies of so many groups; None unless the segment's body has exactly these."""
+  reader, bodies = NumberReader(body), []
+  try:
+    for _ in range(count):
+      length = reader.read()
+      start, reader.position = reader.position, reader.position + length
+      if length < 0 or reader.position > len(body):
+        return None
+      bodies.append(body[start : reader.position])
+  except ValueError:
+    return None
+  return bodies if reader.position == len(body) else None
