@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from language_modeling_is_compression.codec import file_codec
@@ -58,3 +59,12 @@ def salvaged(data: bytes, by: ChunkCoder, said: str) -> bytes | None:
     return None
   assert file_codec.salvage(container, target, by)[0] == said
   return target.getvalue()
+
+
+def check_silence(found: bytes | None, original: bytes, num_bytes: int) -> None:
+  """What was salvaged, if anything was, begins as the original does, and so many bytes of samples are silence."""
+  if found is None:
+    return
+  start = original.index(b'data') + 8
+  assert found[:start] == original[:start]
+  assert not np.frombuffer(found[start : start + num_bytes], np.uint8).any()
