@@ -35,6 +35,10 @@ SUFFIX = '.zip'
 VARIABLE = 'LMIC_CODE'
 JUST_IN_TIME = 'jit'
 
+# Held where objects are chosen and linked: what two threads made at once would be thrown away for one of them, and with
+# an engine goes the code that it holds, while it runs.
+_LOCK = threading.RLock()
+
 # LLVM's names of what a processor must have beyond the level before.
 _V2 = ['cx16', 'popcnt', 'sahf', 'sse3', 'sse4.1', 'sse4.2', 'ssse3']
 _V3 = [*_V2, *['avx', 'avx2', 'bmi', 'bmi2', 'f16c', 'fma', 'lzcnt', 'movbe', 'xsave']]
@@ -81,14 +85,15 @@ def usable_targets() -> list[str]:
   ]
 
 
-@functools.cache
 def objects() -> '_Objects | None':
-  """Those for this machine, if the environment asks for them: by a target, or by nothing for the best.
+  """Those for this machine, if there are any. Raises ConfigError for a target in the environment that cannot be."""
+  with _LOCK:
+    return _chosen()
 
-  Unasked there are none: their calls ended in segmentation faults now and then (docs/LOG.md, 2026-11-28). Raises
-  ConfigError for a target that cannot be.
-  """
-  wanted = os.environ.get(VARIABLE, JUST_IN_TIME)
+
+@functools.cache
+def _chosen() -> '_Objects | None':
+  wanted = os.environ.get(VARIABLE, '')
   if wanted == JUST_IN_TIME or (not wanted and not FOLDER.is_dir()):
     return None
   usable = usable_targets()
@@ -138,27 +143,33 @@ class _Objects:
   def __init__(self, archive: zipfile.ZipFile, entry_points: dict[str, Any]):
     self._archive = archive
     self._entry_points = entry_points
-    self._lock = threading.Lock()
+    self._linked: dict[str, Callable[[list[int]], Any] | None] = {}
 
   def entry_point(self, name: str, key: str) -> Callable[[list[int]], Any] | None:
-    entry = self._entry_points.get(f'{name} {key}')
+    wanted = f'{name} {key}'
+    with _LOCK:
+      if wanted not in self._linked:
+        self._linked[wanted] = self._link(name, wanted)
+      return self._linked[wanted]
+
+  def _link(self, name: str, wanted: str) -> Callable[[list[int]], Any] | None:
+    entry = self._entry_points.get(wanted)
     if entry is None:
-      _logger.debug('no object of %s for %s', name, key)
+      _logger.debug('no object for %s', wanted)
       return None
-    with self._lock:
-      try:
-        data = self._archive.read(entry['object'])
-      except Exception as error:
-        data, reason = b'', str(error)
-      else:
-        reason = 'its digest is another one'
-      if hashlib.blake2b(data).hexdigest() != entry['digest']:
-        _logger.warning(
-          '%s: %s of it is damaged, so code is compiled anew: install the package again: %s',
-          *(self._archive.filename, entry['object'], reason),
-        )
-        return None
-      address = _link(data, entry['symbol'])
+    try:
+      data = self._archive.read(entry['object'])
+    except Exception as error:
+      data, reason = b'', str(error)
+    else:
+      reason = 'its digest is another one'
+    if hashlib.blake2b(data).hexdigest() != entry['digest']:
+      _logger.warning(
+        '%s: %s of it is damaged, so code is compiled anew: install the package again: %s',
+        *(self._archive.filename, entry['object'], reason),
+      )
+      return None
+    address = _link(data, entry['symbol'])
     return functools.partial(_call, ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(address), name, entry)
 
 

@@ -144,10 +144,6 @@ def test_the_codec_needs_no_extra(codec_alone, tmp_path):
     assert done.stderr.endswith(f'is not installed: pip install "language-modeling-is-compression[{extra}]"\n')
 
 
-_CRASHES = 'code compiled ahead of time ends in segmentation faults now and then, and is used by nobody unasked'
-
-
-@pytest.mark.skip(reason=_CRASHES)
 def test_the_first_command_compiles_nothing(codec_alone, tmp_path):
   """All that packaged models do, with a folder for compiled code that stays empty, and without numba."""
   write_folder(tmp_path / 'audio')
@@ -171,7 +167,6 @@ def test_the_first_command_compiles_nothing(codec_alone, tmp_path):
   assert not list((tmp_path / 'kept').glob('*'))
 
 
-@pytest.mark.skip(reason=_CRASHES)
 @pytest.mark.parametrize('target', native.TARGETS)
 def test_golden_files_by_the_code_of_every_target(installed, tmp_path, target):
   if target not in native.usable_targets():

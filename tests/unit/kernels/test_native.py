@@ -1,11 +1,15 @@
 """Code that was compiled ahead of time computes what numba's does, without numba, and is used for its sources alone."""
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -194,19 +198,19 @@ def test_objects_that_are_cut_off_are_not_used(package, expected, length):
 @pytest.mark.parametrize('code', ['x86-64-v9', 'JIT', 'mips'])
 def test_a_target_that_there_is_not(monkeypatch, code):
   monkeypatch.setenv('LMIC_CODE', code)
-  native.objects.cache_clear()
+  native._chosen.cache_clear()
   with pytest.raises(ConfigError, match=f"LMIC_CODE is '{code}': expected one of .*jit on this machine"):
     native.objects()
-  native.objects.cache_clear()
+  native._chosen.cache_clear()
 
 
 def test_a_target_without_objects(monkeypatch, tmp_path):
   monkeypatch.setenv('LMIC_CODE', target())
   monkeypatch.setattr(native, 'FOLDER', tmp_path)
-  native.objects.cache_clear()
+  native._chosen.cache_clear()
   with pytest.raises(ConfigError, match='make objects'):
     native.objects()
-  native.objects.cache_clear()
+  native._chosen.cache_clear()
 
 
 def test_targets_need_what_their_name_says():
@@ -220,3 +224,57 @@ def test_targets_need_what_their_name_says():
 def test_results(word):
   assert native.RESULTS['unsigned'](word) == word % 2**64
   assert native.RESULTS['float'](word).hex() == np.array([word]).view(np.float64)[0].hex()
+
+
+@pytest.fixture
+def chosen_anew():
+  """What was chosen before is forgotten, and what the test chooses, too."""
+  native._chosen.cache_clear()
+  yield
+  native._chosen.cache_clear()
+
+
+def at_once(function):
+  """What several threads get that call a function at the same time."""
+  begin = threading.Barrier(4)
+
+  def call(_):
+    begin.wait(timeout=30)
+    return function()
+
+  with ThreadPoolExecutor(4) as pool:
+    return list(pool.map(call, range(4)))
+
+
+def test_threads_that_ask_at_once_have_the_same_objects(monkeypatch, tmp_path, chosen_anew):
+  """Of two, one would be thrown away while its code runs, which crashed one process in three."""
+  opened = []
+
+  def slowly(target):
+    time.sleep(0.05)
+    opened.append(native._Objects(archive=None, entry_points={}))  # type: ignore[arg-type]
+    return opened[-1]
+
+  monkeypatch.setenv('LMIC_CODE', '')
+  monkeypatch.setattr(native, 'FOLDER', tmp_path)
+  monkeypatch.setattr(native, 'usable_targets', lambda: ['x86-64-v2'])
+  monkeypatch.setattr(native, '_opened', slowly)
+  assert set(at_once(native.objects)) == set(opened) and len(opened) == 1
+
+
+def test_threads_that_ask_at_once_link_once(monkeypatch, tmp_path):
+  linked = []
+
+  def slowly(data, symbol):
+    time.sleep(0.05)
+    linked.append(symbol)
+    return 1 << 20
+
+  with zipfile.ZipFile(tmp_path / 'objects.zip', 'w') as archive:
+    archive.writestr('one.o', b'code')
+  entry = {'object': 'one.o', 'symbol': 'one', 'digest': hashlib.blake2b(b'code').hexdigest()}
+  monkeypatch.setattr(native, '_link', slowly)
+  with zipfile.ZipFile(tmp_path / 'objects.zip') as archive:
+    found = native._Objects(archive, {'kernel key': entry})
+    assert len(set(map(id, at_once(lambda: found.entry_point('kernel', 'key'))))) == 1
+  assert linked == ['one']
