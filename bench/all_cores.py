@@ -109,9 +109,9 @@ class _Sleeper:
 
   def division(self, pcm: Any, num_frames: int, segments: Any) -> Any:
     from language_modeling_is_compression.format.division import segment_division
-    from language_modeling_is_compression.format.layout import LinearLayout
+    from language_modeling_is_compression.format.layout import SegmentLayout
 
-    return segment_division(pcm, num_frames, segments.frames, LinearLayout(effort=segments.preset))
+    return segment_division(pcm, num_frames, segments.frames, SegmentLayout(effort=segments.effort))
 
   def encode_batch_size(self, lanes: int) -> int:
     return 1
