@@ -36,12 +36,6 @@ class Preset:
   has_lags: bool
 
 
-_LEAST_SQUARES = (
-  Inputs(own=32, other=16, forgetting=0.9995, solve_every=64),
-  Inputs(own=16, other=8, forgetting=0.98, solve_every=8),
-  Inputs(own=24, other=8, forgetting=0.997, solve_every=16),
-)
-
 # Chosen on the train folders of the corpus, by bits and microseconds of a sample: docs/LOG.md, 2026-11-28.
 PRESETS: tuple[Preset, ...] = (
   Preset(
@@ -66,7 +60,11 @@ PRESETS: tuple[Preset, ...] = (
     has_lags=False,
   ),
   Preset(
-    least_squares=_LEAST_SQUARES,
+    least_squares=(
+      Inputs(own=32, other=16, forgetting=0.9995, solve_every=64),
+      Inputs(own=16, other=8, forgetting=0.98, solve_every=8),
+      Inputs(own=24, other=8, forgetting=0.997, solve_every=16),
+    ),
     stages=(
       Stage(taps=1024, step=0.0001),
       Stage(taps=256, step=0.0005),
