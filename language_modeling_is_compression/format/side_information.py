@@ -34,6 +34,24 @@ def write_header(channels: list[ChannelValues], lags: np.ndarray) -> bytes:
   return b''.join(write_number(number) for number in numbers + _lag_numbers(lags))
 
 
+def read_group(
+  body: bytes, num_channels: int, shape: SegmentShape
+) -> tuple[list[ChannelValues], np.ndarray, rans.Decoder] | None:
+  """What stands before the samples of a group: values in use, lags, and the decoder of what follows; or None."""
+  reader = NumberReader(body)
+  try:
+    header = read_header(reader, num_channels, shape)
+  except ValueError:
+    return None
+  if header is None:
+    return None
+  channels, lags = header
+  decoder = rans.Decoder([body[reader.position :]])
+  for channel in channels:
+    read_map(channel.used, decoder)
+  return channels, lags, decoder
+
+
 def read_header(
   reader: NumberReader, num_channels: int, shape: SegmentShape
 ) -> tuple[list[ChannelValues], np.ndarray] | None:

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from language_modeling_is_compression.entropy import rans
-from language_modeling_is_compression.entropy.varints import NumberReader
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
 from language_modeling_is_compression.format.layout import LinearLayout, PcmFormat
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.format.segment_coder import SegmentCoder, join_bodies, split_channels
-from language_modeling_is_compression.format.side_information import map_intervals, read_header, read_map, write_header
+from language_modeling_is_compression.format.side_information import map_intervals, read_group, write_header
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.linear import distribution, predictor
 from language_modeling_is_compression.linear.buckets import MAX_SYMBOLS, decode_index, encode_index, ranks_of, window_of
@@ -56,19 +55,12 @@ class LinearCoder(SegmentCoder):
   def decode_group(
     self, body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation
   ) -> np.ndarray | None:
-    reader = NumberReader(body)
-    try:
-      header = read_header(reader, num_channels, shape)
-    except ValueError:
+    read = read_group(body, num_channels, shape)
+    if read is None:
       return None
-    if header is None:
-      return None
-    channels, lags = header
+    channels, lags, decoder = read
     if lags.any() and not PRESETS[shape.effort].has_lags:
       return None
-    decoder = rans.Decoder([body[reader.position :]])
-    for channel in channels:
-      read_map(channel.used, decoder)
     group = _Group(channels, lags, shape)
     indices = np.zeros((shape.num_frames, num_channels), np.int32)
     _, _, following, ends = decoder.arrays

@@ -18,14 +18,13 @@ import numpy as np
 from language_modeling_is_compression.entropy import rans, sampling
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.entropy.sampling import Draws, Sampler
-from language_modeling_is_compression.entropy.varints import NumberReader
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
 from language_modeling_is_compression.format.layout import PcmFormat, SegmentLayout
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.format.segment_coder import SegmentCoder, join_bodies, split_channels
-from language_modeling_is_compression.format.side_information import map_intervals, read_header, read_map, write_header
+from language_modeling_is_compression.format.side_information import map_intervals, read_group, write_header
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.network.hybrid_model import HybridModel
 from language_modeling_is_compression.prediction import value_map
@@ -151,17 +150,10 @@ class HybridCoder(SegmentCoder):
   def decode_group(
     self, body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation
   ) -> np.ndarray | None:
-    reader = NumberReader(body)
-    try:
-      header = read_header(reader, num_channels, shape)
-    except ValueError:
+    read = read_group(body, num_channels, shape)
+    if read is None:
       return None
-    if header is None:
-      return None
-    channels, lags = header
-    decoder = rans.Decoder([body[reader.position :]])
-    for channel in channels:
-      read_map(channel.used, decoder)
+    channels, lags, decoder = read
     indices = _Group(self._network, channels, lags, shape).decode(decoder, cancellation)
     if indices is None or not decoder.sound()[0]:
       return None
