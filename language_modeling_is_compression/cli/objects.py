@@ -23,9 +23,9 @@ from language_modeling_is_compression.codec.levels import LEVELS
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.kernels import native
 from language_modeling_is_compression.kernels.compilation import Kernel
-from language_modeling_is_compression.prediction.extraction import extract_evidence
+from language_modeling_is_compression.linear.extraction import extract_evidence
+from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
 from language_modeling_is_compression.quantized.loading import load_coder
-from language_modeling_is_compression.quantized.segments import HybridCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 
@@ -124,7 +124,7 @@ def _train_and_look(samples: Any) -> None:
   )
   coder = load_coder('default', 'cpu')
   assert isinstance(coder, HybridCoder)
-  coder.code_groups(Segment(samples=samples, shape=shape), Cancellation(), trace_step=8)
+  coder.trace_segment(Segment(samples=samples, shape=shape), Cancellation(), step=8, offset=0)
 
 
 def _compress_other_files() -> None:

@@ -50,7 +50,7 @@ FAMILIES = Registry(
   'family of models',
   {
     'bytes': Family(network='byte_model', coder='byte_coder', task='byte_task', generator='byte_generator'),
-    'hybrid': Family(network='hybrid_model', coder='segments', task='hybrid_task', generator='hybrid_generator'),
+    'hybrid': Family(network='hybrid_model', coder='hybrid_coder', task='hybrid_task', generator='hybrid_generator'),
   },
 )
 

@@ -101,7 +101,7 @@ class ChannelLayout:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentLayout:
-  """Format version 2: a chunk holds a segment, which is all of a span, for models that code samples.
+  """Format version 2: a chunk holds a segment, which is all of a span, for hybrid models of the first experts.
 
   effort: how hard the model's experts work.
   has_canonical_head: whether the bytes before the samples are `canonical_header`'s, and so take no chunks.
@@ -151,8 +151,15 @@ class LinearLayout(SegmentLayout):
   model_id: ClassVar[bytes] = hashlib.sha256(b'lmic linear prediction 1').digest()  # Of every file, and of no other.
 
 
+@dataclass(frozen=True, kw_only=True)
+class HybridLayout(SegmentLayout):
+  """Format version 4: segments that are coded by linear prediction and a network."""
+
+  version: ClassVar[int] = 4
+
+
 Layout = ChannelLayout | SegmentLayout
-SEGMENT_LAYOUTS = {layout.version: layout for layout in (SegmentLayout, LinearLayout)}
+SEGMENT_LAYOUTS = {layout.version: layout for layout in (SegmentLayout, LinearLayout, HybridLayout)}
 
 
 def wav_envelope(pcm: PcmFormat, num_frames: int) -> tuple[bytes, bytes]:

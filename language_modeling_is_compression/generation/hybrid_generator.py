@@ -14,8 +14,8 @@ from language_modeling_is_compression.format.payloads import SegmentShape
 from language_modeling_is_compression.generation.generator import BLOCK_FRAMES, Request, Wanted, check_channels
 from language_modeling_is_compression.network.hybrid_model import HybridModel
 from language_modeling_is_compression.prediction.state import EFFORTS
-from language_modeling_is_compression.quantized.quantize_hybrid import quantize_hybrid_model
-from language_modeling_is_compression.quantized.segments import DrawnGroup, HybridCoder
+from language_modeling_is_compression.quantized.drawing import DrawnGroup
+from language_modeling_is_compression.quantized.hybrid_coder import load_coder
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 TAKES_ALL_RATES = True
@@ -56,7 +56,7 @@ class HybridGenerator:
       sample_rate_hz=pcm.sample_rate_hz,
       effort=effort if isinstance(effort, int) and 0 <= effort < len(EFFORTS) else _DEFAULT_EFFORT,
     )
-    self._groups = HybridCoder(quantize_hybrid_model(model)).drawn_groups(request.known_frames(), shape)
+    self._groups = load_coder(model, 'cpu').drawn_groups(request.known_frames(), shape)
     self._num_seed_frames = len(request.seed)
     self._sampler, self._num_sequences = request.sampler, request.num_sequences
     self._threads = ThreadPoolExecutor(min(request.num_threads, request.num_sequences * len(self._groups)))

@@ -1,9 +1,10 @@
 """Linear prediction of a channel's next sample, and learning from the one that came.
 
-Least squares of long and short memory; a cascade of NLMS stages on what the first of them leaves; long-term prediction
-where there is a lag; and a stacking of all of these, which is least squares too.
+Least squares of long and short memory; a cascade of NLMS stages on what the first of them leaves, and in some presets
+another one on what the last leaves; long-term prediction where there is a lag; and a stacking of all of these, which is
+least squares too.
 
-Shapes: C channels, K least squares of each, S stages, H slots of a history.
+Shapes: C channels, K least squares of each, S stages of both cascades, H slots of a history, R last errors.
 """
 
 from typing import NamedTuple
@@ -34,7 +35,10 @@ _BLEND_RIDGE = 0.03
 _BLEND_ERROR_RATE = 0.2
 _BLEND_ERROR = 16.0
 _NUM_ERRORS = 2  # Last errors of the stacking that it has as inputs.
-_REPEAT_EVERY = 64
+NUM_CENTRES = 4
+# Centres: the stacking, the second least squares, and where there is a second cascade, its end and the base of the
+# stacking.
+STACKED, SHORT, QUICK, BASE = range(NUM_CENTRES)
 _REPEAT_RIDGE = 1.0
 _REPEAT_ERROR_RATE = 0.05
 _MIN_ERROR = 1e-30
@@ -53,22 +57,26 @@ class Predictor(NamedTuple):
   expected: np.ndarray  # float64 [C, K], their predictions
   error: np.ndarray  # float64 [C, K], their running errors
   cascade: Cascade
+  num_following_first: int  # Stages that follow the first least squares; others follow the last.
   long_term: LongTerm
   blends: LeastSquares  # G = C
   blend_error: np.ndarray  # float64 [C], the stacking's running error
-  last_errors: np.ndarray  # float64 [C, 2], newest first
+  last_errors: np.ndarray  # float64 [C, R], newest first
   without: np.ndarray  # float64 [C], predictions without long-term prediction,
   base: np.ndarray  # float64 [C], and with it
-  centres: np.ndarray  # float64 [C, 2], predictions of the stacking and of the second least squares
+  centres: np.ndarray  # float64 [C, NUM_CENTRES]
 
 
-def new_predictor(preset: Preset, limits: np.ndarray, lags: np.ndarray, num_frames: int) -> Predictor:
+def new_predictor(
+  preset: Preset, limits: np.ndarray, lags: np.ndarray, num_frames: int, num_errors: int = _NUM_ERRORS
+) -> Predictor:
   """Predictor before the first sample. limits: [C, 2], the least and the largest sample of each channel.
 
-  lags: see long_term.py.
+  lags: see long_term.py. num_errors: R, at least 2.
   """
   num_channels, stereo = len(limits), len(limits) > 1
-  count, num_stages = len(preset.least_squares), len(preset.stages)
+  stages = (*preset.stages, *preset.quick_stages)
+  count, num_stages = len(preset.least_squares), len(stages)
   own = np.array([each.own for each in preset.least_squares], np.int64)
   other = np.array([each.other for each in preset.least_squares], np.int64) * stereo
   num_inputs = count + num_stages + _NUM_ERRORS
@@ -86,17 +94,24 @@ def new_predictor(preset: Preset, limits: np.ndarray, lags: np.ndarray, num_fram
     ),
     expected=np.zeros((num_channels, count)),
     error=np.zeros((num_channels, count)),
-    cascade=new_cascade(preset.stages, num_channels, HISTORY_SLOTS),
-    long_term=new_long_term(lags, num_frames, num_channels, _REPEAT_EVERY, WAITING),
+    cascade=new_cascade(stages, num_channels, HISTORY_SLOTS),
+    num_following_first=len(preset.stages),
+    long_term=new_long_term(lags, num_frames, num_channels, preset.solve_long_term_every, WAITING),
     blends=new_least_squares(
       [num_inputs + -num_inputs % BLOCK] * num_channels, [_BLEND_FORGETTING] * num_channels, WAITING
     ),
     blend_error=np.full(num_channels, _BLEND_ERROR),
-    last_errors=np.zeros((num_channels, _NUM_ERRORS)),
+    last_errors=np.zeros((num_channels, num_errors)),
     without=np.zeros(num_channels),
     base=np.zeros(num_channels),
-    centres=np.zeros((num_channels, 2)),
+    centres=np.zeros((num_channels, NUM_CENTRES)),
   )
+
+
+def frozen(predictor: Predictor) -> Predictor:
+  """A predictor of the same arrays whose cascades learn nothing more."""
+  cascade = predictor.cascade
+  return predictor._replace(cascade=cascade._replace(steps=np.zeros_like(cascade.steps)))
 
 
 @inlined
@@ -104,13 +119,13 @@ def predict(predictor, channel, t):
   """Computes the centres of a channel's next sample; the channels before it are known."""
   low, high = predictor.limits[channel, 0], predictor.limits[channel, 1]
   expected, cascade = predictor.expected[channel], predictor.cascade
-  count, num_stages = len(predictor.own), len(cascade.taps)
+  count, num_stages, num_first = len(predictor.own), len(cascade.taps), predictor.num_following_first
   for k in range(count):
     inputs = least_squares.next_inputs(predictor.least_squares, channel * count + k)
     _gather(predictor, channel, k, inputs)
     expected[k] = min(max(least_squares.predict(predictor.least_squares, channel * count + k), low), high)
   total = expected[0]
-  for stage in range(num_stages):
+  for stage in range(num_first):
     total += cascade.predictions[channel, stage]
   without = min(max(total, low), high)
   repeated = without + predict_residual(predictor.long_term, channel, neighbour_of(channel), t, without)
@@ -121,15 +136,21 @@ def predict(predictor, channel, t):
   for k in range(count):
     inputs[k] = expected[k] - base
   total = expected[0]
-  for stage in range(num_stages - 1):
+  for stage in range(num_first - 1):
     total += cascade.predictions[channel, stage]
     inputs[count + stage] = min(max(total, low), high) - base
-  inputs[count + num_stages - 1] = without - base
+  inputs[count + num_first - 1] = without - base
+  total = expected[count - 1]
+  for stage in range(num_first, num_stages):
+    total += cascade.predictions[channel, stage]
+    inputs[count + stage] = min(max(total, low), high) - base
   for k in range(_NUM_ERRORS):
     inputs[count + num_stages + k] = predictor.last_errors[channel, k]
   blended = base + least_squares.predict(predictor.blends, channel)
-  predictor.centres[channel, 0] = min(max(blended, low), high)
-  predictor.centres[channel, 1] = expected[1]
+  predictor.centres[channel, STACKED] = min(max(blended, low), high)
+  predictor.centres[channel, SHORT] = expected[1]
+  predictor.centres[channel, QUICK] = min(max(total, low), high)
+  predictor.centres[channel, BASE] = base
 
 
 @inlined
@@ -140,12 +161,7 @@ def learn(predictor, channel, t, sample):
     errors[k] = max(errors[k] + (abs(sample - expected[k]) - errors[k]) * _ERROR_RATE, _MIN_ERROR)
     solves = (t + k) % predictor.solve_every[k] == 0
     filters.update(predictor.least_squares, channel * count + k, sample, 1.0 / (errors[k] + 2.0), solves, _RIDGE, 0.0)
-  cascade = predictor.cascade
-  left = sample - expected[0]
-  for stage in range(len(cascade.taps)):
-    left = adapt(cascade, channel, stage, flush_small(left))
-  cascade.position[channel] = rewind(cascade.residuals[channel], cascade.position[channel] - 1)
-
+  _run_cascades(predictor, channel, sample)
   long_term, residual = predictor.long_term, sample - predictor.without[channel]
   if long_term.residuals.shape[1] > 0:
     remember(long_term, channel, t, sample, residual)
@@ -156,14 +172,39 @@ def learn(predictor, channel, t, sample):
       solves = t % long_term.solve_every == 0
       filters.update(long_term.least_squares, channel, residual, weight, solves, _REPEAT_RIDGE, 0.0)
 
-  error = sample - predictor.centres[channel, 0]
+  error = sample - predictor.centres[channel, STACKED]
   inverse = 1.0 / (predictor.blend_error[channel] + 1.0)
   followed = predictor.blend_error[channel] + (abs(error) - predictor.blend_error[channel]) * _BLEND_ERROR_RATE
   predictor.blend_error[channel] = max(followed, _MIN_ERROR)
   solves = (t + count) % _BLEND_EVERY == 0
   left = sample - predictor.base[channel]
   filters.update(predictor.blends, channel, left, inverse * inverse, solves, _BLEND_RIDGE, _BLEND_RIDGE)
-  for k in range(_NUM_ERRORS - 1, 0, -1):
+  _take_in(predictor, channel, sample, error)
+
+
+@inlined
+def advance(predictor, channel, sample):
+  """Takes in a sample without learning from it: histories move on, coefficients stay. predictor: `frozen`."""
+  _run_cascades(predictor, channel, sample)
+  _take_in(predictor, channel, sample, sample - predictor.centres[channel, STACKED])
+
+
+@inlined
+def _run_cascades(predictor, channel, sample):
+  """Has all stages take in what they were to predict, and predict what comes next."""
+  expected, cascade = predictor.expected[channel], predictor.cascade
+  left = sample - expected[0]
+  for stage in range(len(cascade.taps)):
+    if stage == predictor.num_following_first:
+      left = sample - expected[len(expected) - 1]
+    left = adapt(cascade, channel, stage, flush_small(left))
+  cascade.position[channel] = rewind(cascade.residuals[channel], cascade.position[channel] - 1)
+
+
+@inlined
+def _take_in(predictor, channel, sample, error):
+  """Moves on the histories of samples and of the stacking's errors."""
+  for k in range(predictor.last_errors.shape[1] - 1, 0, -1):
     predictor.last_errors[channel, k] = predictor.last_errors[channel, k - 1]
   predictor.last_errors[channel, 0] = error
   at = predictor.position[channel] - 1

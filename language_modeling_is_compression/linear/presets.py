@@ -28,12 +28,15 @@ class Stage:
 class Preset:
   """Filters of a channel. least_squares: two or more, the first of which the cascade of stages follows.
 
-  has_lags: whether samples are predicted from those of one lag ago, too.
+  quick_stages: a second cascade, which follows the last of them; presets of a network have one.
+  has_lags: whether samples are predicted from those of one lag ago, too; solve_long_term_every: in frames, for these.
   """
 
   least_squares: tuple[Inputs, ...]
   stages: tuple[Stage, ...]
+  quick_stages: tuple[Stage, ...] = ()
   has_lags: bool
+  solve_long_term_every: int = 64
 
 
 # Chosen on the train folders of the corpus, by bits and microseconds of a sample: docs/LOG.md, 2026-11-28.
@@ -89,5 +92,57 @@ PRESETS: tuple[Preset, ...] = (
       Stage(taps=16, step=0.008),
     ),
     has_lags=True,
+  ),
+)
+
+# What a network is given: three least squares and two cascades, by effort. Chosen in the same way.
+EFFORTS: tuple[Preset, ...] = (
+  Preset(
+    least_squares=(
+      Inputs(own=16, other=8, forgetting=0.9995, solve_every=64),
+      Inputs(own=16, other=8, forgetting=0.98, solve_every=16),
+      Inputs(own=16, other=8, forgetting=0.996, solve_every=32),
+    ),
+    stages=(Stage(taps=256, step=0.0004), Stage(taps=16, step=0.006)),
+    quick_stages=(Stage(taps=32, step=0.008), Stage(taps=16, step=0.016)),
+    has_lags=True,
+  ),
+  Preset(
+    least_squares=(
+      Inputs(own=16, other=8, forgetting=0.9995, solve_every=64),
+      Inputs(own=16, other=8, forgetting=0.98, solve_every=8),
+      Inputs(own=32, other=8, forgetting=0.996, solve_every=16),
+    ),
+    stages=(
+      Stage(taps=2048, step=0.00004),
+      Stage(taps=512, step=0.0002),
+      Stage(taps=128, step=0.001),
+      Stage(taps=16, step=0.006),
+    ),
+    quick_stages=(Stage(taps=256, step=0.004), Stage(taps=32, step=0.008), Stage(taps=16, step=0.016)),
+    has_lags=True,
+    solve_long_term_every=16,
+  ),
+  Preset(
+    least_squares=(
+      Inputs(own=32, other=16, forgetting=0.9995, solve_every=64),
+      Inputs(own=16, other=8, forgetting=0.98, solve_every=2),
+      Inputs(own=32, other=16, forgetting=0.996, solve_every=4),
+    ),
+    stages=(
+      Stage(taps=4096, step=0.00002),
+      Stage(taps=1024, step=0.0001),
+      Stage(taps=256, step=0.0004),
+      Stage(taps=64, step=0.002),
+      Stage(taps=16, step=0.006),
+    ),
+    quick_stages=(
+      Stage(taps=256, step=0.003),
+      Stage(taps=64, step=0.006),
+      Stage(taps=32, step=0.008),
+      Stage(taps=16, step=0.016),
+    ),
+    has_lags=True,
+    solve_long_term_every=8,
   ),
 )

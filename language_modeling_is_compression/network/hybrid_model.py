@@ -4,35 +4,54 @@ Shapes: B rows, T samples.
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
+from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.network.byte_model import ByteSpec
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.parameters import TOP, layer_shapes, output_shapes
-from language_modeling_is_compression.prediction.evidence import NUM_FEATURES, NUM_OUTPUTS
+from language_modeling_is_compression.prediction.evidence import (
+  ENSEMBLE_EXPERTS,
+  LINEAR_EXPERTS,
+  NUM_FEATURES,
+  NUM_OUTPUTS,
+)
 from language_modeling_is_compression.system.extras import require_extra
+
+_EXPERTS = 'experts'  # Its name in a model file.
 
 
 @dataclass(frozen=True, kw_only=True)
 class HybridSpec:
-  """Spec of a hybrid model, which reads samples as they are."""
+  """Spec of a hybrid model, which reads samples as they are. experts: the version of those that it was trained on."""
 
   family: ClassVar[str] = 'hybrid'
   network: ModelConfig
+  experts: int = LINEAR_EXPERTS
 
   @classmethod
   def from_stored(cls, network: ModelConfig, data: Any) -> 'HybridSpec':
     """Inverse of `stored_data`. Raises ConfigError."""
-    ByteSpec.from_stored(network, data)
-    return cls(network=network)
+    tokens, experts = data, ENSEMBLE_EXPERTS
+    if isinstance(data, Mapping) and _EXPERTS in data:
+      tokens, experts = {key: value for key, value in data.items() if key != _EXPERTS}, data[_EXPERTS]
+      if experts != LINEAR_EXPERTS:
+        raise ConfigError(f'{_EXPERTS}: expected {LINEAR_EXPERTS}, got {experts!r}: update this program')
+    ByteSpec.from_stored(network, tokens)
+    return cls(network=network, experts=experts)
 
   def stored_data(self) -> dict[str, Any]:
-    """Tokens, which files of all families have: those of hybrid models mean nothing, and are the default ones."""
-    return ByteSpec(network=self.network, data=DataConfig()).stored_data()
+    """Tokens, which files of all families have: those of hybrid models mean nothing, and are the default ones.
+
+    And the version of the experts, which the first ones did not have.
+    """
+    tokens = ByteSpec(network=self.network, data=DataConfig()).stored_data()
+    return tokens if self.experts == ENSEMBLE_EXPERTS else {**tokens, _EXPERTS: self.experts}
 
   @property
   def num_inputs(self) -> int:

@@ -15,6 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Versions of the experts' arithmetic: that of ensemble.py, and linear/'s, which came after it. A network can only be used
+# with those that it was trained on.
+ENSEMBLE_EXPERTS, LINEAR_EXPERTS = 5, 6
+
 NUM_FEATURES = 48
 FEATURE_BITS = 5  # Fractional bits of features, which are int8.
 

@@ -173,11 +173,11 @@ def new_experts(
     errors=np.zeros((num_channels, NUM_ERRORS)),
     equal_rate=np.zeros(num_channels),
     features=np.zeros(NUM_FEATURES, np.int16),
-    constants=np.array([sample_bytes - 2.0, _octaves(sample_rate_hz)]),
+    constants=np.array([sample_bytes - 2.0, octaves(sample_rate_hz)]),
   )
 
 
-def _octaves(sample_rate_hz: int) -> float:
+def octaves(sample_rate_hz: int) -> float:
   """Octaves of a rate above 16 kHz, approximately: piecewise linear, so that no library's logarithm is needed."""
   fraction, exponent = math.frexp(max(1, sample_rate_hz) / 16000)
   return exponent - 2 + 2 * fraction

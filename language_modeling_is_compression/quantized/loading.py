@@ -10,7 +10,13 @@ from typing import NamedTuple
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.errors import ConfigError, ModelMismatchError
 from language_modeling_is_compression.format.header import Header
-from language_modeling_is_compression.format.layout import ChannelLayout, Layout, LinearLayout, SegmentLayout
+from language_modeling_is_compression.format.layout import (
+  ChannelLayout,
+  HybridLayout,
+  Layout,
+  LinearLayout,
+  SegmentLayout,
+)
 from language_modeling_is_compression.format.model_coder import ModelCoder
 from language_modeling_is_compression.linear import coder as linear_coder
 from language_modeling_is_compression.network.byte_model import ByteModel
@@ -29,7 +35,8 @@ class Packaged(NamedTuple):
 
 
 PACKAGED: Mapping[str, Packaged] = {
-  DEFAULT: Packaged('default.npz', SegmentLayout),
+  DEFAULT: Packaged('default.npz', HybridLayout),
+  'default-v2': Packaged('default_v2.npz', SegmentLayout),  # The default one until format version 3.
   'tiny': Packaged('tiny.npz', SegmentLayout),
   'bytes': Packaged('bytes.npz', ChannelLayout),
 }
@@ -73,7 +80,7 @@ def find_model(header: Header, names: Sequence[str], device: str) -> str | None:
   Raises as `load_coder`.
   """
   for name in dict.fromkeys(names):
-    could_be = name not in PACKAGED or isinstance(header.layout, PACKAGED[name].layout)
+    could_be = name not in PACKAGED or type(header.layout) is PACKAGED[name].layout
     if could_be and load_coder(name, device).identity == header.model_id:
       return name
   return None

@@ -122,7 +122,7 @@ def build_mixture(mixer, experts, exp2, channel, outputs):
     offset = min(max(outputs[_FIRST_OFFSET + k], -_MAX_OFFSET), _MAX_OFFSET)
     log2_scale = min(max(outputs[_FIRST_SCALE + k], -_MAX_LOG2_SCALE), _MAX_LOG2_SCALE)
     mixer.centres[k] = experts.centres[channel, _CENTRES[k]] + unit * (offset / (1 << LOG_BITS))
-    mixer.inverse_scales[k] = mixture.STEPS_PER_SCALE / (unit * _exp2(log2_scale, exp2))
+    mixer.inverse_scales[k] = mixture.STEPS_PER_SCALE / (unit * scale_of(log2_scale, exp2))
     mixer.weights[k] = weight
   count = NUM_COMPONENTS
   # The experts' own components: weight that rounds to 0 goes to the heaviest.
@@ -281,7 +281,7 @@ def _floor(num_indices):
 
 
 @compiled
-def _exp2(log2_scale, exp2):
+def scale_of(log2_scale, exp2):
   """2**(log2_scale / 2**LOG_BITS), as a float64 without rounding."""
   fraction = np.int64(exp2[-log2_scale & ((1 << LOG_BITS) - 1)])
   whole = (log2_scale + ((1 << LOG_BITS) - 1)) >> LOG_BITS

@@ -13,7 +13,6 @@ import numpy as np
 from language_modeling_is_compression.network.hybrid_model import HybridModel
 from language_modeling_is_compression.network.parameters import TOP, layer_name
 from language_modeling_is_compression.prediction.evidence import FEATURE_BITS, LOGITS
-from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION
 from language_modeling_is_compression.quantized.quantize import (
   LOG2_E,
   LOG_BITS,
@@ -33,17 +32,18 @@ from language_modeling_is_compression.quantized.quantize import (
   shift_of,
 )
 
-_IDENTITY_VERSION = b'lmic exact hybrid network %d\n' % EXPERTS_VERSION
+_IDENTITY_VERSION = b'lmic exact hybrid network %d\n'
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizedHybridNetwork:
-  """A hybrid model of integers alone.
+  """A hybrid model of integers alone. experts: the version of those that it was trained on.
 
   input: from features to the stream, STREAM_BITS, where input_bias, int32 [E], is added.
   output: to the outputs; output_bias: int32 [O].
   """
 
+  experts: int
   num_heads: int
   input: Matrix
   input_bias: np.ndarray
@@ -58,7 +58,7 @@ class QuantizedHybridNetwork:
 
   def identity(self) -> bytes:
     """SHA-256 of everything that the cdfs depend on beside the samples: 32 bytes."""
-    identity = Identity(_IDENTITY_VERSION)
+    identity = Identity(_IDENTITY_VERSION % self.experts)
     identity.add_number('.num_heads', self.num_heads)
     identity.add_matrix('.input', self.input)
     identity.add_array('.input_bias', self.input_bias)
@@ -79,6 +79,7 @@ def quantize_hybrid_model(model: HybridModel) -> QuantizedHybridNetwork:
   gains[LOGITS] = LOG2_E
   output, output_bits = bounded_weights(top['output_norm'][:, None] * top['output_weights'] * gains)
   return QuantizedHybridNetwork(
+    experts=model.spec.experts,
     num_heads=config.num_heads,
     input=Matrix(weights=entry, shift=shift_of(FEATURE_BITS + entry_bits - STREAM_BITS)),
     input_bias=rounded(top['input_bias'], STREAM_BITS, MAX_STREAM),

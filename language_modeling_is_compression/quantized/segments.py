@@ -1,4 +1,4 @@
-"""Segments of sound to bytes and back by a hybrid model: experts, network, mixer and coder, one sample after the other.
+"""Segments of sound to bytes and back by a hybrid model of the first experts, as in format version 2.
 
 The state that decodes samples draws them just as well: a byte that is drawn is one decoded from random numbers.
 
@@ -9,16 +9,16 @@ Shapes: N frames, C channels of a group, P bytes of a channel's index.
 """
 
 import copy
-import dataclasses
+import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from language_modeling_is_compression.entropy import rans, sampling
+from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
-from language_modeling_is_compression.entropy.sampling import Draws, Sampler
-from language_modeling_is_compression.errors import ConfigError
+from language_modeling_is_compression.entropy.sampling import Draws
 from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
 from language_modeling_is_compression.format.layout import PcmFormat, SegmentLayout
 from language_modeling_is_compression.format.model_coder import Encoded
@@ -26,16 +26,23 @@ from language_modeling_is_compression.format.payloads import Segment, SegmentSha
 from language_modeling_is_compression.format.segment_coder import SegmentCoder, join_bodies, split_channels
 from language_modeling_is_compression.format.side_information import map_intervals, read_group, write_header
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
-from language_modeling_is_compression.network.hybrid_model import HybridModel
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.ensemble import advance, predict, update
 from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS
 from language_modeling_is_compression.prediction.features import extract_features
 from language_modeling_is_compression.prediction.lag_search import find_lags
-from language_modeling_is_compression.prediction.long_term import NUM_LAGS, num_blocks
 from language_modeling_is_compression.prediction.state import EFFORTS, new_experts
 from language_modeling_is_compression.prediction.value_map import ChannelValues, lower_edge
-from language_modeling_is_compression.quantized import layers
+from language_modeling_is_compression.quantized.drawing import (
+  DRAWS_PER_SAMPLE,
+  NO_DRAWING,
+  Drawing,
+  DrawnGroup,
+  byte_slot,
+  draw_byte,
+  new_drawing,
+)
+from language_modeling_is_compression.quantized.hybrid_network import HybridNetwork, as_arrays, compute, new_cache
 from language_modeling_is_compression.quantized.mixing import (
   build_copy,
   build_mixture,
@@ -48,45 +55,14 @@ from language_modeling_is_compression.quantized.mixing import (
   update_weights,
   whole_mass,
 )
-from language_modeling_is_compression.quantized.quantize import MAX_LOG, MAX_STREAM
-from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork, quantize_hybrid_model
-from language_modeling_is_compression.quantized.trace import Trace, new_trace, trace_sample
+from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork
+from language_modeling_is_compression.quantized.trace import Trace, TracedGroup, new_trace, trace_sample
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 _FRAMES_PER_CHECK = 4096  # Between two looks at the cancellation.
 _ENCODE, _DECODE, _FOLLOW, _SAMPLE = range(4)
-_MASS_BITS = 38  # Bits of a byte's mass, so that its product with PRECISION_BITS fits 63 bits.
-_FREE = (1 << PRECISION_BITS) - 256  # Divided among bytes by mass, beside 1 for each.
-# Random numbers of draws: a sample has so many, one for each byte that it can have at most, and those of a group begin
-# at its number, shifted so far.
-_DRAWS_PER_SAMPLE = 4
-_GROUP_SHIFT = 48
 _NO_INTERVALS = np.zeros((0, 2), np.uint32)
 _NO_CODE = (np.zeros(0, np.uint64), np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64))
-
-
-class _Network(NamedTuple):
-  """An `QuantizedHybridNetwork` as arrays."""
-
-  input: np.ndarray  # int16 [F / 2, 2 E], pairs of rows
-  input_scale: np.ndarray
-  input_bias: np.ndarray  # int32 [E]
-  layers: layers.Layers
-  output: np.ndarray  # int16 [E / 2, 2 O]
-  output_scale: np.ndarray
-  output_bias: np.ndarray  # int32 [O]
-
-
-class _Drawing(NamedTuple):
-  """Arguments of a draw, and scratch: cdfs: uint32 [1, 257]. masses: int64 [257]. symbols: int64 [1]."""
-
-  draws: Draws
-  cdfs: np.ndarray
-  masses: np.ndarray
-  symbols: np.ndarray
-
-
-_NO_DRAWING = _Drawing(sampling.NO_DRAWS, np.zeros((0, 0), np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 class CodedGroup(NamedTuple):
@@ -102,20 +78,12 @@ class CodedGroup(NamedTuple):
   trace: Trace | None
 
 
-class HybridCoder(SegmentCoder):
+class EnsembleCoder(SegmentCoder):
   """The `ModelCoder` of a quantized hybrid network, computed on the CPU."""
 
   def __init__(self, network: QuantizedHybridNetwork):
     self.identity = network.identity()
-    self._network = _Network(
-      input=layers.paired(network.input),
-      input_scale=np.array([network.input.shift, MAX_LOG], np.int64),
-      input_bias=network.input_bias,
-      layers=layers.stacked(network.layers, network.num_heads, network.query_limit),
-      output=layers.paired(network.output),
-      output_scale=np.array([network.output.shift, MAX_LOG], np.int64),
-      output_bias=network.output_bias,
-    )
+    self._network = as_arrays(network)
 
   def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
     return segment_division(pcm, num_frames, segments.frames, SegmentLayout(effort=segments.effort))
@@ -140,10 +108,18 @@ class HybridCoder(SegmentCoder):
       groups.append(CodedGroup(body, intervals, channels, lags, trace))
     return groups
 
+  def trace_segment(
+    self, segment: Segment, cancellation: Cancellation, *, step: int, offset: int
+  ) -> tuple[Encoded, list[TracedGroup]]:
+    """The code of a segment, and how it came about. step, offset: of `Trace`. Raises CancelledError."""
+    groups = self.code_groups(segment, cancellation, trace_step=step, trace_offset=offset)
+    traced = [TracedGroup(group.lags, group.trace) for group in groups if group.trace is not None]
+    return join_groups(groups, segment.shape.num_frames), traced
+
   def drawn_groups(self, seed: np.ndarray, shape: SegmentShape) -> list['DrawnGroup']:
     """Groups of channels to be drawn. seed, int32 [N, C], and shape: of all channels, as `DrawnGroup` has them."""
     return [
-      DrawnGroup(self._network, each, dataclasses.replace(shape, num_channels=each.shape[1]), number)
+      DrawnGroup(functools.partial(_Group, self._network), each, replace(shape, num_channels=each.shape[1]), number)
       for number, each in enumerate(split_channels(seed))
     ]
 
@@ -163,7 +139,9 @@ class HybridCoder(SegmentCoder):
 class _Group:
   """State of one group of channels while it is coded."""
 
-  def __init__(self, network: _Network, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape):
+  index_dtype = np.int64
+
+  def __init__(self, network: HybridNetwork, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape):
     self._num_frames = shape.num_frames
     self._places = np.array([index_bytes(channel) for channel in channels], np.int64)
     self._bins = value_map.edges(channels)
@@ -178,7 +156,7 @@ class _Group:
       value_map.bytes_in_use(shape.sample_bytes, channels),
       shape.sample_rate_hz,
     )
-    self._cache = layers.new_kv_cache(network.layers, 1, len(network.output_bias))
+    self._cache = new_cache(network)
     self._mixer = new_mixer(len(channels))
 
   def encode(self, indices: np.ndarray, cancellation: Cancellation, trace: Trace | None = None) -> np.ndarray:
@@ -203,15 +181,14 @@ class _Group:
   def follow(self, indices: np.ndarray, begin: int, end: int) -> None:
     """Takes in frames begin to end, which are known, of indices int64 [N, C]."""
     if self._places.any():
-      self._run(_FOLLOW, indices, begin, end, _NO_INTERVALS, _NO_CODE, _NO_DRAWING, None)
+      self._run(_FOLLOW, indices, begin, end, _NO_INTERVALS, _NO_CODE, NO_DRAWING, None)
 
   def draw(self, indices: np.ndarray, begin: int, end: int, draws: Draws) -> None:
     """Draws frames begin to end of indices int64 [N, C], known up to there; draws: of one lane, from this frame on."""
     if not self._places.any():
       indices[begin:end] = self._bins.limits[:, 0]
       return
-    drawing = _Drawing(draws, np.zeros((1, 257), np.uint32), np.zeros(257, np.int64), np.zeros(1, np.int64))
-    self._run(_SAMPLE, indices, begin, end, _NO_INTERVALS, _NO_CODE, drawing, None)
+    self._run(_SAMPLE, indices, begin, end, _NO_INTERVALS, _NO_CODE, new_drawing(draws), None)
 
   def _run_all(
     self,
@@ -243,66 +220,11 @@ class _Group:
     end: int,
     intervals: np.ndarray,
     code: tuple[np.ndarray, ...],
-    drawing: _Drawing | None,
+    drawing: Drawing | None,
     trace: Trace | None,
   ) -> None:
     state = (self._experts, self._network, self._cache, self._mixer, self._bins, self._places)
     _run(*state, purpose, indices, begin, end, intervals, code, drawing, trace)
-
-
-class DrawnGroup:
-  """Channels of which the first frames are known, the seed, and the following ones are drawn; for one thread at a time.
-
-  The seed is taken in as if it were coded. From there on nothing adapts: filters that learnt from what they predict
-  would soon predict something else altogether. The values that the seed takes are all that can come, so nothing gets
-  louder than it is; without a seed these are all values of the depth.
-
-  seed: int32 [N, C]. shape: of a segment with room for the seed and all that is to be drawn. number: of the group among
-  those of its frames, since each has random numbers of its own.
-  """
-
-  def __init__(self, network: _Network, seed: np.ndarray, shape: SegmentShape, number: int):
-    self._channels = [
-      value_map.channel_values(channel) if len(seed) else value_map.all_values(shape.sample_bytes) for channel in seed.T
-    ]
-    lags = np.zeros((num_blocks(shape.num_frames), NUM_LAGS), np.int64)
-    self._group = _Group(network, self._channels, lags, shape)
-    self._indices = np.zeros((shape.num_frames, shape.num_channels), np.int64)
-    self._indices[: len(seed)] = value_map.to_indices(seed, self._channels)
-    self._num_known = len(seed)
-    self._position = 0
-    self._number = number
-
-  def copy(self) -> 'DrawnGroup':
-    """A group that goes on from the same state."""
-    copied = copy.copy(self)
-    copied._group, copied._indices = self._group.copy(), self._indices.copy()
-    return copied
-
-  def follow(self, num_frames: int) -> int:
-    """Takes in at most so many frames of the seed. Returns how many."""
-    begin, end = self._position, min(self._position + num_frames, self._num_known)
-    self._group.follow(self._indices, begin, end)
-    self._position = end
-    return end - begin
-
-  def draw(self, num_frames: int, sampler: Sampler, sequence: int) -> np.ndarray:
-    """Draws the next frames, int32 [N, C], when all of the seed is taken in.
-
-    sequence: number of the sampler's sequence that they belong to.
-    """
-    begin, end = self._position, self._position + num_frames
-    first = (self._number << _GROUP_SHIFT) + (begin - self._num_known) * len(self._channels) * _DRAWS_PER_SAMPLE
-    self._group.draw(self._indices, begin, end, sampler.draws(np.array([sequence]), first, 256))
-    self._position = end
-    return value_map.to_samples(self._indices[begin:end], self._channels).astype(np.int32)
-
-
-def load_coder(model: HybridModel, device: str) -> HybridCoder:
-  """Coder of a model on a device. Raises CheckpointError, ConfigError for another device than 'cpu'."""
-  if device != 'cpu':
-    raise ConfigError(f'--device {device}: hybrid models run on CPUs only: leave it out, or name a byte model with -m')
-  return HybridCoder(quantize_hybrid_model(model))
 
 
 def join_groups(groups: Sequence[CodedGroup], num_frames: int) -> Encoded:
@@ -333,7 +255,6 @@ def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end,
   drawing, trace: None to code alone. It is compiled by itself then, so that who only codes does not wait for the rest.
   """
   num_channels = indices.shape[1]
-  stream, normed, outputs = cache.work.stream, cache.work.normed, cache.work.outputs
   per_frame = np.int64(0)
   for channel in range(num_channels):
     per_frame += places[channel]
@@ -346,20 +267,14 @@ def _run(experts, net, cache, mixer, bins, places, purpose, indices, begin, end,
       predict(experts, channel, t)
       # A channel of one value has no code, but the network sees it, as it did in training.
       extract_features(experts, bins, channel, t)
-      layers.multiply(experts.features, net.input, net.input_scale, stream)
-      for i in range(len(net.input_bias)):
-        stream[i] = min(max(stream[i] + net.input_bias[i], -MAX_STREAM), MAX_STREAM)
-      layers.decode_step(net.layers, cache, 0, t * num_channels + channel)
-      layers.multiply(normed, net.output, net.output_scale, outputs)
-      for i in range(len(net.output_bias)):
-        outputs[i] += net.output_bias[i]
-      build_mixture(mixer, experts, exp2, channel, outputs)
+      compute(net, cache, t * num_channels + channel, experts.features)
+      build_mixture(mixer, experts, exp2, channel, cache.work.outputs)
       build_copy(mixer, experts.long_term, indices, channel, t)
       if places[channel] > 0 and purpose == _DECODE:
         indices[t, channel] = _decode_bytes(mixer, bins, experts, channel, places[channel], code)
       if drawing is not None and purpose == _SAMPLE:
         if places[channel] > 0:
-          number = ((t - begin) * num_channels + channel) * _DRAWS_PER_SAMPLE
+          number = ((t - begin) * num_channels + channel) * DRAWS_PER_SAMPLE
           indices[t, channel] = _draw_bytes(mixer, bins, experts.table, channel, places[channel], number, drawing)
         advance(experts, channel, np.float64(indices[t, channel]))
         continue
@@ -392,25 +307,12 @@ def _encode_bytes(mixer, bins, table, channel, places, index, intervals):
     else:
       low = final_mass(mixer, bins, channel, index, mixer.below[NUM_COMPONENTS])
       high = final_mass(mixer, bins, channel, index + 1, mixer.above[NUM_COMPONENTS])
-    start_slot = _slot(below, above, low, byte)
+    start_slot = byte_slot(below, above, low, byte)
     # Where a copy leaves nothing to all 256 of them, the last one still takes what there is.
-    stop_slot = _slot(below, above, high, byte + 1) if byte < 255 else np.int64(1 << PRECISION_BITS)
+    stop_slot = byte_slot(below, above, high, byte + 1) if byte < 255 else np.int64(1 << PRECISION_BITS)
     intervals[place, 0] = start_slot
     intervals[place, 1] = stop_slot - start_slot
     below, above = low, high
-
-
-@compiled
-def _slot(below, above, mass, byte):
-  """Start of a byte's interval, of 1 << PRECISION_BITS.
-
-  mass: of all below it, between below and above, those of all.
-  """
-  whole = max(above - below, np.int64(1))
-  cut = np.int64(0)
-  while whole >> cut >= np.int64(1) << _MASS_BITS:
-    cut += 1
-  return (((mass - below) >> cut) * _FREE) // (whole >> cut) + byte
 
 
 @inlined
@@ -432,7 +334,7 @@ def _decode_bytes(mixer, bins, experts, channel, places, code):
     reach = np.int64(1)
     while stop - start > 1:
       middle = cumulative_mass(mixer, bins, table, channel, least + known + (probe << shift))
-      middle_slot = _slot(below, above, middle, probe)
+      middle_slot = byte_slot(below, above, middle, probe)
       if middle_slot <= slot:
         start, low, start_slot = probe, middle, middle_slot
         probe = start + reach
@@ -456,20 +358,15 @@ def _draw_bytes(mixer, bins, table, channel, places, number, drawing):
   number: of its first draw among those of the sampler.
   """
   least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
-  cdf, masses = drawing.cdfs[0], drawing.masses
+  masses = drawing.masses
   known = np.int64(0)
   shift = 8 * places
   masses[0], masses[256] = np.int64(0), whole_mass(largest - least + 1)
   for place in range(places):
     shift -= 8
-    below, above = masses[0], masses[256]
     for byte in range(1, 256):
       masses[byte] = cumulative_mass(mixer, bins, table, channel, least + known + (np.int64(byte) << shift))
-    for byte in range(256):
-      cdf[byte] = _slot(below, above, masses[byte], byte)
-    cdf[256] = np.int64(1 << PRECISION_BITS)
-    sampling.draw_symbols(drawing.draws, number + place, drawing.cdfs, drawing.symbols)
-    byte = drawing.symbols[0]
+    byte = draw_byte(drawing, number + place)
     known += byte << shift
     masses[0], masses[256] = masses[byte], masses[byte + 1]
   # Bytes that lead beyond the largest have hardly any mass, but not none.

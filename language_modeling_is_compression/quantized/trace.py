@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled
+from language_modeling_is_compression.linear.distribution import MASS_BITS, RATES, mass_below
 from language_modeling_is_compression.prediction import mixture
 from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS
+from language_modeling_is_compression.prediction.value_map import lower_edge
 from language_modeling_is_compression.quantized.mixing import COPY_BITS, cumulative_mass, final_mass, whole_mass
 
 # What is summed up at each point: the network's posterior, the copy's share, and the weights of the experts' shapes by
@@ -24,6 +26,7 @@ NUM_QUANTILES = 20
 RESIDUAL_WIDTH = 0.25
 FIRST_RESIDUAL = -8.0
 NUM_RESIDUALS = 2 + round(-2 * FIRST_RESIDUAL / RESIDUAL_WIDTH)
+_TRACED_ROW = 2  # Of what shapes have below an edge, that which coding does not use.
 _RESIDUAL_EVERY = 16  # Frames between two whose whole distribution is asked for, which takes a mass for each bin.
 
 
@@ -43,6 +46,13 @@ class Trace(NamedTuple):
   quantiles: np.ndarray
   expected: np.ndarray
   observed: np.ndarray
+
+
+class TracedGroup(NamedTuple):
+  """How the code of a group of channels came about. lags: see prediction/long_term.py."""
+
+  lags: np.ndarray
+  trace: Trace
 
 
 def new_trace(num_frames: int, num_channels: int, step: int, offset: int) -> Trace:
@@ -71,7 +81,32 @@ def trace_sample(trace, mixer, experts, bins, channel, t, index):
   high = final_mass(mixer, bins, channel, index + 1, mixer.above[NUM_COMPONENTS]) / whole
   _add_quantiles(trace.quantiles, low, high)
   if t % _RESIDUAL_EVERY == 0:
-    _add_residual(trace, mixer, experts, bins, channel, index, whole)
+    start, mass = least, np.int64(0)
+    for r in range(NUM_RESIDUALS):
+      stop = _residual_stop(r, experts.centres[channel, 0], experts.unit[channel], bins, channel)
+      reached = cumulative_mass(mixer, bins, experts.table, channel, stop)
+      _add_residual(trace, r, (reached - mass) / whole, start <= index < stop)
+      start, mass = stop, reached
+
+
+@compiled
+def trace_hybrid_sample(trace, mixture, centre, unit, bins, channel, t, index):
+  """Adds a sample whose mixture, of linear/distribution.py, is built, before anything is updated on it."""
+  figures = trace.figures[(trace.offset + t) // trace.step, channel]
+  figures[NETWORK] += mixture.posterior[channel]
+  for j in range(mixture.weights.shape[1]):
+    figures[FIRST_RATE + j % len(RATES)] += mixture.weights[channel, j]
+  whole = np.float64(np.int64(1) << MASS_BITS)
+  low = mass_below(mixture, lower_edge(bins, channel, index), _TRACED_ROW) / whole
+  high = mass_below(mixture, lower_edge(bins, channel, index + 1), _TRACED_ROW) / whole
+  _add_quantiles(trace.quantiles, low, high)
+  if t % _RESIDUAL_EVERY == 0:
+    start, mass = np.int64(bins.limits[channel, 0]), 0.0
+    for r in range(NUM_RESIDUALS):
+      stop = _residual_stop(r, centre, unit, bins, channel)
+      reached = mass_below(mixture, lower_edge(bins, channel, stop), _TRACED_ROW) / whole
+      _add_residual(trace, r, reached - mass, start <= index < stop)
+      start, mass = stop, reached
 
 
 @compiled
@@ -86,17 +121,17 @@ def _add_quantiles(quantiles, low, high):
 
 
 @compiled
-def _add_residual(trace, mixer, experts, bins, channel, index, whole):
-  least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
-  centre, unit = experts.centres[channel, 0], experts.unit[channel]
-  start, mass = least, np.int64(0)
-  for r in range(NUM_RESIDUALS):
-    stop = largest + 1
-    if r < NUM_RESIDUALS - 1:
-      edge = np.ceil(centre + unit * (FIRST_RESIDUAL + r * RESIDUAL_WIDTH))
-      stop = np.int64(min(max(edge, np.float64(least)), np.float64(stop)))
-    reached = cumulative_mass(mixer, bins, experts.table, channel, stop)
-    trace.expected[r] += (reached - mass) / whole
-    if start <= index < stop:
-      trace.observed[r] += 1.0
-    start, mass = stop, reached
+def _residual_stop(r, centre, unit, bins, channel):
+  """The first index beyond a bin of residuals."""
+  least, end = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1]) + 1
+  if r == NUM_RESIDUALS - 1:
+    return end
+  edge = np.ceil(centre + unit * (FIRST_RESIDUAL + r * RESIDUAL_WIDTH))
+  return np.int64(min(max(edge, np.float64(least)), np.float64(end)))
+
+
+@compiled
+def _add_residual(trace, r, mass, observed):
+  trace.expected[r] += mass
+  if observed:
+    trace.observed[r] += 1.0

@@ -8,6 +8,7 @@ import numpy as np
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.prediction.evidence import (
+  ENSEMBLE_EXPERTS,
   LOG2_SCALES,
   LOGITS,
   NUM_COMPONENTS,
@@ -16,12 +17,19 @@ from language_modeling_is_compression.prediction.evidence import (
 )
 from language_modeling_is_compression.quantized.quantize import LOG_BITS, MAX_INT16, Matrix, QuantizedLayer
 from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork
-from language_modeling_is_compression.quantized.segments import CodedGroup, HybridCoder, index_bytes, join_groups
+from language_modeling_is_compression.quantized.segments import CodedGroup, EnsembleCoder, index_bytes, join_groups
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 
 def random_network(
-  seed: int = 0, *, width: int = 16, num_heads: int = 2, num_layers: int = 2, window: int = 8, gain: float = 1.0
+  seed: int = 0,
+  *,
+  width: int = 16,
+  num_heads: int = 2,
+  num_layers: int = 2,
+  window: int = 8,
+  gain: float = 1.0,
+  experts: int = ENSEMBLE_EXPERTS,
 ) -> QuantizedHybridNetwork:
   """gain: of the outputs; 0 gives the same mixture for every sample, 100 and more gives nonsense."""
   rng = np.random.default_rng(seed)
@@ -46,6 +54,7 @@ def random_network(
   bias[LOGITS][NUM_COMPONENTS] = 3
   bias[LOG2_SCALES] = [-2, -1, 0, 1, 3, 0, 0, 0]
   return QuantizedHybridNetwork(
+    experts=experts,
     num_heads=num_heads,
     input=matrix(NUM_FEATURES, width, 400, 0),
     input_bias=rng.integers(-5000, 5000, width).astype(np.int32),
@@ -117,7 +126,7 @@ def sounds(num_frames: int = 500) -> dict[str, tuple[np.ndarray, int]]:
   }
 
 
-def encode(coder: HybridCoder, samples: np.ndarray, shape: SegmentShape) -> tuple[bytes, np.ndarray]:
+def encode(coder: EnsembleCoder, samples: np.ndarray, shape: SegmentShape) -> tuple[bytes, np.ndarray]:
   """The body of a segment, and its samples' intervals: uint32 [N * C, S, 2], group by group, S bytes of a sample."""
   groups = coder.code_groups(Segment(samples=samples, shape=shape), Cancellation())
   encoded, found = join_groups(groups, shape.num_frames), [_by_sample(group, shape) for group in groups]
@@ -127,7 +136,7 @@ def encode(coder: HybridCoder, samples: np.ndarray, shape: SegmentShape) -> tupl
 
 
 def decode(
-  coder: HybridCoder, body: bytes, shape: SegmentShape, cancellation: Cancellation | None = None
+  coder: EnsembleCoder, body: bytes, shape: SegmentShape, cancellation: Cancellation | None = None
 ) -> np.ndarray | None:
   """The samples of a body, int32 [N, C], or None."""
   [payload] = coder.decode([body], [shape], cancellation or Cancellation())

@@ -6,7 +6,8 @@ from language_modeling_is_compression.evaluation.look.findings import HybridFind
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Payload, Segment
 from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES
-from language_modeling_is_compression.quantized.segments import CodedGroup, HybridCoder, join_groups
+from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
+from language_modeling_is_compression.quantized.segments import EnsembleCoder
 from language_modeling_is_compression.quantized.trace import (
   COPY,
   FIRST_RATE,
@@ -16,6 +17,7 @@ from language_modeling_is_compression.quantized.trace import (
   NUM_QUANTILES,
   NUM_RESIDUALS,
   RESIDUAL_WIDTH,
+  TracedGroup,
 )
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -23,7 +25,7 @@ from language_modeling_is_compression.system.cancellation import Cancellation
 class HybridObserver:
   """Codes segments as the codec does, and sums up their traces. `code` may be called by any thread, `add` by one."""
 
-  def __init__(self, coder: HybridCoder, points: PointSums, sample_rate_hz: int):
+  def __init__(self, coder: HybridCoder | EnsembleCoder, points: PointSums, sample_rate_hz: int):
     self._coder = coder
     self._points = points
     self._rate = sample_rate_hz
@@ -35,20 +37,18 @@ class HybridObserver:
 
   def code(
     self, payload: Payload, first_frame: int, cancellation: Cancellation
-  ) -> tuple[Encoded, np.ndarray, list[CodedGroup]]:
+  ) -> tuple[Encoded, np.ndarray, list[TracedGroup]]:
     """The code of a segment, its bits [N, C], and what `add` takes. Raises CancelledError."""
     assert isinstance(payload, Segment), 'hybrid models code segments'
     step = self._points.step
-    groups = self._coder.code_groups(payload, cancellation, trace_step=step, trace_offset=first_frame % step)
-    encoded = join_groups(groups, payload.shape.num_frames)
-    return encoded, encoded.sample_bits(), [group._replace(body=b'', intervals=group.intervals[:0]) for group in groups]
+    encoded, groups = self._coder.trace_segment(payload, cancellation, step=step, offset=first_frame % step)
+    return encoded, encoded.sample_bits(), groups
 
-  def add(self, first_frame: int, groups: list[CodedGroup]) -> None:
+  def add(self, first_frame: int, groups: list[TracedGroup]) -> None:
     """Adds a segment's traces."""
     first = first_frame // self._points.step
     for group in groups:
       trace = group.trace
-      assert trace is not None, 'it was asked for'
       points = slice(first, first + len(trace.figures))
       self._figures[points] += trace.figures.sum(axis=1)
       self._weights[points] += trace.figures[..., FIRST_RATE:].sum(axis=(1, 2))

@@ -26,8 +26,9 @@ from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.network.checkpoint import load_model
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
+from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
 from language_modeling_is_compression.quantized.loading import load_coder, model_path
-from language_modeling_is_compression.quantized.segments import HybridCoder
+from language_modeling_is_compression.quantized.segments import EnsembleCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 
@@ -103,7 +104,7 @@ def measure(
 
 
 def _observer(coder: ModelCoder, model: str, header: Header, points: PointSums) -> HybridObserver | ByteObserver:
-  if isinstance(coder, HybridCoder):
+  if isinstance(coder, HybridCoder | EnsembleCoder):
     return HybridObserver(coder, points, header.sample_rate_hz)
   with model_path(model) as path:
     loaded = load_model(path)  # In floats.
