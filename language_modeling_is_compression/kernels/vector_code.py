@@ -120,6 +120,15 @@ def interpolate(context, table, places):
 
 
 @intrinsic
+def preceded(context, vector, by):
+  def generate(context, builder, signature, arguments):
+    vector, by = arguments
+    return builder.shuffle_vector(by, vector, ir.Constant(_mask(SINGLES), list(range(SINGLES - 1, 2 * SINGLES - 1))))
+
+  return _singles(_singles, _singles), generate
+
+
+@intrinsic
 def add_pairs(context, sums, rows, index, x, k):
   def generate(context, builder, signature, arguments):
     sums, rows, index, x, k = arguments

@@ -80,6 +80,11 @@ def interpolate(table, places):
 
 
 @_primitive
+def preceded(vector, by):
+  """The last lane of float32 `by`, then those of the vector but its last one."""
+
+
+@_primitive
 def add_pairs(sums, rows, index, x, k):
   """sums + rows[index + 2 n] * x[k] + rows[index + 2 n + 1] * x[k + 1] in lane n: int16 of two arrays, sums of 32 bits.
 

@@ -13,7 +13,16 @@ from typing import NamedTuple
 import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
-from language_modeling_is_compression.kernels.vectors import DOUBLES, SINGLES, doubles, load, singles, store, total
+from language_modeling_is_compression.kernels.vectors import (
+  DOUBLES,
+  SINGLES,
+  doubles,
+  load,
+  preceded,
+  singles,
+  store,
+  total,
+)
 from language_modeling_is_compression.linear.presets import Stage
 from language_modeling_is_compression.prediction.least_squares import solve
 
@@ -120,28 +129,34 @@ def adapt(cascade, channel, stage, target):
   cascade.error[channel, stage] = max(level + (abs(error) - level) * _ERROR_RATE, _MIN_POWER)
   history, weights = cascade.residuals[channel, stage], cascade.weights[channel, stage]
   history[at - 1] = np.float32(target)
+  # The history for the next prediction is the one for this error, moved on by the target, which is cheaper than to load
+  # it: what has just been written in part is waited for.
+  last = singles(np.float32(target))
   if taps % _UNROLLED == 0:
     sums0, sums1, sums2, sums3 = singles(0.0), singles(0.0), singles(0.0), singles(0.0)
     for k in range(0, taps, _UNROLLED):
-      moved0 = load(weights, k) + step * load(history, at + k)
-      moved1 = load(weights, k + SINGLES) + step * load(history, at + k + SINGLES)
-      moved2 = load(weights, k + 2 * SINGLES) + step * load(history, at + k + 2 * SINGLES)
-      moved3 = load(weights, k + 3 * SINGLES) + step * load(history, at + k + 3 * SINGLES)
+      past0, past1 = load(history, at + k), load(history, at + k + SINGLES)
+      past2, past3 = load(history, at + k + 2 * SINGLES), load(history, at + k + 3 * SINGLES)
+      moved0, moved1 = load(weights, k) + step * past0, load(weights, k + SINGLES) + step * past1
+      moved2, moved3 = load(weights, k + 2 * SINGLES) + step * past2, load(weights, k + 3 * SINGLES) + step * past3
       store(weights, k, moved0)
       store(weights, k + SINGLES, moved1)
       store(weights, k + 2 * SINGLES, moved2)
       store(weights, k + 3 * SINGLES, moved3)
-      sums0 = sums0 + moved0 * load(history, at - 1 + k)
-      sums1 = sums1 + moved1 * load(history, at - 1 + k + SINGLES)
-      sums2 = sums2 + moved2 * load(history, at - 1 + k + 2 * SINGLES)
-      sums3 = sums3 + moved3 * load(history, at - 1 + k + 3 * SINGLES)
+      sums0 = sums0 + moved0 * preceded(past0, last)
+      sums1 = sums1 + moved1 * preceded(past1, past0)
+      sums2 = sums2 + moved2 * preceded(past2, past1)
+      sums3 = sums3 + moved3 * preceded(past3, past2)
+      last = past3
     sums = (sums0 + sums1) + (sums2 + sums3)
   else:
     sums = singles(0.0)
     for k in range(0, taps, SINGLES):
-      moved = load(weights, k) + step * load(history, at + k)
+      past = load(history, at + k)
+      moved = load(weights, k) + step * past
       store(weights, k, moved)
-      sums = sums + moved * load(history, at - 1 + k)
+      sums = sums + moved * preceded(past, last)
+      last = past
   prediction = total(sums)
   if not abs(prediction) < _MAX_PREDICTION:
     prediction = 0.0

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Versions of the experts' arithmetic: that of ensemble.py, and linear/'s, which came after it. A network can only be used
-# with those that it was trained on.
+# Versions of the experts' arithmetic: that of ensemble.py, and that of linear/, which came after it. A network can only
+# be used with those that it was trained on.
 ENSEMBLE_EXPERTS, LINEAR_EXPERTS = 5, 6
 
 NUM_FEATURES = 48

@@ -7,6 +7,7 @@ Shapes: N layers, E embedding_dim, H heads, D = E / H, W attention window, F fee
 up to whole vectors where it is the last one. Pairs: K / 2, rounded up, of K.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +59,7 @@ class Layers(NamedTuple):
   # theirs in one piece wherever the newest key is.
   slot_bias: np.ndarray
   width: int  # E
+  width_root: int  # Its square root, ROOT_BITS
   num_heads: int
   exp2: np.ndarray  # int32 [1 << LOG_BITS]
 
@@ -115,6 +117,7 @@ def stacked(layers: tuple[QuantizedLayer, ...], num_heads: int, query_limit: int
     scales=np.array([_scales(layer, query_limit) for layer in layers], np.int64),
     slot_bias=np.ascontiguousarray(np.concatenate([backwards, backwards], axis=2)),
     width=len(layers[0].queries.weights),
+    width_root=math.isqrt(len(layers[0].queries.weights) << (2 * ROOT_BITS)),
     num_heads=num_heads,
     exp2=exp2_table(),
   )
@@ -175,21 +178,21 @@ def decode_step(layers, cache, lane, t):
   """Runs one token, at position t of a lane, whose embedding is in the stream, through all layers and the last norm."""
   stream, normed = cache.work.stream, cache.work.normed
   for layer in range(layers.scales.shape[0]):
-    norm(stream, normed, layers.width)
+    norm(stream, normed, layers.width, layers.width_root)
     attend(layers, layer, cache.keys[lane, layer], cache.values[lane, layer], cache.work, t, normed, stream)
-    norm(stream, normed, layers.width)
+    norm(stream, normed, layers.width, layers.width_root)
     feed_forward(layers, layer, cache.work, normed, stream)
-  norm(stream, normed, layers.width)
+  norm(stream, normed, layers.width, layers.width_root)
 
 
 @compiled
-def norm(stream, normed, width):
-  """normed = stream over its root mean square, NORM_BITS; width: E, beyond which the stream is 0."""
+def norm(stream, normed, width, width_root):
+  """normed = stream over its root mean square, NORM_BITS; width: E, beyond which the stream is 0, and its root."""
   squares = np.int64(0)
   for i in range(len(stream)):
     squares += np.int64(stream[i]) * np.int64(stream[i])
   root = _integer_root(squares + EPSILON * width)
-  reciprocal = (_integer_root(np.int64(width) << (2 * ROOT_BITS)) << 20) // root
+  reciprocal = (np.int64(width_root) << 20) // root
   for i in range(len(stream)):
     value = _shifted(np.int64(stream[i]) * reciprocal, ROOT_BITS + 20 - NORM_BITS)
     normed[i] = min(max(value, -MAX_INT16), MAX_INT16)
@@ -298,7 +301,17 @@ def _shifted(value, shift):
 @compiled
 def multiply(x, rows, scale, products):
   """products [N], int32 or int16, = x [K] @ weights [K, N], rescaled; rows: `paired` weights. x goes up to a pair."""
-  for n in range(0, rows.shape[1] >> 1, INTEGERS):
+  columns = rows.shape[1] >> 1
+  paired_columns = columns - columns % (2 * INTEGERS)
+  for n in range(0, paired_columns, 2 * INTEGERS):
+    # Two vectors at a time, since both need the same pair of x.
+    sums, others = integers(0), integers(0)
+    for k in range(len(rows)):
+      sums = add_pairs(sums, rows[k], 2 * n, x, 2 * k)
+      others = add_pairs(others, rows[k], 2 * (n + INTEGERS), x, 2 * k)
+    store(products, n, _rescaled(sums, scale[0], scale[1]))
+    store(products, n + INTEGERS, _rescaled(others, scale[0], scale[1]))
+  for n in range(paired_columns, columns, INTEGERS):
     store(products, n, _rescaled(_product(x, rows, n), scale[0], scale[1]))
 
 
