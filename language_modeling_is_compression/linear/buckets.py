@@ -4,8 +4,11 @@ Buckets are about as wide as a sixteenth to a thirty-second of the channel's run
 two edges only, and what is within a bucket is as good as equally likely. A window of buckets around the first centre
 has intervals; what is outside of it escapes, and is written as it is.
 
-A window is (shift, first, last, whole, free): buckets of 1 << shift indices, first to last; `whole` of the intervals
-are theirs, of which `free` is shared by mass, beside 1 for each.
+Beside a network, a channel's least and largest index are buckets of their own: sound that was too loud has many.
+
+A window is (shift, origin, top, first, last, whole, free): buckets of 1 << shift indices, first to last; bucket k
+begins at index origin + (k << shift), but `top`, which is the largest index alone; `whole` of the intervals are theirs,
+of which `free` is shared by mass, beside 1 for each.
 
 Shapes: C channels, Z indices of a zone (prediction/value_map.py).
 """
@@ -26,6 +29,7 @@ MAX_SYMBOLS = 5  # Of a sample: a bucket and a place in it; or an escape and the
 _ERROR_LANE = 1  # Of running errors, the one that buckets' widths follow.
 _GRAIN_LOG = 4
 _MAX_SHIFT = 20
+_NO_BUCKET = 1 << 40
 _WINDOW_LOG = 13  # Buckets on either side of the centre's.
 _WHOLE = 1 << PRECISION_BITS
 _ESCAPE = 1 << 12  # Of the intervals, where there is something outside of the window.
@@ -49,12 +53,35 @@ def window_of(mixture, bins, channel, centre):
   least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
   exponent = math.frexp(mixture.running[channel, _ERROR_LANE])[1]
   shift = min(max(np.int64(exponent - 1 - _GRAIN_LOG), np.int64(0)), np.int64(_MAX_SHIFT))
-  middle = np.int64(math.floor(centre)) >> shift
+  origin, top = np.int64(0), np.int64(_NO_BUCKET)
   lowest, highest = least >> shift, largest >> shift
+  if mixture.num_components > 0:
+    origin = least + 1 - (np.int64(1) << shift)
+    lowest, highest = np.int64(0), ((largest - 1 - origin) >> shift) + 1
+    top = highest
+  middle = (np.int64(math.floor(centre)) - origin) >> shift
   first, last = max(lowest, middle - (1 << _WINDOW_LOG)), min(highest, middle + (1 << _WINDOW_LOG))
   escapes = first > lowest or last < highest
   whole = np.int64(_WHOLE - _ESCAPE) if escapes else np.int64(_WHOLE)
-  return shift, first, last, whole, whole - (last - first + 1)
+  return shift, origin, top, first, last, whole, whole - (last - first + 1)
+
+
+@inlined
+def _begin(bins, channel, window, bucket):
+  """The first index of a bucket within the channel's limits; of one behind the last, the index after the largest."""
+  shift, origin, top = window[0], window[1], window[2]
+  least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
+  end = largest if bucket <= top and top < _NO_BUCKET else largest + 1
+  return min(max(origin + (bucket << shift), least), end)
+
+
+@inlined
+def _bucket_of(bins, channel, window, index):
+  shift, origin, top = window[0], window[1], window[2]
+  bucket = (index - origin) >> shift
+  if top < _NO_BUCKET and index == np.int64(bins.limits[channel, 1]):
+    bucket = top
+  return bucket
 
 
 @inlined
@@ -63,14 +90,15 @@ def encode_index(mixture, bins, ranks, channel, window, index, intervals, at):
 
   Returns the number of intervals.
   """
-  shift, first, last, whole, _ = window
-  bucket = min(max(index >> shift, first), last)
+  _, _, _, first, last, whole, _ = window
+  own_bucket = _bucket_of(bins, channel, window, index)
+  bucket = min(max(own_bucket, first), last)
   start = _slot(mixture, bins, channel, window, bucket, 0)
   stop = _slot(mixture, bins, channel, window, bucket + 1, 1)
   start = start if bucket > first else np.int64(0)
   stop = stop if bucket < last else whole
   count = 1
-  if bucket != index >> shift:
+  if bucket != own_bucket:
     intervals[at, 0], intervals[at, 1] = whole, _ESCAPE
     past = index - np.int64(bins.limits[channel, 0])
     for k in range(_ESCAPED_BYTES):
@@ -79,7 +107,7 @@ def encode_index(mixture, bins, ranks, channel, window, index, intervals, at):
     count += _ESCAPED_BYTES
   else:
     intervals[at, 0], intervals[at, 1] = start, stop - start
-    _, _, before, used = _inside(bins, ranks, channel, bucket, shift)
+    _, _, before, used = _inside(bins, ranks, channel, window, bucket)
     if used > 1:
       place = _rank(bins, ranks, channel, index) - before
       start = (place << PRECISION_BITS) // used
@@ -94,7 +122,7 @@ def decode_index(mixture, bins, ranks, channel, centre, window, code):
 
   It is within the channel's limits whatever the code is.
   """
-  shift, first, last, whole, _ = window
+  shift, origin, _, first, last, whole, _ = window
   states, words, following, ends = code
   least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
   slot = rans.slot(states, 0)
@@ -107,7 +135,7 @@ def decode_index(mixture, bins, ranks, channel, centre, window, code):
       rans.pop(states, words, following, ends, 0, byte << (PRECISION_BITS - 8), np.int64(1 << (PRECISION_BITS - 8)))
       index = (index << 8) | byte
     index = min(least + index, largest)
-    low = min(max(index >> shift, first), last)
+    low = min(max(_bucket_of(bins, channel, window, index), first), last)
     high = low + 1
   else:
     # The search begins where a single distribution has the slot, and goes on by how dense that is there. It finds the
@@ -116,7 +144,7 @@ def decode_index(mixture, bins, ranks, channel, centre, window, code):
     spread = _SPREAD * max(mixture.running[channel, _ERROR_LANE], MIN_ERROR)
     guess = centre + spread * _NATURAL * (log2(share) - log2(1.0 - share))
     guess = min(max(guess, np.float64(least)), np.float64(largest))
-    probe = np.int64(guess) >> shift
+    probe = (np.int64(guess) - origin) >> shift
     density = share * (1.0 - share) / spread * (np.int64(1) << shift) * whole + 1.0
     low, high, start, stop = first, last + 1, np.int64(0), whole
     while high - low > 1:
@@ -135,7 +163,7 @@ def decode_index(mixture, bins, ranks, channel, centre, window, code):
         probe = high - 1 - np.int64((stop - slot) / density)
       density = 0.5 * density + 0.1
     rans.pop(states, words, following, ends, 0, start, stop - start)
-    begin, end, before, used = _inside(bins, ranks, channel, low, shift)
+    begin, end, before, used = _inside(bins, ranks, channel, window, low)
     place = np.int64(0)
     if used > 1:
       slot = rans.slot(states, 0)
@@ -165,8 +193,8 @@ def decode_index(mixture, bins, ranks, channel, centre, window, code):
 @inlined
 def _slot(mixture, bins, channel, window, bucket, row):
   """Start of a bucket's interval, the first one's aside; see `mass_below` for row."""
-  shift, first, _, _, free = window
-  mass = mass_below(mixture, lower_edge(bins, channel, bucket << shift), row)
+  _, _, _, first, _, _, free = window
+  mass = mass_below(mixture, lower_edge(bins, channel, _begin(bins, channel, window, bucket)), row)
   return (((mass >> _MASS_CUT) * free) >> (MASS_BITS - _MASS_CUT)) + (bucket - first)
 
 
@@ -179,10 +207,9 @@ def _other_row(one, other):
 
 
 @inlined
-def _inside(bins, ranks, channel, bucket, shift):
+def _inside(bins, ranks, channel, window, bucket):
   """A bucket within the channel's limits: begin and end of its indices, the first's rank, and how many are used."""
-  least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
-  begin, end = max(bucket << shift, least), min((bucket + 1) << shift, largest + 1)
+  begin, end = _begin(bins, channel, window, bucket), _begin(bins, channel, window, bucket + 1)
   before = _rank(bins, ranks, channel, begin)
   return begin, end, before, _rank(bins, ranks, channel, end) - before
 
