@@ -17,12 +17,12 @@ LEVELS = {'effort_0': SegmentSettings(frames=250, effort=0)} | {
 }
 
 
-def model() -> Model:
+def model(experts: int) -> Model:
   """Random parameters whose mixtures are wide and sharp, left and right."""
   config = ModelConfig(embedding_dim=8, num_layers=2, num_heads=2, widening_factor=2, attention_window=8)
   params = hybrid_params(build_hybrid(config), scale=0.1)
   plain = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
-  return HybridModel(params=plain, spec=HybridSpec(network=config), provenance={})
+  return HybridModel(params=plain, spec=HybridSpec(network=config, experts=experts), provenance={})
 
 
 def originals() -> dict[str, bytes]:
