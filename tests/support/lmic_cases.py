@@ -24,7 +24,7 @@ from language_modeling_is_compression.network.transformer import build_transform
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
 from language_modeling_is_compression.quantized.quantize import quantize_byte_model
-from language_modeling_is_compression.quantized.segments import HybridCoder
+from language_modeling_is_compression.quantized.segments import EnsembleCoder
 from support import hybrid_cases
 from support.tiny_models import random_params
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
@@ -181,7 +181,7 @@ def cases() -> list[Case]:
 @functools.cache
 def segment_cases() -> list[Case]:
   """Of format version 2; its first use compiles for half a minute when the package has changed."""
-  by = ChunkCoder(HybridCoder(hybrid_cases.random_network()), lanes=4)
+  by = ChunkCoder(EnsembleCoder(hybrid_cases.random_network()), lanes=4)
   return [Case(original, compressed(original, by, _SHORT_SEGMENTS), by) for original in segment_originals().values()]
 
 

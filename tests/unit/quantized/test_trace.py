@@ -1,4 +1,4 @@
-"""A trace says how a segment's distributions fared, and changes nothing of what is coded."""
+"""A trace of version 2 says how a segment's distributions fared, and changes nothing of what is coded."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,11 @@ from support.hybrid_cases import shape_of, tone
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.format.payloads import Segment
 from language_modeling_is_compression.quantized import trace
-from language_modeling_is_compression.quantized.segments import CodedGroup, HybridCoder
+from language_modeling_is_compression.quantized.segments import CodedGroup, EnsembleCoder
 from language_modeling_is_compression.quantized.trace import COPY, FIRST_RATE, NETWORK, Trace
 from language_modeling_is_compression.system.cancellation import Cancellation
 
-CODER = HybridCoder(hybrid_cases.random_network())
+CODER = EnsembleCoder(hybrid_cases.random_network())
 
 
 def trace_of(group: CodedGroup) -> Trace:

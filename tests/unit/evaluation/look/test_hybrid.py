@@ -7,11 +7,11 @@ from support.hybrid_cases import shape_of, tone
 from language_modeling_is_compression.evaluation.look.findings import PointSums
 from language_modeling_is_compression.evaluation.look.hybrid import HybridObserver
 from language_modeling_is_compression.format.payloads import Segment
-from language_modeling_is_compression.quantized.segments import HybridCoder
+from language_modeling_is_compression.quantized.segments import EnsembleCoder
 from language_modeling_is_compression.quantized.trace import FIRST_RATE, NETWORK
 from language_modeling_is_compression.system.cancellation import Cancellation
 
-CODER = HybridCoder(hybrid_cases.random_network())
+CODER = EnsembleCoder(hybrid_cases.random_network())
 
 
 def test_segments_that_begin_within_a_point():
