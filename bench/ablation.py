@@ -78,8 +78,8 @@ def _bits(path: Path, arguments: argparse.Namespace) -> tuple[int, float, float]
   from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
   from language_modeling_is_compression.format.payloads import Segment, SegmentShape
   from language_modeling_is_compression.linear.extraction import extract_evidence
-  from language_modeling_is_compression.quantized.loading import load_coder
   from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
+  from language_modeling_is_compression.quantized.loading import load_coder
   from language_modeling_is_compression.system.cancellation import Cancellation
 
   info = read_wav_info(path)

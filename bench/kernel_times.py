@@ -31,7 +31,9 @@ def main() -> int:
   arguments = parser.parse_args()
   coder = load_coder(arguments.model, 'cpu')
   predictor = coder.predictor if isinstance(coder, ByteCoder) else coder
-  assert isinstance(predictor, CpuPredictor | HybridCoder | EnsembleCoder), 'all models that code files are one of these'
+  assert isinstance(predictor, CpuPredictor | HybridCoder | EnsembleCoder), (
+    'all models that code files are one of these'
+  )
   net = predictor._network
   body, num_outputs = net.layers, len(net.output_bias)
   num_layers, width, window = len(body.scales), body.width, body.slot_bias.shape[2] // 2

@@ -1,4 +1,4 @@
-"""Segments coded by a hybrid model of version 2: back as they were, at the length that the intervals say, and no damage does harm.
+"""Segments of version 2: back as they were, at the length that the intervals say, and no damage does harm.
 
 One compiled function stands behind all of these, which takes half a minute to compile when the package has changed.
 """
