@@ -21,12 +21,13 @@ import numpy as np
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
-from language_modeling_is_compression.linear.distribution import MASS_BITS, MIN_ERROR, mass_below
+from language_modeling_is_compression.linear.distribution import MASS_BITS, MIN_ERROR, RATES, mass_below
 from language_modeling_is_compression.prediction.value_map import ChannelValues, log2, lower_edge
 
 MAX_SYMBOLS = 5  # Of a sample: a bucket and a place in it; or an escape and the bytes of an index.
 
-_ERROR_LANE = 1  # Of running errors, the one that buckets' widths follow.
+_ERROR_LANE = 1  # Of running errors, the one that buckets' widths follow,
+_SECOND_LANE = _ERROR_LANE + len(RATES)  # and beside a network also that of the second centre, where it is smaller.
 _GRAIN_LOG = 4
 _MAX_SHIFT = 20
 _NO_BUCKET = 1 << 40
@@ -51,7 +52,11 @@ def ranks_of(channels: Sequence[ChannelValues]) -> np.ndarray:
 def window_of(mixture, bins, channel, centre):
   """The window of a channel's next sample."""
   least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
-  exponent = math.frexp(mixture.running[channel, _ERROR_LANE])[1]
+  error = mixture.running[channel, _ERROR_LANE]
+  # A second centre may be far nearer for a while; files of version 3 do not ask.
+  if mixture.num_components > 0 and mixture.running[channel, _SECOND_LANE] < error:
+    error, centre = mixture.running[channel, _SECOND_LANE], mixture.centres[_SECOND_LANE]
+  exponent = math.frexp(error)[1]
   shift = min(max(np.int64(exponent - 1 - _GRAIN_LOG), np.int64(0)), np.int64(_MAX_SHIFT))
   origin, top = np.int64(0), np.int64(_NO_BUCKET)
   lowest, highest = least >> shift, largest >> shift

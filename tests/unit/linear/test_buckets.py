@@ -9,11 +9,12 @@ from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.linear import buckets, distribution
-from language_modeling_is_compression.linear.distribution import LANES, NUM_SHAPES, Mixture
+from language_modeling_is_compression.linear.distribution import LANES, MULTIPLES, Mixture
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.value_map import ChannelValues
 
 WHOLE = 1 << PRECISION_BITS
+NUM_SHAPES = LANES * len(MULTIPLES)
 ESCAPE = 1 << 12
 INT32 = (-(1 << 31), (1 << 31) - 1)
 
@@ -74,7 +75,7 @@ class Coding:
     build(self.mixture, 1, np.array([centre, other]))
 
   @property
-  def window(self) -> tuple[int, int, int, int, int]:
+  def window(self) -> tuple[int, ...]:
     return window_of(self.mixture, self.bins, 1, self.centre)
 
   def encoded(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -106,7 +107,7 @@ class Coding:
     used[inside] = channel.used
     indices = indices[used]
     intervals, counts = self.check(indices)
-    shift, first, last, whole, free = self.window
+    shift, _, _, first, last, whole, free = self.window
     assert whole == WHOLE and free == whole - (last - first + 1)
     bucket_of = indices >> shift
     end: int | None = 0
@@ -169,7 +170,7 @@ def test_buckets_of_several_indices_follow_the_error():
 def test_indices_of_32_bits(centre, error):
   """With what escapes on both sides, also right beside the window."""
   coding = Coding(values(*INT32), float(centre), error)
-  shift, first, last, whole, _ = coding.window
+  shift, _, _, first, last, whole, _ = coding.window
   edges = np.array([first << shift, (last + 1) << shift])[:, None] + np.arange(-3, 4)
   near = int(centre) + np.arange(-300, 300)
   drawn = np.random.default_rng(0).integers(*INT32, 300, endpoint=True)
