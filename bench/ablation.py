@@ -3,8 +3,8 @@
 Bits per sample of held-out files, per domain: of the experts' own mixture, and of the whole coder, every byte of the
 segments. `--set` changes a constant of the package before anything is compiled, e.g.
 
-  --set inference.blend._QUANTILE_RATE=0.0          without the last stage
-  --set experts.state.FORGETTING='(0.998,0.998,0.998)'
+  --set linear.distribution._NETWORK_SHARED=0.01    a network that may be for it sooner
+  --set linear.predictor._BLEND_FORGETTING=0.999    a stacking with a longer memory
 
 so that any part can be taken out or changed; `--effort`, `--segment_frames` and `--model` do what they say. Code is
 compiled anew in a folder of its own, so that neither this nor other runs' constants are mixed up.
@@ -77,15 +77,15 @@ def _bits(path: Path, arguments: argparse.Namespace) -> tuple[int, float, float]
 
   from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
   from language_modeling_is_compression.format.payloads import Segment, SegmentShape
-  from language_modeling_is_compression.prediction.extraction import extract_evidence
+  from language_modeling_is_compression.linear.extraction import extract_evidence
+  from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
   from language_modeling_is_compression.quantized.loading import load_coder
-  from language_modeling_is_compression.quantized.segments import HybridCoder
   from language_modeling_is_compression.system.cancellation import Cancellation
 
   info = read_wav_info(path)
   coder = load_coder(arguments.model, 'cpu')
   if not isinstance(coder, HybridCoder):
-    sys.exit(f'{arguments.model} is not a hybrid model')
+    sys.exit(f'{arguments.model} is not a hybrid model on linear prediction')
   sample_bytes = 1 if arguments.bits else info.sample_bytes
   samples, experts, coded = 0, 0.0, 0.0
   for start in range(0, min(info.num_frames, arguments.max_frames), arguments.segment_frames):

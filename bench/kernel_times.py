@@ -17,8 +17,9 @@ from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.quantized import cpu, layers
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
+from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
 from language_modeling_is_compression.quantized.loading import load_coder
-from language_modeling_is_compression.quantized.segments import HybridCoder
+from language_modeling_is_compression.quantized.segments import EnsembleCoder
 
 _REPEATS = 2000
 
@@ -30,7 +31,9 @@ def main() -> int:
   arguments = parser.parse_args()
   coder = load_coder(arguments.model, 'cpu')
   predictor = coder.predictor if isinstance(coder, ByteCoder) else coder
-  assert isinstance(predictor, CpuPredictor | HybridCoder), 'all models that code files are one of these'
+  assert isinstance(predictor, CpuPredictor | HybridCoder | EnsembleCoder), (
+    'all models that code files are one of these'
+  )
   net = predictor._network
   body, num_outputs = net.layers, len(net.output_bias)
   num_layers, width, window = len(body.scales), body.width, body.slot_bias.shape[2] // 2

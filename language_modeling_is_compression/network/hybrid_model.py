@@ -40,7 +40,7 @@ class HybridSpec:
     tokens, experts = data, ENSEMBLE_EXPERTS
     if isinstance(data, Mapping) and _EXPERTS in data:
       tokens, experts = {key: value for key, value in data.items() if key != _EXPERTS}, data[_EXPERTS]
-      if experts != LINEAR_EXPERTS:
+      if type(experts) is not int or experts != LINEAR_EXPERTS:
         raise ConfigError(f'{_EXPERTS}: expected {LINEAR_EXPERTS}, got {experts!r}: update this program')
     ByteSpec.from_stored(network, tokens)
     return cls(network=network, experts=experts)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.evidence_cases import VERSION, extract_evidence, write_sound
+from support.evidence_cases import extract_evidence, write_sound
 from support.wav_builder import IEEE_FLOAT, build_wav
 
 import train_audio
@@ -17,7 +17,7 @@ from language_modeling_is_compression import load_model
 from language_modeling_is_compression.training import run as training_run
 from language_modeling_is_compression.training.loop import RunOutcome
 
-_OBSERVATION = 'language_modeling_is_compression.prediction.extraction'
+_EXTRACTION = 'language_modeling_is_compression.linear.extraction'
 _TINY = (
   '--no_progress',
   *('--embedding_dim', '8', '--num_layers', '1', '--num_heads', '2', '--attention_window', '8'),
@@ -28,9 +28,9 @@ _HYBRID = (*_TINY, '--model', 'hybrid', '--sequence_length', '16')
 
 @pytest.fixture(autouse=True)
 def _stand_in(monkeypatch):
-  module = types.ModuleType(_OBSERVATION)
-  module.__dict__.update(extract_evidence=extract_evidence, EXPERTS_VERSION=VERSION)
-  monkeypatch.setitem(sys.modules, _OBSERVATION, module)
+  module = types.ModuleType(_EXTRACTION)
+  module.__dict__.update(extract_evidence=extract_evidence)
+  monkeypatch.setitem(sys.modules, _EXTRACTION, module)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from support import lmic_cases
 
 def test_one_input(data: bytes) -> None:
   provider = atheris.FuzzedDataProvider(data)
-  cases = [*lmic_cases.cases(), *lmic_cases.segment_cases(), *lmic_cases.linear_cases()]
+  cases = lmic_cases.all_cases()
   original, sound, by = cases[provider.ConsumeIntInRange(0, len(cases) - 1)]
   sealed, in_a_body = provider.ConsumeBool(), provider.ConsumeBool()
 

@@ -30,7 +30,7 @@ ORIGINALS = [
 FIRST_CHANNEL = 'chunk 1 (channel 0, 0.00 to 0.02 s) is damaged: '
 NO_END = 'its end, with the table of chunks, is damaged or cut off'
 BROKEN = {
-  'another_version': 'it is of format version 257, this program reads versions 1, 2 and 3: update it',
+  'another_version': 'it is of format version 257, this program reads versions 1, 2, 3 and 4: update it',
   'bytes_appended': '8 bytes follow its end',
   'bytes_inserted': 'it has 8 bytes more than its table of chunks says, '
   'chunk 3 (bytes after the samples) is the first that is not in its place',

@@ -17,7 +17,7 @@ from language_modeling_is_compression.audio.wav import read_frames, read_wav_inf
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.container import MODEL, Container
 from language_modeling_is_compression.format.payloads import Segment
-from language_modeling_is_compression.linear import coder as linear_coder
+from language_modeling_is_compression.linear import groups as linear_groups
 from language_modeling_is_compression.linear.coder import LinearCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -190,7 +190,7 @@ def test_codes_sounds_of_several_blocks_to_the_same_bytes(name, preset, monkeypa
   """With lags where the preset has any, which here are given, since how they are found may change."""
   samples, sample_bytes = sounds()[name]
   lags = np.array([[0, 0], [0, 0], [32, 8192], [9904, 100], [14_000, 0], [14_000, 7000]])
-  monkeypatch.setattr(linear_coder, 'find_lags', lambda indices, cancellation: lags)
+  monkeypatch.setattr(linear_groups, 'find_lags', lambda indices, cancellation: lags)
   shape = hybrid_cases.shape_of(samples, sample_bytes=sample_bytes, effort=preset)
   [found] = LinearCoder().encode([Segment(samples=samples, shape=shape)], Cancellation())
   assert found is not None

@@ -24,11 +24,13 @@ NUMBERS = (
 )
 VERSIONS = pytest.mark.parametrize(
   'cases',
-  [lmic_cases.cases, lmic_cases.segment_cases, lmic_cases.linear_cases],
-  ids=['version 1', 'version 2', 'version 3'],
+  [lmic_cases.cases, lmic_cases.segment_cases, lmic_cases.linear_cases, lmic_cases.network_cases],
+  ids=['version 1', 'version 2', 'version 3', 'version 4'],
 )
 SEGMENT_VERSIONS = pytest.mark.parametrize(
-  'cases', [lmic_cases.segment_cases, lmic_cases.linear_cases], ids=['version 2', 'version 3']
+  'cases',
+  [lmic_cases.segment_cases, lmic_cases.linear_cases, lmic_cases.network_cases],
+  ids=['version 2', 'version 3', 'version 4'],
 )
 examples = settings(max_examples=60, deadline=None)
 
@@ -140,7 +142,7 @@ def test_segments_that_are_damaged_are_coded_with_the_model(cases):
     container = Container(io.BytesIO(sound), len(sound))
     header = container.header
     chunk = container.chunk(header.num_head_chunks)
-    assert header.format_version in (2, 3) and chunk.method == MODEL
+    assert header.format_version in (2, 3, 4) and chunk.method == MODEL
     groups = segment_bodies.groups_of(chunk.body, header.num_channels)
     assert segment_bodies.body_of(groups) == chunk.body
     for step, offset, _, span, zone, *_ in (numbers for group in groups for numbers in group.channels):

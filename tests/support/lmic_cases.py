@@ -21,10 +21,12 @@ from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.linear.coder import LinearCoder
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.transformer import build_transformer
+from language_modeling_is_compression.prediction.evidence import LINEAR_EXPERTS
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
+from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
 from language_modeling_is_compression.quantized.quantize import quantize_byte_model
-from language_modeling_is_compression.quantized.segments import HybridCoder
+from language_modeling_is_compression.quantized.segments import EnsembleCoder
 from support import hybrid_cases
 from support.tiny_models import random_params
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
@@ -181,7 +183,7 @@ def cases() -> list[Case]:
 @functools.cache
 def segment_cases() -> list[Case]:
   """Of format version 2; its first use compiles for half a minute when the package has changed."""
-  by = ChunkCoder(HybridCoder(hybrid_cases.random_network()), lanes=4)
+  by = ChunkCoder(EnsembleCoder(hybrid_cases.random_network()), lanes=4)
   return [Case(original, compressed(original, by, _SHORT_SEGMENTS), by) for original in segment_originals().values()]
 
 
@@ -193,3 +195,19 @@ def linear_cases() -> list[Case]:
     Case(original, compressed(original, by, dataclasses.replace(_SHORT_SEGMENTS, preset=index % 4)), by)
     for index, original in enumerate(segment_originals().values())
   ]
+
+
+@functools.cache
+def network_cases() -> list[Case]:
+  """Of format version 4, each of another effort than the one before it; its first use compiles, too."""
+  by = ChunkCoder(HybridCoder(hybrid_cases.random_network(experts=LINEAR_EXPERTS)), lanes=4)
+  return [
+    Case(original, compressed(original, by, dataclasses.replace(_SHORT_SEGMENTS, effort=index % 3)), by)
+    for index, original in enumerate(segment_originals().values())
+  ]
+
+
+@functools.cache
+def all_cases() -> list[Case]:
+  """Of every format version."""
+  return [*cases(), *segment_cases(), *linear_cases(), *network_cases()]

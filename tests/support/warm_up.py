@@ -4,7 +4,7 @@ import numpy as np
 
 from language_modeling_is_compression.api.generation import generate
 from language_modeling_is_compression.format.payloads import Channel, Segment, SegmentShape
-from language_modeling_is_compression.prediction.extraction import extract_evidence
+from language_modeling_is_compression.linear.extraction import extract_evidence
 from language_modeling_is_compression.quantized.loading import load_coder
 from language_modeling_is_compression.system.cancellation import Cancellation
 

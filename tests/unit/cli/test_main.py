@@ -19,7 +19,7 @@ from language_modeling_is_compression.codec.levels import LEVELS
 from language_modeling_is_compression.errors import ModelMismatchError
 from language_modeling_is_compression.format.container import MODEL, Container
 from language_modeling_is_compression.format.header import Header
-from language_modeling_is_compression.format.layout import ChannelLayout, LinearLayout, SegmentLayout
+from language_modeling_is_compression.format.layout import ChannelLayout, HybridLayout, LinearLayout, SegmentLayout
 from language_modeling_is_compression.network.checkpoint import save_model
 
 NUM_FRAMES = (1 << 17) + 1000
@@ -288,5 +288,5 @@ def test_who_asks_for_a_version_waits_for_no_numpy():
   """Nor for anything else that takes longer than the rest of the command."""
   names, printed = imported_by('--version')
   assert not names & {'numpy', 'numba', 'tqdm', 'jax', 'language_modeling_is_compression.config.options'}
-  versions = [layout.version for layout in (ChannelLayout, SegmentLayout, LinearLayout)]
-  assert versions == [1, 2, 3] and printed.strip().endswith('file formats 1, 2 and 3')
+  versions = [layout.version for layout in (ChannelLayout, SegmentLayout, LinearLayout, HybridLayout)]
+  assert versions == [1, 2, 3, 4] and printed.strip().endswith('file formats 1, 2, 3 and 4')

@@ -22,7 +22,7 @@ from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.format.container import MODEL, STORED, Container
 from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.quantized.loading import load_coder
-from language_modeling_is_compression.quantized.segments import HybridCoder
+from language_modeling_is_compression.quantized.segments import EnsembleCoder
 
 # docs/FORMAT.md: header and footer; a chunk's record and its line in the footer.
 FILE_BYTES = 100 + 164
@@ -30,18 +30,18 @@ CHUNK_BYTES = 21 + 4
 SHORT_SEGMENTS = SegmentSettings(frames=800, effort=0)
 SPEECH = sorted((REPOSITORY / 'examples/audio/valid').glob('*.wav'))[0]
 # Of a packaged network and the effort of levels that take it.
-PACKAGED = [('tiny', 0), ('default', 1)]
+PACKAGED = [('tiny', 0), ('default-v2', 1)]
 
 
 @functools.cache
 def coder() -> ChunkCoder:
-  return ChunkCoder(HybridCoder(hybrid_cases.random_network()))
+  return ChunkCoder(EnsembleCoder(hybrid_cases.random_network()))
 
 
 @functools.cache
-def packaged(name: str) -> HybridCoder:
+def packaged(name: str) -> EnsembleCoder:
   found = load_coder(name, 'cpu')
-  assert isinstance(found, HybridCoder)
+  assert isinstance(found, EnsembleCoder)
   return found
 
 
@@ -131,7 +131,7 @@ def test_the_chunks_of_a_level_cost_less_than_a_thousandth(tmp_path, level):
 def test_a_segment_of_silence_costs_a_few_bytes(bits, channels):
   """However long it is: numbers for each channel, no lags and an empty code for each group of them."""
   samples = np.zeros((100_000, channels), np.int32)
-  body, _ = hybrid_cases.encode(packaged('default'), samples, shape_of(samples, bits // 8))
+  body, _ = hybrid_cases.encode(packaged('default-v2'), samples, shape_of(samples, bits // 8))
   assert len(body) <= 5 * channels + 10 * -(-channels // 8)
 
 

@@ -212,7 +212,7 @@ def salvaged(data: bytes, by: ChunkCoder = WITHOUT_MODEL) -> tuple[bytes, list[s
 
 
 def test_salvage_of_a_sound_file():
-  for case in (*lmic_cases.cases(), *lmic_cases.segment_cases(), *lmic_cases.linear_cases()):
+  for case in lmic_cases.all_cases():
     assert salvaged(case.data, case.by) == (case.original, [])
 
 
@@ -344,7 +344,7 @@ def test_large_files_take_no_more_memory_than_small_ones(tmp_path):
 
 def test_progress_adds_up():
   done: list[int] = []
-  for case in (*lmic_cases.cases(), *lmic_cases.segment_cases(), *lmic_cases.linear_cases()):
+  for case in lmic_cases.all_cases():
     file_codec.decompress(opened(case.data), io.BytesIO(), case.by, done.append)
     assert sum(done) == len(case.original)
     done.clear()

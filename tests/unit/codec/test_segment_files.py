@@ -33,11 +33,11 @@ from language_modeling_is_compression.format.header import Header, serialize_hea
 from language_modeling_is_compression.format.layout import INTEGER, ChannelLayout, SegmentLayout
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import ChannelShape, Raw, RawShape, Segment, SegmentShape
-from language_modeling_is_compression.quantized.segments import HybridCoder
+from language_modeling_is_compression.quantized.segments import EnsembleCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 LEVEL = segment_stand_in.level(100)
-HYBRID = HybridCoder(hybrid_cases.random_network())
+HYBRID = EnsembleCoder(hybrid_cases.random_network())
 
 
 def waves(num_frames: int, channels: int, bits: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.generation import hybrid_generator
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.long_term import NUM_LAGS, num_blocks
-from language_modeling_is_compression.quantized.segments import HybridCoder, _Group
+from language_modeling_is_compression.quantized.segments import EnsembleCoder, _Group
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 
@@ -20,7 +20,7 @@ def test_the_first_frame_is_decoded_from_random_numbers(sample_bytes, channels):
   """Each byte's interval, as the encoder has it, holds the number that it was drawn by."""
   seed = tone(200, channels=channels)
   seed = seed >> 8 if sample_bytes == 1 else seed << (8 * sample_bytes - 16)
-  coder = HybridCoder(random_network())
+  coder = EnsembleCoder(random_network())
   sampler = Sampler(5, [1.0] * 3)
   for sequence in range(3):
     for number, group in enumerate(coder.drawn_groups(seed, _with_room(seed, sample_bytes, 1))):

@@ -165,6 +165,19 @@ def test_whole_numbers_are_cut_towards_0():
   check(found, np.trunc(values))
 
 
+@compiled
+def push(vector, by, found):
+  vectors.store(found, GUARD, vectors.preceded(vectors.load(vector, GUARD), vectors.load(by, GUARD)))
+
+
+def test_lanes_that_move_on_by_one():
+  """As a history does, whose newest number comes first."""
+  one, other = np.random.default_rng(0).normal(size=(2, vectors.SINGLES)).astype(np.float32)
+  found = np.zeros(vectors.SINGLES + 2 * GUARD, np.float32)
+  push(guarded(one), guarded(other), found)
+  check(found, np.concatenate([other[-1:], one[:-1]]))
+
+
 def test_values_between_entries_of_a_table():
   """At its ends too, and where what they rise by takes all of 31 bits."""
   rng = np.random.default_rng(0)

@@ -9,11 +9,12 @@ from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.linear import buckets, distribution
-from language_modeling_is_compression.linear.distribution import LANES, NUM_SHAPES, Mixture
+from language_modeling_is_compression.linear.distribution import LANES, MULTIPLES, Mixture
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.value_map import ChannelValues
 
 WHOLE = 1 << PRECISION_BITS
+NUM_SHAPES = LANES * len(MULTIPLES)
 ESCAPE = 1 << 12
 INT32 = (-(1 << 31), (1 << 31) - 1)
 

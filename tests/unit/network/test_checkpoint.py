@@ -29,7 +29,12 @@ from language_modeling_is_compression.network.hybrid import build_hybrid
 from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.network.transformer import build_transformer, log_probabilities
-from language_modeling_is_compression.prediction.evidence import NUM_FEATURES, NUM_OUTPUTS
+from language_modeling_is_compression.prediction.evidence import (
+  ENSEMBLE_EXPERTS,
+  LINEAR_EXPERTS,
+  NUM_FEATURES,
+  NUM_OUTPUTS,
+)
 from language_modeling_is_compression.quantized.quantize import quantize_byte_model
 from language_modeling_is_compression.quantized.quantize_hybrid import quantize_hybrid_model
 
@@ -183,6 +188,46 @@ def test_hybrid_models_round_trip(path, model):
   written = make_hybrid(model)
   save_model(path, written)
   assert_same_model(load_model(path), written)
+
+
+@pytest.mark.parametrize('experts', [ENSEMBLE_EXPERTS, LINEAR_EXPERTS])
+def test_experts_of_a_hybrid_model_round_trip(path, experts):
+  written = make_hybrid()
+  written = dataclasses.replace(written, spec=HybridSpec(network=HYBRID, experts=experts))
+  save_model(path, written)
+  assert_same_model(load_model(path), written)
+  stored = hybrid_metadata(path)[0]['data']
+  assert stored.get('experts') == (None if experts == ENSEMBLE_EXPERTS else experts)
+
+
+def test_a_hybrid_model_that_says_no_experts_has_the_first_ones(path):
+  """As all had before there were others; so it goes on being the same model."""
+  save_model(path, make_hybrid())
+  metadata, members = hybrid_metadata(path)
+  del metadata['data']['experts']
+  write_metadata(path, members, metadata)
+  read = load_model(path)
+  assert read.spec == HybridSpec(network=HYBRID, experts=ENSEMBLE_EXPERTS)
+  network = quantize_hybrid_model(dataclasses.replace(make_hybrid(), spec=read.spec))
+  assert quantize_hybrid_model(read).identity() == network.identity()
+  assert network.identity() != quantize_hybrid_model(make_hybrid()).identity()
+
+
+@pytest.mark.parametrize('experts', [7, 5, 0, -6, '6', None, [], {}, 6.5, 6.0, True])
+def test_other_experts_than_there_are(path, experts):
+  """Such as those of a program that is newer; the first ones are never named."""
+  save_model(path, make_hybrid())
+  metadata, members = hybrid_metadata(path)
+  metadata['data']['experts'] = experts
+  write_metadata(path, members, metadata)
+  assert_rejected(path, f'experts: expected 6, got {experts!r}: update this program')
+
+
+def hybrid_metadata(path) -> tuple[dict[str, Any], dict[str, bytes]]:
+  """The metadata of a model file, and all its members."""
+  with zipfile.ZipFile(path) as archive:
+    members = {name: archive.read(name) for name in archive.namelist()}
+  return metadata_of(members), members
 
 
 def test_files_of_version_1_are_byte_models(path, members, tiny):
@@ -757,7 +802,7 @@ def test_a_model_is_shown_in_one_line(tmp_path):
   assert repr(dataclasses.replace(model, provenance={})).endswith(' parameters, ? steps>')
 
 
-@pytest.mark.parametrize('name', ['bytes', 'default', 'tiny'])
+@pytest.mark.parametrize('name', ['bytes', 'default', 'default_v2', 'tiny'])
 def test_a_field_that_is_added_orphans_no_model(name, monkeypatch):
   """Packaged models go on being read, and stand for the same integers, which files name them by."""
 

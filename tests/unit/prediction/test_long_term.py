@@ -12,7 +12,8 @@ from support.hybrid_cases import tone
 
 from language_modeling_is_compression.errors import CancelledError
 from language_modeling_is_compression.kernels.compilation import compiled
-from language_modeling_is_compression.prediction import extraction, long_term
+from language_modeling_is_compression.linear import extraction
+from language_modeling_is_compression.prediction import long_term
 from language_modeling_is_compression.prediction.evidence import Evidence
 from language_modeling_is_compression.prediction.lag_search import find_lags
 from language_modeling_is_compression.prediction.long_term import (

@@ -165,3 +165,9 @@ def test_chances_follow_what_came_after_the_same():
 def test_a_constant_channel_does_not_say_how_many_bytes_mean_something():
   channels = [value_map.channel_values(np.array(samples, np.int32)) for samples in ([0, 256, 1024], [0, 0, 0])]
   assert value_map.bytes_in_use(3, channels) == 2
+
+
+@pytest.mark.parametrize('value', [2.0**-1074, 2.0**-20, 0.5, 1.0, 1.5, 3.0, 12.0, 1e300])
+def test_log2_is_straight_between_powers_of_two(value):
+  exponent = np.floor(np.log2(value))
+  assert value_map.log2(value) == exponent + value / 2.0**exponent - 1

@@ -20,9 +20,9 @@ from language_modeling_is_compression.prediction.state import GROUP_CHANNELS
 from language_modeling_is_compression.prediction.value_map import ChannelValues, edges
 from language_modeling_is_compression.quantized import mixing, segments
 from language_modeling_is_compression.quantized.mixing import new_mixer, whole_mass
-from language_modeling_is_compression.quantized.segments import HybridCoder
+from language_modeling_is_compression.quantized.segments import EnsembleCoder
 
-CODER = HybridCoder(hybrid_cases.random_network())
+CODER = EnsembleCoder(hybrid_cases.random_network())
 SHARED = 1 / 4096  # The least that is believed of either.
 
 

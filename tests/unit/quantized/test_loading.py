@@ -7,10 +7,20 @@ import pytest
 from support import lmic_cases, segment_stand_in
 
 from language_modeling_is_compression.errors import CheckpointError, ConfigError, ModelMismatchError
+from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.format.header import Header
-from language_modeling_is_compression.format.layout import INTEGER, ChannelLayout, LinearLayout, SegmentLayout
+from language_modeling_is_compression.format.layout import (
+  INTEGER,
+  ChannelLayout,
+  HybridLayout,
+  Layout,
+  LinearLayout,
+  PcmFormat,
+  SegmentLayout,
+)
 from language_modeling_is_compression.network.checkpoint import load_model, save_model
-from language_modeling_is_compression.prediction.extraction import EXPERTS_VERSION
+from language_modeling_is_compression.network.hybrid_model import HybridSpec
+from language_modeling_is_compression.prediction.evidence import ENSEMBLE_EXPERTS, LINEAR_EXPERTS
 from language_modeling_is_compression.quantized import loading
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
@@ -48,8 +58,8 @@ def identity(name: str) -> bytes:
   return segment_stand_in.StandIn(seed=len(name)).identity
 
 
-def header(model_id: bytes) -> Header:
-  """Of a file in segments."""
+def header(model_id: bytes, layout: Layout | None = None) -> Header:
+  """Of a file in segments, of version 2 unless it is another layout's."""
   return Header(
     sample_kind=INTEGER,
     sample_bytes=2,
@@ -62,7 +72,7 @@ def header(model_id: bytes) -> Header:
     tail_bytes=0,
     model_id=model_id,
     source_id=bytes(8),
-    layout=SegmentLayout(effort=1),
+    layout=layout or SegmentLayout(effort=1),
   )
 
 
@@ -120,8 +130,49 @@ def test_a_hybrid_model_has_no_gpu():
     loading.load_coder('tiny', 'gpu')
 
 
-@pytest.mark.parametrize('name', ['default', 'tiny'])
-def test_packaged_hybrid_models_were_trained_on_the_experts_of_today(name):
+@pytest.mark.parametrize(
+  ('name', 'experts'), [('default', LINEAR_EXPERTS), ('default-v2', ENSEMBLE_EXPERTS), ('tiny', ENSEMBLE_EXPERTS)]
+)
+def test_packaged_hybrid_models_were_trained_on_the_experts_that_they_are_read_with(name, experts):
   with loading.model_path(name) as path:
-    version = load_model(path).provenance['experts_version']
-  assert version == EXPERTS_VERSION, f'{name}: train it anew; files of version {version} have to go on decoding'
+    model = load_model(path)
+  assert isinstance(model.spec, HybridSpec) and model.spec.experts == experts
+  assert model.provenance['experts_version'] == experts, f'{name}: files of other experts have to go on decoding'
+
+
+@pytest.mark.parametrize('name', loading.PACKAGED)
+def test_packaged_models_write_files_of_the_layout_that_is_said(name):
+  """By which a file's model is looked for."""
+  pcm = PcmFormat(kind=INTEGER, sample_bytes=2, num_channels=1, sample_rate_hz=8000)
+  found = loading.load_coder(name, 'cpu').division(pcm, 500, SegmentSettings(frames=100, effort=1))
+  assert found is not None and type(found.layout) is loading.PACKAGED[name].layout
+
+
+# What headers of files say that were written before, of version 2 and of version 1.
+IDENTITIES = {
+  'default-v2': '2cb4ae33bb497d7368525b78f6091be5a52c3a22306ecfae8dc96d28fb3fe1da',
+  'tiny': 'd3d135f8f88b1e37bb9d8407dff6a0f2a541ae6cf4d3647c5f7132a93be1c4ba',
+  'bytes': 'c5775e441917321ea50f12a182381481b11180b8e36d158d2b4af1fe9d0e05e8',
+}
+
+
+@pytest.mark.parametrize('name', IDENTITIES)
+def test_files_of_before_find_their_models(name):
+  """By whatever name they had."""
+  identity = bytes.fromhex(IDENTITIES[name])
+  assert loading.load_coder(name, 'cpu').identity == identity
+  layout = ChannelLayout() if name == 'bytes' else SegmentLayout(effort=1)
+  assert loading.find_coder(header(identity, layout), [name], 'cpu').identity == identity
+  assert loading.find_model(header(identity, layout), list(loading.PACKAGED), 'cpu') == name
+
+
+def test_a_model_of_other_experts_is_not_asked(built, monkeypatch):
+  """Not even loaded: a file of version 4 is none of version 2's models."""
+  packaged = {'default': loading.Packaged('default.npz', HybridLayout), 'tiny': loading.PACKAGED['tiny']}
+  monkeypatch.setattr(loading, 'PACKAGED', packaged)
+  of_version_4 = header(identity('default.npz'), HybridLayout(effort=1))
+  assert loading.find_coder(of_version_4, ['tiny', 'default'], 'cpu').identity == identity('default.npz')
+  assert built == ['default.npz']
+  with pytest.raises(ModelMismatchError):
+    loading.find_coder(header(identity('default.npz')), ['default'], 'cpu')
+  assert built == ['default.npz', 'tiny.npz']

@@ -15,7 +15,7 @@ from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.quantized import quantize
 from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork
-from language_modeling_is_compression.quantized.segments import HybridCoder
+from language_modeling_is_compression.quantized.segments import EnsembleCoder
 
 MODERATE = hybrid_cases.random_network()
 # So loud that outputs are at their limits, and a window longer than some segments, of heads whose root is irrational.
@@ -45,7 +45,7 @@ def plain(network: QuantizedHybridNetwork) -> independent_hybrid.Network:
 
 
 def encoded(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
-  return hybrid_cases.encode(HybridCoder(network), samples, hybrid_cases.shape_of(samples, **shape))[0]
+  return hybrid_cases.encode(EnsembleCoder(network), samples, hybrid_cases.shape_of(samples, **shape))[0]
 
 
 def check(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> None:
@@ -100,7 +100,7 @@ def test_refuses_damage():
 
 def compressed(original: bytes) -> bytes:
   level = SegmentSettings(frames=100, effort=1)
-  with ChunkCoder(HybridCoder(MODERATE)) as coder:
+  with ChunkCoder(EnsembleCoder(MODERATE)) as coder:
     return lmic_cases.compressed(original, coder, level)
 
 

@@ -1,14 +1,15 @@
-"""What experts hand to the network: known before a sample comes, finite whatever comes, and worth its bits."""
+"""What prediction hands to the network: known before a sample comes, finite whatever comes, and worth its bits."""
 
 import numpy as np
 import pytest
 from support import hybrid_cases
 from support.hybrid_cases import tone
 
-from language_modeling_is_compression.prediction import evidence, features, history, state, value_map
+from language_modeling_is_compression.config.defaults import MAX_EFFORT
+from language_modeling_is_compression.linear.extraction import extract_evidence
+from language_modeling_is_compression.linear.presets import EFFORTS
+from language_modeling_is_compression.prediction import evidence, history, state
 from language_modeling_is_compression.prediction.evidence import Evidence
-from language_modeling_is_compression.prediction.extraction import extract_evidence
-from language_modeling_is_compression.prediction.least_squares import BLOCK
 
 SOUNDS = hybrid_cases.sounds()
 NAMES = ('features', 'below', 'width', 'experts_log2')
@@ -75,38 +76,29 @@ def test_features_before_anything_has_come():
   np.testing.assert_array_equal(found, expected)
 
 
+def squashed(value: float, unit: float) -> float:
+  """As a feature has it."""
+  return np.floor(32 * 2 * value / (abs(value) + unit) + 0.5)
+
+
 def test_features_of_the_other_channel():
   """The first sees the second's last error, the second the first's current one."""
   samples = np.zeros((3, 2), np.int32)
   samples[:2] = [[-51, 20], [50, -19]]
   found = seen(samples).features
   assert found[0, 27] == 0 and found[0, 29] == -32
-  assert found[1, 27] == features.squashed(-51.0, 12.0) and found[1, 29] == 32
-  assert found[2, 27] == features.squashed(20.0, 12.0)
+  assert found[1, 27] == squashed(-51.0, 12.0) and found[1, 29] == 32
+  assert found[2, 27] == squashed(20.0, 12.0)
   assert seen(samples[:, :1]).features[:, 27:30].any() == np.False_
 
 
 def test_the_last_errors_are_in_order():
   """Of predictions that are 0 still, in units of the running error."""
   found = seen(np.array([[-7], [12], [0], [5]], np.int32)).features
-  assert found[1, 5] == features.squashed(-7.0, 0.75 * (16 - 9 / 32))
+  assert found[1, 5] == squashed(-7.0, 0.75 * (16 - 9 / 32))
   assert found[1, 6] == 0
   np.testing.assert_array_equal(np.sign(found[1:3, 5]), [-1, 1])
   assert np.sign(found[2, 6]) == -1
-
-
-@pytest.mark.parametrize(
-  ('value', 'expected'),
-  [(0.0, 0), (1.0, 32), (-1.0, -32), (1 / 64, 1), (-1 / 64, 0), (3.97, 127), (99.0, 127), (-99.0, -127), (1e300, 127)],
-)
-def test_fixed_rounds_within_8_bits(value, expected):
-  assert features.fixed(value) == expected
-
-
-@pytest.mark.parametrize('value', [2.0**-1074, 2.0**-20, 0.5, 1.0, 1.5, 3.0, 12.0, 1e300])
-def test_log2_is_straight_between_powers_of_two(value):
-  exponent = np.floor(np.log2(value))
-  assert value_map.log2(value) == exponent + value / 2.0**exponent - 1
 
 
 def test_cells_are_in_units_of_the_running_error():
@@ -166,30 +158,12 @@ def test_values_that_are_never_used_have_no_mass():
   assert abs(-seen(louder).experts_log2.mean() - plain) < 0.25
 
 
-def test_histories_are_moved_back_before_they_end():
-  slots = history.HISTORY_SLOTS + 5
-  histories = np.arange(2 * slots, dtype=np.float64).reshape(2, slots)
-  before = histories.copy()
-  assert history.rewind(histories, 3) == 3
-  np.testing.assert_array_equal(histories, before)
-  assert history.rewind(histories, 0) == history.HISTORY_SLOTS
-  np.testing.assert_array_equal(histories[:, history.HISTORY_SLOTS :], before[:, :5])
-
-
 def test_efforts_fit_the_loops():
-  """Which run in whole blocks, and halve a stage's taps until 16 are left."""
-  for effort in state.EFFORTS:
-    assert len(effort.taps) == state.NUM_STAGES
-    for own, other in zip(effort.own, effort.other, strict=True):
-      assert own % BLOCK == 0 and other % BLOCK == 0
-    for taps in effort.taps:
-      assert taps % 16 == 0 and (taps // 16).bit_count() == 1
-    longest = max(*effort.own, *effort.taps)
-    assert longest < history.HISTORY_SLOTS
-
-
-@pytest.mark.parametrize(
-  ('rate', 'octaves'), [(16_000, 0.0), (8000, -1.0), (48_000, 1.5), (96_000, 2.5), (0, -13.97600), (2**32 - 1, 18.0232)]
-)
-def test_octaves_are_straight_between_powers_of_two(rate, octaves):
-  assert state._octaves(rate) == pytest.approx(octaves, abs=1e-3)
+  """Which run in whole blocks and vectors; a network is told of three least squares."""
+  assert len(EFFORTS) == MAX_EFFORT + 1
+  for effort in EFFORTS:
+    assert len(effort.least_squares) == 3 and effort.stages and effort.quick_stages
+    assert all(each.own % 8 == each.other % 8 == 0 and each.other <= each.own for each in effort.least_squares)
+    stages = effort.stages + effort.quick_stages
+    assert all(stage.taps in (16, 32) or stage.taps % 64 == 0 for stage in stages)
+    assert max(stage.taps for stage in stages) <= history.HISTORY_SLOTS
