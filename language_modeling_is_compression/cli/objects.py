@@ -83,6 +83,7 @@ def run_workload() -> None:
   for samples in _sounds():
     for level in {level.model: number for number, level in LEVELS.items()}.values():
       assert np.array_equal(decompress(compress(samples, _RATE_HZ, level=level))[0], samples)
+    assert np.array_equal(decompress(compress(samples, _RATE_HZ, model='default-v2'))[0], samples)
     code_length(samples, _RATE_HZ)
   few = _sounds()[0][:40]
   for sound in (few, few.astype(np.uint8), few.astype(np.int32) << 16, np.repeat(few[:, np.newaxis], 2, axis=1)):

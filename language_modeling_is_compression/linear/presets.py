@@ -110,7 +110,7 @@ EFFORTS: tuple[Preset, ...] = (
   Preset(
     least_squares=(
       Inputs(own=16, other=8, forgetting=0.9995, solve_every=64),
-      Inputs(own=16, other=8, forgetting=0.98, solve_every=8),
+      Inputs(own=16, other=8, forgetting=0.98, solve_every=16),
       Inputs(own=32, other=8, forgetting=0.996, solve_every=16),
     ),
     stages=(

@@ -9,12 +9,14 @@ Shapes: N frames, B blocks.
 import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled
+from language_modeling_is_compression.kernels.vectors import DOUBLES, doubles, load, store
 from language_modeling_is_compression.prediction import least_squares
 from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES, MIN_LAG, NUM_LAGS, num_blocks
 from language_modeling_is_compression.prediction.value_map import log2
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 _ORDER = 32  # Order of the linear prediction whose residuals are correlated.
+_LANES_OF_ORDER = _ORDER + DOUBLES  # Whole vectors of lags from 0 on.
 _RIDGE = 1e-9  # Relative to its power.
 _MAX_RESIDUAL = 1 << 16  # Residuals are clipped there, so that sums stay exact.
 _TRANSFORM = 1 << 15
@@ -98,38 +100,46 @@ def linear_residuals(indices: np.ndarray) -> np.ndarray:
     return np.zeros(len(indices), np.int64)
   signal = indices.astype(np.int64) - int(indices.mean())
   signal = (signal >> max(0, int(abs(signal).max()).bit_length() - 16)).astype(np.float64)
-  autocorrelation = np.zeros(_ORDER + 1)
-  _correlate(signal, autocorrelation)
+  padded = np.zeros(len(signal) + 2 * _LANES_OF_ORDER)
+  padded[_LANES_OF_ORDER : _LANES_OF_ORDER + len(signal)] = signal
+  autocorrelation = np.zeros(_LANES_OF_ORDER)
+  _correlate(padded[::-1].copy(), len(signal), autocorrelation)
   covariance = np.zeros((_ORDER, _ORDER))
   for row in range(_ORDER):
     covariance[row] = autocorrelation[abs(np.arange(_ORDER) - row)]
   coefficients = np.zeros(_ORDER)
   least_squares.solve(
     covariance,
-    autocorrelation[1:].copy(),
+    autocorrelation[1 : _ORDER + 1].copy(),
     _RIDGE * autocorrelation[0] + 1.0,
     0.0,
     least_squares.new_scratch(_ORDER),
     coefficients,
   )
-  residuals = np.zeros(len(signal))
-  _filter(signal, coefficients, residuals)
-  return np.rint(residuals.clip(-_MAX_RESIDUAL, _MAX_RESIDUAL)).astype(np.int64)
+  residuals = np.zeros(len(signal) + DOUBLES)
+  _filter(padded, coefficients, len(signal), residuals)
+  return np.rint(residuals[: len(signal)].clip(-_MAX_RESIDUAL, _MAX_RESIDUAL)).astype(np.int64)
 
 
 @compiled
-def _correlate(signal, autocorrelation):
-  for lag in range(len(autocorrelation)):
-    total = 0.0
-    for t in range(lag, len(signal)):
-      total += signal[t] * signal[t - lag]
-    autocorrelation[lag] = total
+def _correlate(backwards, num_samples, autocorrelation):
+  """Sums of products of samples with those before them, by their distance: a lane has one, and adds it up in time.
+
+  backwards: float64, the last sample first, between zeros as in `linear_residuals`.
+  """
+  for first in range(0, len(autocorrelation), DOUBLES):
+    sums = doubles(0.0)
+    for at in range(len(backwards) - _LANES_OF_ORDER - 1, len(backwards) - _LANES_OF_ORDER - 1 - num_samples, -1):
+      sums = sums + doubles(backwards[at]) * load(backwards, at + first)
+    store(autocorrelation, first, sums)
 
 
 @compiled
-def _filter(signal, coefficients, residuals):
-  for t in range(len(signal)):
-    expected = 0.0
-    for i in range(min(t, len(coefficients))):
-      expected += coefficients[i] * signal[t - 1 - i]
-    residuals[t] = signal[t] - expected
+def _filter(padded, coefficients, num_samples, residuals):
+  """What linear prediction leaves over of some samples in a row, a lane each; padded: as in `linear_residuals`."""
+  for t in range(0, num_samples, DOUBLES):
+    at = t + _LANES_OF_ORDER
+    expected = doubles(0.0)
+    for i in range(len(coefficients)):
+      expected = expected + doubles(coefficients[i]) * load(padded, at - 1 - i)
+    store(residuals, t, load(padded, at) - expected)

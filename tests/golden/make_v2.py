@@ -10,6 +10,7 @@ from support import hybrid_golden, lmic_cases
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.network.checkpoint import save_model
+from language_modeling_is_compression.prediction.evidence import ENSEMBLE_EXPERTS
 from language_modeling_is_compression.quantized.loading import load_coder
 
 FOLDER = Path(__file__).parent / 'v2'
@@ -19,7 +20,7 @@ def main() -> None:
   FOLDER.mkdir(exist_ok=True)
   if any(FOLDER.iterdir()):
     sys.exit(f'{FOLDER} has files already; golden files are never made anew')
-  save_model(FOLDER / 'model.npz', hybrid_golden.model())
+  save_model(FOLDER / 'model.npz', hybrid_golden.model(ENSEMBLE_EXPERTS))
   with ChunkCoder(load_coder(str(FOLDER / 'model.npz'), 'cpu')) as coder:
     for name, original in hybrid_golden.originals().items():
       (FOLDER / f'{name}.original').write_bytes(original)

@@ -7,7 +7,6 @@ from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.network.hybrid import build_hybrid
 from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
 from language_modeling_is_compression.network.model import Model
-from language_modeling_is_compression.prediction.evidence import ENSEMBLE_EXPERTS
 from support import lmic_cases
 from support.tiny_models import hybrid_params
 from support.wav_builder import build_wav, pcm_bytes
@@ -18,12 +17,12 @@ LEVELS = {'effort_0': SegmentSettings(frames=250, effort=0)} | {
 }
 
 
-def model() -> Model:
+def model(experts: int) -> Model:
   """Random parameters whose mixtures are wide and sharp, left and right."""
   config = ModelConfig(embedding_dim=8, num_layers=2, num_heads=2, widening_factor=2, attention_window=8)
   params = hybrid_params(build_hybrid(config), scale=0.1)
   plain = {module: {name: np.asarray(array) for name, array in arrays.items()} for module, arrays in params.items()}
-  return HybridModel(params=plain, spec=HybridSpec(network=config, experts=ENSEMBLE_EXPERTS), provenance={})
+  return HybridModel(params=plain, spec=HybridSpec(network=config, experts=experts), provenance={})
 
 
 def originals() -> dict[str, bytes]:
