@@ -1,7 +1,6 @@
 """docs/FORMAT.md suffices for hybrid models: a decoder written in its order gives back what the package coded."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from reference_decoder import hybrid as independent_version_4
 from reference_decoder import models as independent_models
 from reference_decoder import segments as independent_hybrid
 from support import generation_cases, hybrid_cases, lmic_cases
+from support.reference_networks import as_lists
 from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression.audio.wav import wav_header
@@ -19,7 +19,6 @@ from language_modeling_is_compression.format.payloads import Segment
 from language_modeling_is_compression.linear import groups
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.prediction.evidence import LINEAR_EXPERTS
-from language_modeling_is_compression.quantized import quantize
 from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
 from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork, quantize_hybrid_model
 from language_modeling_is_compression.quantized.segments import EnsembleCoder
@@ -38,27 +37,6 @@ EXTREME_4 = hybrid_cases.random_network(
 NARROW_4 = hybrid_cases.random_network(2, width=4, num_heads=1, num_layers=1, window=2, experts=LINEAR_EXPERTS)
 
 
-def plain(network: QuantizedHybridNetwork) -> independent_hybrid.Network:
-  """The same integers as lists."""
-
-  def matrix(one: quantize.Matrix) -> independent_hybrid.Matrix:
-    return independent_hybrid.Matrix(one.weights.tolist(), one.shift)
-
-  def layer(one: quantize.QuantizedLayer) -> independent_hybrid.Layer:
-    names = ('queries', 'keys', 'values', 'attention_output', 'feed_forward_in', 'feed_forward_out')
-    matrices: dict[str, Any] = {name: matrix(getattr(one, name)) for name in names}
-    return independent_hybrid.Layer(**matrices, lag_bias=one.lag_bias.tolist(), score_shift=one.score_shift)
-
-  return independent_hybrid.Network(
-    num_heads=network.num_heads,
-    input=matrix(network.input),
-    input_bias=network.input_bias.tolist(),
-    layers=[layer(one) for one in network.layers],
-    output=matrix(network.output),
-    output_bias=network.output_bias.tolist(),
-  )
-
-
 def encoded(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
   return hybrid_cases.encode(EnsembleCoder(network), samples, hybrid_cases.shape_of(samples, **shape))[0]
 
@@ -66,7 +44,7 @@ def encoded(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) 
 def check(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> None:
   body = encoded(network, samples, **shape)
   segment = independent_hybrid.Segment(**dataclasses.asdict(hybrid_cases.shape_of(samples, **shape)))
-  assert independent_hybrid.decode(body, plain(network), segment) == samples.tolist()
+  assert independent_hybrid.decode(body, as_lists(network), segment) == samples.tolist()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +80,7 @@ def test_decodes_a_map():
 
 def test_refuses_damage():
   samples = hybrid_cases.tone(20)
-  body, network = encoded(MODERATE, samples), plain(MODERATE)
+  body, network = encoded(MODERATE, samples), as_lists(MODERATE)
   segment = independent_hybrid.Segment(num_frames=20, num_channels=1, sample_bytes=2, sample_rate_hz=16_000, effort=0)
   assert independent_hybrid.decode(body, network, segment) == samples.tolist()
   for damaged in (b'', body[:3], body[:-1], body[:-4], body + b'x', b'\x80' * 20, body[:1] + b'\0' + body[2:]):
@@ -135,7 +113,7 @@ def test_decodes_files_with_plain_heads(channels, bits):
   file = independent_decoder.parse(data)
   assert file.header.has_plain_head
   assert [chunk.method for chunk in file.chunks[:-1]] == [independent_decoder.MODEL] * 2
-  assert independent_decoder.decode(data, None, plain(MODERATE)) == original
+  assert independent_decoder.decode(data, None, as_lists(MODERATE)) == original
 
 
 @pytest.mark.parametrize('bits', [8, 16])
@@ -143,7 +121,7 @@ def test_decodes_files_with_other_heads(bits):
   original = build_wav(tone_bytes(2, bits), channels=2, bits=bits, before=[(b'LIST', b'abc')])
   data = compressed(original)
   assert not independent_decoder.parse(data).header.has_plain_head
-  assert independent_decoder.decode(data, None, plain(MODERATE)) == original
+  assert independent_decoder.decode(data, None, as_lists(MODERATE)) == original
 
 
 def test_decodes_segments_without_the_network():
@@ -163,7 +141,7 @@ def test_refuses_every_damaged_byte_of_a_file():
   lengths = [lmic_cases.sealed(data[:28] + bytes([value]) + data[29:]) for value in (43, 68)]
   for each in [*damaged, *flags, *lengths, data[:-1], data + b'x', b'']:
     with pytest.raises(ValueError, match=r'\w'):
-      independent_decoder.decode(each, None, plain(MODERATE))
+      independent_decoder.decode(each, None, as_lists(MODERATE))
 
 
 # Version 4.
@@ -179,7 +157,7 @@ def encoded_4(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int
 def check_4(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> None:
   body = encoded_4(network, samples, **shape)
   segment = independent_hybrid.Segment(**dataclasses.asdict(hybrid_cases.shape_of(samples, **shape)))
-  assert independent_version_4.decode(body, plain(network), segment) == samples.tolist()
+  assert independent_version_4.decode(body, as_lists(network), segment) == samples.tolist()
 
 
 @pytest.mark.parametrize(
@@ -231,7 +209,7 @@ def test_decodes_whatever_lags_of_version_4(effort, channels, lags, monkeypatch)
 
 def test_refuses_damage_of_version_4():
   samples = hybrid_cases.tone(20)
-  body, network = encoded_4(MODERATE_4, samples), plain(MODERATE_4)
+  body, network = encoded_4(MODERATE_4, samples), as_lists(MODERATE_4)
   segment = independent_hybrid.Segment(num_frames=20, num_channels=1, sample_bytes=2, sample_rate_hz=16_000, effort=0)
   assert independent_version_4.decode(body, network, segment) == samples.tolist()
   for damaged in (b'', body[:3], body[:-1], body[:-4], body + b'x', b'\x80' * 20, body[:1] + b'\0' + body[2:]):
@@ -247,7 +225,7 @@ def test_decodes_files_of_version_4(channels, bits):
   file = independent_decoder.parse(data)
   assert file.header.version == 4
   assert [chunk.method for chunk in file.chunks[:-1]] == [independent_decoder.MODEL] * 2
-  assert independent_decoder.decode(data, None, plain(MODERATE_4)) == original
+  assert independent_decoder.decode(data, None, as_lists(MODERATE_4)) == original
 
 
 def test_decodes_a_file_of_version_4_by_its_model_file(tmp_path):
@@ -255,7 +233,7 @@ def test_decodes_a_file_of_version_4_by_its_model_file(tmp_path):
   save_model(tmp_path / 'model.npz', model)
   network = quantize_hybrid_model(model)
   read = independent_models.read_model(tmp_path / 'model.npz')
-  assert independent_models.hybrid_integers(read) == (plain(network), network.identity())
+  assert independent_models.hybrid_integers(read) == (as_lists(network), network.identity())
   original = plain_wav(1, 16)
   with ChunkCoder(HybridCoder(network)) as coder:
     data = lmic_cases.compressed(original, coder, SegmentSettings(frames=100, effort=0))
