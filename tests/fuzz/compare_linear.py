@@ -1,8 +1,8 @@
 """Compares two decoders on damaged bodies of linear prediction: python tests/fuzz/compare_linear.py [COUNT] [SEED].
 
 A body is of format version 3, or of version 4, with a network of random integers. The package's and the reference
-decoder (docs/reference_decoder) read side information with changed numbers and random codes. Both must refuse a body, or
-find the same samples; neither asks here whether the code is at its end, which random ones never are. Exits 1 if they
+decoder (docs/reference_decoder) read side information with changed numbers and random codes. Both must refuse a body,
+or find the same samples; neither asks here whether the code is at its end, which random ones never are. Exits 1 if they
 differ.
 """
 
