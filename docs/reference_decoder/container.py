@@ -1,7 +1,7 @@
 """A decoder of `.lmic` files written from docs/FORMAT.md alone, which proves that the document suffices.
 
 It takes nothing from the package, and says things as the document says them rather than fast: a few hundred to a few
-thousand symbols per second. Segments are segments.py's and linear.py's.
+thousand symbols per second. Segments are segments.py's, linear.py's and hybrid.py's.
 
 Shapes: P places, V 256 bytes, E embedding_dim, H heads, D = E / H, W attention_window, L lags seen so far, at most W.
 """
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from reference_decoder import hybrid as networked
 from reference_decoder import linear, segments
 from reference_decoder.models import Layer, Matrix, ModelFile, Network, hybrid_integers, integers, max_query, require
 
@@ -22,8 +23,8 @@ INTERVAL_BITS = 24
 INTERVAL_TOTAL = 1 << INTERVAL_BITS
 NUM_BYTES = 256
 # Of a span, by version: frames, and bytes of all channels.
-MAX_SPAN = {1: (1 << 16, 1 << 22), 2: (1 << 22, 1 << 25), 3: (1 << 22, 1 << 25)}
-MAX_EFFORT = {1: 0, 2: 2, 3: 3}
+MAX_SPAN = {1: (1 << 16, 1 << 22), 2: (1 << 22, 1 << 25), 3: (1 << 22, 1 << 25), 4: (1 << 22, 1 << 25)}
+MAX_EFFORT = {1: 0, 2: 2, 3: 3, 4: 2}
 # The model_id of version 3.
 LINEAR = hashlib.sha256(b'lmic linear prediction 1').digest()
 STORED, LZMA, MODEL = 0, 1, 2
@@ -88,7 +89,7 @@ def decode(data: bytes, model: ModelFile | None, hybrid: segments.Network | None
       raise ValueError('the file needs a model')
     network, identity = integers(model)
     require(identity == file.header.model_id, f'needs model {file.header.model_id.hex()}, got {identity.hex()}')
-  if file.header.version == 2 and hybrid is None and model is not None:
+  if file.header.version in (2, 4) and hybrid is None and model is not None:
     hybrid, identity = hybrid_integers(model)
     require(identity == file.header.model_id, f'needs model {file.header.model_id.hex()}, got {identity.hex()}')
   payloads = []
@@ -120,7 +121,7 @@ def _parse_header(raw: bytes) -> Header:
     '<HBBHBBIII', raw, 8
   )
   head_bytes, num_frames, tail_bytes = struct.unpack_from('<QQQ', raw, 28)
-  require(version in MAX_SPAN, f'version {version}, expected 1 to 3')
+  require(version in MAX_SPAN, f'version {version}, expected 1 to 4')
   require(_blake2b(raw[:92]) == raw[92:], 'wrong check of the header')
   require(effort <= MAX_EFFORT[version] and flags <= (version > 1), 'reserved bits are set')
   require(version == 1 or (kind == INTEGERS and any(raw[52:84])), 'segments that are not integers of a model')
@@ -294,8 +295,10 @@ def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: segments.
     frames = linear.decode(body, segment)
   elif hybrid is None:
     raise ValueError('the file needs a hybrid network')
-  else:
+  elif header.version == 2:
     frames = segments.decode(body, hybrid, segment)
+  else:
+    frames = networked.decode(body, hybrid, segment)
   half = 1 << (8 * header.sample_bytes - 1)
   channels = []
   for samples in zip(*frames, strict=True):

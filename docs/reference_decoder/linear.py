@@ -43,11 +43,13 @@ class Squares(NamedTuple):
 
 
 class Preset(NamedTuple):
-  """stages: taps and step of each."""
+  """stages, second: taps and step of each stage, of both cascades. lags_every: frames from solution to solution."""
 
   squares: tuple[Squares, ...]
   stages: tuple[tuple[int, float], ...]
   has_lags: bool
+  second: tuple[tuple[int, float], ...] = ()
+  lags_every: int = 64
 
 
 PRESETS = (
@@ -109,7 +111,7 @@ class Group:
       return values.step * values.least + values.offset
     beside = self._histories[channel - 1 if channel > 0 else 1] if len(self._values) > 1 else None
     filters, distribution = self._filters[channel], self._distributions[channel]
-    distribution.build(*filters.predict(t, self._lags[t // BLOCK], history, beside))
+    distribution.build(filters.predict(t, self._lags[t // BLOCK], history, beside))
     index = distribution.decode(self._decoder)
     distribution.learn(index)
     filters.learn(t, float(index))
@@ -207,80 +209,93 @@ class Stage:
 
 
 class Filters:
-  """Of one channel. several: whether the group has others."""
+  """Of one channel. several: whether the group has others.
+
+  expected, without, base, errors: d, w, b, and the last errors of the stacking, the newest first.
+  """
 
   def __init__(self, values: Values, preset: Preset, several: bool):
-    self._low, self._high = float(values.least), float(values.largest)
+    self.low, self.high = float(values.least), float(values.largest)
     self._preset = preset
     self._squares = [
       BlockSquares(each.own + (each.other if several else 0), each.forgetting, 0.1, 0.0) for each in preset.squares
     ]
-    self._errors = [0.0] * len(preset.squares)
+    self._running = [0.0] * len(preset.squares)
     self._stages = [Stage(taps, step) for taps, step in preset.stages]
+    self._second = [Stage(taps, step) for taps, step in preset.second]
     self._lagged = BlockSquares(48, 0.996, 1.0, 0.0)
     self._lagged_inputs: list[float] = []
     self._lagged_error = 0.0
     self._residuals: list[float] = []  # Of every frame.
-    self._stacking = BlockSquares(len(preset.squares) + len(preset.stages) + 2, 0.998, 0.03, 0.03)
+    num_stacked = len(preset.squares) + len(preset.stages) + len(preset.second) + 2
+    self._stacking = BlockSquares(num_stacked, 0.998, 0.03, 0.03)
     self._stacking_error = 16.0
-    self._last_errors = [0.0, 0.0]  # Newest first.
+    self.errors = [0.0] * 16
 
   def predict(
     self, t: int, lags: tuple[int, int], history: list[float], beside: list[float] | None
-  ) -> tuple[float, float]:
-    """Both centres. history, beside: all indices so far of the channel and of its neighbour."""
+  ) -> tuple[float, ...]:
+    """Two centres, and of a preset with a second cascade four.
+
+    history, beside: all indices so far of the channel and of its neighbour.
+    """
     self._inputs = [
-      _last(history, each.own) + ([] if beside is None else _last(beside, each.other)) for each in self._preset.squares
+      last(history, each.own) + ([] if beside is None else last(beside, each.other)) for each in self._preset.squares
     ]
-    self._d = [
+    self.expected = [
       self._limited(squares.predict(inputs)) for squares, inputs in zip(self._squares, self._inputs, strict=True)
     ]
-    total, corrected = self._d[0], []
-    for stage in self._stages:
-      total += stage.prediction
-      corrected.append(self._limited(total))
-    self._w = base = corrected[-1]
+    corrected = self._corrected(self.expected[0], self._stages)
+    second = self._corrected(self.expected[-1], self._second)
+    self.without = self.base = corrected[-1]
     self._lagged_inputs = []
     if lags[0]:
       self._lagged_inputs = [
-        value for lag in lags for value in around(t, lag, self._w, history, beside, self._residuals)
+        value for lag in lags for value in around(t, lag, self.without, history, beside, self._residuals)
       ]
-      base = self._limited(self._w + self._lagged.predict(self._lagged_inputs))
-    self._b = base
-    self._stacked = [value - base for value in (*self._d, *corrected)] + self._last_errors
-    self._centre = self._limited(base + self._stacking.predict(self._stacked))
-    return self._centre, self._d[1]
+      self.base = self._limited(self.without + self._lagged.predict(self._lagged_inputs))
+    self._stacked = [value - self.base for value in (*self.expected, *corrected, *second)] + self.errors[:2]
+    self._centre = self._limited(self.base + self._stacking.predict(self._stacked))
+    return (self._centre, self.expected[1], *((second[-1], self.base) if second else ()))
+
+  def _corrected(self, total: float, stages: list[Stage]) -> list[float]:
+    found = []
+    for stage in stages:
+      total += stage.prediction
+      found.append(self._limited(total))
+    return found
 
   def learn(self, t: int, y: float) -> None:
     for k, squares in enumerate(self._squares):
-      error = abs(y - self._d[k])
-      self._errors[k] = max(self._errors[k] + (error - self._errors[k]) * 0.5, LEAST_ERROR)
-      squares.wait(self._inputs[k], y, 1.0 / (self._errors[k] + 2.0))
+      error = abs(y - self.expected[k])
+      self._running[k] = max(self._running[k] + (error - self._running[k]) * 0.5, LEAST_ERROR)
+      squares.wait(self._inputs[k], y, 1.0 / (self._running[k] + 2.0))
       if (t + k) % self._preset.squares[k].every == 0:
         squares.solve()
-    left = y - self._d[0]
-    for stage in self._stages:
-      left = stage.adapt(left)
-    left = y - self._w
+    for expected, stages in ((self.expected[0], self._stages), (self.expected[-1], self._second)):
+      left = y - expected
+      for stage in stages:
+        left = stage.adapt(left)
+    left = y - self.without
     self._residuals.append(float(np.float32(settled(left))))
     if self._lagged_inputs:
       self._lagged.wait(self._lagged_inputs, left, 1.0 / (self._lagged_error + 1.0))
       self._lagged_error = max(self._lagged_error + (abs(left) - self._lagged_error) * 0.05, LEAST_ERROR)
-      if t % 64 == 0:
+      if t % self._preset.lags_every == 0:
         self._lagged.solve()
     v = 1.0 / (self._stacking_error + 1.0)
     error = y - self._centre
     self._stacking_error = max(self._stacking_error + (abs(error) - self._stacking_error) * 0.2, LEAST_ERROR)
-    self._stacking.wait(self._stacked, y - self._b, v * v)
+    self._stacking.wait(self._stacked, y - self.base, v * v)
     if (t + len(self._squares)) % 32 == 0:
       self._stacking.solve()
-    self._last_errors = [error, self._last_errors[0]]
+    self.errors = [error, *self.errors[:-1]]
 
   def _limited(self, value: float) -> float:
-    return min(max(value, self._low), self._high)
+    return min(max(value, self.low), self.high)
 
 
-def _last(history: list[float], count: int) -> list[float]:
+def last(history: list[float], count: int) -> list[float]:
   """The last values, the newest first, with zeros for those before the first."""
   newest = history[: -count - 1 : -1]
   return newest + [0.0] * (count - len(newest))
@@ -299,28 +314,42 @@ LOGISTIC_FLOATS = [float(value) for value in (*LOGISTIC, LOGISTIC[-1])]
 class Distribution:
   """Of one channel's indices."""
 
+  multiples: tuple[float, ...] = MULTIPLES
+
   def __init__(self, values: Values):
     self._values = values
-    self._running = [16.0] * 8
-    self._posteriors = [1.0 / 16] * 16
+    self._num_shapes = 8 * len(self.multiples)
+    self.running = [16.0] * 8
+    self.posteriors = [1.0 / self._num_shapes] * self._num_shapes
     zone = range(values.zone_start, values.zone_start + len(values.edges) - 1)
     self._unused = [index for index in zone if values.lower_edge(index) == values.lower_edge(index + 1)]
 
-  def build(self, first_centre: float, second_centre: float) -> None:
-    """Takes both centres for the next index."""
-    values = self._values
-    self._centres = (first_centre, second_centre)
-    self._inverses = [32.0 / max(self._running[j % 8], 1.0 / 32) * (1.0 / MULTIPLES[j // 8]) for j in range(16)]
-    self._shares = [int(posterior * 65536) for posterior in self._posteriors]
-    self._shares[9] += 65536 - sum(self._shares)
-    _, exponent = math.frexp(self._running[1])
+  def build(self, centres: tuple[float, ...], whole: int = 65536) -> None:
+    """Takes the centres for the next index. whole: what all shapes share."""
+    self._centres = centres
+    self._inverses = [
+      32.0 / max(self.running[j % 8], 1.0 / 32) * (1.0 / self.multiples[j // 8]) for j in range(self._num_shapes)
+    ]
+    self._shares = [int(posterior * whole) for posterior in self.posteriors]
+    self._shares[9] += whole - sum(self._shares)
+    _, exponent = math.frexp(self.running[1])
     self._shift = min(max(exponent - 5, 0), 20)
-    lowest, highest = values.least >> self._shift, values.largest >> self._shift
-    nearest = math.floor(first_centre) >> self._shift
+    lowest, highest = self._bucket_of(self._values.least), self._bucket_of(self._values.largest)
+    nearest = self._bucket_near(centres[0])
     self._first = max(lowest, nearest - MOST_BUCKETS)
     self._last = min(highest, nearest + MOST_BUCKETS)
     self._has_escape = self._first > lowest or self._last < highest
     self._whole = WHOLE - ESCAPE_SIZE if self._has_escape else WHOLE
+
+  def _bucket_near(self, centre: float) -> int:
+    return math.floor(centre) >> self._shift
+
+  def _bucket_of(self, index: int) -> int:
+    return index >> self._shift
+
+  def _begin(self, bucket: int) -> int:
+    """The first index of a bucket, or one before the least."""
+    return bucket << self._shift
 
   def decode(self, decoder: EntropyDecoder) -> int:
     if decoder.slot >= self._whole:
@@ -348,8 +377,8 @@ class Distribution:
 
   def _place(self, bucket: int, decoder: EntropyDecoder) -> int:
     """Which of the bucket's indices it is."""
-    start = max(bucket << self._shift, self._values.least)
-    end = min((bucket + 1) << self._shift, self._values.largest + 1)
+    start = max(self._begin(bucket), self._values.least)
+    end = min(self._begin(bucket + 1), self._values.largest + 1)
     before = self._used_before(start)
     count, place = self._used_before(end) - before, 0
     if count > 1:
@@ -365,32 +394,51 @@ class Distribution:
   def _start(self, bucket: int) -> int:
     """Of a bucket after the first."""
     free = self._whole - (self._last - self._first + 1)
-    mass = self._mass(self._values.lower_edge(bucket << self._shift))
+    mass = self._mass(self._values.lower_edge(self._begin(bucket)))
     return (((mass >> 8) * free) >> 38) + bucket - self._first
 
   def _mass(self, x: float) -> int:
     total = 0.0
     for i in range(8):
-      total += self._shares[i] * self._logistic(i, x) + self._shares[8 + i] * self._logistic(8 + i, x)
+      lane = 0.0
+      for j in range(i, self._num_shapes, 8):
+        lane += self._shares[j] * self._logistic(j, x)
+      total += self._and_component(lane, i, x)
     return int(total)
 
   def _logistic(self, j: int, x: float) -> float:
     """F_j(x)."""
-    s = min(max((x - self._centres[j % 8 // 4]) * self._inverses[j] + 640.0, 0.0), 1280.0)
-    n = int(s)
-    return LOGISTIC_FLOATS[n] + (LOGISTIC_FLOATS[n + 1] - LOGISTIC_FLOATS[n]) * (s - n)
+    return logistic((x - self._centres[j % 8 // 4]) * self._inverses[j])
+
+  def _and_component(self, mass: float, _i: int, _x: float) -> float:
+    """Adds the mass that the network's component i has below x, of which there is none here."""
+    return mass
 
   def learn(self, index: int) -> None:
-    bucket = min(max(index >> self._shift, self._first), self._last)
-    below = self._values.lower_edge(bucket << self._shift)
-    above = self._values.lower_edge((bucket + 1) << self._shift)
-    for j in range(16):
-      self._posteriors[j] *= (self._logistic(j, above) - self._logistic(j, below)) * 2.0**-30 + 1e-9
+    bucket = min(max(self._bucket_of(index), self._first), self._last)
+    below = self._values.lower_edge(self._begin(bucket))
+    above = self._values.lower_edge(self._begin(bucket + 1))
+    for j in range(self._num_shapes):
+      self.posteriors[j] *= (self._logistic(j, above) - self._logistic(j, below)) * 2.0**-30 + 1e-9
     total = 0.0
     for i in range(8):
-      total += self._posteriors[i] + self._posteriors[8 + i]
+      lane = 0.0
+      for j in range(i, self._num_shapes, 8):
+        lane += self.posteriors[j]
+      total += lane
+    self._judge_network(below, above, total)
     factor = (1.0 - 0.001) / total
-    self._posteriors = [posterior * factor + 0.001 / 16 for posterior in self._posteriors]
+    self.posteriors = [posterior * factor + 0.001 / self._num_shapes for posterior in self.posteriors]
     for i in range(8):
       error = abs(index - self._centres[i // 4])
-      self._running[i] = max(self._running[i] + (error - self._running[i]) * ERROR_RATES[i % 4], LEAST_ERROR)
+      self.running[i] = max(self.running[i] + (error - self.running[i]) * ERROR_RATES[i % 4], LEAST_ERROR)
+
+  def _judge_network(self, below: float, above: float, mass: float) -> None:
+    """Takes in what a network, of which there is none here, gave the index. mass: what the shapes gave it."""
+
+
+def logistic(distance: float) -> float:
+  """T at a distance from a centre in 32nds of a scale."""
+  s = min(max(distance + 640.0, 0.0), 1280.0)
+  n = int(s)
+  return LOGISTIC_FLOATS[n] + (LOGISTIC_FLOATS[n + 1] - LOGISTIC_FLOATS[n]) * (s - n)

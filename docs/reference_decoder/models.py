@@ -166,7 +166,7 @@ def hybrid_integers(model: ModelFile) -> tuple[segments.Network, bytes]:
   first, last = Matrix(entry, _shift(5 + entry_bits - 14)), Matrix(output, _shift(11 + output_bits - 10))
   input_bias = _rounded(top['input_bias'], 14, 2**25 - 1)
   output_bias = _rounded(top['output_bias'] * log, 10, 2**26 - 1)
-  identity = _Identity('lmic exact hybrid network 5')
+  identity = _Identity(f'lmic exact hybrid network {model.data.get("experts", 5)}')
   identity.add_number('.num_heads', heads)
   identity.add_matrix('.input', first)
   identity.add_array('.input_bias', input_bias, 'int32')

@@ -525,10 +525,10 @@ def _features(
 ) -> list[int]:
   self, found = experts[channel], [0] * 48
   unit, centre, running = self.unit, self.centres[0], self.running
-  found[0] = _fixed(_log2(unit) / 4.0 - 1.0)
+  found[0] = _fixed(log2(unit) / 4.0 - 1.0)
   for place, j in ((1, 0), (2, 2), (3, 3)):
-    found[place] = _fixed(_log2(running[j] / running[1] + 1e-3))
-  found[4] = _fixed(_log2((abs(self.errors[0]) + 0.25 * unit) / unit))
+    found[place] = _fixed(log2(running[j] / running[1] + 1e-3))
+  found[4] = _fixed(log2((abs(self.errors[0]) + 0.25 * unit) / unit))
   for k in range(16):
     found[5 + k] = _squashed(self.errors[k], unit)
   for place, k in zip(range(21, 27), (0, 1, 2, 5, 7, 10), strict=True):
@@ -536,7 +536,7 @@ def _features(
   if len(experts) > 1:
     other = experts[channel - 1 if channel > 0 else 1]
     found[27] = _squashed(other.errors[0], other.unit)
-    found[28] = _fixed(_log2((abs(other.errors[0]) + 0.1 * other.unit) / other.unit))
+    found[28] = _fixed(log2((abs(other.errors[0]) + 0.1 * other.unit) / other.unit))
     found[29] = _fixed(1.0 if channel > 0 else -1.0)
   found[30] = _fixed(bytes_in_use - 2.0)
   fraction, exponent = math.frexp(max(1, sample_rate_hz) / 16000)
@@ -562,9 +562,9 @@ def _features(
     found[40 + rate] = _fixed(4.0 * share - 1.0)
   found[44] = _squashed(self.high - centre, 8.0 * unit)
   found[45] = _squashed(centre - self.low, 8.0 * unit)
-  found[46] = _fixed(_log2(t + 1.0) / 4.0 - 2.0)
+  found[46] = _fixed(log2(t + 1.0) / 4.0 - 2.0)
   nearest = math.floor(centre + 0.5)
-  found[47] = _fixed(_log2(values.lower_edge(nearest + 1) - values.lower_edge(nearest) + 1 / 64))
+  found[47] = _fixed(log2(values.lower_edge(nearest + 1) - values.lower_edge(nearest) + 1 / 64))
   return found
 
 
@@ -576,7 +576,7 @@ def _squashed(value: float, unit: float) -> int:
   return _fixed(2.0 * value / (abs(value) + unit))
 
 
-def _log2(value: float) -> float:
+def log2(value: float) -> float:
   fraction, exponent = math.frexp(value)
   return exponent - 2.0 + 2.0 * fraction
 
@@ -623,7 +623,7 @@ class Context:
       sums = [sum(queries[i] * keys[lag][i] for i in dimensions) for lag in lags]
       scores = _limited([_round(value, layer.score_shift) for value in sums], 2**26 - 1)
       scores = _sum(scores, layer.lag_bias[head][: len(scores)])
-      masses = [_power(max(scores) - score) for score in scores]
+      masses = [power(max(scores) - score) for score in scores]
       reciprocal = 2**45 // sum(masses)
       weights = [min(_round(mass * reciprocal, 30), 32767) for mass in masses]
       mixed += [_round(sum(weights[lag] * values[lag][i] for lag in lags), 15) for i in dimensions]
@@ -644,7 +644,7 @@ def _exp2_table() -> list[int]:
 EXP2 = _exp2_table()
 
 
-def _power(d: int) -> int:
+def power(d: int) -> int:
   return EXP2[d % 1024] >> min(d >> 10, 31)
 
 
@@ -693,7 +693,7 @@ class Mixer:
 
   def compose(self, experts: Experts, outputs: list[int]) -> None:
     top = max(outputs[:9])
-    self._shares = shares = [_power(top - logit) for logit in outputs[:9]]
+    self._shares = shares = [power(top - logit) for logit in outputs[:9]]
     trusted = min(max(int(self._trust * 2**15), 1), 2**15 - 1)
     components, left = [], 2**15
     for k in range(8):

@@ -1,8 +1,9 @@
 """Compares two decoders on damaged bodies of linear prediction: python tests/fuzz/compare_linear.py [COUNT] [SEED].
 
-The package's and the reference decoder (docs/reference_decoder) read side information with changed numbers and random
-codes. Both must refuse a body, or find the same samples; neither asks here whether the code is at its end, which random
-ones never are. Exits 1 if they differ.
+A body is of format version 3, or of version 4, with a network of random integers. The package's and the reference
+decoder (docs/reference_decoder) read side information with changed numbers and random codes. Both must refuse a body,
+or find the same samples; neither asks here whether the code is at its end, which random ones never are. Exits 1 if they
+differ.
 """
 
 import collections
@@ -16,12 +17,16 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[2] / folder) for folder in ('', 'tests', 'docs')]
 
-from reference_decoder import linear, segments
+from reference_decoder import hybrid, linear, segments
 from support import hybrid_cases, segment_bodies
+from support.reference_networks import as_lists
 
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.linear.coder import LinearCoder
+from language_modeling_is_compression.linear.groups import GroupCoder
+from language_modeling_is_compression.prediction.evidence import LINEAR_EXPERTS
+from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 _FRAMES = 40
@@ -32,6 +37,8 @@ def main(count: int = 2000, seed: int = 0) -> int:
   warnings.simplefilter('error')
   rng = np.random.default_rng(seed)
   sounds = list(hybrid_cases.sounds(_FRAMES).items())
+  network = hybrid_cases.random_network(experts=LINEAR_EXPERTS)
+  coders = (LinearCoder(), HybridCoder(network))
   outcomes: collections.Counter[str] = collections.Counter()
   with (
     mock.patch.object(rans.Decoder, 'sound', return_value=[True]),
@@ -39,18 +46,21 @@ def main(count: int = 2000, seed: int = 0) -> int:
   ):
     for _ in range(count):
       name, (samples, sample_bytes) = sounds[rng.integers(len(sounds))]
-      shape = hybrid_cases.shape_of(samples, sample_bytes=sample_bytes, effort=int(rng.integers(4)))
-      groups = segment_bodies.groups_of(_encoded(samples, shape), samples.shape[1])
-      outcome = _outcome(segment_bodies.body_of([_damaged(group, rng) for group in groups]), shape)
+      coder = coders[rng.integers(len(coders))]
+      effort = int(rng.integers(len(coder.presets)))
+      shape = hybrid_cases.shape_of(samples, sample_bytes=sample_bytes, effort=effort)
+      groups = segment_bodies.groups_of(_encoded(coder, samples, shape), samples.shape[1])
+      body = segment_bodies.body_of([_damaged(group, rng) for group in groups])
+      outcome = _outcome(coder, as_lists(network), body, shape)
       outcomes[outcome] += 1
       if outcome == 'different':
-        print(f'different: {name}, preset {shape.effort}', file=sys.stderr)
+        print(f'different: {name}, {type(coder).__name__}, effort {effort}', file=sys.stderr)
   print(', '.join(f'{number:,} {outcome}' for outcome, number in sorted(outcomes.items())))
   return 1 if outcomes['different'] else 0
 
 
-def _encoded(samples: np.ndarray, shape: SegmentShape) -> bytes:
-  [found] = LinearCoder().encode([Segment(samples=samples, shape=shape)], Cancellation())
+def _encoded(coder: GroupCoder, samples: np.ndarray, shape: SegmentShape) -> bytes:
+  [found] = coder.encode([Segment(samples=samples, shape=shape)], Cancellation())
   assert found is not None
   return found.body
 
@@ -68,10 +78,12 @@ def _damaged(group: segment_bodies.Group, rng: np.random.Generator) -> segment_b
   return group._replace(channels=channels, code=group.code[:6] + rng.bytes(4 * words - 6))
 
 
-def _outcome(body: bytes, shape: SegmentShape) -> str:
-  [found] = LinearCoder().decode([body], [shape], Cancellation())
+def _outcome(coder: GroupCoder, network: segments.Network, body: bytes, shape: SegmentShape) -> str:
+  [found] = coder.decode([body], [shape], Cancellation())
+  segment = segments.Segment(**dataclasses.asdict(shape))
   try:
-    expected = linear.decode(body, segments.Segment(**dataclasses.asdict(shape)))
+    has_network = isinstance(coder, HybridCoder)
+    expected = hybrid.decode(body, network, segment) if has_network else linear.decode(body, segment)
   except ValueError:
     return 'refused by both' if found is None else 'different'
   same = isinstance(found, Segment) and found.samples.tolist() == expected

@@ -1,47 +1,40 @@
 """docs/FORMAT.md suffices for hybrid models: a decoder written in its order gives back what the package coded."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
 from reference_decoder import container as independent_decoder
+from reference_decoder import hybrid as independent_version_4
+from reference_decoder import models as independent_models
 from reference_decoder import segments as independent_hybrid
-from support import hybrid_cases, lmic_cases
+from support import generation_cases, hybrid_cases, lmic_cases
+from support.reference_networks import as_lists
 from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.division import SegmentSettings
-from language_modeling_is_compression.quantized import quantize
-from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork
+from language_modeling_is_compression.format.payloads import Segment
+from language_modeling_is_compression.linear import groups
+from language_modeling_is_compression.network.checkpoint import save_model
+from language_modeling_is_compression.prediction.evidence import LINEAR_EXPERTS
+from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
+from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork, quantize_hybrid_model
 from language_modeling_is_compression.quantized.segments import EnsembleCoder
+from language_modeling_is_compression.system.cancellation import Cancellation
 
 MODERATE = hybrid_cases.random_network()
 # So loud that outputs are at their limits, and a window longer than some segments, of heads whose root is irrational.
 EXTREME = hybrid_cases.random_network(1, width=12, num_heads=4, num_layers=1, window=100, gain=700)
 SOUNDS = hybrid_cases.sounds(30)
 
-
-def plain(network: QuantizedHybridNetwork) -> independent_hybrid.Network:
-  """The same integers as lists."""
-
-  def matrix(one: quantize.Matrix) -> independent_hybrid.Matrix:
-    return independent_hybrid.Matrix(one.weights.tolist(), one.shift)
-
-  def layer(one: quantize.QuantizedLayer) -> independent_hybrid.Layer:
-    names = ('queries', 'keys', 'values', 'attention_output', 'feed_forward_in', 'feed_forward_out')
-    matrices: dict[str, Any] = {name: matrix(getattr(one, name)) for name in names}
-    return independent_hybrid.Layer(**matrices, lag_bias=one.lag_bias.tolist(), score_shift=one.score_shift)
-
-  return independent_hybrid.Network(
-    num_heads=network.num_heads,
-    input=matrix(network.input),
-    input_bias=network.input_bias.tolist(),
-    layers=[layer(one) for one in network.layers],
-    output=matrix(network.output),
-    output_bias=network.output_bias.tolist(),
-  )
+# The same of version 4, and one that takes little time.
+MODERATE_4 = hybrid_cases.random_network(experts=LINEAR_EXPERTS)
+EXTREME_4 = hybrid_cases.random_network(
+  1, width=12, num_heads=4, num_layers=1, window=100, gain=700, experts=LINEAR_EXPERTS
+)
+NARROW_4 = hybrid_cases.random_network(2, width=4, num_heads=1, num_layers=1, window=2, experts=LINEAR_EXPERTS)
 
 
 def encoded(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
@@ -51,7 +44,7 @@ def encoded(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) 
 def check(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> None:
   body = encoded(network, samples, **shape)
   segment = independent_hybrid.Segment(**dataclasses.asdict(hybrid_cases.shape_of(samples, **shape)))
-  assert independent_hybrid.decode(body, plain(network), segment) == samples.tolist()
+  assert independent_hybrid.decode(body, as_lists(network), segment) == samples.tolist()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +80,7 @@ def test_decodes_a_map():
 
 def test_refuses_damage():
   samples = hybrid_cases.tone(20)
-  body, network = encoded(MODERATE, samples), plain(MODERATE)
+  body, network = encoded(MODERATE, samples), as_lists(MODERATE)
   segment = independent_hybrid.Segment(num_frames=20, num_channels=1, sample_bytes=2, sample_rate_hz=16_000, effort=0)
   assert independent_hybrid.decode(body, network, segment) == samples.tolist()
   for damaged in (b'', body[:3], body[:-1], body[:-4], body + b'x', b'\x80' * 20, body[:1] + b'\0' + body[2:]):
@@ -120,7 +113,7 @@ def test_decodes_files_with_plain_heads(channels, bits):
   file = independent_decoder.parse(data)
   assert file.header.has_plain_head
   assert [chunk.method for chunk in file.chunks[:-1]] == [independent_decoder.MODEL] * 2
-  assert independent_decoder.decode(data, None, plain(MODERATE)) == original
+  assert independent_decoder.decode(data, None, as_lists(MODERATE)) == original
 
 
 @pytest.mark.parametrize('bits', [8, 16])
@@ -128,7 +121,7 @@ def test_decodes_files_with_other_heads(bits):
   original = build_wav(tone_bytes(2, bits), channels=2, bits=bits, before=[(b'LIST', b'abc')])
   data = compressed(original)
   assert not independent_decoder.parse(data).header.has_plain_head
-  assert independent_decoder.decode(data, None, plain(MODERATE)) == original
+  assert independent_decoder.decode(data, None, as_lists(MODERATE)) == original
 
 
 def test_decodes_segments_without_the_network():
@@ -148,4 +141,100 @@ def test_refuses_every_damaged_byte_of_a_file():
   lengths = [lmic_cases.sealed(data[:28] + bytes([value]) + data[29:]) for value in (43, 68)]
   for each in [*damaged, *flags, *lengths, data[:-1], data + b'x', b'']:
     with pytest.raises(ValueError, match=r'\w'):
-      independent_decoder.decode(each, None, plain(MODERATE))
+      independent_decoder.decode(each, None, as_lists(MODERATE))
+
+
+# Version 4.
+
+
+def encoded_4(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
+  segment = Segment(samples=samples, shape=hybrid_cases.shape_of(samples, **shape))
+  [found] = HybridCoder(network).encode([segment], Cancellation())
+  assert found is not None
+  return found.body
+
+
+def check_4(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> None:
+  body = encoded_4(network, samples, **shape)
+  segment = independent_hybrid.Segment(**dataclasses.asdict(hybrid_cases.shape_of(samples, **shape)))
+  assert independent_version_4.decode(body, as_lists(network), segment) == samples.tolist()
+
+
+@pytest.mark.parametrize(
+  ('network', 'effort', 'num_frames', 'channels'),
+  [
+    pytest.param(MODERATE_4, 0, 300, 1, id='mono'),
+    pytest.param(MODERATE_4, 0, 150, 2, id='stereo'),
+    pytest.param(MODERATE_4, 1, 150, 2, id='effort 1'),
+    pytest.param(MODERATE_4, 2, 100, 2, id='effort 2'),
+    pytest.param(EXTREME_4, 0, 200, 1, id='extreme outputs'),
+  ],
+)
+def test_decodes_a_tone_of_version_4(network, effort, num_frames, channels):
+  check_4(network, hybrid_cases.tone(num_frames, channels=channels), effort=effort, sample_rate_hz=96_000)
+
+
+@pytest.mark.parametrize('name', SOUNDS)
+def test_decodes_every_sound_of_version_4(name):
+  samples, sample_bytes = SOUNDS[name]
+  check_4(MODERATE_4, samples, sample_bytes=sample_bytes, sample_rate_hz=44_100, effort=len(name) % 3)
+
+
+@pytest.mark.parametrize('channels', [1, 2])
+def test_decodes_clipped_sound_of_version_4(channels):
+  """Whose least and largest index are buckets of their own, among buckets that are wide."""
+  samples = hybrid_cases.tone(200, amplitude=20_000, noise=2000, channels=channels).clip(-15_000, 15_003)
+  assert all((samples == most).mean() > 0.1 for most in (-15_000, 15_003))
+  check_4(MODERATE_4, samples)
+
+
+def test_decodes_a_map_of_version_4():
+  rng = np.random.default_rng(0)
+  samples = np.round(1.9968 * rng.laplace(0, 30, (600, 1)).round()).astype(np.int32)
+  samples[300] = 9000
+  values, zone, _ = independent_hybrid._read_values(independent_hybrid._number(encoded_4(NARROW_4, samples))[1], 2)
+  assert 2 < zone < values.num_indices
+  check_4(NARROW_4, samples)
+
+
+@pytest.mark.parametrize(
+  ('effort', 'channels', 'lags'),
+  [pytest.param(0, 2, [32, 4096], id='the least and the largest'), pytest.param(1, 1, [777, 0], id='a single one')],
+)
+def test_decodes_whatever_lags_of_version_4(effort, channels, lags, monkeypatch):
+  monkeypatch.setattr(groups, 'find_lags', lambda indices, cancellation: np.array([[0, 0], lags]))
+  samples = hybrid_cases.tone(4200, channels=channels)
+  check_4(NARROW_4, samples, effort=effort)
+
+
+def test_refuses_damage_of_version_4():
+  samples = hybrid_cases.tone(20)
+  body, network = encoded_4(MODERATE_4, samples), as_lists(MODERATE_4)
+  segment = independent_hybrid.Segment(num_frames=20, num_channels=1, sample_bytes=2, sample_rate_hz=16_000, effort=0)
+  assert independent_version_4.decode(body, network, segment) == samples.tolist()
+  for damaged in (b'', body[:3], body[:-1], body[:-4], body + b'x', b'\x80' * 20, body[:1] + b'\0' + body[2:]):
+    with pytest.raises(ValueError, match=r'\w'):
+      independent_version_4.decode(damaged, network, segment)
+
+
+@pytest.mark.parametrize(('channels', 'bits'), [(1, 8), (2, 16), (1, 24)])
+def test_decodes_files_of_version_4(channels, bits):
+  original = plain_wav(channels, bits) + b'end'
+  with ChunkCoder(HybridCoder(MODERATE_4)) as coder:
+    data = lmic_cases.compressed(original, coder, SegmentSettings(frames=100, effort=1))
+  file = independent_decoder.parse(data)
+  assert file.header.version == 4
+  assert [chunk.method for chunk in file.chunks[:-1]] == [independent_decoder.MODEL] * 2
+  assert independent_decoder.decode(data, None, as_lists(MODERATE_4)) == original
+
+
+def test_decodes_a_file_of_version_4_by_its_model_file(tmp_path):
+  model = generation_cases.hybrid_model()
+  save_model(tmp_path / 'model.npz', model)
+  network = quantize_hybrid_model(model)
+  read = independent_models.read_model(tmp_path / 'model.npz')
+  assert independent_models.hybrid_integers(read) == (as_lists(network), network.identity())
+  original = plain_wav(1, 16)
+  with ChunkCoder(HybridCoder(network)) as coder:
+    data = lmic_cases.compressed(original, coder, SegmentSettings(frames=100, effort=0))
+  assert independent_decoder.decode(data, read) == original
