@@ -204,6 +204,11 @@ class NetworkDistribution(Distribution):
   def _top(self) -> int:
     return ((self._values.largest - 1 - self._origin) >> self._shift) + 1
 
+  def _nearest(self) -> tuple[float, float]:
+    if self.running[5] < self.running[1]:
+      return self.running[5], self._centres[1]
+    return super()._nearest()
+
   def _bucket_near(self, centre: float) -> int:
     return (math.floor(centre) - self._origin) >> self._shift
 
