@@ -332,14 +332,19 @@ class Distribution:
     ]
     self._shares = [int(posterior * whole) for posterior in self.posteriors]
     self._shares[9] += whole - sum(self._shares)
-    _, exponent = math.frexp(self.running[1])
+    error, nearer = self._nearer()
+    _, exponent = math.frexp(error)
     self._shift = min(max(exponent - 5, 0), 20)
     lowest, highest = self._bucket_of(self._values.least), self._bucket_of(self._values.largest)
-    nearest = self._bucket_near(centres[0])
+    nearest = self._bucket_near(nearer)
     self._first = max(lowest, nearest - MOST_BUCKETS)
     self._last = min(highest, nearest + MOST_BUCKETS)
     self._has_escape = self._first > lowest or self._last < highest
     self._whole = WHOLE - ESCAPE_SIZE if self._has_escape else WHOLE
+
+  def _nearer(self) -> tuple[float, float]:
+    """The running error that buckets' widths follow, and its centre."""
+    return self.running[1], self._centres[0]
 
   def _bucket_near(self, centre: float) -> int:
     return math.floor(centre) >> self._shift

@@ -202,7 +202,7 @@ def test_any_code_is_decoded_to_indices_within_limits(code, error, mapped):
 
 def test_an_escape_to_beyond_the_limits_is_the_largest_index():
   coding = Coding(values(-50_000, 1_500_000), 1234.5, 1.0)
-  assert coding.window[3] == WHOLE - ESCAPE
+  assert coding.window[5] == WHOLE - ESCAPE
   last_byte = (255 << (PRECISION_BITS - 8), 1 << (PRECISION_BITS - 8))
   code = rans.encode(np.array([(WHOLE - ESCAPE, ESCAPE), *[last_byte] * 4], np.uint32))
   indices = np.zeros(1, np.int64)
