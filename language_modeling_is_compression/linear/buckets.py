@@ -1,8 +1,8 @@
 """Coding of a sample's index by a mixture: which bucket of indices it is in, and which of those that are used there.
 
 Buckets are about as wide as a sixteenth to a thirty-second of the channel's running error, so that masses are read at
-two edges only, and what is within a bucket is as good as equally likely. A window of buckets around the first centre
-has intervals; what is outside of it escapes, and is written as it is.
+two edges only, and what is within a bucket is as good as equally likely. A window of buckets around the first centre,
+or beside a network around the nearer one, has intervals; what is outside of it escapes, and is written as it is.
 
 A window is (shift, first, last, whole, free): buckets of 1 << shift indices, first to last; `whole` of the intervals
 are theirs, of which `free` is shared by mass, beside 1 for each.
@@ -18,12 +18,13 @@ import numpy as np
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
-from language_modeling_is_compression.linear.distribution import MASS_BITS, MIN_ERROR, mass_below
+from language_modeling_is_compression.linear.distribution import MASS_BITS, MIN_ERROR, RATES, mass_below
 from language_modeling_is_compression.prediction.value_map import ChannelValues, log2, lower_edge
 
 MAX_SYMBOLS = 5  # Of a sample: a bucket and a place in it; or an escape and the bytes of an index.
 
-_ERROR_LANE = 1  # Of running errors, the one that buckets' widths follow.
+_ERROR_LANE = 1  # Of running errors, the one that buckets' widths follow,
+_SECOND_LANE = _ERROR_LANE + len(RATES)  # and beside a network that of the second centre, where it is smaller.
 _GRAIN_LOG = 4
 _MAX_SHIFT = 20
 _WINDOW_LOG = 13  # Buckets on either side of the centre's.
@@ -47,7 +48,8 @@ def ranks_of(channels: Sequence[ChannelValues]) -> np.ndarray:
 def window_of(mixture, bins, channel, centre):
   """The window of a channel's next sample."""
   least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
-  exponent = math.frexp(mixture.running[channel, _ERROR_LANE])[1]
+  error, centre = _nearer(mixture, channel, centre)
+  exponent = math.frexp(error)[1]
   shift = min(max(np.int64(exponent - 1 - _GRAIN_LOG), np.int64(0)), np.int64(_MAX_SHIFT))
   middle = np.int64(math.floor(centre)) >> shift
   lowest, highest = least >> shift, largest >> shift
@@ -55,6 +57,19 @@ def window_of(mixture, bins, channel, centre):
   escapes = first > lowest or last < highest
   whole = np.int64(_WHOLE - _ESCAPE) if escapes else np.int64(_WHOLE)
   return shift, first, last, whole, whole - (last - first + 1)
+
+
+@inlined
+def _nearer(mixture, channel, centre):
+  """The running error that buckets follow, and the centre that it is of.
+
+  The second centre may be far nearer for a while, and buckets as wide as the first one's error would hide what it says.
+  Without a network they always follow the first one, as format version 3 has it.
+  """
+  error = mixture.running[channel, _ERROR_LANE]
+  if mixture.num_components > 0 and mixture.running[channel, _SECOND_LANE] < error:
+    return mixture.running[channel, _SECOND_LANE], mixture.centres[_SECOND_LANE]
+  return error, centre
 
 
 @inlined
@@ -113,7 +128,8 @@ def decode_index(mixture, bins, ranks, channel, centre, window, code):
     # The search begins where a single distribution has the slot, and goes on by how dense that is there. It finds the
     # only bucket whose interval has the slot, so where it goes may depend on the machine.
     share = (slot + 0.5) / whole
-    spread = _SPREAD * max(mixture.running[channel, _ERROR_LANE], MIN_ERROR)
+    error, centre = _nearer(mixture, channel, centre)
+    spread = _SPREAD * max(error, MIN_ERROR)
     guess = centre + spread * _NATURAL * (log2(share) - log2(1.0 - share))
     guess = min(max(guess, np.float64(least)), np.float64(largest))
     probe = np.int64(guess) >> shift
