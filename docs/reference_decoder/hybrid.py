@@ -204,8 +204,10 @@ class NetworkDistribution(Distribution):
   def _top(self) -> int:
     return ((self._values.largest - 1 - self._origin) >> self._shift) + 1
 
-  def _nearer(self) -> tuple[float, float]:
-    return min((self.running[1], self._centres[0]), (self.running[5], self._centres[1]), key=lambda pair: pair[0])
+  def _nearest(self) -> tuple[float, float]:
+    if self.running[5] < self.running[1]:
+      return self.running[5], self._centres[1]
+    return super()._nearest()
 
   def _bucket_near(self, centre: float) -> int:
     return (math.floor(centre) - self._origin) >> self._shift

@@ -332,18 +332,18 @@ class Distribution:
     ]
     self._shares = [int(posterior * whole) for posterior in self.posteriors]
     self._shares[9] += whole - sum(self._shares)
-    error, nearer = self._nearer()
+    error, centre = self._nearest()
     _, exponent = math.frexp(error)
     self._shift = min(max(exponent - 5, 0), 20)
     lowest, highest = self._bucket_of(self._values.least), self._bucket_of(self._values.largest)
-    nearest = self._bucket_near(nearer)
+    nearest = self._bucket_near(centre)
     self._first = max(lowest, nearest - MOST_BUCKETS)
     self._last = min(highest, nearest + MOST_BUCKETS)
     self._has_escape = self._first > lowest or self._last < highest
     self._whole = WHOLE - ESCAPE_SIZE if self._has_escape else WHOLE
 
-  def _nearer(self) -> tuple[float, float]:
-    """The running error that buckets' widths follow, and its centre."""
+  def _nearest(self) -> tuple[float, float]:
+    """The running error that buckets are as wide as, and the centre that they are around."""
     return self.running[1], self._centres[0]
 
   def _bucket_near(self, centre: float) -> int:

@@ -14,7 +14,7 @@ from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.format.payloads import Segment
-from language_modeling_is_compression.linear import coder
+from language_modeling_is_compression.linear import groups
 from language_modeling_is_compression.linear.coder import LinearCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -74,7 +74,7 @@ def test_decodes_what_repeats():
   [pytest.param(2, 2, [32, 4096], id='the least and the largest'), pytest.param(3, 1, [777, 0], id='a single one')],
 )
 def test_decodes_whatever_lags(preset, channels, lags, monkeypatch):
-  monkeypatch.setattr(coder, 'find_lags', lambda indices, cancellation: np.array([[0, 0], lags]))
+  monkeypatch.setattr(groups, 'find_lags', lambda indices, cancellation: np.array([[0, 0], lags]))
   samples = hybrid_cases.tone(4200, channels=channels)
   body = encoded(samples, effort=preset)
   [group] = segment_bodies.groups_of(body, channels)
