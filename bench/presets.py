@@ -24,7 +24,7 @@ from language_modeling_is_compression.linear.presets import PRESETS, Inputs, Pre
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 
-class _Excerpt(NamedTuple):
+class Excerpt(NamedTuple):
   domain: str
   samples: np.ndarray  # int32 [N, C]
   shape: SegmentShape
@@ -39,7 +39,7 @@ def main() -> int:
   parser.add_argument('--bits', type=int, choices=(8, 0), default=0, help='8: the top bytes; 0: as they are')
   parser.add_argument('--of', type=int, metavar='PRESET', help='variants of this preset; default: all presets')
   arguments = parser.parse_args()
-  excerpts = _excerpts(arguments)
+  excerpts = excerpts_of(arguments)
   rows = {f'preset {number}': preset for number, preset in enumerate(PRESETS)}
   if arguments.of is not None:
     rows = _variants(PRESETS[arguments.of])
@@ -50,7 +50,7 @@ def main() -> int:
   return 0
 
 
-def _excerpts(arguments: argparse.Namespace) -> list[_Excerpt]:
+def excerpts_of(arguments: argparse.Namespace) -> list[Excerpt]:
   by_domain: dict[str, list[Path]] = {}
   for path in get_valid_paths(arguments.audio_dir) if arguments.valid else get_train_paths(arguments.audio_dir):
     by_domain.setdefault(domain_of(path.relative_to(arguments.audio_dir).as_posix()), []).append(path)
@@ -72,7 +72,7 @@ def _excerpts(arguments: argparse.Namespace) -> list[_Excerpt]:
         sample_rate_hz=info.sample_rate_hz,
         effort=0,
       )
-      found.append(_Excerpt(domain, samples.astype(np.int32), shape))
+      found.append(Excerpt(domain, samples.astype(np.int32), shape))
   return found
 
 
@@ -106,7 +106,7 @@ def _variants(preset: Preset) -> dict[str, Preset]:
   return rows
 
 
-def _row(name: str, preset: Preset, excerpts: list[_Excerpt], domains: list[str]) -> None:
+def _row(name: str, preset: Preset, excerpts: list[Excerpt], domains: list[str]) -> None:
   looked_up: Any = linear_coder
   looked_up.PRESETS = (preset,)  # The coder looks presets up by number, and excerpts say 0.
   coder, token = LinearCoder(), Cancellation()

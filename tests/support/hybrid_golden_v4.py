@@ -21,7 +21,7 @@ def originals() -> dict[str, bytes]:
   loud = 60_000 * np.sin(0.05 * t + [0, 0.3]) + rng.normal(0, 4000, (900, 2))
   loud = np.round(loud).clip(-32_768, 32_767).astype(np.int64)
   # Silence but for rare ones.
-  quiet = np.where(rng.random((2000, 1)) < 0.03, rng.choice([-1, 1, 2], (2000, 1)), 0)
+  quiet = np.where(rng.random((2000, 1)) < 0.2, rng.choice([-1, 1, 2], (2000, 1)), 0)
   return {
     'clipped_16': build_wav(pcm_bytes(loud, 16), channels=2),
     'nearly_silent_8': build_wav(pcm_bytes(quiet, 8), channels=1, bits=8),

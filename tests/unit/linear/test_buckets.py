@@ -61,17 +61,36 @@ def values(least: int, largest: int, zone_start: int = 0, used: np.ndarray | Non
 
 
 class Coding:
-  """A channel, the second of two, whose next sample is expected at `centre`, about `error` off."""
+  """A channel, the second of two, whose next sample is expected at `centre`, about `error` off.
 
-  def __init__(self, channel: ChannelValues, centre: float, error: float, seed: int = 0):
+  second_error: of the second centre, beside a network that has an opinion, too; None without one.
+  """
+
+  def __init__(
+    self,
+    channel: ChannelValues,
+    centre: float,
+    error: float,
+    seed: int = 0,
+    *,
+    second_error: float | None = None,
+    second_centre: float | None = None,
+  ):
     channels = [values(-5, 5), channel]
     rng = np.random.default_rng(seed)
     self.bins, self.ranks, self.centre = value_map.edges(channels), buckets.ranks_of(channels), centre
-    self.mixture: Mixture = distribution.new_mixture(2)
+    self.mixture: Mixture = distribution.new_mixture(2, has_network=second_error is not None)
     self.mixture.running[1] = error * rng.uniform(0.5, 2, LANES)
     self.mixture.running[1, 1] = error
-    self.mixture.weights[1] = rng.dirichlet(np.ones(NUM_SHAPES))
+    self.mixture.weights[1] = rng.dirichlet(np.ones(self.mixture.weights.shape[1]))
     other = min(max(centre + rng.normal() * error, channel.least), channel.largest)
+    if second_error is not None:
+      self.mixture.running[1, LANES // 2 :] = second_error * rng.uniform(0.5, 2, LANES // 2)
+      self.mixture.running[1, LANES // 2 + 1] = second_error
+      other = other if second_centre is None else second_centre
+      self.mixture.chances[:] = rng.dirichlet(np.ones(len(self.mixture.chances)))
+      self.mixture.component_centres[:] = centre + rng.normal(size=LANES) * error
+      self.mixture.component_inverse_scales[:] = 32 / (error * rng.uniform(0.1, 3, LANES))
     build(self.mixture, 1, np.array([centre, other]))
 
   @property
@@ -81,7 +100,7 @@ class Coding:
   def encoded(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     count = len(indices)
     intervals, counts = np.zeros((count, buckets.MAX_SYMBOLS, 2), np.int64), np.zeros(count, np.int64)
-    found = np.zeros((count, 2, NUM_SHAPES))
+    found = np.zeros((count, 2, self.mixture.found.shape[1]))
     encode(self.mixture, self.bins, self.ranks, 1, self.centre, indices, intervals, counts, found)
     return intervals, counts, found
 
@@ -202,13 +221,47 @@ def test_any_code_is_decoded_to_indices_within_limits(code, error, mapped):
 
 def test_an_escape_to_beyond_the_limits_is_the_largest_index():
   coding = Coding(values(-50_000, 1_500_000), 1234.5, 1.0)
-  assert coding.window[3] == WHOLE - ESCAPE
+  assert coding.window[5] == WHOLE - ESCAPE
   last_byte = (255 << (PRECISION_BITS - 8), 1 << (PRECISION_BITS - 8))
   code = rans.encode(np.array([(WHOLE - ESCAPE, ESCAPE), *[last_byte] * 4], np.uint32))
   indices = np.zeros(1, np.int64)
   arrays, found = rans.Decoder([code]).arrays, np.zeros((1, 2, NUM_SHAPES))
   decode(coding.mixture, coding.bins, coding.ranks, 1, coding.centre, arrays, indices, found)
   assert indices.tolist() == [1_500_000]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+  least=st.integers(-40_000, 40_000),
+  span=st.integers(1, 3000),
+  place=st.floats(0, 1),
+  errors=st.tuples(st.floats(1e-30, 5000), st.floats(1e-30, 5000)),
+  seed=st.integers(0, 1 << 32),
+)
+def test_all_indices_beside_a_network(least, span, place, errors, seed):
+  coding = Coding(values(least, least + span), least + place * span, errors[0], seed, second_error=errors[1])
+  coding.check_all(values(least, least + span))
+
+
+@pytest.mark.parametrize(('error', 'second_error', 'bucket_log'), [(5e6, 900.0, 5), (900.0, 5e6, 5), (900.0, 900.0, 5)])
+def test_beside_a_network_buckets_follow_the_nearer_centre(error, second_error, bucket_log):
+  """Also where it is at another place altogether: what is near it does not escape."""
+  channel = values(-(1 << 23), (1 << 23) - 1)
+  coding = Coding(channel, -6e6, error, second_error=second_error, second_centre=6e6)
+  shift, first, last, _, _ = coding.window
+  assert shift == bucket_log
+  middle = (6e6 if second_error < error else -6e6) / (1 << shift)
+  assert (first + last) / 2 == pytest.approx(middle, abs=1)
+  nearby = np.arange(-500, 500) * 9 + int(6e6 if second_error < error else -6e6)
+  assert (coding.check(nearby)[1] == 2).all()
+  coding.check(np.array([channel.least, -6_000_000, 0, 6_000_000, channel.largest]))
+
+
+def test_without_a_network_buckets_follow_the_first_centre():
+  """As files of version 3 have it."""
+  coding = Coding(values(-(1 << 23), (1 << 23) - 1), -6e6, 5e6)
+  coding.mixture.running[1, LANES // 2 :] = 1.0
+  assert coding.window[0] == 18
 
 
 def test_ranks_count_used_indices():

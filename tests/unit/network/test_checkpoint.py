@@ -209,6 +209,7 @@ def test_a_hybrid_model_that_says_no_experts_has_the_first_ones(path):
   read = load_model(path)
   assert read.spec == HybridSpec(network=HYBRID, experts=ENSEMBLE_EXPERTS)
   network = quantize_hybrid_model(dataclasses.replace(make_hybrid(), spec=read.spec))
+  assert isinstance(read, HybridModel)
   assert quantize_hybrid_model(read).identity() == network.identity()
   assert network.identity() != quantize_hybrid_model(make_hybrid()).identity()
 
