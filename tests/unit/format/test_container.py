@@ -246,7 +246,7 @@ def test_reserved_bytes_are_zero(position):
 
 
 def test_another_version_is_named():
-  with pytest.raises(FormatError, match='of format version 17, this program reads versions 1, 2 and 3: update it'):
+  with pytest.raises(FormatError, match='of format version 17, this program reads versions 1, 2, 3 and 4: update it'):
     opened(lmic_cases.sealed(flipped(written(), 8, 4)))
 
 

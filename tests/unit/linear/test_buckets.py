@@ -126,9 +126,9 @@ class Coding:
     used[inside] = channel.used
     indices = indices[used]
     intervals, counts = self.check(indices)
-    shift, _, _, first, last, whole, free = self.window
+    shift, origin, top, first, last, whole, free = self.window
     assert whole == WHOLE and free == whole - (last - first + 1)
-    bucket_of = indices >> shift
+    bucket_of = np.where((indices == channel.largest) & (top <= last), top, (indices - origin) >> shift)
     end: int | None = 0
     for bucket in range(first, last + 1):
       inside = bucket_of == bucket
@@ -248,13 +248,23 @@ def test_beside_a_network_buckets_follow_the_nearer_centre(error, second_error, 
   """Also where it is at another place altogether: what is near it does not escape."""
   channel = values(-(1 << 23), (1 << 23) - 1)
   coding = Coding(channel, -6e6, error, second_error=second_error, second_centre=6e6)
-  shift, first, last, _, _ = coding.window
+  shift, origin, _, first, last, _, _ = coding.window
   assert shift == bucket_log
-  middle = (6e6 if second_error < error else -6e6) / (1 << shift)
+  middle = ((6e6 if second_error < error else -6e6) - origin) / (1 << shift)
   assert (first + last) / 2 == pytest.approx(middle, abs=1)
   nearby = np.arange(-500, 500) * 9 + int(6e6 if second_error < error else -6e6)
   assert (coding.check(nearby)[1] == 2).all()
   coding.check(np.array([channel.least, -6_000_000, 0, 6_000_000, channel.largest]))
+
+
+def test_beside_a_network_the_ends_are_buckets_of_their_own():
+  """Which what is cut off there takes no place in."""
+  coding = Coding(values(-3000, 3000), 0.0, 900.0, second_error=900.0)
+  shift, *_ = coding.window
+  intervals, counts = coding.check(np.array([-3000, -2999, -2990, 2990, 2999, 3000]))
+  assert shift > 3 and counts.tolist() == [1, 2, 2, 2, 2, 1]
+  assert intervals[0, 0, 0] == 0 and intervals[5, 0].sum() == WHOLE
+  assert (intervals[1, 0] == intervals[2, 0]).all() and intervals[1, 0, 0] == intervals[0, 0].sum()
 
 
 def test_without_a_network_buckets_follow_the_first_centre():
