@@ -26,6 +26,7 @@ from language_modeling_is_compression.kernels.compilation import Kernel
 from language_modeling_is_compression.linear.extraction import extract_evidence
 from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
 from language_modeling_is_compression.quantized.loading import load_coder
+from language_modeling_is_compression.quantized.segments import EnsembleCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
 
@@ -90,7 +91,9 @@ def run_workload() -> None:
     assert np.array_equal(decompress(compress(sound, _RATE_HZ, model='bytes'))[0], sound)
     code_length(sound, _RATE_HZ, model='bytes')
   compress(few.astype(np.int32), _RATE_HZ, model='bytes', bit_depth=24)
-  for model, seed in (('default', few), ('default', few.astype(np.uint8)), ('bytes', few)):
+  bytes_few = few.astype(np.uint8)
+  hybrids = [(model, seed) for model in ('default', 'default-v2') for seed in (few, bytes_few)]
+  for model, seed in [*hybrids, ('bytes', few)]:
     bits = 8 * seed.itemsize
     with generate(model, duration=0.002, seed_audio=seed, sample_rate=_RATE_HZ, bit_depth=bits) as generation:
       generation.read()
@@ -123,9 +126,10 @@ def _train_and_look(samples: Any) -> None:
   shape = SegmentShape(
     num_frames=len(samples), num_channels=1, sample_bytes=2, sample_rate_hz=_RATE_HZ, effort=LEVELS[6].segments.effort
   )
-  coder = load_coder('default', 'cpu')
-  assert isinstance(coder, HybridCoder)
-  coder.trace_segment(Segment(samples=samples, shape=shape), Cancellation(), step=8, offset=0)
+  for model in ('default', 'default-v2'):
+    coder = load_coder(model, 'cpu')
+    assert isinstance(coder, HybridCoder | EnsembleCoder)
+    coder.trace_segment(Segment(samples=samples, shape=shape), Cancellation(), step=8, offset=0)
 
 
 def _compress_other_files() -> None:
