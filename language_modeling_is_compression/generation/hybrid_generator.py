@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from language_modeling_is_compression.config.defaults import MAX_EFFORT
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.format.payloads import SegmentShape
 from language_modeling_is_compression.generation.generator import BLOCK_FRAMES, Request, Wanted, check_channels
 from language_modeling_is_compression.network.hybrid_model import HybridModel
-from language_modeling_is_compression.prediction.state import EFFORTS
 from language_modeling_is_compression.quantized.drawing import DrawnGroup
 from language_modeling_is_compression.quantized.hybrid_coder import load_coder
 from language_modeling_is_compression.system.cancellation import Cancellation
@@ -54,7 +54,7 @@ class HybridGenerator:
       num_channels=pcm.num_channels,
       sample_bytes=pcm.sample_bytes,
       sample_rate_hz=pcm.sample_rate_hz,
-      effort=effort if isinstance(effort, int) and 0 <= effort < len(EFFORTS) else _DEFAULT_EFFORT,
+      effort=effort if isinstance(effort, int) and 0 <= effort <= MAX_EFFORT else _DEFAULT_EFFORT,
     )
     self._groups = load_coder(model, 'cpu').drawn_groups(request.known_frames(), shape)
     self._num_seed_frames = len(request.seed)

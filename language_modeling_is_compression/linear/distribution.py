@@ -41,7 +41,8 @@ _FADED = 1e-30  # Least running error, before it is denormal.
 _SHARED = 0.001  # Share of all weight that is spread evenly at every sample, so that weights can change.
 _MIN_MASS = 1e-9  # Of a shape that has next to nothing where the sample came.
 _REMAINDER = LANES + 1  # The shape that has what rounding leaves of the weights.
-_NETWORK_SHARED = 1 / 1024  # How fast the network may be for it again, or not.
+_NETWORK_SHARED = 1 / 1024  # Least posterior of the network, and of the shapes, so that either may come back.
+SPARE_ROW = 2  # Of `found`, that encoding does not use.
 MIDDLE = REACH * STEPS_PER_SCALE  # Place of a shape's centre in the table.
 assert LANES == DOUBLES, 'a vector has all pairs of a centre and a rate'
 assert NUM_COMPONENTS == DOUBLES, 'a vector has all components of a network'

@@ -111,7 +111,7 @@ def extract_features(features, predictor, mixture, bins, channel, t):
   nearest = np.int64(math.floor(centre + 0.5))
   width = lower_edge(bins, channel, nearest + 1) - lower_edge(bins, channel, nearest)
   raw[47] = log2(width + 1 / 64)
-  # To fixed point of 8 bits: whole numbers are cut off above 0.
+  # To fixed point of 8 bits, rounded: `whole` cuts off towards 0, so it is given numbers above 0.
   most = doubles(_LARGEST)
   for k in range(0, NUM_FEATURES, DOUBLES):
     value = minimum(maximum(load(raw, k) * doubles(_FIXED), doubles(-_LARGEST)), most)

@@ -5,6 +5,7 @@ Shapes: N frames, C channels.
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from language_modeling_is_compression.entropy import sampling
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
 from language_modeling_is_compression.entropy.sampling import Draws, Sampler
 from language_modeling_is_compression.format.payloads import SegmentShape
+from language_modeling_is_compression.format.segment_coder import split_channels
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.long_term import NUM_LAGS, num_blocks
@@ -58,24 +60,21 @@ class DrawableGroup(Protocol):
     """Draws frames begin to end of indices [N, C], known up to there; draws: of one lane, from this frame on."""
 
 
+NewGroup = Callable[[list[ChannelValues], np.ndarray, SegmentShape], DrawableGroup]
+
+
 class DrawnGroup:
   """Channels of which the first frames are known, the seed, and the following ones are drawn; for one thread at a time.
 
   The seed is taken in as if it were coded. From there on nothing adapts: filters that learnt from what they predict
-  would soon predict something else altogether. The values that the seed takes are all that can come, so nothing gets
-  louder than it is; without a seed these are all values of the depth.
+  would soon predict something else altogether. Nothing is drawn beyond the least and the largest value of the seed, so
+  that nothing gets louder than it is, nor what a map says is not in use; without a seed these are all of the depth.
 
   new_group: of values, lags and a shape. seed: int32 [N, C]. shape: of a segment with room for the seed and all that is
   to be drawn. number: of the group among those of its frames, since each has random numbers of its own.
   """
 
-  def __init__(
-    self,
-    new_group: Callable[[list[ChannelValues], np.ndarray, SegmentShape], DrawableGroup],
-    seed: np.ndarray,
-    shape: SegmentShape,
-    number: int,
-  ):
+  def __init__(self, new_group: NewGroup, seed: np.ndarray, shape: SegmentShape, number: int):
     self._channels = [
       value_map.channel_values(channel) if len(seed) else value_map.all_values(shape.sample_bytes) for channel in seed.T
     ]
@@ -110,6 +109,14 @@ class DrawnGroup:
     self._group.draw(self._indices, begin, end, sampler.draws(np.array([sequence]), first, 256))
     self._position = end
     return value_map.to_samples(self._indices[begin:end], self._channels).astype(np.int32)
+
+
+def drawn_groups(new_group: NewGroup, seed: np.ndarray, shape: SegmentShape) -> list[DrawnGroup]:
+  """Groups of channels to be drawn. seed, int32 [N, C], and shape: of all channels, as `DrawnGroup` has them."""
+  return [
+    DrawnGroup(new_group, each, replace(shape, num_channels=each.shape[1]), number)
+    for number, each in enumerate(split_channels(seed))
+  ]
 
 
 @compiled

@@ -7,7 +7,6 @@ Shapes: N frames, C channels of a group, K components of the network.
 
 import copy
 import functools
-from dataclasses import replace
 
 import numpy as np
 
@@ -21,23 +20,14 @@ from language_modeling_is_compression.format.segment_coder import split_channels
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.linear import distribution, predictor
 from language_modeling_is_compression.linear.buckets import decode_index, encode_index, ranks_of, window_of
-from language_modeling_is_compression.linear.distribution import MASS_BITS, mass_below, new_mixture
+from language_modeling_is_compression.linear.distribution import MASS_BITS, SPARE_ROW, mass_below, new_mixture
 from language_modeling_is_compression.linear.features import NUM_ERRORS, extract_features, follow, new_features
 from language_modeling_is_compression.linear.groups import NO_CODE, NO_COUNTS, NO_INTERVALS, GroupCoder, join_codes
 from language_modeling_is_compression.linear.predictor import frozen, new_predictor
 from language_modeling_is_compression.linear.presets import EFFORTS
 from language_modeling_is_compression.network.hybrid_model import HybridModel
-from language_modeling_is_compression.prediction import mixture as shapes
 from language_modeling_is_compression.prediction import value_map
-from language_modeling_is_compression.prediction.evidence import (
-  COMPONENT_CENTRES,
-  ENSEMBLE_EXPERTS,
-  LOG2_SCALES,
-  MAX_LOG2_SCALE,
-  MAX_OFFSET,
-  NUM_COMPONENTS,
-  OFFSETS,
-)
+from language_modeling_is_compression.prediction.evidence import ENSEMBLE_EXPERTS
 from language_modeling_is_compression.prediction.value_map import ChannelValues, lower_edge
 from language_modeling_is_compression.quantized.drawing import (
   DRAWS_PER_SAMPLE,
@@ -45,23 +35,23 @@ from language_modeling_is_compression.quantized.drawing import (
   Drawing,
   DrawnGroup,
   draw_byte,
+  drawn_groups,
   new_drawing,
 )
-from language_modeling_is_compression.quantized.hybrid_network import HybridNetwork, as_arrays, compute, new_cache
-from language_modeling_is_compression.quantized.layers import power
-from language_modeling_is_compression.quantized.mixing import scale_of
-from language_modeling_is_compression.quantized.quantize import LOG_BITS
+from language_modeling_is_compression.quantized.hybrid_network import (
+  HybridNetwork,
+  as_arrays,
+  component_powers,
+  compute,
+  new_cache,
+  place_components,
+)
 from language_modeling_is_compression.quantized.quantize_hybrid import QuantizedHybridNetwork, quantize_hybrid_model
 from language_modeling_is_compression.quantized.segments import EnsembleCoder
 from language_modeling_is_compression.quantized.trace import Trace, TracedGroup, new_trace, trace_hybrid_sample
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 _ENCODE, _DECODE, _FOLLOW, _DRAW = range(4)
-_DRAWN_ROW = 2  # Of what shapes have below an edge, that which coding does not use.
-_CENTRES = np.array(COMPONENT_CENTRES, np.int64)
-_FIRST_OFFSET, _FIRST_SCALE = OFFSETS.start, LOG2_SCALES.start
-_MAX_OFFSET = MAX_OFFSET << LOG_BITS
-_MAX_LOG2_SCALE = MAX_LOG2_SCALE << LOG_BITS
 
 
 class HybridCoder(GroupCoder):
@@ -93,10 +83,7 @@ class HybridCoder(GroupCoder):
 
   def drawn_groups(self, seed: np.ndarray, shape: SegmentShape) -> list[DrawnGroup]:
     """Groups of channels to be drawn. seed, int32 [N, C], and shape: of all channels, as `DrawnGroup` has them."""
-    return [
-      DrawnGroup(self.new_group, each, replace(shape, num_channels=each.shape[1]), number)
-      for number, each in enumerate(split_channels(seed))
-    ]
+    return drawn_groups(self.new_group, seed, shape)
 
 
 def load_coder(model: HybridModel, device: str) -> HybridCoder | EnsembleCoder:
@@ -240,21 +227,10 @@ def _run(
 def _read_outputs(mixture, centres, unit, outputs, exp2):
   """Writes what a network's outputs, int32 [O], say of its components: chances, centres and scales."""
   chances = mixture.chances
-  largest = outputs[0]
-  for k in range(1, NUM_COMPONENTS + 1):
-    largest = max(largest, outputs[k])
-  whole = 0.0
-  for k in range(NUM_COMPONENTS + 1):
-    chances[k] = np.float64(power(np.int32(largest - outputs[k]), exp2))
-    whole += chances[k]
-  factor = 1.0 / whole
-  for k in range(NUM_COMPONENTS + 1):
+  factor = 1.0 / np.float64(component_powers(outputs, exp2, chances))
+  for k in range(len(chances)):
     chances[k] *= factor
-  for k in range(NUM_COMPONENTS):
-    offset = min(max(outputs[_FIRST_OFFSET + k], -_MAX_OFFSET), _MAX_OFFSET)
-    log2_scale = min(max(outputs[_FIRST_SCALE + k], -_MAX_LOG2_SCALE), _MAX_LOG2_SCALE)
-    mixture.component_centres[k] = centres[_CENTRES[k]] + unit * (offset / (1 << LOG_BITS))
-    mixture.component_inverse_scales[k] = shapes.STEPS_PER_SCALE / (unit * scale_of(log2_scale, exp2))
+  place_components(outputs, exp2, centres, unit, mixture.component_centres, mixture.component_inverse_scales)
 
 
 @compiled
@@ -273,7 +249,7 @@ def _draw_index(mixture, bins, channel, number, drawing):
     shift -= 8
     for byte in range(1, 256):
       edge = lower_edge(bins, channel, least + known + (np.int64(byte) << shift))
-      masses[byte] = mass_below(mixture, edge, _DRAWN_ROW)
+      masses[byte] = mass_below(mixture, edge, SPARE_ROW)
     byte = draw_byte(drawing, number + place)
     known += byte << shift
     masses[0], masses[256] = masses[byte], masses[byte + 1]

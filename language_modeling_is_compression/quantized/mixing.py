@@ -15,18 +15,10 @@ import numpy as np
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.prediction import mixture
 from language_modeling_is_compression.prediction.ensemble import score
-from language_modeling_is_compression.prediction.evidence import (
-  COMPONENT_CENTRES,
-  LOG2_SCALES,
-  MAX_LOG2_SCALE,
-  MAX_OFFSET,
-  NUM_COMPONENTS,
-  OFFSETS,
-)
+from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS
 from language_modeling_is_compression.prediction.long_term import BLOCK_LOG
 from language_modeling_is_compression.prediction.value_map import lower_edge
-from language_modeling_is_compression.quantized.layers import power
-from language_modeling_is_compression.quantized.quantize import EXP_BITS, LOG_BITS
+from language_modeling_is_compression.quantized.hybrid_network import component_powers, place_components
 
 _WEIGHT_BITS = 15  # The components' weights add up to 1 << _WEIGHT_BITS.
 WHOLE_BITS = mixture.TABLE_BITS + _WEIGHT_BITS
@@ -37,7 +29,7 @@ _QUANTILE_BITS = 22
 _QUANTILE_RATE = 1 / 8192
 _QUANTILE_SHIFT = WHOLE_BITS - _QUANTILES_LOG
 _QUANTILE_FLOOR = 16  # Least width of a quantile, of 1 << _QUANTILE_BITS.
-_NETWORK_SHARED = 1 / 1024  # How fast the network may be for_network again, or not.
+_NETWORK_SHARED = 1 / 1024  # Least posterior of the network, and of the experts, so that either may come back.
 _FLOOR_BITS = 31  # Sum of all indices' floors, so that none is all but impossible: 2**-14 of the whole.
 COPY_BITS = 16  # Fractional bits of a copy's share.
 _COPY_SHARED = 1 / 4096  # As _NETWORK_SHARED, for copies.
@@ -46,10 +38,6 @@ _HELD_FRAMES = (
   16  # Run of equal samples from which on the next one may be a copy; shorter ones are left to the mixture.
 )
 _MAX_COMPONENTS = NUM_COMPONENTS + mixture.NUM_SHAPES
-_CENTRES = np.array(COMPONENT_CENTRES, np.int64)
-_FIRST_OFFSET, _FIRST_SCALE = OFFSETS.start, LOG2_SCALES.start
-_MAX_OFFSET = MAX_OFFSET << LOG_BITS
-_MAX_LOG2_SCALE = MAX_LOG2_SCALE << LOG_BITS
 
 
 class Mixer(NamedTuple):
@@ -106,24 +94,13 @@ def new_mixer(num_channels: int) -> Mixer:
 def build_mixture(mixer, experts, exp2, channel, outputs):
   """Builds the mixture of the current sample from the experts' predictions and the network's outputs, int32 [O]."""
   shares = mixer.shares
-  largest = outputs[0]
-  for k in range(1, NUM_COMPONENTS + 1):
-    largest = max(largest, outputs[k])
-  total = np.int64(0)
-  for k in range(NUM_COMPONENTS + 1):
-    shares[k] = power(np.int32(largest - outputs[k]), exp2)
-    total += shares[k]
+  total = component_powers(outputs, exp2, shares)
   for_network = min(max(np.int64(mixer.network_weight[channel] * (1 << _WEIGHT_BITS)), 1), (1 << _WEIGHT_BITS) - 1)
   left = np.int64(1 << _WEIGHT_BITS)
-  unit, count = experts.unit[channel], 0
   for k in range(NUM_COMPONENTS):
-    weight = shares[k] * for_network // total
-    left -= weight
-    offset = min(max(outputs[_FIRST_OFFSET + k], -_MAX_OFFSET), _MAX_OFFSET)
-    log2_scale = min(max(outputs[_FIRST_SCALE + k], -_MAX_LOG2_SCALE), _MAX_LOG2_SCALE)
-    mixer.centres[k] = experts.centres[channel, _CENTRES[k]] + unit * (offset / (1 << LOG_BITS))
-    mixer.inverse_scales[k] = mixture.STEPS_PER_SCALE / (unit * scale_of(log2_scale, exp2))
-    mixer.weights[k] = weight
+    mixer.weights[k] = shares[k] * for_network // total
+    left -= mixer.weights[k]
+  place_components(outputs, exp2, experts.centres[channel], experts.unit[channel], mixer.centres, mixer.inverse_scales)
   count = NUM_COMPONENTS
   # The experts' own components: weight that rounds to 0 goes to the heaviest.
   weights = experts.shape_weights[channel]
@@ -278,14 +255,3 @@ def whole_mass(num_indices):
 def _floor(num_indices):
   """Least mass of an index, before a copy takes its share of all."""
   return max(np.int64(1), (np.int64(1) << _FLOOR_BITS) // num_indices)
-
-
-@compiled
-def scale_of(log2_scale, exp2):
-  """2**(log2_scale / 2**LOG_BITS), as a float64 without rounding."""
-  fraction = np.int64(exp2[-log2_scale & ((1 << LOG_BITS) - 1)])
-  whole = (log2_scale + ((1 << LOG_BITS) - 1)) >> LOG_BITS
-  scale = np.float64(fraction) * (1.0 / (1 << EXP_BITS))
-  if whole >= 0:
-    return scale * np.float64(np.int64(1) << whole)
-  return scale / np.float64(np.int64(1) << -whole)

@@ -11,7 +11,6 @@ Shapes: N frames, C channels of a group, P bytes of a channel's index.
 import copy
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +39,7 @@ from language_modeling_is_compression.quantized.drawing import (
   DrawnGroup,
   byte_slot,
   draw_byte,
+  drawn_groups,
   new_drawing,
 )
 from language_modeling_is_compression.quantized.hybrid_network import HybridNetwork, as_arrays, compute, new_cache
@@ -116,12 +116,9 @@ class EnsembleCoder(SegmentCoder):
     traced = [TracedGroup(group.lags, group.trace) for group in groups if group.trace is not None]
     return join_groups(groups, segment.shape.num_frames), traced
 
-  def drawn_groups(self, seed: np.ndarray, shape: SegmentShape) -> list['DrawnGroup']:
+  def drawn_groups(self, seed: np.ndarray, shape: SegmentShape) -> list[DrawnGroup]:
     """Groups of channels to be drawn. seed, int32 [N, C], and shape: of all channels, as `DrawnGroup` has them."""
-    return [
-      DrawnGroup(functools.partial(_Group, self._network), each, replace(shape, num_channels=each.shape[1]), number)
-      for number, each in enumerate(split_channels(seed))
-    ]
+    return drawn_groups(functools.partial(_Group, self._network), seed, shape)
 
   def decode_group(
     self, body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled
-from language_modeling_is_compression.linear.distribution import MASS_BITS, RATES, mass_below
+from language_modeling_is_compression.linear.distribution import MASS_BITS, RATES, SPARE_ROW, mass_below
 from language_modeling_is_compression.prediction import mixture
 from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS
 from language_modeling_is_compression.prediction.value_map import lower_edge
@@ -26,7 +26,6 @@ NUM_QUANTILES = 20
 RESIDUAL_WIDTH = 0.25
 FIRST_RESIDUAL = -8.0
 NUM_RESIDUALS = 2 + round(-2 * FIRST_RESIDUAL / RESIDUAL_WIDTH)
-_TRACED_ROW = 2  # Of what shapes have below an edge, that which coding does not use.
 _RESIDUAL_EVERY = 16  # Frames between two whose whole distribution is asked for, which takes a mass for each bin.
 
 
@@ -97,14 +96,14 @@ def trace_hybrid_sample(trace, mixture, centre, unit, bins, channel, t, index):
   for j in range(mixture.weights.shape[1]):
     figures[FIRST_RATE + j % len(RATES)] += mixture.weights[channel, j]
   whole = np.float64(np.int64(1) << MASS_BITS)
-  low = mass_below(mixture, lower_edge(bins, channel, index), _TRACED_ROW) / whole
-  high = mass_below(mixture, lower_edge(bins, channel, index + 1), _TRACED_ROW) / whole
+  low = mass_below(mixture, lower_edge(bins, channel, index), SPARE_ROW) / whole
+  high = mass_below(mixture, lower_edge(bins, channel, index + 1), SPARE_ROW) / whole
   _add_quantiles(trace.quantiles, low, high)
   if t % _RESIDUAL_EVERY == 0:
     start, mass = np.int64(bins.limits[channel, 0]), 0.0
     for r in range(NUM_RESIDUALS):
       stop = _residual_stop(r, centre, unit, bins, channel)
-      reached = mass_below(mixture, lower_edge(bins, channel, stop), _TRACED_ROW) / whole
+      reached = mass_below(mixture, lower_edge(bins, channel, stop), SPARE_ROW) / whole
       _add_residual(trace, r, reached - mass, start <= index < stop)
       start, mass = stop, reached
 

@@ -26,19 +26,6 @@ ORIGINALS = [
   'repeats_8',
   'ten_channels_16',
 ]
-SEGMENT = 'chunk 1 (all channels, 0.00 to 0.07 s) is damaged: '
-NOT_WHAT_WAS_ENCODED = SEGMENT + 'what it decodes to is not what was encoded'
-BROKEN = {
-  'cut_in_the_segment': 'its end, with the table of chunks, is damaged or cut off; '
-  'chunk 2 (bytes after the samples) is the first that is not there',
-  'flipped_bit_in_a_body': SEGMENT + 'its checksum is wrong',
-  'flipped_bit_in_a_body_its_check_put_right': NOT_WHAT_WAS_ENCODED,
-  'flipped_bit_in_the_values_its_check_put_right': NOT_WHAT_WAS_ENCODED,
-  **dict.fromkeys(
-    ('plain_head_of_another_length', 'unknown_effort', 'unknown_flag'),
-    'its header contradicts itself: no program of this version wrote it',
-  ),
-}
 
 
 def coder() -> ChunkCoder:
@@ -50,7 +37,9 @@ def golden(name: str) -> bytes:
 
 
 def test_nothing_is_left_out():
-  golden_cases.check_names(FOLDER, models=['model'], originals=ORIGINALS, written=hybrid_golden.LEVELS, broken=BROKEN)
+  golden_cases.check_names(
+    FOLDER, models=['model'], originals=ORIGINALS, written=hybrid_golden.LEVELS, broken=golden_cases.BROKEN_SEGMENTS
+  )
 
 
 def test_the_network_codes_all_of_them():
@@ -99,15 +88,15 @@ def test_compresses_to_the_same_bytes(name, effort):
   assert lmic_cases.compressed(golden(f'{name}.original'), coder(), level) == golden(f'{name}.{effort}.lmic')
 
 
-@pytest.mark.parametrize('name', BROKEN)
+@pytest.mark.parametrize('name', golden_cases.BROKEN_SEGMENTS)
 def test_broken(name):
-  golden_cases.check_broken(golden(f'broken_{name}.lmic'), coder(), BROKEN[name])
+  golden_cases.check_broken(golden(f'broken_{name}.lmic'), coder(), golden_cases.BROKEN_SEGMENTS[name])
 
 
-@pytest.mark.parametrize('name', BROKEN)
+@pytest.mark.parametrize('name', golden_cases.BROKEN_SEGMENTS)
 def test_salvage_of_broken_ones(name):
   """It names the same, and puts silence where the segment was."""
-  found = golden_cases.salvaged(golden(f'broken_{name}.lmic'), coder(), BROKEN[name])
+  found = golden_cases.salvaged(golden(f'broken_{name}.lmic'), coder(), golden_cases.BROKEN_SEGMENTS[name])
   golden_cases.check_silence(found, golden('stereo_16.original'), 4 * hybrid_golden.NUM_FRAMES)
 
 

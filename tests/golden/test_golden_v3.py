@@ -36,18 +36,8 @@ SHARED_ORIGINALS = [
   'ten_channels_16',
 ]
 ALL = ORIGINALS + SHARED_ORIGINALS
-SEGMENT = 'chunk 1 (all channels, 0.00 to 0.07 s) is damaged: '
-NOT_WHAT_WAS_ENCODED = SEGMENT + 'what it decodes to is not what was encoded'
-BROKEN = {
-  'cut_in_the_segment': 'its end, with the table of chunks, is damaged or cut off; '
-  'chunk 2 (bytes after the samples) is the first that is not there',
-  'flipped_bit_in_a_body': SEGMENT + 'its checksum is wrong',
-  'flipped_bit_in_a_body_its_check_put_right': NOT_WHAT_WAS_ENCODED,
-  'flipped_bit_in_the_values_its_check_put_right': NOT_WHAT_WAS_ENCODED,
-  **dict.fromkeys(
-    ('plain_head_of_another_length', 'unknown_effort', 'unknown_flag', 'another_model'),
-    'its header contradicts itself: no program of this version wrote it',
-  ),
+BROKEN = golden_cases.BROKEN_SEGMENTS | {
+  'another_model': 'its header contradicts itself: no program of this version wrote it'
 }
 # SHA-256 of bodies of what `sounds` gives, by preset.
 BODIES = {

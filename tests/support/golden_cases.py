@@ -16,6 +16,21 @@ from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.quantized.loading import load_coder
 from support import lmic_cases
 
+_SEGMENT = 'chunk 1 (all channels, 0.00 to 0.07 s) is damaged: '
+_NOT_WHAT_WAS_ENCODED = _SEGMENT + 'what it decodes to is not what was encoded'
+# What is said of the broken files that every version with segments has.
+BROKEN_SEGMENTS = {
+  'cut_in_the_segment': 'its end, with the table of chunks, is damaged or cut off; '
+  'chunk 2 (bytes after the samples) is the first that is not there',
+  'flipped_bit_in_a_body': _SEGMENT + 'its checksum is wrong',
+  'flipped_bit_in_a_body_its_check_put_right': _NOT_WHAT_WAS_ENCODED,
+  'flipped_bit_in_the_values_its_check_put_right': _NOT_WHAT_WAS_ENCODED,
+  **dict.fromkeys(
+    ('plain_head_of_another_length', 'unknown_effort', 'unknown_flag'),
+    'its header contradicts itself: no program of this version wrote it',
+  ),
+}
+
 
 @functools.cache
 def coder(model: Path) -> ChunkCoder:

@@ -3,7 +3,8 @@
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.config.defaults import MAX_EFFORT, MAX_PRESET
 from language_modeling_is_compression.format.layout import SegmentLayout
-from language_modeling_is_compression.prediction.state import EFFORTS
+from language_modeling_is_compression.linear import presets
+from language_modeling_is_compression.prediction import state
 from language_modeling_is_compression.quantized.loading import LINEAR, PACKAGED
 
 
@@ -16,7 +17,7 @@ def test_every_level_can_be_written():
 
 
 def test_settings_and_headers_know_as_many_efforts_as_there_are():
-  assert len(EFFORTS) == MAX_EFFORT + 1
+  assert len(state.EFFORTS) == len(presets.EFFORTS) == MAX_EFFORT + 1
 
 
 def test_a_higher_level_never_works_less():

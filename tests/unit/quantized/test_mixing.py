@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from language_modeling_is_compression.quantized import mixing
+from language_modeling_is_compression.quantized import hybrid_network, mixing
 from language_modeling_is_compression.quantized.mixing import WHOLE_BITS, new_mixer, whole_mass
 from language_modeling_is_compression.quantized.quantize import exp2_table
 
@@ -55,7 +55,7 @@ def test_every_index_has_some_mass(num_indices, floor):
 
 @pytest.mark.parametrize('log2_scale', [0, 1, -1, 1023, 1024, 1025, -1023, -1024, -1025, 12 << 10, -12 << 10, 5000])
 def test_scales_are_powers_of_two_without_rounding(log2_scale):
-  scale = mixing.scale_of(np.int64(log2_scale), exp2_table())
+  scale = hybrid_network.scale_of(np.int64(log2_scale), exp2_table())
   assert scale == pytest.approx(2 ** (log2_scale / 1024), rel=2**-14)
   assert (scale * 2**27).is_integer() and scale * 2**27 < 1 << 53
   if log2_scale % 1024 == 0:

@@ -37,14 +37,27 @@ EXTREME_4 = hybrid_cases.random_network(
 NARROW_4 = hybrid_cases.random_network(2, width=4, num_heads=1, num_layers=1, window=2, experts=LINEAR_EXPERTS)
 
 
+def coder_of(network: QuantizedHybridNetwork) -> EnsembleCoder | HybridCoder:
+  return HybridCoder(network) if network.experts == LINEAR_EXPERTS else EnsembleCoder(network)
+
+
 def encoded(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
-  return hybrid_cases.encode(EnsembleCoder(network), samples, hybrid_cases.shape_of(samples, **shape))[0]
+  segment = Segment(samples=samples, shape=hybrid_cases.shape_of(samples, **shape))
+  [found] = coder_of(network).encode([segment], Cancellation())
+  assert found is not None
+  return found.body
+
+
+def decoded(network: QuantizedHybridNetwork, body: bytes, segment: independent_hybrid.Segment) -> list[list[int]]:
+  """By the reference decoder."""
+  by = independent_version_4 if network.experts == LINEAR_EXPERTS else independent_hybrid
+  return by.decode(body, as_lists(network), segment)
 
 
 def check(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> None:
   body = encoded(network, samples, **shape)
   segment = independent_hybrid.Segment(**dataclasses.asdict(hybrid_cases.shape_of(samples, **shape)))
-  assert independent_hybrid.decode(body, as_lists(network), segment) == samples.tolist()
+  assert decoded(network, body, segment) == samples.tolist()
 
 
 @pytest.mark.parametrize(
@@ -55,6 +68,11 @@ def check(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) ->
     pytest.param(MODERATE, 1, 60, 2, id='effort 1'),
     pytest.param(MODERATE, 2, 30, 2, id='effort 2'),
     pytest.param(EXTREME, 0, 120, 1, id='extreme outputs'),
+    pytest.param(MODERATE_4, 0, 300, 1, id='version 4, mono'),
+    pytest.param(MODERATE_4, 0, 150, 2, id='version 4, stereo'),
+    pytest.param(MODERATE_4, 1, 150, 2, id='version 4, effort 1'),
+    pytest.param(MODERATE_4, 2, 100, 2, id='version 4, effort 2'),
+    pytest.param(EXTREME_4, 0, 200, 1, id='version 4, extreme outputs'),
   ],
 )
 def test_decodes_a_tone(network, effort, num_frames, channels):
@@ -67,25 +85,26 @@ def test_decodes_every_sound(name):
   check(MODERATE, samples, sample_bytes=sample_bytes, sample_rate_hz=44_100)
 
 
-def test_decodes_a_map():
+@pytest.mark.parametrize('network', [MODERATE, NARROW_4], ids=['version 2', 'version 4'])
+def test_decodes_a_map(network):
   """Longer than the other sounds, since a map pays from some hundred samples on."""
   rng = np.random.default_rng(0)
   samples = np.round(1.9968 * rng.laplace(0, 30, (600, 1)).round()).astype(np.int32)
   samples[300] = 9000
-  body = encoded(MODERATE, samples)
-  values, zone, _ = independent_hybrid._read_values(independent_hybrid._number(body)[1], 2)
+  values, zone, _ = independent_hybrid._read_values(independent_hybrid._number(encoded(network, samples))[1], 2)
   assert 2 < zone < values.num_indices
-  check(MODERATE, samples)
+  check(network, samples)
 
 
-def test_refuses_damage():
+@pytest.mark.parametrize('network', [MODERATE, MODERATE_4], ids=['version 2', 'version 4'])
+def test_refuses_damage(network):
   samples = hybrid_cases.tone(20)
-  body, network = encoded(MODERATE, samples), as_lists(MODERATE)
+  body = encoded(network, samples)
   segment = independent_hybrid.Segment(num_frames=20, num_channels=1, sample_bytes=2, sample_rate_hz=16_000, effort=0)
-  assert independent_hybrid.decode(body, network, segment) == samples.tolist()
+  assert decoded(network, body, segment) == samples.tolist()
   for damaged in (b'', body[:3], body[:-1], body[:-4], body + b'x', b'\x80' * 20, body[:1] + b'\0' + body[2:]):
     with pytest.raises(ValueError, match=r'\w'):
-      independent_hybrid.decode(damaged, network, segment)
+      decoded(network, damaged, segment)
 
 
 # Whole files.
@@ -147,37 +166,10 @@ def test_refuses_every_damaged_byte_of_a_file():
 # Version 4.
 
 
-def encoded_4(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
-  segment = Segment(samples=samples, shape=hybrid_cases.shape_of(samples, **shape))
-  [found] = HybridCoder(network).encode([segment], Cancellation())
-  assert found is not None
-  return found.body
-
-
-def check_4(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> None:
-  body = encoded_4(network, samples, **shape)
-  segment = independent_hybrid.Segment(**dataclasses.asdict(hybrid_cases.shape_of(samples, **shape)))
-  assert independent_version_4.decode(body, as_lists(network), segment) == samples.tolist()
-
-
-@pytest.mark.parametrize(
-  ('network', 'effort', 'num_frames', 'channels'),
-  [
-    pytest.param(MODERATE_4, 0, 300, 1, id='mono'),
-    pytest.param(MODERATE_4, 0, 150, 2, id='stereo'),
-    pytest.param(MODERATE_4, 1, 150, 2, id='effort 1'),
-    pytest.param(MODERATE_4, 2, 100, 2, id='effort 2'),
-    pytest.param(EXTREME_4, 0, 200, 1, id='extreme outputs'),
-  ],
-)
-def test_decodes_a_tone_of_version_4(network, effort, num_frames, channels):
-  check_4(network, hybrid_cases.tone(num_frames, channels=channels), effort=effort, sample_rate_hz=96_000)
-
-
 @pytest.mark.parametrize('name', SOUNDS)
 def test_decodes_every_sound_of_version_4(name):
   samples, sample_bytes = SOUNDS[name]
-  check_4(MODERATE_4, samples, sample_bytes=sample_bytes, sample_rate_hz=44_100, effort=len(name) % 3)
+  check(MODERATE_4, samples, sample_bytes=sample_bytes, sample_rate_hz=44_100, effort=len(name) % 3)
 
 
 @pytest.mark.parametrize('channels', [1, 2])
@@ -185,16 +177,7 @@ def test_decodes_clipped_sound_of_version_4(channels):
   """Whose least and largest index are buckets of their own, among buckets that are wide."""
   samples = hybrid_cases.tone(200, amplitude=20_000, noise=2000, channels=channels).clip(-15_000, 15_003)
   assert all((samples == most).mean() > 0.1 for most in (-15_000, 15_003))
-  check_4(MODERATE_4, samples)
-
-
-def test_decodes_a_map_of_version_4():
-  rng = np.random.default_rng(0)
-  samples = np.round(1.9968 * rng.laplace(0, 30, (600, 1)).round()).astype(np.int32)
-  samples[300] = 9000
-  values, zone, _ = independent_hybrid._read_values(independent_hybrid._number(encoded_4(NARROW_4, samples))[1], 2)
-  assert 2 < zone < values.num_indices
-  check_4(NARROW_4, samples)
+  check(MODERATE_4, samples)
 
 
 @pytest.mark.parametrize(
@@ -204,17 +187,7 @@ def test_decodes_a_map_of_version_4():
 def test_decodes_whatever_lags_of_version_4(effort, channels, lags, monkeypatch):
   monkeypatch.setattr(groups, 'find_lags', lambda indices, cancellation: np.array([[0, 0], lags]))
   samples = hybrid_cases.tone(4200, channels=channels)
-  check_4(NARROW_4, samples, effort=effort)
-
-
-def test_refuses_damage_of_version_4():
-  samples = hybrid_cases.tone(20)
-  body, network = encoded_4(MODERATE_4, samples), as_lists(MODERATE_4)
-  segment = independent_hybrid.Segment(num_frames=20, num_channels=1, sample_bytes=2, sample_rate_hz=16_000, effort=0)
-  assert independent_version_4.decode(body, network, segment) == samples.tolist()
-  for damaged in (b'', body[:3], body[:-1], body[:-4], body + b'x', b'\x80' * 20, body[:1] + b'\0' + body[2:]):
-    with pytest.raises(ValueError, match=r'\w'):
-      independent_version_4.decode(damaged, network, segment)
+  check(NARROW_4, samples, effort=effort)
 
 
 @pytest.mark.parametrize(('channels', 'bits'), [(1, 8), (2, 16), (1, 24)])
