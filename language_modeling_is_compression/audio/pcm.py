@@ -94,14 +94,11 @@ def patterns_from_raw(raw: np.ndarray, pcm: PcmFormat) -> np.ndarray:
 
   raw: uint8 [N, C, S], contiguous.
   """
-  order = '>' if pcm.is_big_endian else '<'
-  dtype = np.dtype(f'u{pcm.sample_bytes}')
-  return raw.view(dtype.newbyteorder(order))[:, :, 0].astype(dtype)
+  stored = np.dtype(f'{">" if pcm.is_big_endian else "<"}u{pcm.sample_bytes}')
+  return raw.view(stored)[:, :, 0].astype(f'u{pcm.sample_bytes}')
 
 
 def raw_from_patterns(patterns: np.ndarray, pcm: PcmFormat) -> np.ndarray:
   """Inverse of `patterns_from_raw`: uint8 [N, C, S]."""
-  order = '>' if pcm.is_big_endian else '<'
-  dtype = np.dtype(f'u{pcm.sample_bytes}')
-  ordered: np.ndarray = patterns.astype(dtype.newbyteorder(order))
-  return ordered[:, :, None].view(np.uint8)
+  stored: np.ndarray = patterns.astype(f'{">" if pcm.is_big_endian else "<"}u{pcm.sample_bytes}')
+  return stored[:, :, None].view(np.uint8)
