@@ -14,10 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from language_modeling_is_compression.audio.planes import raw_from_samples, samples_from_raw
+from language_modeling_is_compression.audio.pcm import (
+  PcmFormat,
+  SampleKind,
+  integers_from_raw,
+  raw_from_integers,
+  wav_integers,
+)
 from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
 from language_modeling_is_compression.errors import InputError
-from language_modeling_is_compression.format.layout import FLOAT, INTEGER, PcmFormat
 
 Samples = npt.NDArray[Any]
 
@@ -37,9 +42,9 @@ class ArrayKind:
 
 def array_kind(pcm: PcmFormat, tail: bytes = b'') -> ArrayKind:
   """The array that a file's samples become. tail: bytes of the file after its samples, which may hold a mark."""
-  if pcm.kind == FLOAT:
+  if pcm.kind == SampleKind.FLOAT:
     return ArrayKind(dtype=f'float{8 * pcm.sample_bytes}', num_dimensions=_dimensions(pcm.num_channels))
-  if pcm.kind == INTEGER and (mark := _find_mark(tail)) and _fits(mark, pcm):
+  if pcm.is_integer and (mark := _find_mark(tail)) and _fits(mark, pcm):
     return mark
   dtype = {1: 'uint8', 2: 'int16'}.get(pcm.sample_bytes, 'int32')
   return ArrayKind(dtype=dtype, num_dimensions=_dimensions(pcm.num_channels))
@@ -75,23 +80,23 @@ def to_frames(samples: Samples, sample_rate_hz: int, bit_depth: int | None) -> t
   depth = _checked_depth(samples, bit_depth)
   num_channels = 1 if samples.ndim == 1 else samples.shape[1]
   rate = _checked_rate(sample_rate_hz)
-  pcm = PcmFormat(kind=INTEGER, sample_bytes=depth // 8, num_channels=num_channels, sample_rate_hz=rate)
+  pcm = wav_integers(sample_bytes=depth // 8, num_channels=num_channels, sample_rate_hz=rate)
   if not 0 < pcm.frame_bytes <= MAX_FRAME_BYTES:
     raise InputError(f'samples: expected 1 to {MAX_FRAME_BYTES // pcm.sample_bytes} channels, got {num_channels}')
   columns = samples.reshape(-1, num_channels)
   if samples.dtype == np.uint8:
     return pcm, np.ascontiguousarray(columns)[:, :, None]
-  return pcm, raw_from_samples(columns.astype(np.int32), pcm.sample_bytes)
+  return pcm, raw_from_integers(columns.astype(np.int32), pcm)
 
 
 def from_frames(frames: np.ndarray, pcm: PcmFormat, kind: ArrayKind) -> Samples:
   """Inverse of `to_frames`: the array of a kind. frames: uint8 [N, C, S]."""
-  if pcm.kind == FLOAT:
-    samples: Samples = np.ascontiguousarray(frames).view(f'<f{pcm.sample_bytes}')[:, :, 0].astype(kind.dtype)
+  if pcm.kind == SampleKind.FLOAT:
+    samples: Samples = np.ascontiguousarray(frames).view(pcm.stored_type('f'))[:, :, 0].astype(kind.dtype)
   elif kind.dtype == 'uint8':
     samples = frames[:, :, 0].copy()
   else:
-    samples = samples_from_raw(np.ascontiguousarray(frames)).astype(kind.dtype)
+    samples = integers_from_raw(np.ascontiguousarray(frames), pcm).astype(kind.dtype)
   return samples[:, 0] if kind.num_dimensions == 1 else samples
 
 

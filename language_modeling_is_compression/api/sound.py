@@ -1,5 +1,6 @@
 """Sound: a .lmic file that is read like an audio file, a part at a time, decoding only the segments that it needs."""
 
+import dataclasses
 import os
 import tempfile
 import threading
@@ -13,12 +14,12 @@ import numpy as np
 from language_modeling_is_compression.api.arrays import ArrayKind, Samples, array_kind, from_frames
 from language_modeling_is_compression.api.engine import Decompressor, open_container, require_sound
 from language_modeling_is_compression.audio.kinds import WAV, audio_kind
+from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind, wav_integers
 from language_modeling_is_compression.audio.wav import WavInfo, parse_wav_info
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import AudioFormatError, InputError
 from language_modeling_is_compression.format.container import Container
-from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES, PcmFormat
 
 _NO_SOUND = 'it holds no sound: decompress_file restores the file that was compressed'
 _MAX_MEMORY_BYTES = 1 << 24  # Larger files are restored on disk.
@@ -42,7 +43,7 @@ class Sound:
     file_codec.require_model(self._container.header, self._coder)
     header = self._container.header
     self._wav: _RestoredWav | None = None
-    if header.sample_kind == NO_SAMPLES:
+    if not header.pcm.num_channels:
       self._wav = _restored_wav(self._container, self._coder)
       self._pcm, self._num_frames = self._wav.pcm, self._wav.num_frames
       self._kind = array_kind(self._pcm, self._wav.tail())
@@ -176,12 +177,11 @@ class _RestoredWav:
 
   @property
   def pcm(self) -> PcmFormat:
-    return PcmFormat(
-      kind=INTEGER if self.info.encoding == 'int' else FLOAT,
-      sample_bytes=self.info.sample_bytes,
-      num_channels=self.info.num_channels,
-      sample_rate_hz=self.info.sample_rate_hz,
+    info = self.info
+    pcm = wav_integers(
+      sample_bytes=info.sample_bytes, num_channels=info.num_channels, sample_rate_hz=info.sample_rate_hz
     )
+    return pcm if info.encoding == 'int' else dataclasses.replace(pcm, kind=SampleKind.FLOAT)
 
   @property
   def num_frames(self) -> int:

@@ -18,7 +18,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from language_modeling_is_compression.audio.planes import samples_from_raw
+from language_modeling_is_compression.audio.pcm import integers_from_raw, wav_integers
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.system.on_demand import OnDemand
 from language_modeling_is_compression.system.text import printable
@@ -160,7 +160,8 @@ def read_frames(info: WavInfo, start: int, stop: int) -> np.ndarray:
     )
   if info.encoding == 'float':
     return _from_floats(raw, info.sample_bytes).reshape(-1, info.num_channels)
-  return samples_from_raw(raw.reshape(-1, info.num_channels, info.sample_bytes))
+  pcm = wav_integers(sample_bytes=info.sample_bytes, num_channels=info.num_channels, sample_rate_hz=info.sample_rate_hz)
+  return integers_from_raw(raw.reshape(-1, info.num_channels, info.sample_bytes), pcm)
 
 
 # Which speakers one and two channels are for: some programs refuse a file that does not say it.
