@@ -55,7 +55,7 @@ def compress(
 ) -> bytes:
   """Compresses an array of samples.
 
-  samples: int8, int16, int32 or uint8 (128 is silence), [N] or [N, C]. sample_rate_hz: an integer; 0 if unknown.
+  samples: int8, int16, int32, uint8 (128 is silence), float32 or float64, [N] or [N, C]. sample_rate_hz: an integer; 0 if unknown.
   bit_depth: 8, 16, 24 or 32, where it is not the dtype's; 24 bits stand in int32. level: 1 (fast) to 9 (small), default
   6. model: a packaged model's name or a .npz file; default: the level's. threads: default one on each core.
   progress: called with bytes done and bytes in all. cancellation: ends the work from another thread.
@@ -94,6 +94,7 @@ def compress_file(
   model: ModelPath | None = None,
   overwrite: bool = False,
   verify: bool = True,
+  raw: str | None = None,
   threads: int | None = None,
   progress: Progress | None = None,
   cancellation: Cancellation | None = None,
@@ -102,7 +103,7 @@ def compress_file(
 
   source, target: paths, or binary files; a source is read from its position on. A target that is a path appears whole,
   with the source's date and permissions, or not at all. overwrite: whether it may exist. verify: decode the output
-  and compare it with the source. Other arguments as for `compress`.
+  and compare it with the source. raw: as `Compressor.compress` has it. Other arguments as for `compress`.
   Raises OutputExistsError, InputError, AudioFormatError if the source changes meanwhile, OSError, others as `compress`.
   """
   with (
@@ -110,7 +111,8 @@ def compress_file(
     _readable(source) as (original, path),
     _writable(target, path, overwrite=overwrite) as packed,
   ):
-    compressed = compressor.compress(original, packed, progress=progress, name=str(path or 'the source'), verify=verify)
+    name = str(path or 'the source')
+    compressed = compressor.compress(original, packed, progress=progress, name=name, verify=verify, raw=raw)
     if verify:
       packed.flush()
       compressor.verify(packed, compressed)
