@@ -72,7 +72,13 @@ def _compress(chosen: options.Compress) -> int:
         before = path.stat()
         with _progress(work, source, before.st_size) as progress, open(path, 'rb') as original:
           compressed = compressor.compress(
-            original, file, progress=progress, name=str(path), verify=chosen.verify, raw=chosen.raw
+            original,
+            file,
+            progress=progress,
+            name=str(path),
+            verify=chosen.verify,
+            raw=chosen.raw,
+            decode=chosen.decode,
           )
         coded = time.monotonic()
         if chosen.verify:
@@ -121,7 +127,11 @@ def _decompress(chosen: options.Decompress) -> int:
     def decompress_one(source: str) -> None:
       with opened(source) as (container, before):
         started = time.monotonic()
-        decompressor.coder(container.header)  # Raises before an output is made.
+        # Raises before an output is made.
+        if chosen.wants_part or chosen.salvage:
+          decompressor.coder(container.header)
+        else:
+          decompressor.require_all(container)
         target = outputs.target(source)
         outputs.make_folder(target)
         wrong: list[str] = []

@@ -10,7 +10,8 @@ from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_head
 from language_modeling_is_compression.errors import FormatError
 
 # By the numbers that stand for them in headers.
-CONTAINERS = ('none', 'WAV')
+UNPACKED = 'FLAC'  # Of files that were unpacked, of which parts are cut out as WAV.
+CONTAINERS = ('none', 'WAV', UNPACKED)
 
 # What chunks around samples often hold, the commonest last, since what is near costs least to refer to.
 USUAL_TEXT = (
@@ -37,7 +38,9 @@ def can_hold(container: str, pcm: PcmFormat) -> bool:
 
 def canonical(container: str, pcm: PcmFormat, num_frames: int) -> Surroundings:
   """What stands around so many frames. Raises FormatError for what the container cannot hold."""
-  if not can_hold(container, pcm):
+  if container == 'none':
+    return Surroundings(b'', b'')
+  if not can_hold('WAV' if container == UNPACKED else container, pcm):
     raise FormatError(f'its frames have {pcm.frame_bytes} bytes, those of a WAV {MAX_FRAME_BYTES} at most')
   return wav_envelope(pcm, num_frames)
 
