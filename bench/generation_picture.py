@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 import language_modeling_is_compression as lmic
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
 from language_modeling_is_compression.audio.planes import raw_from_samples
 from language_modeling_is_compression.audio.reading import read_frames, read_info
-from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.evaluation.look.sound import DYNAMIC_RANGE, spectrogram
 from language_modeling_is_compression.evaluation.report.style import figure_settings, new_figure
 

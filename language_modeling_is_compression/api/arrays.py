@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
+from language_modeling_is_compression.audio.info import MAX_FRAME_BYTES
 from language_modeling_is_compression.audio.planes import raw_from_samples, samples_from_raw
-from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
 from language_modeling_is_compression.errors import InputError
 from language_modeling_is_compression.format.layout import FLOAT, INTEGER, PcmFormat
 

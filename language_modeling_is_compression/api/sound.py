@@ -12,8 +12,9 @@ import numpy as np
 
 from language_modeling_is_compression.api.arrays import ArrayKind, Samples, array_kind, from_frames
 from language_modeling_is_compression.api.engine import Decompressor, open_container, require_sound
+from language_modeling_is_compression.audio.info import PcmInfo
 from language_modeling_is_compression.audio.kinds import WAV, audio_kind
-from language_modeling_is_compression.audio.wav import WavInfo, parse_wav_info
+from language_modeling_is_compression.audio.parsing import parse_info
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import AudioFormatError, InputError
@@ -172,7 +173,7 @@ class _RestoredWav:
   """A WAV that was compressed as bytes, since it has no samples, or more channels than its length suits."""
 
   file: BinaryIO
-  info: WavInfo
+  info: PcmInfo
 
   @property
   def pcm(self) -> PcmFormat:
@@ -189,12 +190,13 @@ class _RestoredWav:
 
   def frames(self, start: int, stop: int) -> np.ndarray:
     """Frames uint8 [N, C, S]."""
-    self.file.seek(self.info.data_offset + start * self.info.frame_bytes)
+    self.file.seek(self.info.regions[0].offset + start * self.info.frame_bytes)
     data = self.file.read((stop - start) * self.info.frame_bytes)
     return np.frombuffer(data, np.uint8).reshape(-1, self.info.num_channels, self.info.sample_bytes)
 
   def tail(self) -> bytes:
-    self.file.seek(self.info.data_offset + self.info.data_bytes)
+    [region] = self.info.regions
+    self.file.seek(region.offset + region.num_frames * self.info.frame_bytes)
     return self.file.read()
 
 
@@ -206,7 +208,7 @@ def _restored_wav(container: Container, coder: ChunkCoder) -> _RestoredWav:
   file = cast(BinaryIO, tempfile.SpooledTemporaryFile(_MAX_MEMORY_BYTES, prefix='lmic_'))  # noqa: SIM115
   try:
     file_codec.decompress(container, file, coder)
-    info = parse_wav_info(file, container.header.original_bytes, Path('the original'))
+    info = parse_info(file, container.header.original_bytes, Path('the original'))
   except AudioFormatError as error:
     file.close()
     raise AudioFormatError(f'{_NO_SOUND} ({error})') from None

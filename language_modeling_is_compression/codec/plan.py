@@ -7,8 +7,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from language_modeling_is_compression.audio.info import PcmInfo
+from language_modeling_is_compression.audio.parsing import parse_info
 from language_modeling_is_compression.audio.planes import samples_from_raw
-from language_modeling_is_compression.audio.wav import WavInfo, parse_wav_info
 from language_modeling_is_compression.codec.halving import halved
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.format.division import SegmentSettings, channel_division
@@ -58,7 +59,8 @@ def plan_file(source: BinaryIO, name: str, model: ModelCoder | None, segments: S
   if division is None:
     return without_samples
   division = halved(division, info.num_frames, segments, lambda: _samples(source, name, info, pcm))
-  tail_bytes = file_bytes - info.data_offset - info.data_bytes
+  [region] = info.regions
+  tail_bytes = file_bytes - region.offset - region.num_frames * info.frame_bytes
   if tail_bytes < 0:
     raise changed(name)
   header = dataclasses.replace(
@@ -68,7 +70,7 @@ def plan_file(source: BinaryIO, name: str, model: ModelCoder | None, segments: S
     num_channels=pcm.num_channels,
     sample_rate_hz=pcm.sample_rate_hz,
     chunk_frames=division.span_frames,
-    head_bytes=info.data_offset,
+    head_bytes=region.offset,
     num_frames=info.num_frames,
     tail_bytes=tail_bytes,
     model_id=model.identity if model else NO_MODEL,
@@ -82,9 +84,9 @@ def plan_file(source: BinaryIO, name: str, model: ModelCoder | None, segments: S
   return header
 
 
-def _samples(source: BinaryIO, name: str, info: WavInfo, pcm: PcmFormat) -> np.ndarray:
+def _samples(source: BinaryIO, name: str, info: PcmInfo, pcm: PcmFormat) -> np.ndarray:
   """All samples of a file, int32 [N, C]. It is left at its beginning."""
-  source.seek(info.data_offset)
+  source.seek(info.regions[0].offset)
   raw = source.read(info.num_frames * pcm.frame_bytes)
   source.seek(0)
   if len(raw) < info.num_frames * pcm.frame_bytes:
@@ -99,13 +101,13 @@ def _has_canonical_head(source: BinaryIO, header: Header) -> bool:
   return header.head_bytes == len(canonical) and head == canonical
 
 
-def _wav_info(source: BinaryIO, file_bytes: int) -> WavInfo | None:
-  """None for a file that is no WAV, or one without samples."""
+def _wav_info(source: BinaryIO, file_bytes: int) -> PcmInfo | None:
+  """None for a file that is no plain WAV, or one without samples."""
   try:
-    info = parse_wav_info(source, file_bytes, Path())
+    info = parse_info(source, file_bytes, Path())
   except AudioFormatError:
     return None
-  return info if info.num_frames else None
+  return info if info.num_frames and info.is_plain_wav else None
 
 
 def changed(name: str) -> AudioFormatError:

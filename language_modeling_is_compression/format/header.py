@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
+from language_modeling_is_compression.audio.info import MAX_FRAME_BYTES
 from language_modeling_is_compression.errors import FormatError
 from language_modeling_is_compression.format.layout import (
   FLOAT,

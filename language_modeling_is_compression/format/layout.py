@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
 from language_modeling_is_compression.audio.planes import (
   frames_from_planes,
   planes_from_frames,
   raw_from_samples,
   samples_from_raw,
 )
-from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.format.payloads import (
   Channel,

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
 from language_modeling_is_compression.audio.planes import raw_from_samples
-from language_modeling_is_compression.audio.wav import wav_header
 from language_modeling_is_compression.system.files import GrowingFile, replacing
 
 _CSV_TITLE = 'step,name,value'
