@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 import language_modeling_is_compression as lmic
-from language_modeling_is_compression.audio.containers.wav_header import wav_header
-from language_modeling_is_compression.audio.planes import raw_from_samples
+from language_modeling_is_compression.audio.pcm import raw_from_integers, wav_integers
 from language_modeling_is_compression.audio.reading import read_frames, read_info
 from language_modeling_is_compression.evaluation.look.sound import DYNAMIC_RANGE, spectrogram
 from language_modeling_is_compression.evaluation.report.style import figure_settings, new_figure
+from language_modeling_is_compression.format.surroundings import wav_envelope
 
 _DPI = 140  # Of a page that is read on screens.
 
@@ -63,14 +63,9 @@ def _spectrogram(samples: np.ndarray, rate: int, sample_bytes: int) -> np.ndarra
   """Power in decibels below the loudest, [rows, columns], of signed samples [N, C]."""
   with tempfile.TemporaryDirectory() as folder:
     path = Path(folder, 'sound.wav')
-    header = wav_header(
-      encoding='int',
-      sample_bytes=sample_bytes,
-      num_channels=samples.shape[1],
-      sample_rate_hz=rate,
-      num_frames=len(samples),
-    )
-    path.write_bytes(header + raw_from_samples(samples.astype(np.int32), sample_bytes).tobytes())
+    pcm = wav_integers(sample_bytes=sample_bytes, num_channels=samples.shape[1], sample_rate_hz=rate)
+    around = wav_envelope(pcm, len(samples))
+    path.write_bytes(around.head + raw_from_integers(samples.astype(np.int32), pcm).tobytes() + around.tail)
     return spectrogram(read_info(path))
 
 

@@ -63,21 +63,16 @@ def _joined(infos, num_frames: int) -> np.ndarray:  # type: ignore[no-untyped-de
 
 def _coded_bytes(info, frames: np.ndarray, level: int, parts: int) -> int:  # type: ignore[no-untyped-def]
   """Bytes of the .lmic file of so many segments."""
-  from language_modeling_is_compression.audio.containers.wav_header import wav_header
-  from language_modeling_is_compression.audio.planes import raw_from_samples
+  from language_modeling_is_compression.audio.pcm import raw_from_integers, wav_integers
   from language_modeling_is_compression.codec import file_codec
   from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
   from language_modeling_is_compression.codec.levels import LEVELS
+  from language_modeling_is_compression.format.surroundings import wav_envelope
   from language_modeling_is_compression.quantized.loading import load_coder
 
-  header = wav_header(
-    encoding='int',
-    sample_bytes=info.sample_bytes,
-    num_channels=info.num_channels,
-    sample_rate_hz=info.sample_rate_hz,
-    num_frames=len(frames),
-  )
-  source = io.BytesIO(header + raw_from_samples(frames, info.sample_bytes).tobytes())
+  pcm = wav_integers(sample_bytes=info.sample_bytes, num_channels=info.num_channels, sample_rate_hz=info.sample_rate_hz)
+  around = wav_envelope(pcm, len(frames))
+  source = io.BytesIO(around.head + raw_from_integers(frames, pcm).tobytes() + around.tail)
   settings = dataclasses.replace(LEVELS[level].segments, frames=-(-len(frames) // parts), halve_from=None)
   with ChunkCoder(load_coder(LEVELS[level].model, 'cpu')) as coder:
     compressed = file_codec.compress(source, io.BytesIO(), coder, segments=settings)

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from language_modeling_is_compression.api.arrays import ArrayKind, Samples, array_kind, from_frames, to_frames
-from language_modeling_is_compression.audio.planes import raw_from_samples, samples_from_raw
+from language_modeling_is_compression.audio.pcm import PcmFormat, integers_from_raw, raw_from_integers, wav_integers
 from language_modeling_is_compression.audio.reading import read_frames, read_info
 from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.entropy.sampling import MAX_SEED, Sampler
 from language_modeling_is_compression.errors import AudioFormatError, InputError
-from language_modeling_is_compression.format.layout import INTEGER, PcmFormat
 from language_modeling_is_compression.generation.generator import (
   Request,
   Wanted,
@@ -202,7 +201,7 @@ def _read_seed(
       raise InputError('sample_rate: name it, since an array given as seed_audio has none')
     pcm, raw = to_frames(source, sample_rate, bit_depth)
     start, stop = _span('seed_audio', len(raw), sample_rate, offset, duration)
-    return _SeedAudio(samples_from_raw(np.ascontiguousarray(raw[start:stop])), pcm)
+    return _SeedAudio(integers_from_raw(np.ascontiguousarray(raw[start:stop]), pcm), pcm)
   if os.fspath(source) == STANDARD:
     raise InputError('seed_audio: expected a file, got standard input: save it first')
   try:
@@ -217,7 +216,7 @@ def _read_seed(
         f'{info.path}: expected a sample rate of at most {defaults.MAX_RATE_HZ} Hz, got {rate}: export it again'
       )
     start, stop = _span(str(info.path), info.num_frames, rate, offset, duration)
-    pcm = PcmFormat(kind=INTEGER, sample_bytes=info.sample_bytes, num_channels=info.num_channels, sample_rate_hz=rate)
+    pcm = wav_integers(sample_bytes=info.sample_bytes, num_channels=info.num_channels, sample_rate_hz=rate)
     return _SeedAudio(read_frames(info, start, stop), pcm)
   except AudioFormatError as error:
     raise InputError(str(error)) from error
@@ -291,4 +290,4 @@ def _is_number(value: Any) -> bool:
 def _as_array(frames: np.ndarray, pcm: PcmFormat) -> Samples:
   """Signed samples, int32 [N, C], in the dtype that a reader of such a WAV file gets."""
   kind = ArrayKind(dtype=array_kind(pcm).dtype, num_dimensions=2)
-  return from_frames(raw_from_samples(frames, pcm.sample_bytes), pcm, kind)
+  return from_frames(raw_from_integers(frames, pcm), pcm, kind)

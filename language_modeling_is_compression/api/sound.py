@@ -15,11 +15,11 @@ from language_modeling_is_compression.api.engine import Decompressor, open_conta
 from language_modeling_is_compression.audio.info import PcmInfo
 from language_modeling_is_compression.audio.kinds import WAV, audio_kind
 from language_modeling_is_compression.audio.parsing import parse_info
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import AudioFormatError, InputError
 from language_modeling_is_compression.format.container import Container
-from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES, PcmFormat
 
 _NO_SOUND = 'it holds no sound: decompress_file restores the file that was compressed'
 _MAX_MEMORY_BYTES = 1 << 24  # Larger files are restored on disk.
@@ -43,7 +43,7 @@ class Sound:
     file_codec.require_model(self._container.header, self._coder)
     header = self._container.header
     self._wav: _RestoredWav | None = None
-    if header.sample_kind == NO_SAMPLES:
+    if not header.pcm.num_channels:
       self._wav = _restored_wav(self._container, self._coder)
       self._pcm, self._num_frames = self._wav.pcm, self._wav.num_frames
       self._kind = array_kind(self._pcm, self._wav.tail())
@@ -177,12 +177,7 @@ class _RestoredWav:
 
   @property
   def pcm(self) -> PcmFormat:
-    return PcmFormat(
-      kind=INTEGER if self.info.encoding == 'int' else FLOAT,
-      sample_bytes=self.info.sample_bytes,
-      num_channels=self.info.num_channels,
-      sample_rate_hz=self.info.sample_rate_hz,
-    )
+    return self.info.pcm
 
   @property
   def num_frames(self) -> int:
@@ -195,7 +190,7 @@ class _RestoredWav:
     return np.frombuffer(data, np.uint8).reshape(-1, self.info.num_channels, self.info.sample_bytes)
 
   def tail(self) -> bytes:
-    [region] = self.info.regions
+    region = self.info.regions[-1]
     self.file.seek(region.offset + region.num_frames * self.info.frame_bytes)
     return self.file.read()
 
@@ -209,6 +204,8 @@ def _restored_wav(container: Container, coder: ChunkCoder) -> _RestoredWav:
   try:
     file_codec.decompress(container, file, coder)
     info = parse_info(file, container.header.original_bytes, Path('the original'))
+    if not info.is_plain_wav:
+      raise AudioFormatError(_NO_SOUND)
   except AudioFormatError as error:
     file.close()
     raise AudioFormatError(f'{_NO_SOUND} ({error})') from None

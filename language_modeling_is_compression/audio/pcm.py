@@ -38,6 +38,9 @@ WIDTHS = {
   SampleKind.MU_LAW: (1,),
 }
 
+# Patterns of silence, where it is not 0.
+SILENCE = {SampleKind.A_LAW: 0xD5, SampleKind.MU_LAW: 0xFF}
+
 
 @dataclass(frozen=True, kw_only=True)
 class PcmFormat:
@@ -56,9 +59,19 @@ class PcmFormat:
   def frame_bytes(self) -> int:
     return self.sample_bytes * self.num_channels
 
+  def stored_type(self, letter: str) -> str:
+    """NumPy's type of a sample of 1, 2, 4 or 8 bytes as it stands in the file. letter: 'i', 'u' or 'f'."""
+    return f'{">" if self.is_big_endian else "<"}{letter}{self.sample_bytes}'
+
   @property
   def is_integer(self) -> bool:
     return self.kind in (SampleKind.SIGNED, SampleKind.UNSIGNED)
+
+
+def wav_integers(*, sample_bytes: int, num_channels: int, sample_rate_hz: int) -> PcmFormat:
+  """Integers as WAV files have them: 8 bits unsigned, more signed, little-endian."""
+  kind = SampleKind.UNSIGNED if sample_bytes == 1 else SampleKind.SIGNED
+  return PcmFormat(kind=kind, sample_bytes=sample_bytes, num_channels=num_channels, sample_rate_hz=sample_rate_hz)
 
 
 def integers_from_raw(raw: np.ndarray, pcm: PcmFormat) -> np.ndarray:
@@ -68,24 +81,30 @@ def integers_from_raw(raw: np.ndarray, pcm: PcmFormat) -> np.ndarray:
   """
   assert pcm.is_integer, pcm.kind
   num_frames, num_channels, sample_bytes = raw.shape
-  # The bytes go to the top of 32 bits, and the shift down extends the sign.
+  if sample_bytes != 3:
+    stored = raw.view(pcm.stored_type('i'))[:, :, 0]
+    if pcm.kind == SampleKind.UNSIGNED:
+      stored = stored ^ _sign_bit(stored.dtype)
+    return stored.astype(np.int32)
+  # The three bytes go on top of an empty one, and the shift down extends the sign.
   wide = np.zeros((num_frames, num_channels, 4), np.uint8)
-  if pcm.is_big_endian:
-    wide[:, :, 4 - sample_bytes :] = raw[:, :, ::-1]
-  else:
-    wide[:, :, 4 - sample_bytes :] = raw
+  wide[:, :, 1:] = raw[:, :, ::-1] if pcm.is_big_endian else raw
   if pcm.kind == SampleKind.UNSIGNED:
     wide[:, :, 3] ^= 0x80
-  return wide.view('<i4')[:, :, 0].astype(np.int32, copy=False) >> (32 - 8 * sample_bytes)
+  return wide.view('<i4')[:, :, 0].astype(np.int32, copy=False) >> 8
 
 
 def raw_from_integers(samples: np.ndarray, pcm: PcmFormat) -> np.ndarray:
   """Inverse of `integers_from_raw`: uint8 [N, C, S] from int32 [N, C], of which the low 8 * S bits count."""
   assert pcm.is_integer, pcm.kind
-  wide = samples.astype('<i4', copy=False)[:, :, None].view(np.uint8)
-  raw = wide[:, :, : pcm.sample_bytes].copy()
+  if pcm.sample_bytes != 3:
+    stored = samples.astype(pcm.stored_type('i'))
+    if pcm.kind == SampleKind.UNSIGNED:
+      stored ^= _sign_bit(stored.dtype)
+    return stored[:, :, None].view(np.uint8)
+  raw = samples.astype('<i4', copy=False)[:, :, None].view(np.uint8)[:, :, :3].copy()
   if pcm.kind == SampleKind.UNSIGNED:
-    raw[:, :, -1] ^= 0x80
+    raw[:, :, 2] ^= 0x80
   return np.ascontiguousarray(raw[:, :, ::-1]) if pcm.is_big_endian else raw
 
 
@@ -94,11 +113,14 @@ def patterns_from_raw(raw: np.ndarray, pcm: PcmFormat) -> np.ndarray:
 
   raw: uint8 [N, C, S], contiguous.
   """
-  stored = np.dtype(f'{">" if pcm.is_big_endian else "<"}u{pcm.sample_bytes}')
-  return raw.view(stored)[:, :, 0].astype(f'u{pcm.sample_bytes}')
+  return raw.view(pcm.stored_type('u'))[:, :, 0].astype(f'u{pcm.sample_bytes}')
 
 
 def raw_from_patterns(patterns: np.ndarray, pcm: PcmFormat) -> np.ndarray:
   """Inverse of `patterns_from_raw`: uint8 [N, C, S]."""
-  stored: np.ndarray = patterns.astype(f'{">" if pcm.is_big_endian else "<"}u{pcm.sample_bytes}')
-  return stored[:, :, None].view(np.uint8)
+  return patterns.astype(pcm.stored_type('u'))[:, :, None].view(np.uint8)
+
+
+def _sign_bit(dtype: np.dtype) -> np.ndarray:
+  """What separates two's complement from offset binary of a type, as a number of it."""
+  return np.array(np.iinfo(dtype).min, dtype)

@@ -15,25 +15,18 @@ else:
   np = OnDemand('numpy')
 
 
-def planes_from_frames(raw: np.ndarray, *, signed: bool) -> np.ndarray:
-  """Byte tokens of PCM as it stands in a file, a plane for each byte of a sample, the high bytes first.
-
-  raw: uint8 [N, C, S], little-endian. signed: two's complement, which becomes offset
-  binary; else only the order changes.
-  Returns uint8 [C, S, N].
-  """
-  planes = raw.transpose(1, 2, 0)[:, ::-1].copy()
-  if signed:
-    planes[:, 0] ^= 0x80
-  return planes
+def planes_from_patterns(patterns: np.ndarray) -> np.ndarray:
+  """Planes of bit patterns, the high bytes first: uint8 [C, S, N] from unsigned integers of S bytes [N, C]."""
+  sample_bytes = patterns.dtype.itemsize
+  stored = patterns.astype(f'>u{sample_bytes}')
+  return stored.view(np.uint8).reshape(*patterns.shape, sample_bytes).transpose(1, 2, 0).copy()
 
 
-def frames_from_planes(planes: np.ndarray, *, signed: bool) -> np.ndarray:
-  """Inverse of `planes_from_frames`: uint8 [N, C, S] from planes [C, S, N]."""
-  raw = planes.transpose(2, 0, 1)[:, :, ::-1].copy()
-  if signed:
-    raw[:, :, -1] ^= 0x80
-  return raw
+def patterns_from_planes(planes: np.ndarray) -> np.ndarray:
+  """Inverse of `planes_from_patterns`: unsigned integers of S bytes [N, C] from uint8 [C, S, N]."""
+  sample_bytes = planes.shape[1]
+  stored = np.ascontiguousarray(planes.transpose(2, 0, 1))
+  return stored.view(f'>u{sample_bytes}')[:, :, 0].astype(f'u{sample_bytes}')
 
 
 def samples_from_planes(planes: np.ndarray) -> np.ndarray:
@@ -60,37 +53,6 @@ def planes_from_samples(samples: np.ndarray, sample_bytes: int) -> np.ndarray:
   planes = top.view(np.uint8).reshape(*samples.shape, 4)[:, :, :sample_bytes].transpose(1, 2, 0).copy()
   planes[:, 0] ^= 0x80
   return planes
-
-
-def samples_from_raw(raw: np.ndarray) -> np.ndarray:
-  """Signed samples, int32 [N, C], of PCM integers as they stand in a file; 8-bit samples u become u - 128.
-
-  raw: uint8 [N, C, S], little-endian, contiguous. S is 1 to 4, else ValueError.
-  """
-  num_frames, num_channels, sample_bytes = raw.shape
-  _check_sample_bytes(sample_bytes)
-  if sample_bytes == 1:
-    return raw[:, :, 0].astype(np.int32) - 128
-  if sample_bytes == 3:
-    # The three bytes go on top of an empty one, and the shift down extends the sign.
-    wide = np.zeros((num_frames, num_channels, 4), np.uint8)
-    wide[:, :, 1:] = raw
-    return wide.view('<i4')[:, :, 0].astype(np.int32, copy=False) >> 8
-  return raw.view(f'<i{sample_bytes}')[:, :, 0].astype(np.int32)
-
-
-def raw_from_samples(samples: np.ndarray, sample_bytes: int) -> np.ndarray:
-  """Inverse of `samples_from_raw`: uint8 [N, C, S] from int32 [N, C], of which the low 8 * S bits count.
-
-  Raises ValueError if sample_bytes is not 1 to 4.
-  """
-  _check_sample_bytes(sample_bytes)
-  if sample_bytes == 1:
-    return (samples + 128).astype(np.uint8)[:, :, None]
-  if sample_bytes == 2:
-    return samples.astype('<i2')[:, :, None].view(np.uint8)
-  wide = samples.astype('<i4', copy=False)[:, :, None].view(np.uint8)
-  return np.ascontiguousarray(wide[:, :, :sample_bytes])
 
 
 def _check_sample_bytes(sample_bytes: int) -> None:

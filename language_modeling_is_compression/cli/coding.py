@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from language_modeling_is_compression.api.engine import Compressor, Decompressor
+from language_modeling_is_compression.audio.raw import raw_format
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.info import opened
 from language_modeling_is_compression.cli.jobs import each_file, say, several_files
@@ -47,6 +48,8 @@ def _compress(chosen: options.Compress) -> int:
   outputs = _outputs(chosen.selection, chosen.destination, compressed_name, compressed=False)
   if len(outputs.sources.names) > 1 and outputs.to_stdout:
     raise ConfigError('standard output: several .lmic files in a row cannot be told apart; compress one at a time')
+  if chosen.raw is not None:
+    raw_format(chosen.raw)  # Raises before anything is done.
   totals = Totals()
   with Compressor(
     level=chosen.level,
@@ -68,7 +71,15 @@ def _compress(chosen: options.Compress) -> int:
       ):
         before = path.stat()
         with _progress(work, source, before.st_size) as progress, open(path, 'rb') as original:
-          compressed = compressor.compress(original, file, progress=progress, name=str(path), verify=chosen.verify)
+          compressed = compressor.compress(
+            original,
+            file,
+            progress=progress,
+            name=str(path),
+            verify=chosen.verify,
+            raw=chosen.raw,
+            decode=chosen.decode,
+          )
         coded = time.monotonic()
         if chosen.verify:
           file.flush()
@@ -116,7 +127,11 @@ def _decompress(chosen: options.Decompress) -> int:
     def decompress_one(source: str) -> None:
       with opened(source) as (container, before):
         started = time.monotonic()
-        decompressor.coder(container.header)  # Raises before an output is made.
+        # Raises before an output is made.
+        if chosen.wants_part or chosen.salvage:
+          decompressor.coder(container.header)
+        else:
+          decompressor.require_all(container)
         target = outputs.target(source)
         outputs.make_folder(target)
         wrong: list[str] = []

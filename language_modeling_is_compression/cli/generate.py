@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from language_modeling_is_compression.audio.planes import raw_from_samples
+from language_modeling_is_compression.audio.pcm import PcmFormat, raw_from_integers
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.jobs import say
 from language_modeling_is_compression.cli.single_output import opened_output, progress_of
 from language_modeling_is_compression.errors import ConfigError
-from language_modeling_is_compression.format.layout import PcmFormat, wav_envelope
+from language_modeling_is_compression.format.surroundings import wav_envelope
 from language_modeling_is_compression.system.files import STANDARD, is_stream
 from language_modeling_is_compression.system.interrupts import TerminatedError
 
@@ -99,8 +99,7 @@ class _Output:
 
   def write(self, samples: np.ndarray) -> None:
     """Writes frames [N, C], uint8 or signed."""
-    size = self._pcm.sample_bytes
-    raw = samples if size == 1 else raw_from_samples(samples.astype(np.int32), size)
+    raw = samples if samples.dtype == np.uint8 else raw_from_integers(samples.astype(np.int32), self._pcm)
     self._file.write(raw.tobytes())
 
   def end(self) -> None:

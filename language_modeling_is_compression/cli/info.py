@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.jobs import each_file
 from language_modeling_is_compression.cli.selection import find_sources
 from language_modeling_is_compression.format.container import Container, count_fallbacks
 from language_modeling_is_compression.format.header import Header
-from language_modeling_is_compression.format.layout import INTEGER, NO_SAMPLES, LinearLayout, SegmentLayout
+from language_modeling_is_compression.format.layout import LinearLayout, SegmentLayout
 from language_modeling_is_compression.system.files import input_file
 from language_modeling_is_compression.system.text import printable
 
@@ -43,8 +44,8 @@ def opened(source: str) -> Iterator[tuple[Container, os.stat_result]]:
 def _facts_of(container: Container) -> dict[str, Any]:
   """Facts of a file, without decoding it, as plain JSON values."""
   header = container.header
-  samples = header.num_frames * header.num_channels
-  kinds = {NO_SAMPLES: 'bytes', INTEGER: 'int'}
+  pcm = header.pcm
+  samples = header.num_frames * pcm.num_channels
   segmented = isinstance(header.layout, SegmentLayout)
   return {
     'format_version': header.format_version,
@@ -52,19 +53,27 @@ def _facts_of(container: Container) -> dict[str, Any]:
     'original_bytes': header.original_bytes,
     'chunks': header.num_chunks,
     'fallback_chunks': _fallback_chunks(container),
-    'samples': f'{kinds.get(header.sample_kind, "float")}{8 * header.sample_bytes or ""}',
-    'channels': header.num_channels,
-    'sample_rate_hz': header.sample_rate_hz,
+    'samples': _samples_name(pcm),
+    'container': header.container if pcm.num_channels else None,
+    'channels': pcm.num_channels,
+    'sample_rate_hz': pcm.sample_rate_hz,
     'frames': header.num_frames,
-    'seconds': header.num_frames / header.sample_rate_hz if header.sample_rate_hz else None,
+    'seconds': header.num_frames / pcm.sample_rate_hz if pcm.sample_rate_hz else None,
     'bits_per_sample': 8 * container.file_bytes / samples if samples else None,
-    'segment_seconds': header.chunk_frames / header.sample_rate_hz if segmented and header.sample_rate_hz else None,
+    'segment_seconds': header.chunk_frames / pcm.sample_rate_hz if segmented and pcm.sample_rate_hz else None,
     'effort': header.layout.effort if segmented else None,
     'model_kind': _model_kind(header),
     'model': header.model_id.hex() if any(header.model_id) else None,
     'sha256': container.sha256.hex() if container.sha256 else None,
     'problems': container.problems,
   }
+
+
+def _samples_name(pcm: PcmFormat) -> str:
+  """What samples are, for people and programs: 'int16', 'float32', 'mu-law', or 'bytes' for a file without samples."""
+  names = {SampleKind.NONE: 'bytes', SampleKind.A_LAW: 'a-law', SampleKind.MU_LAW: 'mu-law'}
+  kind = 'float' if pcm.kind == SampleKind.FLOAT else 'int'
+  return names.get(pcm.kind, f'{kind}{8 * pcm.sample_bytes}')
 
 
 def _fallback_chunks(container: Container) -> int | None:

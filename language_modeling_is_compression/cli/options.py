@@ -47,13 +47,18 @@ class Destination:
 
 @dataclass(frozen=True, kw_only=True)
 class Compress:
-  """Options of `lmic compress`. level: None for the default one, which byte models take too."""
+  """Options of `lmic compress`.
+
+  level: None for the default one, which byte models take too. raw, decode: as `Compressor.compress` has them.
+  """
 
   selection: Selection
   work: Work
   destination: Destination
   level: int | None
   verify: bool
+  raw: str | None
+  decode: bool
 
 
 @dataclass(frozen=True, kw_only=True)

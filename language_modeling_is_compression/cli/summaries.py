@@ -8,7 +8,6 @@ from language_modeling_is_compression.audio.kinds import WAV, audio_kind_of
 from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.format.header import Header
-from language_modeling_is_compression.format.layout import FLOAT, NO_SAMPLES
 
 _CONVERT = 'as an integer WAV it would become much smaller'
 
@@ -31,8 +30,8 @@ class Result:
   def line(self) -> str:
     header = self.header
     figures = _sizes(header.original_bytes, self.compressed_bytes, _num_samples(header))
-    if header.num_frames and header.sample_rate_hz:
-      figures.append(f'{header.num_frames / header.sample_rate_hz / max(self.seconds, 1e-9):.2f} x real time')
+    if header.num_frames and header.pcm.sample_rate_hz:
+      figures.append(f'{header.num_frames / header.pcm.sample_rate_hz / max(self.seconds, 1e-9):.2f} x real time')
     if self.fallback_chunks:
       figures.append(
         f'{self.fallback_chunks:,} of {header.num_audio_chunks:,} chunks fell back (smaller without the model)'
@@ -71,9 +70,7 @@ class Totals:
 
 def why_not_sound(path: Path, header: Header) -> str:
   """Reason why a file's samples, if any, went through a general-purpose compressor; '' if the model coded them."""
-  if header.sample_kind == FLOAT:
-    return f'not coded as sound: its samples are {8 * header.sample_bytes}-bit floats; {_CONVERT}'
-  if header.sample_kind != NO_SAMPLES:
+  if header.pcm.num_channels:
     return ''
   kind = audio_kind_of(path)
   if kind is None:
@@ -90,7 +87,7 @@ def why_not_sound(path: Path, header: Header) -> str:
 
 
 def _num_samples(header: Header) -> int:
-  return header.num_frames * header.num_channels
+  return header.num_frames * header.pcm.num_channels
 
 
 def _sizes(original_bytes: int, compressed_bytes: int, num_samples: int) -> list[str]:

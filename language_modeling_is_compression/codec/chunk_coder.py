@@ -12,9 +12,18 @@ import numpy as np
 from language_modeling_is_compression.codec import general
 from language_modeling_is_compression.codec.workers import Job, Steps, Workers
 from language_modeling_is_compression.config import defaults
-from language_modeling_is_compression.format.container import LZMA, MODEL, STORED, Chunk
+from language_modeling_is_compression.format.container import LZMA, MODEL, PRIMED, STORED, Chunk
 from language_modeling_is_compression.format.model_coder import Encoded, ModelCoder
-from language_modeling_is_compression.format.payloads import Channel, ChannelShape, Payload, PayloadShape, Segment
+from language_modeling_is_compression.format.payloads import (
+  Channel,
+  ChannelShape,
+  Patterns,
+  Payload,
+  PayloadShape,
+  Raw,
+  RawShape,
+  Segment,
+)
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 _SILENT_BYTES = 64  # Largest body of a silent segment of few channels.
@@ -206,7 +215,8 @@ class ChunkCoder:
     if chunks[0].method == MODEL:
       return self._decode_modelled(chunks, shapes)
     [chunk], [shape] = chunks, shapes
-    data = general.decompress(chunk.method, chunk.body, shape.num_bytes)
+    dictionary = shape.dictionary if isinstance(shape, RawShape) else b''
+    data = general.decompress(chunk.method, chunk.body, shape.num_bytes, dictionary)
     return [shape.parse(data) if data is not None and zlib.crc32(data) == chunk.crc32 else None]
 
   def _decode_modelled(self, chunks: Sequence[Chunk], shapes: Sequence[PayloadShape]) -> list[Payload | None]:
@@ -227,15 +237,17 @@ class ChunkCoder:
 
 def smallest_chunk(payload: Payload, data: bytes, body: bytes | None, cancellation: Cancellation) -> Chunk:
   """The chunk that files have for a payload. data: its bytes. body: the model's, or None. Raises CancelledError."""
-  if body is not None and isinstance(payload, Segment):
+  if body is not None and isinstance(payload, Segment | Patterns):
     return _smallest_segment(data, body, cancellation)
-  return _smallest(data, body)
+  return _smallest(data, body, payload.dictionary if isinstance(payload, Raw) else b'')
 
 
-def _smallest(data: bytes, body: bytes | None) -> Chunk:
+def _smallest(data: bytes, body: bytes | None, dictionary: bytes) -> Chunk:
   methods = {STORED: data, LZMA: general.compress(data)}
   if body is not None:
     methods[MODEL] = body
+  if dictionary and len(data) <= general.MAX_PRIMED_BYTES:
+    methods[PRIMED] = general.compress_primed(data, dictionary)
   method = min(methods, key=lambda key: (len(methods[key]), key))
   return _with_checksum(method, data, methods[method])
 

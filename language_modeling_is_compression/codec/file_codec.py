@@ -1,7 +1,8 @@
 """File codec: files to .lmic files and back; what is read into which chunk, and in what order it comes out again.
 
-A file is taken apart into the bytes before its samples, spans of frames, and the bytes after them; the header's layout
-divides a span into chunks. A file that is no WAV is bytes alone. docs/FORMAT.md says the same for other programs.
+A file is taken apart into the bytes before its samples, spans of frames, and the bytes after them; bytes between frames
+go with those before. The header's layout divides a span into chunks. A file that holds no samples is bytes alone.
+docs/FORMAT.md says the same for other programs.
 
 Nothing is loaded whole: in memory are the payloads that are in work (workers.py), and the span that they belong to.
 """
@@ -19,13 +20,14 @@ import numpy as np
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Progress
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
-from language_modeling_is_compression.codec.plan import NO_MODEL, changed, plan_file
+from language_modeling_is_compression.codec.plan import Located, changed, plan_file
 from language_modeling_is_compression.errors import ConfigError, DamageError, FormatError, ModelMismatchError
+from language_modeling_is_compression.format.compact_frame import SHORT_DIGEST_BYTES
 from language_modeling_is_compression.format.container import Chunk, Container, ContainerWriter, count_fallbacks
 from language_modeling_is_compression.format.division import SegmentSettings
-from language_modeling_is_compression.format.header import Header, canonical_header
-from language_modeling_is_compression.format.layout import NO_SAMPLES
+from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.payloads import Payload, Raw
+from language_modeling_is_compression.format.surroundings import UNPACKED, Surroundings, can_hold, canonical
 
 _NOT_THE_WHOLE = 'every chunk is sound, but together they are not the file that was compressed'
 
@@ -43,7 +45,9 @@ class Compressed(NamedTuple):
 
   def chunk_counts(self) -> str:
     """Number of chunks by method, for people."""
-    counts = zip(('stored', 'LZMA', 'model'), (self.methods.count(method) for method in range(3)), strict=True)
+    counts = zip(
+      ('stored', 'LZMA', 'model', 'primed'), (self.methods.count(method) for method in range(4)), strict=True
+    )
     return ', '.join(f'{count:,} chunks {name}' for name, count in counts if count) or 'no chunks'
 
 
@@ -56,21 +60,21 @@ def compress(
   segments: SegmentSettings = LEVELS[DEFAULT_LEVEL].segments,
   name: str = 'the source',
   verify: bool = False,
+  located: Located | None = None,
 ) -> Compressed:
   """Writes the .lmic form of a file, whatever it holds.
 
   source: can be seeked; it is read from its beginning to its end. segments: for models that code segments. name: of the
-  source, for errors. verify: decode each chunk as soon as it is made, and compare; `read_back` does the rest. progress
-  is then told of every byte twice.
+  source, for errors. located: as `plan_file` has it. verify: decode each chunk as soon as it is made, and compare;
+  `read_back` does the rest. progress is then told of every byte twice.
   Raises AudioFormatError if the file changes while it is read, OSError if it cannot be read, CancelledError, and
   FormatError if what is decoded is not the source.
   """
   source.seek(0)
-  header = plan_file(source, name, coder.model, segments)
+  header = plan_file(source, name, coder.model, segments, located)
   digest, again, chunks = hashlib.sha256(), hashlib.sha256(), _ChunksDigest()
   writer = ContainerWriter(target, header)
-  if header.layout.has_canonical_head:
-    progress(header.head_bytes)
+  progress(_left_out(header))
   methods = bytearray()
 
   def written() -> Generator[Payload, None, None]:
@@ -130,7 +134,7 @@ def decompress(
   for data in _original(container, coder, progress, _raise):
     digest.update(data)
     target.write(data)
-  if digest.digest() != container.sha256:
+  if not _is_hash(digest.digest(), container):
     raise FormatError(_NOT_THE_WHOLE)
 
 
@@ -139,8 +143,8 @@ def salvage(
 ) -> list[str]:
   """Writes what is sound, and silence or zeros for what is not. Returns what was wrong, in words; [] for a sound file.
 
-  Where the beginning of a WAV is lost, a canonical header stands for all that was before its samples; a canonical head
-  is never lost. Raises ModelMismatchError, and FormatError if the beginning is lost of what no WAV can hold.
+  Where the beginning of a file of one region of samples is lost, a canonical header stands for all that was before
+  them; a canonical head is never lost. Of an unpacked file the sound is written, as a WAV. Raises ModelMismatchError.
   """
   header = container.header
   require_model(header, coder)
@@ -152,16 +156,22 @@ def salvage(
     return header.payload_shape(index).silence()
 
   parts = _original(container, coder, progress, stand_in)
-  if header.num_head_chunks and header.sample_kind != NO_SAMPLES:
+  if header.num_head_chunks and not header.gaps and can_hold(header.container, header.pcm):
     beginning = list(itertools.islice(parts, 1))
     if len(wrong) > len(container.problems):
-      beginning = [canonical_header(header, header.num_frames)]
+      beginning = [canonical(header.container, header.pcm, header.num_frames).head]
       parts = itertools.islice(parts, header.num_head_chunks - 1, None)
     parts = itertools.chain(beginning, parts)
+  is_unpacked, position = header.container == UNPACKED, 0
+  around = canonical(header.container, header.pcm, header.num_frames) if is_unpacked else Surroundings(b'', b'')
+  target.write(around.head)
   for data in parts:
     digest.update(data)
-    target.write(data)
-  if not wrong and digest.digest() != container.sha256:
+    first, last = (header.head_bytes - position, header.original_bytes - header.tail_bytes - position)
+    target.write(data[max(0, first) : max(0, last)] if is_unpacked else data)
+    position += len(data)
+  target.write(around.tail)
+  if not wrong and not _is_hash(digest.digest(), container):
     wrong.append(_NOT_THE_WHOLE)
   return wrong
 
@@ -174,25 +184,30 @@ def decompress_span(
   end_seconds: float,
   progress: Progress = lambda done: None,
 ) -> None:
-  """Writes a WAV of the frames from start to end (at most the file's), decoding only the chunks that they are in.
+  """Writes a file of the frames from start to end (at most the file's), decoding only the chunks that they are in.
+
+  It is one of the original's container, with a header of its own.
 
   Raises ConfigError if the file has no such samples, else as `decompress`.
   """
   header = container.header
   _require_sound(container, coder)
-  if header.sample_kind == NO_SAMPLES or not header.sample_rate_hz:
+  rate = header.pcm.sample_rate_hz
+  if not rate:
     raise ConfigError('start, end: the file has no samples, or no sample rate: decompress it whole')
   # A NaN fails the first comparison; min() takes care of infinities, which no integer is near to.
-  first = math.floor(min(start_seconds * header.sample_rate_hz, header.num_frames)) if start_seconds >= 0 else -1
-  last = math.ceil(min(end_seconds * header.sample_rate_hz, header.num_frames)) if end_seconds > 0 else 0
+  first = math.floor(min(start_seconds * rate, header.num_frames)) if start_seconds >= 0 else -1
+  last = math.ceil(min(end_seconds * rate, header.num_frames)) if end_seconds > 0 else 0
   if not 0 <= first < last:
     raise ConfigError(
-      f'start, end: expected a span within {header.num_frames / header.sample_rate_hz:g} seconds, '
+      f'start, end: expected a span within {header.num_frames / rate:g} seconds, '
       f'got {start_seconds:g} to {end_seconds:g}'
     )
-  target.write(canonical_header(header, last - first))
+  around = canonical(header.container, header.pcm, last - first)
+  target.write(around.head)
   for frames in decode_frames(container, coder, first, last, progress):
     target.write(frames.tobytes())
+  target.write(around.tail)
 
 
 def decode_frames(
@@ -227,6 +242,8 @@ def read_beginning(container: Container, coder: ChunkCoder) -> bytes:
 def read_tail(container: Container, coder: ChunkCoder) -> bytes:
   """Bytes after the samples. Raises as `decompress`."""
   header = container.header
+  if header.has_canonical_tail:
+    return header.surroundings().tail
   return _pieces(container, coder, header.num_chunks - header.num_tail_chunks, header.num_chunks)
 
 
@@ -243,8 +260,8 @@ def find_damage(container: Container, coder: ChunkCoder, progress: Progress = la
 
 def require_model(header: Header, coder: ChunkCoder) -> None:
   """Raises ModelMismatchError unless the coder can decode a file."""
-  identity = coder.model.identity if coder.model else None
-  if header.model_id not in (NO_MODEL, identity):
+  identity = coder.model.identity if coder.model else b''
+  if not identity.startswith(header.model_id):
     got = f'this is model {identity.hex()[:16]}' if identity else 'no model was given'
     raise ModelMismatchError(
       f'it was written with model {header.model_id.hex()[:16]}, {got}: name the model file that wrote it with -m'
@@ -271,18 +288,85 @@ def read_payloads(source: BinaryIO, name: str, header: Header, seen: Callable[[b
     seen(data)
     return data
 
-  def pieces(count: int) -> Iterator[Payload]:
+  def pieces(count: int, read: Callable[[int], bytes]) -> Iterator[Payload]:
     for start in range(0, count, header.piece_bytes):
-      yield Raw(data=read(min(header.piece_bytes, count - start)))
+      data = read(min(header.piece_bytes, count - start))
+      yield Raw(data=data, dictionary=header.dictionary)
 
-  if header.layout.has_canonical_head:
-    if read(header.head_bytes) != canonical_header(header, header.num_frames):
+  pcm, gaps = header.pcm, b''
+  if header.has_canonical_head:
+    if read(header.head_bytes) != header.surroundings().head:
+      raise changed(name)
+  elif not header.gaps:
+    yield from pieces(header.bytes_before, read)
+  else:
+    ahead = _ReadAhead(source, name, header)
+    yield from pieces(header.bytes_before, ahead.read)
+    gaps = ahead.gaps
+    source.seek(0)
+    for start in range(0, header.head_bytes, header.piece_bytes):
+      read(min(header.piece_bytes, header.head_bytes - start))
+  for span in range(header.num_spans):
+    parts = []
+    for num_frames, gap in _stretches(header, span):
+      parts.append(read(num_frames * pcm.frame_bytes))
+      if read(gap.stop - gap.start) != gaps[gap]:
+        raise changed(name)
+    yield from header.split_span(b''.join(parts))
+  if header.has_canonical_tail:
+    if read(header.tail_bytes) != header.surroundings().tail:
       raise changed(name)
   else:
-    yield from pieces(header.head_bytes)
-  for span in range(header.num_spans):
-    yield from header.split_span(read(header.span_frames(span) * header.frame_bytes))
-  yield from pieces(header.tail_bytes)
+    yield from pieces(header.tail_bytes, read)
+
+
+class _ReadAhead:
+  """Reads a file's head and, behind it, the gaps between its frames. gaps: bytes of all gaps, once they are read."""
+
+  def __init__(self, source: BinaryIO, name: str, header: Header):
+    self._source, self._name = source, name
+    self._head_left = header.head_bytes
+    self.gaps = b''
+    position, frame = header.head_bytes, 0
+    for gap in header.gaps:
+      position += (gap.frame - frame) * header.pcm.frame_bytes
+      frame = gap.frame
+      self.gaps += self._read_at(position, gap.num_bytes)
+      position += gap.num_bytes
+    self._rest = self.gaps
+    source.seek(0)
+
+  def read(self, count: int) -> bytes:
+    """The next bytes of all, as many as are asked for."""
+    from_head = min(count, self._head_left)
+    self._head_left -= from_head
+    data = self._source.read(from_head)
+    if len(data) < from_head:
+      raise changed(self._name)
+    data, self._rest = data + self._rest[: count - from_head], self._rest[count - from_head :]
+    return data
+
+  def _read_at(self, position: int, count: int) -> bytes:
+    self._source.seek(position)
+    data = self._source.read(count)
+    if len(data) < count:
+      raise changed(self._name)
+    return data
+
+
+def _stretches(header: Header, span: int) -> Iterator[tuple[int, slice]]:
+  """Frames of a span up to a gap, and which of the gaps' bytes stand there: those behind frames, and none at the end.
+
+  A gap between two spans belongs to the later one.
+  """
+  first = span * header.chunk_frames
+  end, gap_start = first + header.span_frames(span), 0
+  for gap in header.gaps:
+    if first <= gap.frame < end:
+      yield gap.frame - first, slice(gap_start, gap_start + gap.num_bytes)
+      first = gap.frame
+    gap_start += gap.num_bytes
+  yield end - first, slice(gap_start, gap_start)
 
 
 def _original(
@@ -300,15 +384,36 @@ def _original(
 
 def _joined(header: Header, payloads: Iterator[Payload], progress: Progress, num_spans: int) -> Iterator[bytes]:
   """The file's bytes, in order, from its payloads: those around the samples, and of the first spans."""
-  if header.layout.has_canonical_head:
-    progress(header.head_bytes)
-    yield canonical_header(header, header.num_frames)
+  progress(_left_out(header))
+  if header.has_canonical_head:
+    yield header.surroundings().head
+  head_left, gaps = header.bytes_before - header.gap_bytes, b''
   for payload in itertools.islice(payloads, header.num_head_chunks):
-    yield payload.to_bytes()
-  for frames in _frames(header, payloads, range(num_spans)):
-    yield frames.tobytes()
+    data = payload.to_bytes()
+    yield data[:head_left]
+    gaps += data[head_left:]
+    head_left = max(0, head_left - len(data))
+  for span, frames in enumerate(_frames(header, payloads, range(num_spans))):
+    first = 0
+    for num_frames, gap in _stretches(header, span):
+      yield frames[first : first + num_frames].tobytes()
+      yield gaps[gap]
+      first += num_frames
   for payload in payloads:
     yield payload.to_bytes()
+  if header.has_canonical_tail and num_spans == header.num_spans:
+    yield header.surroundings().tail
+
+
+def _left_out(header: Header) -> int:
+  """Bytes of the original that no chunk holds, since they are canonical."""
+  head, tail = header.has_canonical_head, header.has_canonical_tail
+  return (header.head_bytes if head else 0) + (header.tail_bytes if tail else 0)
+
+
+def _is_hash(sha256: bytes, container: Container) -> bool:
+  """Whether a hash of what was decoded is the original's, as far as the file has that."""
+  return bool(container.sha256) and sha256.startswith(container.sha256 or b'')
 
 
 def _frames(header: Header, payloads: Iterator[Payload], spans: Iterable[int]) -> Iterator[np.ndarray]:
@@ -358,8 +463,8 @@ class _ChunksDigest:
     self._digest.update(chunk.body)
 
   def with_sha256(self, sha256: bytes) -> bytes:
-    """Digest of all, and of the original's hash."""
-    self._digest.update(sha256)
+    """Digest of all, and of as much of the original's hash as every file has."""
+    self._digest.update(sha256[:SHORT_DIGEST_BYTES])
     return self._digest.digest()
 
 

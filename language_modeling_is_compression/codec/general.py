@@ -1,13 +1,14 @@
-"""General-purpose methods of chunks, which need no model: stored bytes and LZMA."""
+"""General-purpose methods of chunks, which need no model: stored bytes, LZMA, and DEFLATE primed with a dictionary."""
 
 import lzma
 import math
+import zlib
 
-from language_modeling_is_compression.format.container import LZMA, STORED
+from language_modeling_is_compression.format.container import LZMA, PRIMED, STORED
 from language_modeling_is_compression.system.cancellation import Cancellation
 
-_MIN_DICT_BYTES, _MAX_DICT_BYTES = 1 << 12, 1 << 22
-# A decoder takes 4 MiB for it, whatever a file says.
+_MIN_DICT_BYTES, _MAX_DICT_BYTES = 1 << 12, 1 << 24
+# A decoder takes 16 MiB for it, whatever a file says; of versions 1 to 4 no chunk of bytes has more than 1 MiB.
 _FILTERS = [{'id': lzma.FILTER_LZMA2, 'preset': 9 | lzma.PRESET_EXTREME, 'dict_size': _MAX_DICT_BYTES}]
 # LZMA takes a twentieth of a model's time for a segment. It is run at full strength where a quick run comes near the
 # model; on sound of all kinds the quick one comes out 5% to 45% larger, most often 5% to 12%.
@@ -16,11 +17,24 @@ _NEAR = 1.25
 # A match of LZMA covers 273 bytes at most and takes 14 binary decisions of 0.022 bits or more.
 _MAX_RATIO = 8192
 _BYTES_PER_CHECK = 1 << 16  # Between two looks at the cancellation.
+_INCOMPRESSIBLE = 0.98  # What comes out so large is not worth another try.
+MAX_PRIMED_BYTES = 1 << 16  # DEFLATE looks back half as far.
 
 
 def compress(data: bytes) -> bytes:
-  """Data through LZMA, as strong as it goes."""
-  return lzma.compress(data, lzma.FORMAT_RAW, filters=_fitting(_FILTERS, len(data)))
+  """Data through LZMA, as strong as it goes: as a mixture of everything, or as text without an alignment."""
+  filters = _fitting(_FILTERS, len(data))
+  plain = lzma.compress(data, lzma.FORMAT_RAW, filters=filters)
+  if len(plain) > _INCOMPRESSIBLE * len(data):
+    return plain
+  as_text = lzma.compress(data, lzma.FORMAT_RAW, filters=[{**each, 'lc': 4, 'pb': 0} for each in filters])
+  return min(plain, as_text, key=len)
+
+
+def compress_primed(data: bytes, dictionary: bytes) -> bytes:
+  """Data through DEFLATE, as if the dictionary had come before it."""
+  compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_DEFAULT_STRATEGY, dictionary)
+  return compressor.compress(data) + compressor.flush()
 
 
 def compress_below(data: bytes, limit: int, cancellation: Cancellation) -> bytes | None:
@@ -54,10 +68,15 @@ def _fitting(filters: list[dict[str, int]], num_bytes: int) -> list[dict[str, in
   return [{**each, 'dict_size': room} for each in filters]
 
 
-def decompress(method: int, body: bytes, num_bytes: int) -> bytes | None:
-  """Payload of a body of STORED or LZMA; None unless it has num_bytes bytes. Never produces more than those."""
+def decompress(method: int, body: bytes, num_bytes: int, dictionary: bytes = b'') -> bytes | None:
+  """Payload of a body that no model coded; None unless it has num_bytes bytes. Never produces more than those.
+
+  dictionary: of PRIMED.
+  """
   if method == STORED:
     return body if len(body) == num_bytes else None
+  if method == PRIMED:
+    return _decompress_primed(body, num_bytes, dictionary)
   assert method == LZMA, f'method {method} needs a model'
   decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS)
   try:
@@ -67,4 +86,14 @@ def decompress(method: int, body: bytes, num_bytes: int) -> bytes | None:
   except (lzma.LZMAError, EOFError):
     return None
   sound = len(data) == num_bytes and not rest and decompressor.eof and not decompressor.unused_data
+  return data if sound else None
+
+
+def _decompress_primed(body: bytes, num_bytes: int, dictionary: bytes) -> bytes | None:
+  decompressor = zlib.decompressobj(-zlib.MAX_WBITS, dictionary)
+  try:
+    data = decompressor.decompress(body, num_bytes + 1)
+  except zlib.error:
+    return None
+  sound = len(data) == num_bytes and decompressor.eof and not decompressor.unused_data
   return data if sound else None

@@ -1,113 +1,187 @@
-"""Plan of a file's .lmic form: its header, made from a first look at the file."""
+"""Plans: what a file holds, and how it is divided, before anything is read into chunks."""
 
-import dataclasses
 import hashlib
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from language_modeling_is_compression.audio.info import PcmInfo
+from language_modeling_is_compression.audio.kinds import HEAD_BYTES, audio_kind
 from language_modeling_is_compression.audio.parsing import parse_info
-from language_modeling_is_compression.audio.planes import samples_from_raw
+from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind, integers_from_raw
+from language_modeling_is_compression.codec.guessing import guess_format
 from language_modeling_is_compression.codec.halving import halved
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.format.division import SegmentSettings, channel_division
-from language_modeling_is_compression.format.header import MAX_PIECE_BYTES, Header, canonical_header
-from language_modeling_is_compression.format.layout import FLOAT, INTEGER, NO_SAMPLES, PcmFormat, SegmentLayout
+from language_modeling_is_compression.format.header import (
+  MAX_GAP_BYTES,
+  MAX_GAPS,
+  MODEL_ID_BYTES,
+  NO_MODEL,
+  SOURCE_ID_BYTES,
+  Gap,
+  Header,
+)
+from language_modeling_is_compression.format.layout import ChannelLayout, SegmentLayout
 from language_modeling_is_compression.format.model_coder import ModelCoder
+from language_modeling_is_compression.format.surroundings import can_hold, canonical
 from language_modeling_is_compression.system.files import file_size
 
-NO_MODEL = bytes(32)
+_SOURCE_BYTES = 1 << 20  # Bytes at the beginning of a file that distinguish it from others.
+NO_SOUND = PcmFormat(kind=SampleKind.NONE, sample_bytes=0, num_channels=0, sample_rate_hz=0)
 
-_SOURCE_ID_BYTES = 1 << 20  # Bytes of a file that its source_id is made from.
+
+class Region(NamedTuple):
+  offset: int
+  num_frames: int
 
 
-def plan_file(source: BinaryIO, name: str, model: ModelCoder | None, segments: SegmentSettings) -> Header:
-  """Header of a file's .lmic form. source: the file, open at its beginning, and left there. name: for errors.
+class Located(NamedTuple):
+  """Samples of a file, in file order. Each region holds whole frames, and one frame or more."""
+
+  container: str
+  pcm: PcmFormat
+  regions: Sequence[Region]
+
+  @property
+  def num_frames(self) -> int:
+    return sum(region.num_frames for region in self.regions)
+
+  def gaps(self) -> list[Gap]:
+    """Bytes between the regions."""
+    gaps, frame = [], 0
+    for region, following in itertools.pairwise(self.regions):
+      frame += region.num_frames
+      gaps.append(Gap(frame, following.offset - region.offset - region.num_frames * self.pcm.frame_bytes))
+    return [gap for gap in gaps if gap.num_bytes]
+
+  @property
+  def end(self) -> int:
+    """Position behind the last frame."""
+    last = self.regions[-1]
+    return last.offset + last.num_frames * self.pcm.frame_bytes
+
+
+def plan_file(
+  source: BinaryIO,
+  name: str,
+  model: ModelCoder | None,
+  segments: SegmentSettings,
+  located: Located | None = None,
+) -> Header:
+  """Header of the .lmic form of a file. model: what codes its samples, or None.
+
+  source: the file, open at its beginning, and left there. name: for errors. located: where its samples stand, if that
+  is known; else headers say it, and in files of no known kind samples are looked for.
 
   Raises AudioFormatError if the file changes while it is read.
   """
   file_bytes = file_size(source)
-  source_id = hashlib.blake2b(source.read(_SOURCE_ID_BYTES), digest_size=8).digest()
-  info = _wav_info(source, file_bytes)
-  source.seek(0)
   without_samples = Header(
-    sample_kind=NO_SAMPLES,
-    sample_bytes=0,
-    num_channels=0,
-    sample_rate_hz=0,
+    pcm=NO_SOUND,
     chunk_frames=0,
-    piece_bytes=MAX_PIECE_BYTES,
     head_bytes=file_bytes,
     num_frames=0,
     tail_bytes=0,
     model_id=NO_MODEL,
-    source_id=source_id,
+    source_id=hashlib.blake2b(source.read(_SOURCE_BYTES), digest_size=SOURCE_ID_BYTES).digest(),
+    layout=ChannelLayout(),
   )
-  if info is None:
+  located = located or _locate(source, file_bytes)
+  if located is None and model:
+    located = _guess(source, file_bytes, model)
+  source.seek(0)
+  if located is None:
     return without_samples
-  pcm = PcmFormat(
-    kind=INTEGER if info.encoding == 'int' else FLOAT,
-    sample_bytes=info.sample_bytes,
-    num_channels=info.num_channels,
-    sample_rate_hz=info.sample_rate_hz,
-  )
-  if pcm.kind != INTEGER:
-    model = None
-  division = model.division(pcm, info.num_frames, segments) if model else channel_division(pcm, info.num_frames)
+  pcm, num_frames = located.pcm, located.num_frames
+  division = model.division(pcm, num_frames, segments) if model else channel_division(pcm, num_frames)
   if division is None:
     return without_samples
-  division = halved(division, info.num_frames, segments, lambda: _samples(source, name, info, pcm))
-  [region] = info.regions
-  tail_bytes = file_bytes - region.offset - region.num_frames * info.frame_bytes
+  if pcm.is_integer:
+    division = halved(division, num_frames, segments, lambda: _integers(source, name, located))
+  if not isinstance(division.layout, SegmentLayout) and not pcm.is_integer:
+    model = None
+  head_bytes, tail_bytes = located.regions[0].offset, file_bytes - located.end
   if tail_bytes < 0:
     raise changed(name)
-  header = dataclasses.replace(
-    without_samples,
-    sample_kind=pcm.kind,
-    sample_bytes=pcm.sample_bytes,
-    num_channels=pcm.num_channels,
-    sample_rate_hz=pcm.sample_rate_hz,
-    chunk_frames=division.span_frames,
-    head_bytes=region.offset,
-    num_frames=info.num_frames,
+  return Header(
+    pcm=pcm,
+    chunk_frames=min(division.span_frames, num_frames),
+    head_bytes=head_bytes,
+    num_frames=num_frames,
     tail_bytes=tail_bytes,
-    model_id=model.identity if model else NO_MODEL,
+    model_id=model.identity[:MODEL_ID_BYTES] if model else NO_MODEL,
+    source_id=without_samples.source_id,
     layout=division.layout,
+    container=located.container,
+    gaps=tuple(located.gaps()),
+    has_canonical_head=_is_canonical(source, located, file_bytes),
   )
-  layout = header.layout
-  if not isinstance(layout, SegmentLayout):
-    return header
-  if _has_canonical_head(source, header):
-    header = dataclasses.replace(header, layout=dataclasses.replace(layout, has_canonical_head=True))
-  return header
 
 
-def _samples(source: BinaryIO, name: str, info: PcmInfo, pcm: PcmFormat) -> np.ndarray:
-  """All samples of a file, int32 [N, C]. It is left at its beginning."""
-  source.seek(info.regions[0].offset)
-  raw = source.read(info.num_frames * pcm.frame_bytes)
+def _integers(source: BinaryIO, name: str, located: Located) -> np.ndarray:
+  """All samples of a file of integers, int32 [N, C]. It is left at its beginning."""
+  pcm, parts = located.pcm, []
+  for region in located.regions:
+    source.seek(region.offset)
+    raw = source.read(region.num_frames * pcm.frame_bytes)
+    if len(raw) < region.num_frames * pcm.frame_bytes:
+      raise changed(name)
+    parts.append(integers_from_raw(np.frombuffer(raw, np.uint8).reshape(-1, pcm.num_channels, pcm.sample_bytes), pcm))
   source.seek(0)
-  if len(raw) < info.num_frames * pcm.frame_bytes:
-    raise changed(name)
-  return samples_from_raw(np.frombuffer(raw, np.uint8).reshape(-1, pcm.num_channels, pcm.sample_bytes))
+  return np.concatenate(parts)
 
 
-def _has_canonical_head(source: BinaryIO, header: Header) -> bool:
-  canonical = canonical_header(header, header.num_frames)
-  head = source.read(len(canonical))
+def _is_canonical(source: BinaryIO, located: Located, file_bytes: int) -> bool:
+  """Whether what stands around the samples is what stands around so many anyway. The file is left at its beginning."""
+  if len(located.regions) > 1 or not can_hold(located.container, located.pcm):
+    return False
+  around = canonical(located.container, located.pcm, located.num_frames)
+  if (len(around.head), len(around.tail)) != (located.regions[0].offset, file_bytes - located.end):
+    return False
+  head = source.read(len(around.head))
+  source.seek(located.end)
+  tail = source.read(len(around.tail))
   source.seek(0)
-  return header.head_bytes == len(canonical) and head == canonical
+  return (head, tail) == around
 
 
-def _wav_info(source: BinaryIO, file_bytes: int) -> PcmInfo | None:
-  """None for a file that is no plain WAV, or one without samples."""
+def _locate(source: BinaryIO, file_bytes: int) -> Located | None:
+  """Where the samples of a file stand; None for a file that has none."""
   try:
     info = parse_info(source, file_bytes, Path())
   except AudioFormatError:
     return None
-  return info if info.num_frames and info.is_plain_wav else None
+  if not info.num_frames or not info.is_plain_wav:
+    return None
+  [region] = info.regions
+  return Located('WAV', info.pcm, _within_limits([Region(region.offset, region.num_frames)], info.pcm))
+
+
+def without_header(pcm: PcmFormat, file_bytes: int, offset: int = 0) -> Located | None:
+  """Samples of a file without a header; None if it is shorter than a frame. offset: of the first one."""
+  num_frames = (file_bytes - offset) // pcm.frame_bytes
+  return Located('none', pcm, [Region(offset, num_frames)]) if num_frames else None
+
+
+def _guess(source: BinaryIO, file_bytes: int, model: ModelCoder) -> Located | None:
+  source.seek(0)
+  if audio_kind('', source.read(HEAD_BYTES)) is not None:  # Its samples are coded in a way that nothing here knows.
+    return None
+  guess = guess_format(source, file_bytes, model)
+  return None if guess is None else without_header(guess[0], file_bytes, guess[1])
+
+
+def _within_limits(regions: Sequence[Region], pcm: PcmFormat) -> Sequence[Region]:
+  """The first regions, as many as a header may have, and gaps between them."""
+  gap_bytes = 0
+  for index, (region, following) in enumerate(itertools.pairwise(regions)):
+    gap_bytes += following.offset - region.offset - region.num_frames * pcm.frame_bytes
+    if gap_bytes > MAX_GAP_BYTES or index == MAX_GAPS:
+      return regions[: index + 1]
+  return regions
 
 
 def changed(name: str) -> AudioFormatError:

@@ -10,37 +10,29 @@ import sys
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from language_modeling_is_compression.errors import DamageError, FormatError
-from language_modeling_is_compression.format.header import (
-  CHECK_BYTES,
-  HEADER_BYTES,
-  MAGIC,
-  Header,
-  checksum,
-  file_key,
-  is_sound_header,
-  parse_header,
-  serialize_header,
-)
+from language_modeling_is_compression.format.compact_frame import CompactFrame
+from language_modeling_is_compression.format.fixed_frame import FixedFrame
+from language_modeling_is_compression.format.frame import KEY_BYTES, Frame, digest
+from language_modeling_is_compression.format.header import Header
 
 # Methods of a chunk.
-STORED, LZMA, MODEL = range(3)
+STORED, LZMA, MODEL, PRIMED = range(4)
 
-_FOOTER_MAGIC = b'LMICtabl'
+_COMPACT = CompactFrame()
+_FRAMES: tuple[Frame, ...] = (_COMPACT, FixedFrame())
+_TABLE_MAGIC = b'LMICtabl'
 _END_MAGIC = b'LMICend\n'
-_RECORD = struct.Struct('<IBII')
-_RECORD_BYTES = _RECORD.size + CHECK_BYTES
 _ENTRY_BYTES = 4
-CHUNK_OVERHEAD_BYTES = _RECORD_BYTES + _ENTRY_BYTES  # A chunk's bytes beside its body.
-_FOOTER_END = struct.Struct('<32sQ')
-_FOOTER_REST = len(_FOOTER_MAGIC) + HEADER_BYTES + _FOOTER_END.size + CHECK_BYTES + len(_END_MAGIC)
+_TABLE_END = struct.Struct('<32sQ')
+CHUNK_OVERHEAD_BYTES = _COMPACT.record_bytes + _ENTRY_BYTES  # A chunk's bytes beside its body, in a file of several.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-  """method: STORED, LZMA or MODEL. crc32: of the bytes that the body decodes to."""
+  """method: STORED, LZMA, MODEL or PRIMED. crc32: of the bytes that the body decodes to."""
 
   method: int
   crc32: int
@@ -52,34 +44,50 @@ class ContainerWriter:
 
   def __init__(self, file: BinaryIO, header: Header):
     self._file = file
-    self._header = serialize_header(header)
+    self._has_table = _COMPACT.has_table(header)
+    self._header = _COMPACT.serialize(header)
+    self._key = _COMPACT.key(self._header)
     self._sizes = array('I')
     self.bytes_written = 0
     self._write(self._header)
 
   def add(self, chunk: Chunk) -> None:
     """Writes the next chunk."""
-    record = _RECORD.pack(len(self._sizes), chunk.method, len(chunk.body), chunk.crc32)
-    self._write(record + checksum(file_key(self._header), record, chunk.body) + chunk.body)
+    record = _COMPACT.record(self._key, len(self._sizes), chunk.method, chunk.crc32, chunk.body)
+    self._write(record + chunk.body)
     self._sizes.append(len(chunk.body))
 
   def finish(self, sha256: bytes) -> None:
     """Writes the footer; sha256: of the whole original file."""
+    if not self._has_table:
+      self._write(_COMPACT.short_footer(self._key, sha256))
+      return
     sizes = _little_endian(self._sizes).tobytes()
-    footer_bytes = _FOOTER_REST + len(sizes)
-    footer = _FOOTER_MAGIC + self._header + sizes + _FOOTER_END.pack(sha256, footer_bytes)
-    self._write(footer + checksum(file_key(self._header), footer) + _END_MAGIC)
+    footer = (
+      _TABLE_MAGIC + self._header + sizes + _TABLE_END.pack(sha256, _footer_bytes(self._header, len(self._sizes)))
+    )
+    self._write(footer + digest(self._key, footer) + _END_MAGIC)
 
   def _write(self, data: bytes) -> None:
     self._file.write(data)
     self.bytes_written += len(data)
 
 
+class _Footer(NamedTuple):
+  """A sound footer with a table. header: the copy of the file's. sizes: of the chunks' bodies."""
+
+  frame: Frame
+  header: bytes
+  sizes: 'array[int]'
+  sha256: bytes
+
+
 class Container:
   """An open .lmic file.
 
   header: as the file says, from its beginning or from the copy in its footer.
-  sha256: of the original file, or None if the footer is lost.
+  sha256: of the original file, all of it or, where the file has no table, its first 16 bytes; None if the footer is
+  lost.
   problems: what is wrong with the file but for its chunks' contents; empty for a sound one.
   bodies_may_expand: whether bodies may be longer than what they decode to, as no encoder of files writes them
   (`ChunkCoder.model_only` does).
@@ -94,20 +102,20 @@ class Container:
     self.problems: list[str] = []
     self.sha256: bytes | None = None
     self._shift = 0  # Bytes that were inserted into the file or, below 0, removed from it.
-    beginning = self._read(0, HEADER_BYTES)
     footer = self._footer_at_end()
-    if is_sound_header(beginning):
-      header = beginning
+    if found := self._header_at(0):
+      self._frame, header = found
     elif footer:
-      header = footer[:HEADER_BYTES]
+      self._frame, header = footer.frame, footer.header
       self.problems.append('its header is damaged (a copy of it at the end is not)')
     else:
-      raise FormatError(_why_no_header(beginning))
-    self.header = parse_header(header)
-    self._key = file_key(header)
+      raise FormatError(_why_no_header(self._read(0, 64)))
+    self.header = self._frame.parse(header)
+    self._header_bytes = len(header)
+    self._key = self._frame.key(header)
     self._check_counts()
     self._starts = array('q')
-    self._locate(footer if footer and footer[:HEADER_BYTES] == header else None)
+    self._locate(footer if footer and footer.header == header else None)
 
   @property
   def num_found(self) -> int:
@@ -118,33 +126,38 @@ class Container:
     """Reads and checks one chunk. Raises DamageError, which names it."""
     reason = 'it is not where the file says'
     for position in self._candidates(index):
-      record = self._read(position, _RECORD_BYTES)
-      if len(record) < _RECORD_BYTES:
+      data = self._read(position, self._frame.record_bytes)
+      if len(data) < self._frame.record_bytes:
         reason = 'the file is cut off before it'
         continue
-      number, method, body_bytes, crc32 = _RECORD.unpack(record[: _RECORD.size])
-      if number != index or not self._may_have(index, body_bytes):
+      record = self._frame.parse_record(data)
+      if record.number not in (None, index) or not self._may_have(index, record.body_bytes):
         continue
-      body = self._read(position + _RECORD_BYTES, body_bytes)
-      if len(body) < body_bytes:
-        reason = f'the file is cut off in it, {body_bytes - len(body)} bytes are missing'
-      elif checksum(self._key, record[: _RECORD.size], body) != record[_RECORD.size :]:
+      body = self._read(position + len(data), record.body_bytes)
+      if len(body) < record.body_bytes:
+        reason = f'the file is cut off in it, {record.body_bytes - len(body)} bytes are missing'
+      elif not self._frame.is_sound(self._key, index, data, body):
         reason = 'its checksum is wrong'
-      elif method > MODEL:
-        reason = f'it is coded with method {method}, which this version does not know'
+      elif record.method > self._last_method:
+        reason = f'it is coded with method {record.method}, which this version does not know'
       else:
-        return Chunk(method=method, crc32=crc32, body=body)
+        return Chunk(method=record.method, crc32=record.crc32, body=body)
     raise DamageError(f'{self.header.chunk_label(index)} is damaged: {reason}')
 
   def method(self, index: int) -> int | None:
     """Method of a chunk, as its record says, unchecked; None if there is no such record."""
     for position in self._candidates(index):
-      record = self._read(position, _RECORD.size)
-      if len(record) == _RECORD.size:
-        number, method, body_bytes, _ = _RECORD.unpack(record)
-        if number == index and method <= MODEL and self._may_have(index, body_bytes):
-          return method
+      data = self._read(position, self._frame.record_bytes)
+      if len(data) == self._frame.record_bytes:
+        record = self._frame.parse_record(data)
+        is_this = record.number in (None, index) and record.method <= self._last_method
+        if is_this and self._may_have(index, record.body_bytes):
+          return record.method
     return None
+
+  @property
+  def _last_method(self) -> int:
+    return PRIMED if self._frame is _COMPACT else MODEL
 
   def _may_have(self, index: int, body_bytes: int) -> bool:
     return self._bodies_may_expand or body_bytes <= self.header.payload_bytes(index)
@@ -156,7 +169,7 @@ class Container:
     start = self._starts[index]
     return [start, start + self._shift] if self._shift else [start]
 
-  def _locate(self, footer: bytes | None) -> None:
+  def _locate(self, footer: _Footer | None) -> None:
     """Finds the chunks, by the footer's table or, without it, one after the other."""
     num_chunks = self.header.num_chunks
     if footer is None:
@@ -164,44 +177,62 @@ class Container:
       if len(self._starts) < num_chunks:
         where = f'{self.header.chunk_label(len(self._starts))} is the first that is not there'
         self.problems.append(f'its end, with the table of chunks, is damaged or cut off; {where}')
-      elif found := self._footer_at(end, self.file_bytes):
-        self.sha256 = _sha256(found)
-        surplus = self.file_bytes - end - _FOOTER_REST - _ENTRY_BYTES * num_chunks
+        return
+      surplus = self._read_sha256(end)
+      if surplus is None:
+        self.problems.append('its end, with the hash of the original, is damaged or cut off')
+      elif surplus:
         self.problems.append(f'{surplus} bytes follow its end')
-      else:
-        self.problems.append('its end, with the table of chunks, is damaged or cut off')
       return
-    self.sha256 = _sha256(footer)
-    sizes = _little_endian(array('I', footer[HEADER_BYTES : -_FOOTER_END.size]))
-    sizes_with_records = (size + _RECORD_BYTES for size in sizes)
-    self._starts = array('q', itertools.accumulate(sizes_with_records, initial=HEADER_BYTES))
+    self.sha256 = footer.sha256
+    sizes_with_records = (size + self._frame.record_bytes for size in footer.sizes)
+    self._starts = array('q', itertools.accumulate(sizes_with_records, initial=self._header_bytes))
     end = self._starts.pop()
-    self._shift = self.file_bytes - _FOOTER_REST - _ENTRY_BYTES * num_chunks - end
+    self._shift = self.file_bytes - _footer_bytes(footer.header, num_chunks) - end
     if self._shift:
       more = 'more' if self._shift > 0 else 'fewer'
       self.problems.append(
         f'it has {abs(self._shift)} bytes {more} than its table of chunks says, {self._first_misplaced()}'
       )
 
+  def _read_sha256(self, end: int) -> int | None:
+    """Reads the hash from the footer that follows the chunks; the number of bytes behind it, None if it is damaged."""
+    if self._frame is _COMPACT and not _COMPACT.has_table(self.header):
+      footer = self._read(end, _COMPACT.short_footer_bytes)
+      self.sha256 = _COMPACT.parse_short_footer(self._key, footer)
+      return self.file_bytes - end - len(footer) if self.sha256 else None
+    found = self._footer_at(end, self.file_bytes)
+    if found is None:
+      return None
+    self.sha256 = found.sha256
+    return self.file_bytes - end - _footer_bytes(found.header, len(found.sizes))
+
   def _first_misplaced(self) -> str:
     for index, start in enumerate(self._starts):
-      if self._read(start, 4) != index.to_bytes(4, 'little'):
+      data = self._read(start, self._frame.record_bytes)
+      record = self._frame.parse_record(data) if len(data) == self._frame.record_bytes else None
+      if record and record.number is None and self._may_have(index, record.body_bytes):
+        body = self._read(start + len(data), record.body_bytes)
+        in_place = self._frame.is_sound(self._key, index, data, body)
+      else:
+        in_place = record is not None and record.number == index
+      if not in_place:
         return f'{self.header.chunk_label(index)} is the first that is not in its place'
     return 'after its last chunk'
 
   def _walk(self) -> int:
     """Follows the chunks' own sizes as far as they lead; returns the position after the last one found."""
     self._starts = array('q')
-    position = HEADER_BYTES
+    position = self._header_bytes
     for index in range(self.header.num_chunks):
-      record = self._read(position, _RECORD_BYTES)
-      if len(record) < _RECORD_BYTES:
+      data = self._read(position, self._frame.record_bytes)
+      if len(data) < self._frame.record_bytes:
         break
-      number, _, body_bytes, _ = _RECORD.unpack(record[: _RECORD.size])
-      if number != index or not self._may_have(index, body_bytes):
+      record = self._frame.parse_record(data)
+      if record.number not in (None, index) or not self._may_have(index, record.body_bytes):
         break
       self._starts.append(position)
-      position += _RECORD_BYTES + body_bytes
+      position += len(data) + record.body_bytes
     return position
 
   def _check_counts(self) -> None:
@@ -210,31 +241,42 @@ class Container:
     if num_chunks >= 1 << 32:
       raise FormatError(f'its header claims {num_chunks} chunks, more than a file can have')
 
-  def _footer_at_end(self) -> bytes | None:
-    """Header, table and hash from the footer, if the file ends with a sound one."""
-    tail_bytes = _FOOTER_END.size + CHECK_BYTES + len(_END_MAGIC)
+  def _header_at(self, position: int) -> tuple[Frame, bytes] | None:
+    """A sound header at a position, and its frame."""
+    for frame in _FRAMES:
+      if (header := frame.header_at(self._read, position)) is not None:
+        return frame, header
+    return None
+
+  def _footer_at_end(self) -> _Footer | None:
+    """The footer, if the file ends with a sound one that has a table."""
+    tail_bytes = _TABLE_END.size + KEY_BYTES + len(_END_MAGIC)
     tail = self._read(max(0, self.file_bytes - tail_bytes), tail_bytes)
     if len(tail) < tail_bytes or not tail.endswith(_END_MAGIC):
       return None
-    footer_bytes = _FOOTER_END.unpack(tail[: _FOOTER_END.size])[1]
-    if not _FOOTER_REST <= footer_bytes <= self.file_bytes:
+    footer_bytes = _TABLE_END.unpack(tail[: _TABLE_END.size])[1]
+    if not 0 < footer_bytes <= self.file_bytes:
       return None
     return self._footer_at(self.file_bytes - footer_bytes, self.file_bytes)
 
-  def _footer_at(self, position: int, end: int) -> bytes | None:
-    """Header, table and hash of a sound footer at a position, in the bytes before end."""
-    beginning = self._read(position, len(_FOOTER_MAGIC) + HEADER_BYTES)
-    header = beginning[len(_FOOTER_MAGIC) :]
-    if not beginning.startswith(_FOOTER_MAGIC) or not is_sound_header(header):
+  def _footer_at(self, position: int, end: int) -> _Footer | None:
+    """A sound footer with a table at a position, in the bytes before end."""
+    if self._read(position, len(_TABLE_MAGIC)) != _TABLE_MAGIC:
       return None
-    footer_bytes = _FOOTER_REST + _ENTRY_BYTES * parse_header(header).num_chunks
+    found = self._header_at(position + len(_TABLE_MAGIC))
+    if found is None:
+      return None
+    frame, header = found
+    num_chunks = frame.parse(header).num_chunks
+    footer_bytes = _footer_bytes(header, num_chunks)
     if position + footer_bytes > end:
       return None
     footer = self._read(position, footer_bytes)
-    checked = footer[: -CHECK_BYTES - len(_END_MAGIC)]
-    if footer != checked + checksum(file_key(header), checked) + _END_MAGIC:
+    checked = footer[: -KEY_BYTES - len(_END_MAGIC)]
+    if footer != checked + digest(frame.key(header), checked) + _END_MAGIC:
       return None
-    return checked[len(_FOOTER_MAGIC) :]
+    sizes = array('I', checked[len(_TABLE_MAGIC) + len(header) : -_TABLE_END.size])
+    return _Footer(frame, header, _little_endian(sizes), _TABLE_END.unpack(checked[-_TABLE_END.size :])[0])
 
   def _read(self, position: int, count: int) -> bytes:
     """Bytes position : position + count, fewer at the end of the file."""
@@ -245,16 +287,25 @@ class Container:
     return self._file.read(count)
 
 
+def _footer_bytes(header: bytes, num_chunks: int) -> int:
+  """Bytes of a footer with a table."""
+  end_bytes = _TABLE_END.size + KEY_BYTES + len(_END_MAGIC)
+  return len(_TABLE_MAGIC) + len(header) + _ENTRY_BYTES * num_chunks + end_bytes
+
+
+def is_packed(beginning: bytes) -> bool:
+  """Whether a file that begins so is a .lmic file, of whatever version."""
+  return beginning.startswith(CompactFrame.MAGIC[:5])
+
+
 def _why_no_header(beginning: bytes) -> str:
   if not beginning:
     return 'not a .lmic file: it is empty'
-  if beginning.startswith(MAGIC[:5]):
+  if is_packed(beginning):
+    if beginning[5:6] and beginning[5] not in (CompactFrame.MAGIC[5], FixedFrame.MAGIC[5]):
+      return f'it is of format version {beginning[5]}, or its header is damaged: update this program'
     return 'its header is damaged or cut off, and so is the copy at the end: nothing can be decoded without it'
   return f'not a .lmic file: it begins with {beginning[:8]!r}'
-
-
-def _sha256(footer: bytes) -> bytes:
-  return _FOOTER_END.unpack(footer[-_FOOTER_END.size :])[0]
 
 
 def _little_endian(numbers: 'array[int]') -> 'array[int]':

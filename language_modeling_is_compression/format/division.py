@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.format.container import CHUNK_OVERHEAD_BYTES
-from language_modeling_is_compression.format.layout import ChannelLayout, Layout, PcmFormat, SegmentLayout
+from language_modeling_is_compression.format.layout import ChannelLayout, Layout, SegmentLayout
 
 _SPAN_FRAMES = 1 << 15
 _MANY_CHANNELS = 16  # No file with up to so many has too many.

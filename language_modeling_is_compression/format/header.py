@@ -1,86 +1,78 @@
-"""Header of a .lmic file, which is all that is needed to know what its chunks hold.
+"""Header of a .lmic file, which is all that is needed to know what its chunks hold; a frame (frame.py) has its bytes.
 
-docs/FORMAT.md has every byte. A header may come from anywhere: nothing is allocated by what it claims.
+A header may come from anywhere: nothing is allocated by what it claims.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import hashlib
-import struct
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from language_modeling_is_compression.audio.containers.wav_header import wav_header
-from language_modeling_is_compression.audio.info import MAX_FRAME_BYTES
+from language_modeling_is_compression.audio.pcm import WIDTHS, PcmFormat
 from language_modeling_is_compression.errors import FormatError
-from language_modeling_is_compression.format.layout import (
-  FLOAT,
-  INTEGER,
-  NO_SAMPLES,
-  SEGMENT_LAYOUTS,
-  ChannelLayout,
-  Layout,
-  LinearLayout,
-  PcmFormat,
-  SegmentLayout,
-)
+from language_modeling_is_compression.format.layout import Layout, LinearLayout, SegmentLayout
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, RawShape
+from language_modeling_is_compression.format.surroundings import (
+  CONTAINERS,
+  USUAL_TEXT,
+  Surroundings,
+  can_hold,
+  canonical,
+  plain_wav_header,
+)
 from language_modeling_is_compression.system.on_demand import OnDemand
-from language_modeling_is_compression.version import FORMAT_VERSIONS, VERSIONS_READ
+from language_modeling_is_compression.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
   import numpy as np
 else:
   np = OnDemand('numpy')
 
-MAX_PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 24
+MAX_GAPS = 4096
+MAX_GAP_BYTES = 1 << 20  # Of all gaps together, which a decoder holds in memory.
+SOURCE_ID_BYTES = 4
+MODEL_ID_BYTES = 8
+NO_MODEL = b''
+COMPACT_VERSION = 5  # The first one whose frame is compact, and whose tail may be canonical.
 
-MAGIC = b'\x8bLMIC\r\n\x1a'
-CHECK_BYTES = 8  # Length of every checksum in the file.
-_HEADER = struct.Struct('<8sHBBHBBIIIQQQ32s8s')
-_CANONICAL_HEAD = 1  # The one flag.
-_CHANNELS = ChannelLayout()
-HEADER_BYTES = _HEADER.size + CHECK_BYTES
+
+class Gap(NamedTuple):
+  """Bytes between frames that are no samples. frame: the frame that stands behind them, not the first one."""
+
+  frame: int
+  num_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-  """Fields of a header. The original file is head_bytes, then frames of samples, then tail_bytes.
+  """Fields of a header. The original is head_bytes, then frames of samples with gaps between them, then tail_bytes.
 
-  sample_kind: NO_SAMPLES (then the fields about samples are 0 and all of the file is its head), INTEGER (8-bit
-  unsigned, wider signed) or FLOAT, little-endian.
+  pcm: the samples; of kind NONE all of the file is its head, and fields about frames are 0.
+  container: of CONTAINERS, what the samples stand in, so that parts can be cut out of it.
   chunk_frames: frames of a span, which `layout` divides into chunks. piece_bytes: bytes of head or tail in a chunk.
-  model_id: identity of the network that chunks may be coded with, or zeros.
+  model_id: the first bytes of the identity of the model that chunks may be coded with, or NO_MODEL.
   source_id: distinguishes this file from others, so that a chunk of another one is not taken for its own.
+  has_canonical_head: whether head and tail are `canonical`'s, and so take no chunks (before version 5 the head alone).
   """
 
-  sample_kind: int
-  sample_bytes: int
-  num_channels: int
-  sample_rate_hz: int
+  pcm: PcmFormat
   chunk_frames: int
-  piece_bytes: int
   head_bytes: int
   num_frames: int
   tail_bytes: int
   model_id: bytes
   source_id: bytes
-  layout: Layout = _CHANNELS
-
-  @property
-  def format_version(self) -> int:
-    return self.layout.version
-
-  @functools.cached_property
-  def pcm(self) -> PcmFormat:
-    return PcmFormat(
-      kind=self.sample_kind,
-      sample_bytes=self.sample_bytes,
-      num_channels=self.num_channels,
-      sample_rate_hz=self.sample_rate_hz,
-    )
+  layout: Layout
+  container: str = 'none'
+  gaps: tuple[Gap, ...] = ()
+  has_canonical_head: bool = False
+  piece_bytes: int = PIECE_BYTES
+  format_version: int = FORMAT_VERSION
 
   @functools.cached_property
   def chunks_per_span(self) -> int:
@@ -90,17 +82,31 @@ class Header:
   def num_audio_chunks(self) -> int:
     return self.num_spans * self.chunks_per_span
 
-  @property
-  def frame_bytes(self) -> int:
-    return self.sample_bytes * self.num_channels
+  @functools.cached_property
+  def gap_bytes(self) -> int:
+    return sum(gap.num_bytes for gap in self.gaps)
 
   @property
   def original_bytes(self) -> int:
-    return self.head_bytes + self.num_frames * self.frame_bytes + self.tail_bytes
+    return self.head_bytes + self.gap_bytes + self.num_frames * self.pcm.frame_bytes + self.tail_bytes
+
+  @property
+  def bytes_before(self) -> int:
+    """Bytes of the chunks before the samples: the head's, and behind it those of all gaps."""
+    return (0 if self.has_canonical_head else self.head_bytes) + self.gap_bytes
+
+  @property
+  def bytes_behind(self) -> int:
+    """Bytes of the chunks after the samples."""
+    return 0 if self.has_canonical_tail else self.tail_bytes
+
+  @property
+  def has_canonical_tail(self) -> bool:
+    return self.has_canonical_head and self.format_version >= COMPACT_VERSION
 
   @property
   def num_head_chunks(self) -> int:
-    return 0 if self.layout.has_canonical_head else -(-self.head_bytes // self.piece_bytes)
+    return -(-self.bytes_before // self.piece_bytes)
 
   @property
   def num_spans(self) -> int:
@@ -108,7 +114,7 @@ class Header:
 
   @property
   def num_tail_chunks(self) -> int:
-    return -(-self.tail_bytes // self.piece_bytes)
+    return -(-self.bytes_behind // self.piece_bytes)
 
   @property
   def num_chunks(self) -> int:
@@ -128,9 +134,11 @@ class Header:
     if (span := self.span_of(index)) is not None:
       return self.layout.payload_shape(self.pcm, self.span_frames(span))
     if index < self.num_head_chunks:
-      return RawShape(num_bytes=min(self.piece_bytes, self.head_bytes - index * self.piece_bytes))
-    piece = index - self.num_head_chunks - self.num_audio_chunks
-    return RawShape(num_bytes=min(self.piece_bytes, self.tail_bytes - piece * self.piece_bytes))
+      num_bytes = min(self.piece_bytes, self.bytes_before - index * self.piece_bytes)
+    else:
+      piece = index - self.num_head_chunks - self.num_audio_chunks
+      num_bytes = min(self.piece_bytes, self.bytes_behind - piece * self.piece_bytes)
+    return RawShape(num_bytes=num_bytes, dictionary=self.dictionary)
 
   def payload_bytes(self, index: int) -> int:
     """Bytes that a chunk decodes to."""
@@ -138,12 +146,26 @@ class Header:
 
   def split_span(self, raw: bytes) -> Sequence[Payload]:
     """Payloads of a span's chunks. raw: its frames as they stand in the file."""
-    frames = np.frombuffer(raw, np.uint8).reshape(-1, self.num_channels, self.sample_bytes)
+    frames = np.frombuffer(raw, np.uint8).reshape(-1, self.pcm.num_channels, self.pcm.sample_bytes)
     return self.layout.split(frames, self.pcm)
 
   def join_span(self, payloads: Sequence[Payload]) -> np.ndarray:
     """Inverse of `split_span`: uint8 [N, C, S], N frames, C channels, S bytes of a sample."""
     return self.layout.join(payloads, self.pcm)
+
+  @functools.cached_property
+  def dictionary(self) -> bytes:
+    """Bytes that those around the samples may resemble; none before version 5."""
+    if self.format_version < COMPACT_VERSION or not self.pcm.num_channels:
+      return b''
+    around = self.surroundings() if can_hold(self.container, self.pcm) else Surroundings(b'', b'')
+    return USUAL_TEXT + around.tail + around.head
+
+  def surroundings(self) -> Surroundings:
+    """What stands around the frames where it is canonical. Raises FormatError if nothing can be."""
+    if self.format_version >= COMPACT_VERSION:
+      return canonical(self.container, self.pcm, self.num_frames)
+    return Surroundings(plain_wav_header(self.pcm, self.num_frames), b'')
 
   def chunk_label(self, index: int) -> str:
     """Name of a chunk, for people: 'chunk 7 (channel 1, 3.10 to 4.20 s)'."""
@@ -153,134 +175,63 @@ class Header:
     which = self.layout.label(channel)
     first = span * self.chunk_frames
     last = first + self.span_frames(span)
-    if not self.sample_rate_hz:
+    rate = self.pcm.sample_rate_hz
+    if not rate:
       return f'chunk {index} ({which}, frames {first} to {last})'
-    seconds = f'{first / self.sample_rate_hz:.2f} to {last / self.sample_rate_hz:.2f} s'
-    return f'chunk {index} ({which}, {seconds})'
+    return f'chunk {index} ({which}, {first / rate:.2f} to {last / rate:.2f} s)'
 
 
-def canonical_header(header: Header, num_frames: int) -> bytes:
-  """Canonical header of a WAV of so many of the frames. Raises FormatError if they are wider than a WAV's can be."""
-  if header.frame_bytes > MAX_FRAME_BYTES:
-    raise FormatError(f'its frames have {header.frame_bytes} bytes, those of a WAV {MAX_FRAME_BYTES} at most')
-  return wav_header(
-    encoding='int' if header.sample_kind == INTEGER else 'float',
-    sample_bytes=header.sample_bytes,
-    num_channels=header.num_channels,
-    sample_rate_hz=header.sample_rate_hz,
-    num_frames=num_frames,
-  )
+def with_canonical_sizes(header: Header) -> Header:
+  """A header whose head and tail have as many bytes as canonical ones. Raises FormatError if nothing can be."""
+  around = header.surroundings()
+  return dataclasses.replace(header, head_bytes=len(around.head), tail_bytes=len(around.tail))
 
 
-def serialize_header(header: Header) -> bytes:
-  """HEADER_BYTES bytes, with their checksum."""
-  fields = _HEADER.pack(
-    MAGIC,
-    header.format_version,
-    header.sample_kind,
-    header.sample_bytes,
-    header.num_channels,
-    header.layout.effort,
-    _CANONICAL_HEAD if header.layout.has_canonical_head else 0,
-    header.sample_rate_hz,
-    header.chunk_frames,
-    header.piece_bytes,
-    header.head_bytes,
-    header.num_frames,
-    header.tail_bytes,
-    header.model_id,
-    header.source_id,
-  )
-  return fields + checksum(b'', fields)
-
-
-def parse_header(data: bytes) -> Header:
-  """The fields of a header whose checksum is right. Raises FormatError if they contradict each other."""
-  (
-    _,
-    version,
-    kind,
-    sample_bytes,
-    channels,
-    effort,
-    flags,
-    rate,
-    chunk_frames,
-    piece_bytes,
-    head,
-    frames,
-    tail,
-    model,
-    source,
-  ) = _HEADER.unpack(data[: _HEADER.size])
-  if version not in FORMAT_VERSIONS:
-    raise FormatError(f'it is of format version {version}, this program reads versions {VERSIONS_READ}: update it')
-  if version in SEGMENT_LAYOUTS:
-    layout: Layout = SEGMENT_LAYOUTS[version](effort=effort, has_canonical_head=flags == _CANONICAL_HEAD)
-    reserved = flags & ~_CANONICAL_HEAD
-  else:
-    layout, reserved = _CHANNELS, effort | flags
-  header = Header(
-    sample_kind=kind,
-    sample_bytes=sample_bytes,
-    num_channels=channels,
-    sample_rate_hz=rate,
-    chunk_frames=chunk_frames,
-    piece_bytes=piece_bytes,
-    head_bytes=head,
-    num_frames=frames,
-    tail_bytes=tail,
-    model_id=model,
-    source_id=source,
-    layout=layout,
-  )
-  if reserved or not _is_consistent(header):
+def check_header(header: Header) -> None:
+  """Raises FormatError if the fields of a header contradict each other."""
+  if not _is_consistent(header):
     raise FormatError('its header contradicts itself: no program of this version wrote it')
-  return header
 
 
 def _is_consistent(header: Header) -> bool:
-  kind, channels, chunk_frames, layout = header.sample_kind, header.num_channels, header.chunk_frames, header.layout
-  widths = {NO_SAMPLES: (0,), INTEGER: (1, 2, 3, 4), FLOAT: (4, 8)}
-  has_samples = kind != NO_SAMPLES
-  needs_model = isinstance(layout, SegmentLayout)
+  pcm, chunk_frames, layout = header.pcm, header.chunk_frames, header.layout
+  has_samples = pcm.num_channels > 0
   return (
-    header.sample_bytes in widths.get(kind, ())
-    and (channels > 0) == has_samples
+    pcm.sample_bytes in WIDTHS[pcm.kind]
+    and has_samples == (pcm.sample_bytes > 0)
     and (chunk_frames > 0) == has_samples
-    and (has_samples or (header.num_frames, header.sample_rate_hz, header.tail_bytes) == (0, 0, 0))
+    and (has_samples or (header.num_frames, pcm.sample_rate_hz, header.tail_bytes, header.gaps) == (0, 0, 0, ()))
     and chunk_frames <= layout.max_span_frames
-    and chunk_frames * header.frame_bytes <= layout.max_span_bytes
-    and 0 < header.piece_bytes <= MAX_PIECE_BYTES
+    and chunk_frames * pcm.frame_bytes <= layout.max_span_bytes
+    and 0 < header.piece_bytes <= PIECE_BYTES
     and layout.effort <= layout.max_effort
-    and (not needs_model or (kind == INTEGER and any(header.model_id)))
-    and (header.model_id == LinearLayout.model_id) == isinstance(layout, LinearLayout)
-    and (not layout.has_canonical_head or _may_be_canonical(header))
+    and (not isinstance(layout, SegmentLayout) or (has_samples and any(header.model_id)))
+    and _is_linear(header.model_id) == isinstance(layout, LinearLayout)
+    and header.container in CONTAINERS
+    and _are_consistent(header.gaps, header.num_frames)
+    and (not header.has_canonical_head or _may_be_canonical(header))
+  )
+
+
+def _is_linear(model_id: bytes) -> bool:
+  return any(model_id) and LinearLayout.model_id.startswith(model_id)
+
+
+def _are_consistent(gaps: Sequence[Gap], num_frames: int) -> bool:
+  places = [0, *(gap.frame for gap in gaps), num_frames]
+  return not gaps or (
+    len(gaps) <= MAX_GAPS
+    and sum(gap.num_bytes for gap in gaps) <= MAX_GAP_BYTES
+    and all(gap.num_bytes > 0 for gap in gaps)
+    and all(before < after for before, after in itertools.pairwise(places))
   )
 
 
 def _may_be_canonical(header: Header) -> bool:
-  """Whether a canonical header has as many bytes as the head."""
-  try:
-    return header.head_bytes == len(canonical_header(header, header.num_frames))
-  except FormatError:
+  """Whether what is canonical has as many bytes as the head, and the tail; a head that leaves no room for gaps."""
+  if header.gaps or not can_hold(header.container, header.pcm):
     return False
-
-
-def is_sound_header(data: bytes) -> bool:
-  """Whether bytes are a header whose checksum is right, of whatever version."""
-  return (
-    len(data) == HEADER_BYTES and data.startswith(MAGIC) and data[_HEADER.size :] == checksum(b'', data[: _HEADER.size])
+  around = header.surroundings()
+  return header.head_bytes == len(around.head) and (
+    not header.has_canonical_tail or header.tail_bytes == len(around.tail)
   )
-
-
-def file_key(header: bytes) -> bytes:
-  """Key that ties a file's checksums to its header."""
-  return header[_HEADER.size :]
-
-
-def checksum(key: bytes, *parts: bytes) -> bytes:
-  digest = hashlib.blake2b(digest_size=CHECK_BYTES, key=key)
-  for part in parts:
-    digest.update(part)
-  return digest.digest()

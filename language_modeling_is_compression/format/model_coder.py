@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.format.division import Division, SegmentSettings
-from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape
 from language_modeling_is_compression.system.cancellation import Cancellation
 

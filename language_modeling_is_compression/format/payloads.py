@@ -1,7 +1,7 @@
 """Payloads: what a chunk of a .lmic file decodes to, as arrays, and as the bytes that checksums and LZMA see.
 
-A payload is one of three: raw bytes, one channel of a span of frames (format version 1, byte tokens), or a segment
-(format version 2, all channels of a span). Its shape follows from the file's header, before anything is decoded.
+A payload is one of four: raw bytes, one channel of a span of frames (byte tokens), or a segment, all channels of a
+span, of integers or of other samples. Its shape follows from the file's header, before anything is decoded.
 
 Shapes: N samples of a channel (frames of a segment), C channels, S bytes of a sample.
 """
@@ -11,7 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from language_modeling_is_compression.audio.planes import planes_from_samples, samples_from_planes
+from language_modeling_is_compression.audio.pcm import SILENCE, SampleKind
+from language_modeling_is_compression.audio.planes import (
+  patterns_from_planes,
+  planes_from_patterns,
+  planes_from_samples,
+  samples_from_planes,
+)
 from language_modeling_is_compression.system.on_demand import OnDemand
 
 if TYPE_CHECKING:
@@ -22,17 +28,21 @@ else:
 
 @dataclass(frozen=True, kw_only=True)
 class RawShape:
-  """Bytes that no model predicts: what surrounds the samples, files without samples, floating-point samples."""
+  """Bytes that no model predicts: what surrounds the samples, files without samples, floats without a model.
+
+  dictionary: bytes that they may resemble.
+  """
 
   num_bytes: int
+  dictionary: bytes = b''
 
   def parse(self, data: bytes) -> Raw:
     """Payload of `num_bytes` bytes."""
-    return Raw(data=data)
+    return Raw(data=data, dictionary=self.dictionary)
 
   def silence(self) -> Raw:
     """Zeros, which stand for a chunk that is lost."""
-    return Raw(data=bytes(self.num_bytes))
+    return self.parse(bytes(self.num_bytes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +91,39 @@ class SegmentShape:
     return Segment(samples=np.zeros((self.num_frames, self.num_channels), np.int32), shape=self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PatternShape:
+  """All channels of a span of samples that are no integers. segment: as for integers of as many bytes."""
+
+  kind: SampleKind
+  segment: SegmentShape
+
+  @property
+  def num_bytes(self) -> int:
+    return self.segment.num_bytes
+
+  def parse(self, data: bytes) -> Patterns:
+    """Payload of `num_bytes` bytes: channel after channel, the high bytes of all its patterns first."""
+    shape = self.segment
+    planes = np.frombuffer(data, np.uint8).reshape(shape.num_channels, shape.sample_bytes, shape.num_frames)
+    return Patterns(patterns=patterns_from_planes(planes), shape=self)
+
+  def silence(self) -> Patterns:
+    """Silence, which stands for a chunk that is lost."""
+    silent = np.full((self.segment.num_frames, self.segment.num_channels), SILENCE.get(self.kind, 0))
+    return Patterns(patterns=silent.astype(f'u{self.segment.sample_bytes}'), shape=self)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Raw:
-  """Plain bytes."""
+  """Plain bytes. dictionary: as `RawShape` has it."""
 
   data: bytes
+  dictionary: bytes = b''
 
   @property
   def shape(self) -> RawShape:
-    return RawShape(num_bytes=len(self.data))
+    return RawShape(num_bytes=len(self.data), dictionary=self.dictionary)
 
   def to_bytes(self) -> bytes:
     return self.data
@@ -120,5 +154,16 @@ class Segment:
     return planes_from_samples(self.samples, self.shape.sample_bytes).tobytes()
 
 
-Payload = Raw | Channel | Segment
-PayloadShape = RawShape | ChannelShape | SegmentShape
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Patterns:
+  """patterns: unsigned integers of the samples' bytes [N, C], the bits of floats or the codes of G.711."""
+
+  patterns: np.ndarray
+  shape: PatternShape
+
+  def to_bytes(self) -> bytes:
+    return planes_from_patterns(self.patterns).tobytes()
+
+
+Payload = Raw | Channel | Segment | Patterns
+PayloadShape = RawShape | ChannelShape | SegmentShape | PatternShape

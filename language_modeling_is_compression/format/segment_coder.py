@@ -3,6 +3,7 @@
 Shapes: N frames, C channels of a group.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -10,7 +11,15 @@ import numpy as np
 
 from language_modeling_is_compression.entropy.varints import NumberReader, write_number
 from language_modeling_is_compression.format.model_coder import Encoded
-from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
+from language_modeling_is_compression.format.payloads import (
+  Patterns,
+  PatternShape,
+  Payload,
+  PayloadShape,
+  Segment,
+  SegmentShape,
+)
+from language_modeling_is_compression.numbers.conversion import integers_from_patterns, patterns_from_integers
 from language_modeling_is_compression.prediction.state import GROUP_CHANNELS
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -29,17 +38,12 @@ class SegmentCoder(ABC):
 
   def encode(self, payloads: Sequence[Payload], cancellation: Cancellation) -> list[Encoded | None]:
     # What is no segment are bytes around the samples.
-    return [
-      self.encode_segment(payload, cancellation) if isinstance(payload, Segment) else None for payload in payloads
-    ]
+    return [self._encode_one(payload, cancellation) for payload in payloads]
 
   def decode(
     self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape], cancellation: Cancellation
   ) -> list[Payload | None]:
-    return [
-      self._decode_segment(body, shape, cancellation) if isinstance(shape, SegmentShape) else None
-      for body, shape in zip(bodies, shapes, strict=True)
-    ]
+    return [self._decode_one(body, shape, cancellation) for body, shape in zip(bodies, shapes, strict=True)]
 
   @abstractmethod
   def encode_segment(self, segment: Segment, cancellation: Cancellation) -> Encoded:
@@ -50,6 +54,40 @@ class SegmentCoder(ABC):
     self, body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation
   ) -> np.ndarray | None:
     """The samples of a group, int32 [N, C], or None for what no encoder wrote. shape: of the segment."""
+
+  def _encode_one(self, payload: Payload, cancellation: Cancellation) -> Encoded | None:
+    if isinstance(payload, Patterns):
+      return self._encode_patterns(payload, cancellation)
+    return self.encode_segment(payload, cancellation) if isinstance(payload, Segment) else None
+
+  def _encode_patterns(self, payload: Patterns, cancellation: Cancellation) -> Encoded:
+    """Codes the integers that stand for the patterns, behind what else there is to know of these."""
+    samples, sample_bytes, side = integers_from_patterns(payload.patterns, payload.shape.kind)
+    segment = Segment(samples=samples, shape=_of_integers(payload.shape, sample_bytes))
+    encoded = self.encode_segment(segment, cancellation)
+    beside = 8 * len(side) / max(1, samples.size)  # Bits of each sample.
+    body = write_number(sample_bytes) + write_number(len(side)) + side + encoded.body
+    return Encoded(body, lambda: encoded.sample_bits() + beside)
+
+  def _decode_one(self, body: bytes, shape: PayloadShape, cancellation: Cancellation) -> Payload | None:
+    if isinstance(shape, PatternShape):
+      return self._decode_patterns(body, shape, cancellation)
+    return self._decode_segment(body, shape, cancellation) if isinstance(shape, SegmentShape) else None
+
+  def _decode_patterns(self, body: bytes, shape: PatternShape, cancellation: Cancellation) -> Patterns | None:
+    reader = NumberReader(body)
+    try:
+      sample_bytes, side_bytes = reader.read(), reader.read()
+    except ValueError:
+      return None
+    start, end = reader.position, reader.position + side_bytes
+    if not 1 <= sample_bytes <= 4 or not start <= end <= len(body):
+      return None
+    segment = self._decode_segment(body[end:], _of_integers(shape, sample_bytes), cancellation)
+    if segment is None:
+      return None
+    patterns = patterns_from_integers(segment.samples, body[start:end], shape.kind, shape.segment.sample_bytes)
+    return None if patterns is None else Patterns(patterns=patterns, shape=shape)
 
   def _decode_segment(self, body: bytes, shape: SegmentShape, cancellation: Cancellation) -> Segment | None:
     firsts = range(0, shape.num_channels, GROUP_CHANNELS)
@@ -63,6 +101,11 @@ class SegmentCoder(ABC):
         return None
       groups.append(group)
     return Segment(samples=np.concatenate(groups, axis=1), shape=shape)
+
+
+def _of_integers(shape: PatternShape, sample_bytes: int) -> SegmentShape:
+  """Shape of the segment of integers that stand for patterns."""
+  return dataclasses.replace(shape.segment, sample_bytes=sample_bytes)
 
 
 def split_channels(samples: np.ndarray) -> list[np.ndarray]:

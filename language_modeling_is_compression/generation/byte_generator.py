@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.data import tokens
 from language_modeling_is_compression.data.chunks import tokens_of
 from language_modeling_is_compression.errors import ConfigError
-from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.generation.generator import Request, Wanted, check_channels
 from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.quantized.cpu import CpuLanes, CpuPredictor

@@ -14,11 +14,11 @@ from typing import Protocol
 
 import numpy as np
 
+from language_modeling_is_compression.audio.pcm import PcmFormat, wav_integers
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.data.tokens import mix_down
 from language_modeling_is_compression.entropy.sampling import Sampler
 from language_modeling_is_compression.errors import ConfigError
-from language_modeling_is_compression.format.layout import INTEGER, PcmFormat
 from language_modeling_is_compression.network.model import Model
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -97,7 +97,7 @@ def output_format(model: Model, wanted: Wanted, seed: PcmFormat | None) -> PcmFo
       'sample rate'
     )
   rate = wanted.sample_rate_hz or (seed.sample_rate_hz if seed else trained or DEFAULT_RATE_HZ)
-  return PcmFormat(kind=INTEGER, sample_bytes=sample_bytes, num_channels=num_channels, sample_rate_hz=rate)
+  return wav_integers(sample_bytes=sample_bytes, num_channels=num_channels, sample_rate_hz=rate)
 
 
 def model_rate_hz(model: Model) -> int | None:

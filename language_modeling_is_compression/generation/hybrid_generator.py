@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.config.defaults import MAX_EFFORT
 from language_modeling_is_compression.errors import ConfigError
-from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.format.payloads import SegmentShape
 from language_modeling_is_compression.generation.generator import BLOCK_FRAMES, Request, Wanted, check_channels
 from language_modeling_is_compression.network.hybrid_model import HybridModel

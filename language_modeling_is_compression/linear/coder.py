@@ -5,9 +5,10 @@ Shapes: N frames, C channels of a group.
 
 import numpy as np
 
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
-from language_modeling_is_compression.format.layout import LinearLayout, PcmFormat
+from language_modeling_is_compression.format.layout import LinearLayout
 from language_modeling_is_compression.format.payloads import SegmentShape
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.linear import distribution, predictor

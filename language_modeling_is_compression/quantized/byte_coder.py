@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.entropy import byte_counts, rans
 from language_modeling_is_compression.format.division import Division, SegmentSettings, channel_division
-from language_modeling_is_compression.format.layout import PcmFormat
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Channel, ChannelShape, Payload, PayloadShape
 from language_modeling_is_compression.network.byte_model import ByteModel

@@ -10,10 +10,11 @@ import functools
 
 import numpy as np
 
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.entropy.sampling import Draws
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
-from language_modeling_is_compression.format.layout import HybridLayout, PcmFormat
+from language_modeling_is_compression.format.layout import HybridLayout
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.format.segment_coder import split_channels

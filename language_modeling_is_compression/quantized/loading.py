@@ -63,7 +63,7 @@ def find_coder(header: Header, likely: Sequence[str], device: str) -> ModelCoder
 
   Raises ModelMismatchError if it is none of them, else as `load_coder`.
   """
-  if header.model_id == LinearLayout.model_id:
+  if isinstance(header.layout, LinearLayout):
     return load_coder(LINEAR, device)
   name = find_model(header, [name for name in likely if name in PACKAGED] + list(PACKAGED), device)
   if name is not None:
@@ -81,7 +81,7 @@ def find_model(header: Header, names: Sequence[str], device: str) -> str | None:
   """
   for name in dict.fromkeys(names):
     could_be = name not in PACKAGED or type(header.layout) is PACKAGED[name].layout
-    if could_be and load_coder(name, device).identity == header.model_id:
+    if could_be and load_coder(name, device).identity.startswith(header.model_id):
       return name
   return None
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from language_modeling_is_compression.audio.containers.wav_header import wav_header
-from language_modeling_is_compression.audio.planes import raw_from_samples
+from language_modeling_is_compression.audio.pcm import raw_from_integers, wav_integers
+from language_modeling_is_compression.format.surroundings import wav_envelope
 from language_modeling_is_compression.system.files import GrowingFile, replacing
 
 _CSV_TITLE = 'step,name,value'
@@ -210,11 +210,9 @@ class TensorBoardLogger:
 def wav_of(samples: np.ndarray, sample_rate_hz: int) -> bytes:
   """A WAV file of 16 bits, which every browser plays. samples: as `Logger.log_audio` gets them."""
   integers = np.clip(np.floor(samples * 32768.0), -32768, 32767).astype(np.int32)
-  num_frames, num_channels = samples.shape
-  header = wav_header(
-    encoding='int', sample_bytes=2, num_channels=num_channels, sample_rate_hz=sample_rate_hz, num_frames=num_frames
-  )
-  return header + raw_from_samples(integers, 2).tobytes()
+  pcm = wav_integers(sample_bytes=2, num_channels=samples.shape[1], sample_rate_hz=sample_rate_hz)
+  around = wav_envelope(pcm, len(samples))
+  return around.head + raw_from_integers(integers, pcm).tobytes() + around.tail
 
 
 def _write_event(records: Any, **contents: Any) -> None:

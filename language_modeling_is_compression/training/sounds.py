@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from language_modeling_is_compression.audio.planes import raw_from_samples
+from language_modeling_is_compression.audio.pcm import PcmFormat, raw_from_integers, wav_integers
 from language_modeling_is_compression.audio.reading import read_frames
 from language_modeling_is_compression.config import defaults
 from language_modeling_is_compression.config.families import FAMILIES
 from language_modeling_is_compression.config.options import TrainingSettings
 from language_modeling_is_compression.entropy.sampling import MAX_SEED, Sampler
 from language_modeling_is_compression.errors import CancelledError, ConfigError
-from language_modeling_is_compression.format.layout import INTEGER, PcmFormat, wav_envelope
+from language_modeling_is_compression.format.surroundings import wav_envelope
 from language_modeling_is_compression.generation.generator import (
   DEFAULT_RATE_HZ,
   Request,
@@ -103,14 +103,12 @@ def _format(seed: Seed | None, model: Model) -> PcmFormat:
     return output_format(model, Wanted(sample_rate_hz=model_rate_hz(model) or DEFAULT_RATE_HZ), None)
   info = seed.info
   rate = info.sample_rate_hz or model_rate_hz(model) or DEFAULT_RATE_HZ
-  given = PcmFormat(
-    kind=INTEGER, sample_bytes=info.resolution_bits // 8, num_channels=info.num_channels, sample_rate_hz=rate
-  )
+  given = wav_integers(sample_bytes=info.resolution_bits // 8, num_channels=info.num_channels, sample_rate_hz=rate)
   module = FAMILIES[model.spec.family].generator_module()
   assert module is not None
   # Of a byte model's depth whatever the seed's is, which is reduced.
   sample_bytes, num_channels = module.output_shape(model, Wanted(), given)
-  return PcmFormat(kind=INTEGER, sample_bytes=sample_bytes, num_channels=num_channels, sample_rate_hz=rate)
+  return wav_integers(sample_bytes=sample_bytes, num_channels=num_channels, sample_rate_hz=rate)
 
 
 def _plain(stem: str) -> str:
@@ -213,7 +211,7 @@ class Sounds:
     header, tail = wav_envelope(pcm, len(samples))
     self._folder.mkdir(exist_ok=True)
     with replacing(self._folder / name) as file:
-      file.write(header + raw_from_samples(samples, pcm.sample_bytes).tobytes() + tail)
+      file.write(header + raw_from_integers(samples, pcm).tobytes() + tail)
 
   def _tell(self, step: int, futures: 'Sequence[concurrent.futures.Future[np.ndarray]]', seconds: float) -> None:
     """Logs what has come of it, and gives the loggers what there is."""

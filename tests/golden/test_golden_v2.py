@@ -56,7 +56,7 @@ def test_plain_heads():
   for name in ORIGINALS:
     data = golden(f'{name}.effort_1.lmic')
     header = Container(io.BytesIO(data), len(data)).header
-    heads[name] = header.head_bytes if header.layout.has_canonical_head else None
+    heads[name] = header.head_bytes if header.has_canonical_head else None
   plain = {'mono_8': 44, 'louder_16': 44, 'one_channel_silent_16': 44, 'repeats_8': 44, 'ten_channels_16': 68}
   assert heads == dict.fromkeys(ORIGINALS) | plain
 

@@ -91,7 +91,7 @@ def test_linear_prediction_codes_all_of_them():
     file = container(path.read_bytes())
     header = file.header
     assert f'.preset_{header.layout.effort}.' in path.name
-    assert header.layout.version == 3
+    assert header.layout.coding == 3
     spans = range(header.num_head_chunks, header.num_head_chunks + header.num_spans)
     assert len(spans) and {file.chunk(index).method for index in spans} == {MODEL}, path.name
 

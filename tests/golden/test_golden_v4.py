@@ -53,7 +53,7 @@ def test_the_network_codes_all_of_them():
     container = Container(io.BytesIO(path.read_bytes()), path.stat().st_size)
     header = container.header
     spans = range(header.num_head_chunks, header.num_head_chunks + header.num_spans)
-    assert header.layout.version == 4
+    assert header.layout.coding == 4
     assert len(spans) and {container.chunk(index).method for index in spans} == {MODEL}, path.name
 
 

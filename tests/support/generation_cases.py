@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from language_modeling_is_compression.audio.pcm import PcmFormat, wav_integers
 from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.entropy.sampling import Sampler
-from language_modeling_is_compression.format.layout import INTEGER, PcmFormat
 from language_modeling_is_compression.generation.generator import Generator, Request, make_generator
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.hybrid import build_hybrid
@@ -33,7 +33,7 @@ def hybrid_model(seed: int = 0) -> HybridModel:
 
 
 def pcm_of(sample_bytes: int = 2, num_channels: int = 1) -> PcmFormat:
-  return PcmFormat(kind=INTEGER, sample_bytes=sample_bytes, num_channels=num_channels, sample_rate_hz=RATE_HZ)
+  return wav_integers(sample_bytes=sample_bytes, num_channels=num_channels, sample_rate_hz=RATE_HZ)
 
 
 def request(

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.audio.planes import planes_from_samples, samples_from_planes
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.entropy import byte_counts, rans
 from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
-from language_modeling_is_compression.format.layout import PcmFormat, SegmentLayout
+from language_modeling_is_compression.format.layout import SegmentLayout
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
 from language_modeling_is_compression.system.cancellation import Cancellation

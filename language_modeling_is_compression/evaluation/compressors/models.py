@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from language_modeling_is_compression.audio.parsing import read_pcm_info
+from language_modeling_is_compression.audio.pcm import wav_integers
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Modelled
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
@@ -22,7 +23,6 @@ from language_modeling_is_compression.errors import BaselineError
 from language_modeling_is_compression.evaluation.compressors.compressor import CompressionResult, Pcm
 from language_modeling_is_compression.evaluation.statistics.measurements import CompressorInfo, Fallback, spans_of
 from language_modeling_is_compression.format.container import CHUNK_OVERHEAD_BYTES, MODEL, Container
-from language_modeling_is_compression.format.layout import INTEGER, PcmFormat
 from language_modeling_is_compression.format.payloads import Payload
 from language_modeling_is_compression.quantized.loading import DEFAULT, load_coder, model_path
 from language_modeling_is_compression.system.files import scratch_folder
@@ -138,7 +138,7 @@ class ModelCompressor:
 
   def _payload(self, chunk: bytes, sample_bytes: int, sample_rate_hz: int) -> Payload:
     frames = np.frombuffer(chunk, np.uint8).reshape(-1, 1, sample_bytes)
-    pcm = PcmFormat(kind=INTEGER, sample_bytes=sample_bytes, num_channels=1, sample_rate_hz=sample_rate_hz)
+    pcm = wav_integers(sample_bytes=sample_bytes, num_channels=1, sample_rate_hz=sample_rate_hz)
     division = self._coder.division(pcm, len(frames), _SEGMENTS)
     assert division, 'one channel is never too many'
     [payload] = division.layout.split(frames, pcm)

@@ -19,7 +19,6 @@ from language_modeling_is_compression.evaluation.look.hybrid import HybridObserv
 from language_modeling_is_compression.evaluation.look.sources import Sound
 from language_modeling_is_compression.format.container import MODEL, Chunk, ContainerWriter
 from language_modeling_is_compression.format.header import Header
-from language_modeling_is_compression.format.layout import NO_SAMPLES
 from language_modeling_is_compression.format.model_coder import Encoded, ModelCoder
 from language_modeling_is_compression.format.payloads import Payload
 from language_modeling_is_compression.network.byte_model import ByteModel
@@ -80,9 +79,9 @@ def measure(
   coder = load_coder(model, 'cpu')
   with open(sound.info.path, 'rb') as source:
     header = plan_file(source, sound.name, coder, sound.segments)
-    if header.sample_kind == NO_SAMPLES:
+    if not header.pcm.num_channels:
       raise InputError(f'{sound.name}: expected sound that models code, got too many channels for its length')
-    points = PointSums(num_frames=header.num_frames, num_channels=header.num_channels)
+    points = PointSums(num_frames=header.num_frames, num_channels=header.pcm.num_channels)
     observer = _observer(coder, model, header, points)
     totals = _code(source, sound.name, header, observer, points, threads or usable_cores(), progress, cancellation)
   return Findings(
@@ -90,7 +89,7 @@ def measure(
     rank=rank,
     bits=points.mean_bits,
     total_bits=float(points.bits.sum()),
-    num_samples=header.num_frames * header.num_channels,
+    num_samples=header.num_frames * header.pcm.num_channels,
     model_bytes=totals.model_bytes,
     file_bytes=totals.file_bytes,
     original_bytes=header.original_bytes,
@@ -105,13 +104,13 @@ def measure(
 
 def _observer(coder: ModelCoder, model: str, header: Header, points: PointSums) -> HybridObserver | ByteObserver:
   if isinstance(coder, HybridCoder | EnsembleCoder):
-    return HybridObserver(coder, points, header.sample_rate_hz)
+    return HybridObserver(coder, points, header.pcm.sample_rate_hz)
   with model_path(model) as path:
     loaded = load_model(path)  # In floats.
   if not isinstance(loaded, ByteModel) or not isinstance(coder, ByteCoder):
     raise InputError(f'-m {model}: expected a hybrid or a byte model, got one of family {loaded.spec.family}')
   assert isinstance(coder.predictor, CpuPredictor), 'it was loaded for the CPU'
-  return ByteObserver(loaded, coder.predictor, min(header.chunk_frames, header.num_frames), header.sample_bytes)
+  return ByteObserver(loaded, coder.predictor, min(header.chunk_frames, header.num_frames), header.pcm.sample_bytes)
 
 
 def _code(
@@ -140,7 +139,7 @@ def _code(
     encoded, bits, found = observer.code(payload, first_frame(index), stop)
     return _Coded(smallest_chunk(payload, data, encoded.body, stop), len(encoded.body), bits, found)
 
-  at_a_time = max(threads, min(8 * threads, _MAX_BYTES_AT_ONCE // (header.chunk_frames * header.frame_bytes)))
+  at_a_time = max(threads, min(8 * threads, _MAX_BYTES_AT_ONCE // (header.chunk_frames * header.pcm.frame_bytes)))
   payloads = enumerate(read_payloads(source, name, header, digest.update))
   with ThreadPoolExecutor(threads) as pool:
     try:

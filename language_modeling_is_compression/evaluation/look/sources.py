@@ -15,9 +15,9 @@ from language_modeling_is_compression.audio.reading import AudioInfo, read_info
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.errors import AudioFormatError, InputError
 from language_modeling_is_compression.evaluation.recordings import Recording, whole_file
-from language_modeling_is_compression.format.container import Container
+from language_modeling_is_compression.format.container import Container, is_packed
 from language_modeling_is_compression.format.division import SegmentSettings
-from language_modeling_is_compression.format.header import MAGIC, Header
+from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.layout import LinearLayout, SegmentLayout
 from language_modeling_is_compression.quantized.loading import PACKAGED, find_model
 from language_modeling_is_compression.system.cancellation import Cancellation
@@ -90,7 +90,7 @@ def _is_packed(path: Path) -> bool:
   if path.suffix.lower() == '.lmic':
     return True
   with contextlib.suppress(OSError), open(path, 'rb') as file:
-    return file.read(len(MAGIC)) == MAGIC
+    return is_packed(file.read(64))
   return False
 
 

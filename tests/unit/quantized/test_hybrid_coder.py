@@ -16,11 +16,12 @@ from support.generation_cases import hybrid_model
 from support.hybrid_cases import Patience, shape_of, tone
 from support.segment_bodies import body_of, groups_of
 
+from language_modeling_is_compression.audio.pcm import wav_integers
 from language_modeling_is_compression.config.defaults import MAX_EFFORT
 from language_modeling_is_compression.entropy.varints import write_number
 from language_modeling_is_compression.errors import CancelledError, ConfigError
 from language_modeling_is_compression.format.division import SegmentSettings
-from language_modeling_is_compression.format.layout import INTEGER, HybridLayout, PcmFormat
+from language_modeling_is_compression.format.layout import HybridLayout
 from language_modeling_is_compression.format.payloads import Raw, RawShape, Segment, SegmentShape
 from language_modeling_is_compression.linear import groups
 from language_modeling_is_compression.linear.extraction import extract_evidence
@@ -302,9 +303,9 @@ def test_what_is_no_segment_is_left_to_others():
 
 
 def test_files_are_divided_into_segments_of_version_4():
-  pcm = PcmFormat(kind=INTEGER, sample_bytes=2, num_channels=2, sample_rate_hz=8000)
+  pcm = wav_integers(sample_bytes=2, num_channels=2, sample_rate_hz=8000)
   found = CODER.division(pcm, 1000, SegmentSettings(frames=300, effort=2, preset=1))
-  assert found is not None and found.layout == HybridLayout(effort=2) and found.layout.version == 4
+  assert found is not None and found.layout == HybridLayout(effort=2) and found.layout.coding == 4
   assert found.span_frames == 250
 
 
