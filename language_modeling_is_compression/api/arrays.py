@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from language_modeling_is_compression.audio.info import MAX_FRAME_BYTES
 from language_modeling_is_compression.audio.pcm import (
   PcmFormat,
   SampleKind,
@@ -24,7 +25,6 @@ from language_modeling_is_compression.audio.pcm import (
   raw_from_patterns,
   wav_integers,
 )
-from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES
 from language_modeling_is_compression.errors import InputError
 from language_modeling_is_compression.format.surroundings import plain_wav_header, wav_envelope
 

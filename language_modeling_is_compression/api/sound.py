@@ -1,6 +1,5 @@
 """Sound: a .lmic file that is read like an audio file, a part at a time, decoding only the segments that it needs."""
 
-import dataclasses
 import os
 import tempfile
 import threading
@@ -13,9 +12,10 @@ import numpy as np
 
 from language_modeling_is_compression.api.arrays import ArrayKind, Samples, array_kind, from_frames
 from language_modeling_is_compression.api.engine import Decompressor, open_container, require_sound
+from language_modeling_is_compression.audio.info import PcmInfo
 from language_modeling_is_compression.audio.kinds import WAV, audio_kind
-from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind, wav_integers
-from language_modeling_is_compression.audio.wav import WavInfo, parse_wav_info
+from language_modeling_is_compression.audio.parsing import parse_info
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import AudioFormatError, InputError
@@ -173,15 +173,11 @@ class _RestoredWav:
   """A WAV that was compressed as bytes, since it has no samples, or more channels than its length suits."""
 
   file: BinaryIO
-  info: WavInfo
+  info: PcmInfo
 
   @property
   def pcm(self) -> PcmFormat:
-    info = self.info
-    pcm = wav_integers(
-      sample_bytes=info.sample_bytes, num_channels=info.num_channels, sample_rate_hz=info.sample_rate_hz
-    )
-    return pcm if info.encoding == 'int' else dataclasses.replace(pcm, kind=SampleKind.FLOAT)
+    return self.info.pcm
 
   @property
   def num_frames(self) -> int:
@@ -189,12 +185,13 @@ class _RestoredWav:
 
   def frames(self, start: int, stop: int) -> np.ndarray:
     """Frames uint8 [N, C, S]."""
-    self.file.seek(self.info.data_offset + start * self.info.frame_bytes)
+    self.file.seek(self.info.regions[0].offset + start * self.info.frame_bytes)
     data = self.file.read((stop - start) * self.info.frame_bytes)
     return np.frombuffer(data, np.uint8).reshape(-1, self.info.num_channels, self.info.sample_bytes)
 
   def tail(self) -> bytes:
-    self.file.seek(self.info.data_offset + self.info.data_bytes)
+    region = self.info.regions[-1]
+    self.file.seek(region.offset + region.num_frames * self.info.frame_bytes)
     return self.file.read()
 
 
@@ -206,7 +203,9 @@ def _restored_wav(container: Container, coder: ChunkCoder) -> _RestoredWav:
   file = cast(BinaryIO, tempfile.SpooledTemporaryFile(_MAX_MEMORY_BYTES, prefix='lmic_'))  # noqa: SIM115
   try:
     file_codec.decompress(container, file, coder)
-    info = parse_wav_info(file, container.header.original_bytes, Path('the original'))
+    info = parse_info(file, container.header.original_bytes, Path('the original'))
+    if not info.is_plain_wav:
+      raise AudioFormatError(_NO_SOUND)
   except AudioFormatError as error:
     file.close()
     raise AudioFormatError(f'{_NO_SOUND} ({error})') from None

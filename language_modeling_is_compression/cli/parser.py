@@ -294,7 +294,7 @@ def _add_generate_flags(parser: argparse.ArgumentParser) -> None:
     metavar='N',
     help='of the random numbers; the same one makes the same file on every machine (default: %(default)s)',
   )
-  parser.add_argument('--seed_audio', metavar='FILE', help='go on with this WAV or FLAC file (default: begin a file)')
+  parser.add_argument('--seed_audio', metavar='FILE', help='go on with this audio file (default: begin a file)')
   parser.add_argument(
     '--seed_offset', type=float, default=0.0, metavar='SECONDS', help='go on with what comes after this time of it'
   )

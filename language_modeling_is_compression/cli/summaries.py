@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from language_modeling_is_compression.audio.kinds import WAV, audio_kind_of
-from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.format.header import Header
 
@@ -82,7 +82,7 @@ def why_not_sound(path: Path, header: Header) -> str:
   if kind.name != WAV:
     return f'not coded as sound: {kind.name}; {_CONVERT}'
   try:
-    read_wav_info(path)
+    read_pcm_info(path)
   except AudioFormatError as error:
     return f'not coded as sound: {str(error).removeprefix(f"{path}: ")}'
   return 'not coded as sound: too many channels for its length'

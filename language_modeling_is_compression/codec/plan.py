@@ -9,8 +9,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from language_modeling_is_compression.audio.kinds import HEAD_BYTES, audio_kind
+from language_modeling_is_compression.audio.parsing import parse_info
 from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind, integers_from_raw
-from language_modeling_is_compression.audio.wav import parse_wav_info
 from language_modeling_is_compression.codec.guessing import guess_format
 from language_modeling_is_compression.codec.halving import halved
 from language_modeling_is_compression.errors import AudioFormatError
@@ -151,20 +151,13 @@ def _is_canonical(source: BinaryIO, located: Located, file_bytes: int) -> bool:
 def _locate(source: BinaryIO, file_bytes: int) -> Located | None:
   """Where the samples of a file stand; None for a file that has none."""
   try:
-    info = parse_wav_info(source, file_bytes, Path())
+    info = parse_info(source, file_bytes, Path())
   except AudioFormatError:
     return None
-  if not info.num_frames:
+  if not info.num_frames or not info.is_plain_wav:
     return None
-  is_float = info.encoding == 'float'
-  kind = SampleKind.FLOAT if is_float else SampleKind.UNSIGNED if info.sample_bytes == 1 else SampleKind.SIGNED
-  pcm = PcmFormat(
-    kind=kind,
-    sample_bytes=info.sample_bytes,
-    num_channels=info.num_channels,
-    sample_rate_hz=info.sample_rate_hz,
-  )
-  return Located('WAV', pcm, _within_limits([Region(info.data_offset, info.num_frames)], pcm))
+  [region] = info.regions
+  return Located('WAV', info.pcm, _within_limits([Region(region.offset, region.num_frames)], info.pcm))
 
 
 def without_header(pcm: PcmFormat, file_bytes: int, offset: int = 0) -> Located | None:

@@ -5,8 +5,9 @@ A .lmic file leaves out what it would be anyway, and parts of a file are cut out
 
 from typing import NamedTuple
 
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
+from language_modeling_is_compression.audio.info import MAX_FRAME_BYTES
 from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
-from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
 from language_modeling_is_compression.errors import FormatError
 
 # By the numbers that stand for them in headers.
