@@ -220,14 +220,14 @@ def test_the_file_of_a_chunk(files, limit):
 
 
 def test_tokens_of_companded_files(tmp_path):
-  """The bytes that a mu-law file stores, renumbered by value (and -0 as 0); the top bytes of linear values otherwise."""
+  """The bytes that a mu-law file stores, renumbered by value (and -0 as 0); else the top bytes of linear values."""
   codes = np.random.default_rng(1).integers(0, 256, 300).astype(np.uint8)
   for tag, expand in ((6, expand_a_law), (7, expand_mu_law)):
     (tmp_path / 'a.wav').write_bytes(build_wav(codes.tobytes(), tag=tag, bits=8))
     info = read_info(tmp_path / 'a.wav')
     for quantization in ('linear', 'mu-law'):
       config = DataConfig(chunk_size=300, quantization=quantization)
-      [chunk] = Chunks([whole_stream(info, config)], config)
+      chunk = Chunks([whole_stream(info, config)], config)[0]
       np.testing.assert_array_equal(chunk, tokens_of(expand(codes)[:, None], 16, config))
       if (tag, quantization) == (7, 'mu-law'):
         stored = np.where(codes < 128, codes, 383 - codes.astype(int))
