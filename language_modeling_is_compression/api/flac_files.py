@@ -149,9 +149,9 @@ def pack(unpacked: BinaryIO, target: BinaryIO) -> None:
   with scratch_folder() as folder:
     raw, flac = folder / 'a.raw', folder / 'a.flac'
     unpacked.seek(samples_at)
-    with open(raw, 'wb') as file:
+    with open(raw, 'wb') as copy:
       for block in _blocks(unpacked, raw_bytes):
-        file.write(block)
+        copy.write(block)
     _encode(recipe.settings, recipe.pcm, raw, flac, 'the FLAC file')
     frames_at = _read_stream(flac, 'the FLAC file').frames_at
     write(metadata)

@@ -90,6 +90,7 @@ def _compress(chosen: options.Compress) -> int:
       ended = time.monotonic()
       result = Result(
         header=compressed.header,
+        original_bytes=before.st_size,
         compressed_bytes=compressed.num_bytes,
         fallback_chunks=compressed.fallback_chunks,
         seconds=ended - started,
@@ -153,6 +154,7 @@ def _decompress(chosen: options.Decompress) -> int:
         if not chosen.wants_part:
           result = Result(
             header=container.header,
+            original_bytes=container.header.original_bytes,
             compressed_bytes=container.file_bytes,
             seconds=time.monotonic() - started,
             checked='verified',

@@ -16,11 +16,13 @@ _CONVERT = 'as an integer WAV it would become much smaller'
 class Result:
   """A file that is done.
 
-  fallback_chunks: of those that hold sound, coded without the model. seconds: of work. checked: in words. note: what
-  else a user should know, or ''.
+  original_bytes: of the file itself, which the header of a FLAC file that was decoded does not say. fallback_chunks: of
+  those that hold sound, coded without the model. seconds: of work. checked: in words. note: what else a user should
+  know, or ''.
   """
 
   header: Header
+  original_bytes: int
   compressed_bytes: int
   seconds: float
   checked: str
@@ -29,7 +31,7 @@ class Result:
 
   def line(self) -> str:
     header = self.header
-    figures = _sizes(header.original_bytes, self.compressed_bytes, _num_samples(header))
+    figures = _sizes(self.original_bytes, self.compressed_bytes, _num_samples(header))
     if header.num_frames and header.pcm.sample_rate_hz:
       figures.append(f'{header.num_frames / header.pcm.sample_rate_hz / max(self.seconds, 1e-9):.2f} x real time')
     if self.fallback_chunks:
@@ -53,7 +55,7 @@ class Totals:
   def add(self, result: Result) -> None:
     with self._lock:
       self.num_files += 1
-      self.original_bytes += result.header.original_bytes
+      self.original_bytes += result.original_bytes
       self.compressed_bytes += result.compressed_bytes
       self.num_samples += _num_samples(result.header)
       self.num_not_sound += bool(result.note)
