@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from language_modeling_is_compression.audio.info import Region
 from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
-from language_modeling_is_compression.codec.plan import Located, Region
+from language_modeling_is_compression.codec.plan import Located
 from language_modeling_is_compression.errors import AudioFormatError, DependencyError, FormatError
+from language_modeling_is_compression.format.surroundings import UNPACKED
 from language_modeling_is_compression.system.files import scratch_folder
 
 _MARK = b'lmic unpacked FLAC 1 '
@@ -111,7 +113,7 @@ def unpack(source: BinaryIO, target: BinaryIO, name: str) -> Located:
       file.seek(recipe.flac_bytes - tail_bytes)
       target.write(file.read())
     num_frames = raw.stat().st_size // recipe.pcm.frame_bytes
-  return Located('FLAC', recipe.pcm, [Region(len(line) + stream.frames_at, num_frames)])
+  return Located(UNPACKED, recipe.pcm, [Region(len(line) + stream.frames_at, num_frames)])
 
 
 def require_program(head: bytes) -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from language_modeling_is_compression.api.arrays import Samples, to_frames, wav_parts
 from language_modeling_is_compression.api.engine import Compressor, Decompressor, Progress
 from language_modeling_is_compression.api.sound import Sound
-from language_modeling_is_compression.audio.pcm import integers_from_raw
+from language_modeling_is_compression.audio.frames import linear_samples
 from language_modeling_is_compression.codec.halving import halved
 from language_modeling_is_compression.errors import InputError, OutputExistsError
 from language_modeling_is_compression.format.model_coder import Encoded
@@ -198,8 +198,7 @@ def code_length(
     division = model_coder.division(pcm, len(frames), segments)
     if division is None:
       raise InputError(f'samples: {pcm.num_channels} channels are too many for {len(frames)} frames')
-    if pcm.is_integer:
-      division = halved(division, len(frames), segments, lambda: integers_from_raw(frames, pcm))
+    division = halved(division, len(frames), segments, lambda: linear_samples(frames, pcm))
     token = Cancellation(cancellation)
     starts = range(0, len(frames), division.span_frames)
 

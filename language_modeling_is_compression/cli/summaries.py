@@ -4,12 +4,10 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from language_modeling_is_compression.audio.kinds import WAV, audio_kind_of
+from language_modeling_is_compression.audio.kinds import FLAC, audio_kind_of
 from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.format.header import Header
-
-_CONVERT = 'as an integer WAV it would become much smaller'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +76,8 @@ def why_not_sound(path: Path, header: Header) -> str:
   if kind is None:
     return 'not coded as sound: it holds none that is known'
   if kind.is_compressed:
-    return f'not coded as sound: {kind.name}, which is compressed already'
-  if kind.name != WAV:
-    return f'not coded as sound: {kind.name}; {_CONVERT}'
+    hint = '; --decode codes the sound that it holds' if kind.name == FLAC else ''
+    return f'not coded as sound: {kind.name}, which is compressed already{hint}'
   try:
     read_pcm_info(path)
   except AudioFormatError as error:

@@ -8,9 +8,11 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from language_modeling_is_compression.audio.frames import linear_samples
+from language_modeling_is_compression.audio.info import Region
 from language_modeling_is_compression.audio.kinds import HEAD_BYTES, audio_kind
 from language_modeling_is_compression.audio.parsing import parse_info
-from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind, integers_from_raw
+from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
 from language_modeling_is_compression.codec.guessing import guess_format
 from language_modeling_is_compression.codec.halving import halved
 from language_modeling_is_compression.errors import AudioFormatError
@@ -26,16 +28,11 @@ from language_modeling_is_compression.format.header import (
 )
 from language_modeling_is_compression.format.layout import ChannelLayout, SegmentLayout
 from language_modeling_is_compression.format.model_coder import ModelCoder
-from language_modeling_is_compression.format.surroundings import can_hold, canonical
+from language_modeling_is_compression.format.surroundings import NO_CONTAINER, can_hold, canonical
 from language_modeling_is_compression.system.files import file_size
 
 _SOURCE_BYTES = 1 << 20  # Bytes at the beginning of a file that distinguish it from others.
 NO_SOUND = PcmFormat(kind=SampleKind.NONE, sample_bytes=0, num_channels=0, sample_rate_hz=0)
-
-
-class Region(NamedTuple):
-  offset: int
-  num_frames: int
 
 
 class Located(NamedTuple):
@@ -99,8 +96,7 @@ def plan_file(
   division = model.division(pcm, num_frames, segments) if model else channel_division(pcm, num_frames)
   if division is None:
     return without_samples
-  if pcm.is_integer:
-    division = halved(division, num_frames, segments, lambda: _integers(source, name, located))
+  division = halved(division, num_frames, segments, lambda: _integers(source, name, located))
   if not isinstance(division.layout, SegmentLayout) and not pcm.is_integer:
     model = None
   head_bytes, tail_bytes = located.regions[0].offset, file_bytes - located.end
@@ -122,14 +118,14 @@ def plan_file(
 
 
 def _integers(source: BinaryIO, name: str, located: Located) -> np.ndarray:
-  """All samples of a file of integers, int32 [N, C]. It is left at its beginning."""
+  """All samples of a file, as signed integers: int32 [N, C]. It is left at its beginning."""
   pcm, parts = located.pcm, []
   for region in located.regions:
     source.seek(region.offset)
     raw = source.read(region.num_frames * pcm.frame_bytes)
     if len(raw) < region.num_frames * pcm.frame_bytes:
       raise changed(name)
-    parts.append(integers_from_raw(np.frombuffer(raw, np.uint8).reshape(-1, pcm.num_channels, pcm.sample_bytes), pcm))
+    parts.append(linear_samples(np.frombuffer(raw, np.uint8).reshape(-1, pcm.num_channels, pcm.sample_bytes), pcm))
   source.seek(0)
   return np.concatenate(parts)
 
@@ -154,16 +150,13 @@ def _locate(source: BinaryIO, file_bytes: int) -> Located | None:
     info = parse_info(source, file_bytes, Path())
   except AudioFormatError:
     return None
-  if not info.num_frames or not info.is_plain_wav:
-    return None
-  [region] = info.regions
-  return Located('WAV', info.pcm, _within_limits([Region(region.offset, region.num_frames)], info.pcm))
+  return Located(info.container, info.pcm, _within_limits(info.regions, info.pcm)) if info.num_frames else None
 
 
 def without_header(pcm: PcmFormat, file_bytes: int, offset: int = 0) -> Located | None:
   """Samples of a file without a header; None if it is shorter than a frame. offset: of the first one."""
   num_frames = (file_bytes - offset) // pcm.frame_bytes
-  return Located('none', pcm, [Region(offset, num_frames)]) if num_frames else None
+  return Located(NO_CONTAINER, pcm, [Region(offset, num_frames)]) if num_frames else None
 
 
 def _guess(source: BinaryIO, file_bytes: int, model: ModelCoder) -> Located | None:
