@@ -46,7 +46,7 @@ def parse_sphere(window: Window, base: int) -> Found:
   }
   coding = fields.get('sample_coding', 'pcm').lower()
   if coding != 'pcm' and coding not in _COMPANDED:
-    raise AudioFormatError(f'expected samples that are not compressed, got {coding}: {CONVERT}.')
+    raise AudioFormatError(f'expected samples that are not compressed, got {coding!r}: {CONVERT}.')
   num_channels = _number(fields, 'channel_count', 1)
   check_channels(num_channels)
   if coding == 'pcm':

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support.flac_files import write_flac
 from support.wav_builder import build_wav, pcm_bytes, random_samples
 
+from language_modeling_is_compression.audio.g711 import expand_a_law, expand_mu_law
 from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.audio.reading import read_info
 from language_modeling_is_compression.config.options import DataConfig
@@ -216,3 +217,18 @@ def test_the_file_of_a_chunk(files, limit):
   )
   with pytest.raises(IndexError):
     chunks.path(len(chunks))
+
+
+def test_tokens_of_companded_files(tmp_path):
+  """The bytes that a mu-law file stores, renumbered by value (and -0 as 0); else the top bytes of linear values."""
+  codes = np.random.default_rng(1).integers(0, 256, 300).astype(np.uint8)
+  for tag, expand in ((6, expand_a_law), (7, expand_mu_law)):
+    (tmp_path / 'a.wav').write_bytes(build_wav(codes.tobytes(), tag=tag, bits=8))
+    info = read_info(tmp_path / 'a.wav')
+    for quantization in ('linear', 'mu-law'):
+      config = DataConfig(chunk_size=300, quantization=quantization)
+      chunk = Chunks([whole_stream(info, config)], config)[0]
+      np.testing.assert_array_equal(chunk, tokens_of(expand(codes)[:, None], 16, config))
+      if (tag, quantization) == (7, 'mu-law'):
+        stored = np.where(codes < 128, codes, 383 - codes.astype(int))
+        np.testing.assert_array_equal(chunk, np.where(codes == 127, 128, stored))

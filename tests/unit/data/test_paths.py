@@ -25,6 +25,9 @@ from data_paths import (
   partition_names,
   partition_paths,
 )
+from language_modeling_is_compression.audio.containers.writing import file_header
+from language_modeling_is_compression.audio.info import ContainerKind
+from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
 from language_modeling_is_compression.data import paths as paths_module
 from language_modeling_is_compression.errors import ConfigError
 
@@ -317,6 +320,15 @@ def test_audio_that_is_not_read_is_found_and_described(tmp_path):
   )
   assert describe_other_audio(paths[:1]).startswith('1 audio file not used')
   assert describe_other_audio([]) == ''
+
+
+def test_all_containers_of_samples_are_found(tmp_path):
+  names = ['a.AIF', 'a.aifc', 'a.aiff', 'a.au', 'a.caf', 'a.rifx', 'a.snd', 'a.sph', 'a.w64', 'b.flac']
+  make_tree(tmp_path, *names, 'a.flac', 'a.mp3')
+  assert relative(get_all_paths(tmp_path), tmp_path) == names
+  pcm = PcmFormat(kind=SampleKind.SIGNED, sample_bytes=2, num_channels=2, sample_rate_hz=8000)
+  (tmp_path / 'a.w64').write_bytes(file_header(ContainerKind.W64, pcm, 4)[0] + bytes(16))
+  assert detect_audio_format(tmp_path)['stereo_files'] == [tmp_path / 'a.w64']
 
 
 def test_flac_stands_beside_wav_unless_it_is_the_same_recording(tmp_path):

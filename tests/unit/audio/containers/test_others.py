@@ -390,6 +390,7 @@ def test_sphere_formats(write, fields, expected):
     (b'NIST_1A\n   abcd\n', 'second line'),
     (b'NIST_1A\n' + b'9' * 4000, 'second line'),
     (sphere(LITTLE, sample_coding='pcm,embedded-shorten-v2.00'), 'shorten'),
+    (sphere(LITTLE, sample_coding='pcm\x07\xa0'), 'got '),
     (sphere(LITTLE, sample_n_bytes=None), 'sample_n_bytes'),
     (sphere(LITTLE, sample_n_bytes=5), 'got 5'),
     (sphere(LITTLE, sample_byte_format='02'), "'02'"),
