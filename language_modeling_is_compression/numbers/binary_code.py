@@ -1,7 +1,7 @@
 """Adaptive binary arithmetic coding in integers, forward in both directions, so that nothing is kept per decision.
 
-The code is a binary fraction; the interval that is left is [low, high] of its next 48 bits, and a decision divides it in
-proportion to the probability of a 1 (Rissanen and Langdon, 1979). Bytes leave when both ends agree on them. An interval
+The code is a binary fraction; the interval that is left is [low, high] of its next 48 bits, and a decision divides it
+in proportion to the probability of a 1 (Rissanen and Langdon, 1979). Bytes leave when both ends agree on them. An interval
 that straddles a byte's boundary for long becomes narrow; with 48 bits that costs less than a millionth.
 
 A probability begins at a half and moves towards each decision by 1 / (n + 1.5), n the number of decisions before it, at

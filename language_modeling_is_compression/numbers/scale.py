@@ -78,7 +78,7 @@ def integers_of(values: np.ndarray, exponent: int) -> np.ndarray:
 def bases_of(
   integers: np.ndarray, exponent: int, precision: Precision, *, exact: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Orders of multiples of 2**exponent, how many bits of their mantissas are below it, and contexts: int64 of int32 [N].
+  """Orders of multiples of 2**exponent, bits of their mantissas that are below it, and contexts: int64 of int32 [N].
 
   exact: no bits below are left open.
   """
