@@ -35,7 +35,7 @@ _PRESET = 2
 _SECONDS = 6
 _DOMAINS = {16: ('music_midi44k', 'guitar44k_rs', 'drums44k'), 24: ('hires24_48k', 'hires24_96k')}
 _RATIO = 16.0 * 1.0137  # Of a field recorder's two converters.
-_LOUDEST = 0.06  # That its quiet one takes, of the other's full scale.
+_LOUDEST = 0.4  # That its quiet one takes, where the other one takes 8.
 
 
 def main() -> int:
@@ -67,8 +67,8 @@ def cases(audio_dir: Path, num_files: int) -> Iterator[tuple[str, np.ndarray, np
         assert values.dtype in (np.float32, np.float64)
         yield name, samples, values.view(f'u{values.itemsize}'), SampleKind.FLOAT
       if bits == 24:
-        for name, level in (('quiet', 0.05), ('loud', 8.0), ('both', 1.0)):
-          values, integers = _recorded(samples / np.abs(samples).max() * level)
+        for name, level, threshold in (('quiet', 0.3, 1.0), ('loud', 6.0, 0.0), ('both', 6.0, _LOUDEST)):
+          values, integers = _recorded(samples / np.abs(samples).max() * level, threshold)
           yield f'recorder of two converters, {name}', integers, values.view(np.uint32), SampleKind.FLOAT
   for samples in _excerpts(audio_dir / 'speech8k' / 'train', 2 * num_files):
     for kind, name in ((SampleKind.A_LAW, 'A-law'), (SampleKind.MU_LAW, 'mu-law')):
@@ -120,7 +120,7 @@ def _reverberated(values: np.ndarray) -> np.ndarray:
   return 0.5 * result
 
 
-def _recorded(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _recorded(values: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
   """Two converters of 24 bits, the louder one where the other would be too loud, in blocks of 64 frames.
 
   Returns also the integers of the louder one, or of the other, where no block is loud.
@@ -130,7 +130,7 @@ def _recorded(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   quiet = np.round(noisy * 2**20 * _RATIO)
   loud = np.round((noisy + rng.normal(size=values.shape) * 2.0**-20) * 2**20)
   peaks = np.abs(np.resize(values, (-(-len(values) // 64), 64, values.shape[1]))).max(axis=1)
-  is_loud = np.repeat(peaks > _LOUDEST, 64, axis=0)[: len(values)]
+  is_loud = np.repeat(peaks > threshold, 64, axis=0)[: len(values)]
   floats = np.where(
     is_loud,
     loud.astype(np.float32) * np.float32(2**-20),

@@ -1,7 +1,7 @@
 """The greatest common divisor of numbers that were rounded, all but a few of which are multiples of one.
 
-It is found from the numbers and differences that are known best, and refined by larger and larger ones: what is known of
-it tells how often it is in one, and that tells more of it.
+It is found from the numbers and differences that are known best, and refined by larger and larger ones: what is known
+of it tells how often it is in one, and that tells more of it.
 
 Shapes: N numbers.
 """

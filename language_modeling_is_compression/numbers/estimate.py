@@ -33,7 +33,7 @@ def deviations(values: np.ndarray) -> np.ndarray:
   scaled = frames / largest
   if len(frames) <= 2 * ORDER:
     return largest * np.abs(scaled).mean(axis=0)
-  lags = [np.vdot(scaled[: len(scaled) - lag], scaled[lag:]) for lag in range(ORDER + 1)]
+  lags = [(scaled[: len(scaled) - lag] * scaled[lag:]).sum() for lag in range(ORDER + 1)]
   taps = np.arange(ORDER)
   matrix = np.array(lags)[np.abs(taps[:, np.newaxis] - taps)] + _REGULARIZATION * lags[0] * np.eye(ORDER)
   weights = np.linalg.solve(matrix, lags[1:])

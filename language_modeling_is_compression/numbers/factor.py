@@ -23,7 +23,8 @@ FIRST_STEPS: tuple[tuple[float, bool], ...] = (
 )
 _STRUCT = struct.Struct('<BBd')
 _MOST_VALUES = 1 << 15  # That a factor is fitted to.
-_LOOSE = 2.0  # Units in the last place that a value may be off, of numbers rounded twice.
+ROUNDINGS = (2.0, 0.51)  # Units in the last place that values may be off: rounded more than once, or once.
+_GOOD_SHARE = 0.9  # Of a factor that is not looked for anew as if values were rounded once.
 _PARTS = 12  # On either side, that a rounding is told apart by.
 _REACH = 32  # Powers of two around the middle one.
 _EXACT_SHARE = 0.99  # Of 64-bit values that 32 bits hold.
@@ -117,13 +118,29 @@ def find_factor(values: np.ndarray, precision: Precision) -> tuple[Factor, float
   magnitudes = np.ldexp(magnitudes[np.abs(exponents - middle) <= _REACH], -middle)
   is_single = precision is SINGLE or bool(np.mean(magnitudes.astype(np.float32) == magnitudes) > _EXACT_SHARE)
   spacings = np.spacing(magnitudes.astype(np.float32 if is_single else np.float64)).astype(np.float64)
-  found = common_divisor(magnitudes, _LOOSE * spacings)
-  if found is None:
+  best, best_share = None, 0.0
+  for rounding in ROUNDINGS:
+    divisor = common_divisor(magnitudes, rounding * spacings)
+    fitted = None if divisor is None else _fitted(magnitudes, spacings, divisor, is_single)
+    if fitted is not None and fitted[1] > best_share:
+      best, best_share = fitted
+    if best_share > _GOOD_SHARE:
+      break
+  if best is None:
     return None
+  with np.errstate(over='ignore', under='ignore'):
+    number = float(np.ldexp(best.number, -middle if best.divides else middle))
+  return (replace(best, number=number), best_share) if 0.0 < number < np.inf else None
+
+
+def _fitted(
+  magnitudes: np.ndarray, spacings: np.ndarray, divisor: float, is_single: bool
+) -> tuple[Factor, float] | None:
+  """The best factor near a divisor, and the share of magnitudes that it gives exactly."""
   chosen = np.unique(np.linspace(0, len(magnitudes) - 1, _MOST_VALUES).astype(np.int64))
-  chosen = chosen[magnitudes[chosen] > found / 2]
+  chosen = chosen[magnitudes[chosen] > divisor / 2]
   some, some_spacings = magnitudes[chosen], spacings[chosen]
-  integers = np.rint(some / found)
+  integers = np.rint(some / divisor)
   best, best_share = None, 0.0
   for first in range(len(FIRST_STEPS)):
     for factor in _candidates(some, some_spacings, integers, first, is_single):
@@ -132,11 +149,7 @@ def find_factor(values: np.ndarray, precision: Precision) -> tuple[Factor, float
         best, best_share = factor, share
     if best_share == 1.0:
       break
-  if best is None:
-    return None
-  with np.errstate(over='ignore', under='ignore'):
-    number = float(np.ldexp(best.number, -middle if best.divides else middle))
-  return (replace(best, number=number), best_share) if 0.0 < number < np.inf else None
+  return None if best is None else (best, best_share)
 
 
 def _firsts(integers: np.ndarray, first: int, precision: Precision) -> np.ndarray:

@@ -150,13 +150,32 @@ def test_small_floats_in_large_ones_cost_no_more():
   assert len(wide_side) < len(side) + 200
 
 
+def recorded() -> tuple[np.ndarray, np.ndarray]:
+  """Of a quiet converter for half of the time, then of a louder one whose step is no multiple of the other's, beyond 1.
+
+  Returns values, float32 [N, 1], and what integers in the quiet one's step they are nearest to.
+  """
+  rng, ratio = np.random.default_rng(0), 16.3
+  quiet, loud = rng.integers(-90_000, 90_000, (8000, 1)), rng.integers(-(1 << 22), 1 << 22, (8000, 1))
+  values = np.concatenate([quiet.astype(SINGLE) * SINGLE(2.0**-21 / ratio), loud.astype(SINGLE) * SINGLE(2.0**-21)])
+  return values, np.concatenate([quiet, np.rint(loud * ratio)])
+
+
 def test_two_converters():
-  """A quiet one, and a louder one whose step is no multiple of the other's, beyond 1."""
-  rng = np.random.default_rng(0)
-  quiet, loud = rng.integers(-5000, 5000, (3000, 1)), rng.integers(-(1 << 23), 1 << 23, (3000, 1))
-  values = np.concatenate([quiet.astype(SINGLE) * SINGLE(2.0**-23 / 16.3), loud.astype(SINGLE) * SINGLE(2.0**-21)])
-  assert np.abs(values).max() > 3
-  converted(patterns_of(values))
+  values, expected = recorded()
+  assert np.abs(values).max() > 1
+  integers, side = converted(patterns_of(values))
+  assert len(side) < 80
+  assert np.mean(np.abs(integers - expected) <= 1) > 0.99
+
+
+def test_two_converters_of_which_one_was_in_use():
+  values, expected = recorded()
+  for half in (slice(0, 8000), slice(8000, None)):
+    _, side = converted(patterns_of(values[half]))
+    assert len(side) < 40
+  integers, _ = converted(patterns_of(values[:8000]))
+  np.testing.assert_array_equal(integers, expected[:8000])
 
 
 @settings(max_examples=80, deadline=None)
@@ -228,6 +247,7 @@ def hostile_sources() -> dict[str, np.ndarray]:
     'scale': patterns_of(rng.normal(size=(60, 1)) * 2.0 ** rng.integers(-60, 3, (60, 1))),
     'factor': factored,
     'list': patterns_of(np.tanh(gained(6, 0.05)[:2000])),
+    'two factors': patterns_of(recorded()[0]),
   }
 
 
@@ -258,7 +278,7 @@ def test_side_information_that_was_changed(way):
 @settings(max_examples=300, deadline=None)
 @given(
   width=st.sampled_from([4, 8]),
-  way=st.integers(0, 5),
+  way=st.integers(0, 6),
   data=st.binary(max_size=60),
   seed=st.integers(0, 1 << 32),
   bits=st.integers(1, 31),
