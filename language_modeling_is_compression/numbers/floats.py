@@ -92,7 +92,7 @@ def _describe(patterns: np.ndarray, precision: Precision) -> Described:
     return found
   exponent, _ = scale.best_exponent(values, orders, precision)
   ways = [_by_scale(orders, values, exponent, precision, exact=False), found, _by_list(orders, precision)]
-  if values.shape[1] == 1 and (found is None or found.bits >= 0):
+  if values.shape[1] == 1:
     ways.append(_by_two_factors(orders, values, precision))
   return min((way for way in ways if way is not None), key=lambda way: way.bits)
 
