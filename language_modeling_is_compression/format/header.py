@@ -201,6 +201,7 @@ def _is_consistent(header: Header) -> bool:
     and has_samples == (pcm.sample_bytes > 0)
     and (chunk_frames > 0) == has_samples
     and (has_samples or (header.num_frames, pcm.sample_rate_hz, header.tail_bytes, header.gaps) == (0, 0, 0, ()))
+    and (has_samples or (header.container, pcm.is_big_endian) == ('none', False))
     and chunk_frames <= layout.max_span_frames
     and chunk_frames * pcm.frame_bytes <= layout.max_span_bytes
     and 0 < header.piece_bytes <= PIECE_BYTES

@@ -9,6 +9,7 @@ from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
 from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
 from language_modeling_is_compression.errors import FormatError
 
+_MAX_RATE_HZ = 0xFFFFFFFF  # Largest number in a WAV header's field.
 # By the numbers that stand for them in headers.
 CONTAINERS = ('none', 'WAV')
 
@@ -32,7 +33,15 @@ class Surroundings(NamedTuple):
 
 def can_hold(container: str, pcm: PcmFormat) -> bool:
   """Whether a container of one's own can hold such frames."""
-  return container == 'WAV' and pcm.frame_bytes <= MAX_FRAME_BYTES
+  one_byte = pcm.sample_bytes == 1
+  is_wave = pcm.kind == SampleKind.FLOAT or (pcm.is_integer and (pcm.kind == SampleKind.UNSIGNED) == one_byte)
+  return (
+    container == 'WAV'
+    and is_wave
+    and (one_byte or not pcm.is_big_endian)
+    and pcm.frame_bytes <= MAX_FRAME_BYTES
+    and pcm.sample_rate_hz <= _MAX_RATE_HZ
+  )
 
 
 def canonical(container: str, pcm: PcmFormat, num_frames: int) -> Surroundings:
