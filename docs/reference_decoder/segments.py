@@ -102,7 +102,7 @@ def decode_groups(
   """Samples [frame][channel], each group's bytes decoded to its own by `decode_group`."""
   groups, rest = [], body
   for first in range(0, segment.num_channels, GROUP_CHANNELS):
-    length, rest = _number(rest)
+    length, rest = read_number(rest)
     require(0 <= length <= len(rest), 'a group is longer than the body')
     channels = segment._replace(num_channels=min(GROUP_CHANNELS, segment.num_channels - first))
     groups.append(decode_group(rest[:length], channels))
@@ -111,7 +111,7 @@ def decode_groups(
   return [[sample for group in frame for sample in group] for frame in zip(*groups, strict=True)]
 
 
-def _number(data: bytes) -> tuple[int, bytes]:
+def read_number(data: bytes) -> tuple[int, bytes]:
   """A number, and what follows it."""
   value = 0
   for place, byte in enumerate(data[:10]):
@@ -161,12 +161,12 @@ def read_group(body: bytes, segment: Segment) -> tuple[list[Values], list[tuple[
 
 def _read_values(data: bytes, sample_bytes: int) -> tuple[Values, int, bytes]:
   """A channel's values, still without edges; the length of its zone; what follows."""
-  step, data = _number(data)
-  offset, data = _number(data)
-  least, data = _number(data)
-  span, data = _number(data)
-  zone, data = _number(data)
-  start, data = _number(data) if zone else (0, data)
+  step, data = read_number(data)
+  offset, data = read_number(data)
+  least, data = read_number(data)
+  span, data = read_number(data)
+  zone, data = read_number(data)
+  start, data = read_number(data) if zone else (0, data)
   limit = 1 << (8 * sample_bytes - 1)
   sound = (
     0 < step <= 2 * limit
@@ -185,16 +185,16 @@ def _read_lags(data: bytes, num_frames: int) -> tuple[list[tuple[int, int]], byt
   """Both lags of each block, and what follows them."""
   num_blocks = -(-num_frames // BLOCK)
   lags = [(0, 0)] * num_blocks
-  count, data = _number(data)
+  count, data = read_number(data)
   require(count >= 0, 'a negative number of changes')
   block = 0
   for change in range(count):
-    blocks, data = _number(data)
+    blocks, data = read_number(data)
     require(blocks > 0 or (blocks == 0 and change == 0), 'changes of lags do not follow each other')
     block += blocks
     require(block < num_blocks, 'lags of a block that does not exist')
-    first, data = _number(data)
-    second, data = _number(data) if first else (0, data)
+    first, data = read_number(data)
+    second, data = read_number(data) if first else (0, data)
     require(all(lag == 0 or 32 <= lag <= BLOCK * block for lag in (first, second)), 'a lag out of reach')
     lags[block:] = [(first, second)] * (num_blocks - block)
   return lags, data

@@ -35,6 +35,7 @@ else:
 
 PIECE_BYTES = 1 << 24
 MAX_GAPS = 4096
+MAX_RATE_HZ = 0xFFFFFFFF
 MAX_GAP_BYTES = 1 << 20  # Of all gaps together, which a decoder holds in memory.
 SOURCE_ID_BYTES = 4
 MODEL_ID_BYTES = 8
@@ -201,7 +202,9 @@ def _is_consistent(header: Header) -> bool:
     pcm.sample_bytes in WIDTHS[pcm.kind]
     and has_samples == (pcm.sample_bytes > 0)
     and (chunk_frames > 0) == has_samples
+    and pcm.sample_rate_hz <= MAX_RATE_HZ
     and (has_samples or (header.num_frames, pcm.sample_rate_hz, header.tail_bytes, header.gaps) == (0, 0, 0, ()))
+    and (has_samples or (header.container, pcm.is_big_endian) == ('none', False))
     and chunk_frames <= layout.max_span_frames
     and chunk_frames * pcm.frame_bytes <= layout.max_span_bytes
     and 0 < header.piece_bytes <= PIECE_BYTES

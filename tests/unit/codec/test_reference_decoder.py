@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from reference_decoder import bytes_by_model as independent_bytes
 from reference_decoder import container as independent_decoder
 from reference_decoder.models import ModelFile, read_model
 from support import tiny_models
@@ -68,14 +69,14 @@ def drawn_samples(network: independent_decoder.Network, num_samples: int, num_by
   That holds only if the network that compresses them is the same: otherwise no chunk is coded with it.
   """
   rng = np.random.default_rng(seed)
-  context = independent_decoder.Context(network)
+  context = independent_bytes.Context(network)
   places = len(network.embedding)
   planes = rng.geometric(0.5, (num_samples, max(places, num_bytes))).clip(max=255).astype(np.uint8)
   planes[:, num_bytes:] = 0
   for sample in planes:
     for place in range(places):
       if place < num_bytes:
-        slot = rng.integers(independent_decoder.INTERVAL_TOTAL)
+        slot = rng.integers(independent_bytes.INTERVAL_TOTAL)
         sample[place] = np.searchsorted(np.cumsum(context.sizes()), slot, 'right')
       context.feed(int(sample[place]))
   if num_bytes > 1:

@@ -130,7 +130,7 @@ def test_decodes_files_with_plain_heads(channels, bits):
   original = plain_wav(channels, bits) + b'end'
   data = compressed(original)
   file = independent_decoder.parse(data)
-  assert file.header.has_plain_head
+  assert file.header.is_canonical
   assert [chunk.method for chunk in file.chunks[:-1]] == [independent_decoder.MODEL] * 2
   assert independent_decoder.decode(data, None, as_lists(MODERATE)) == original
 
@@ -139,7 +139,7 @@ def test_decodes_files_with_plain_heads(channels, bits):
 def test_decodes_files_with_other_heads(bits):
   original = build_wav(tone_bytes(2, bits), channels=2, bits=bits, before=[(b'LIST', b'abc')])
   data = compressed(original)
-  assert not independent_decoder.parse(data).header.has_plain_head
+  assert not independent_decoder.parse(data).header.is_canonical
   assert independent_decoder.decode(data, None, as_lists(MODERATE)) == original
 
 

@@ -1,0 +1,141 @@
+"""Samples of an original file: what they are, as chunks hold them, and what stands around them where it is canonical.
+
+The parts "Canonical surroundings" and "A segment's body of samples that are no integers" of docs/FORMAT.md, the
+dictionary of primed pieces, and payloads.
+"""
+
+import struct
+from typing import NamedTuple
+
+import numpy as np
+
+from reference_decoder.models import require
+from reference_decoder.segments import read_number
+
+# Kinds, as headers of version 5 count them.
+NO_SAMPLES, SIGNED, UNSIGNED, FLOAT, A_LAW, MU_LAW = range(6)
+SAMPLE_BYTES = {
+  NO_SAMPLES: (0,),
+  SIGNED: (1, 2, 3, 4),
+  UNSIGNED: (1, 2, 3, 4),
+  FLOAT: (4, 8),
+  A_LAW: (1,),
+  MU_LAW: (1,),
+}
+NO_CONTAINER, WAV = range(2)
+
+USUAL = (
+  b'<?xml version="1.0" encoding="UTF-8"?>\n<BWFXML><IXML_VERSION>1.5</IXML_VERSION><PROJECT></PROJECT>'
+  b'<SCENE></SCENE><TAKE></TAKE><TAPE></TAPE><NOTE></NOTE><SPEED><TIMECODE_RATE>25/1</TIMECODE_RATE>'
+  b'<TRACK_LIST><TRACK_COUNT><CHANNEL_INDEX>1</CHANNEL_INDEX><INTERLEAVE_INDEX>1</INTERLEAVE_INDEX><NAME></NAME></TR'
+  b'ACK></TRACK_LIST></BWFXML>ID3\x04TIT2TPE1TALBTDRCTRCKTCONAPICimage/jpegimage/png_PMXaxmlchnasmplinstcue plstlabl'
+  b'adtlfree\x00\x00\x00\x00chanstrgpaktMARKCOMTNAMEAUTH(c) ANNOCHANAPPLFLLRPAD junkJUNKfact\x04\x00\x00\x00iXMLbext'
+  b'A=PCM,F=48000,W=24,M=mono,T=2024-01-01 00:00:00PEAK\x01\x00\x00\x00LIST\x1a\x00\x00\x00INFOICRDINAMIARTICMTIGNRI'
+  b'PRDITRKICOPISFT\x0e\x00\x00\x00Lavf58\x00'
+)
+
+
+class Samples(NamedTuple):
+  """What all samples of a file have in common."""
+
+  kind: int
+  sample_bytes: int
+  num_channels: int
+  sample_rate_hz: int
+  is_big_endian: bool = False
+
+  @property
+  def is_integer(self) -> bool:
+    return self.kind in (SIGNED, UNSIGNED)
+
+  @property
+  def frame_bytes(self) -> int:
+    return self.num_channels * self.sample_bytes
+
+
+def can_hold(container: int, samples: Samples) -> bool:
+  """Whether there are canonical surroundings of such samples."""
+  unsigned = samples.kind == UNSIGNED
+  return (
+    container == WAV
+    and samples.kind in (SIGNED, UNSIGNED, FLOAT)
+    and (samples.kind == FLOAT or unsigned == (samples.sample_bytes == 1))
+    and not (samples.is_big_endian and samples.sample_bytes > 1)
+    and samples.frame_bytes <= 65535
+    and samples.sample_rate_hz < 1 << 32
+  )
+
+
+def canonical(samples: Samples, num_frames: int) -> tuple[bytes, bytes]:
+  """Head and tail of version 5. Only of what a WAV can hold."""
+  pad = num_frames * samples.frame_bytes % 2
+  return wav_head(samples, num_frames, pad), bytes(pad)
+
+
+def wav_head(samples: Samples, num_frames: int, pad: int) -> bytes:
+  most, is_float, width = 2**32 - 1, samples.kind == FLOAT, samples.frame_bytes
+  is_extended = samples.num_channels >= 3 or (not is_float and samples.sample_bytes >= 3)
+  tag = 3 if is_float else 1
+  head_bytes, data_bytes = 68 if is_extended else 44, num_frames * width
+  head = b'RIFF' + struct.pack('<I', min(head_bytes - 8 + data_bytes + pad, most)) + b'WAVEfmt '
+  head += struct.pack('<IHH', 40 if is_extended else 16, 65534 if is_extended else tag, samples.num_channels)
+  head += struct.pack('<II', samples.sample_rate_hz, min(samples.sample_rate_hz * width, most))
+  head += struct.pack('<HH', width, 8 * samples.sample_bytes)
+  if is_extended:
+    speakers = {1: 4, 2: 3}.get(samples.num_channels, 0)
+    head += struct.pack('<HHIH', 22, 8 * samples.sample_bytes, speakers, tag)
+    head += bytes.fromhex('00 00 00 00 10 00 80 00 00 AA 00 38 9B 71')
+  return head + b'data' + struct.pack('<I', min(data_bytes, most))
+
+
+def dictionary(container: int, samples: Samples, num_frames: int) -> bytes:
+  """What comes right before the bytes of a primed piece."""
+  head, tail = canonical(samples, num_frames) if can_hold(container, samples) else (b'', b'')
+  return USUAL + tail + head
+
+
+def stored_samples(payload: bytes, samples: Samples) -> np.ndarray:
+  """Bytes [N, S] of a channel's samples as they stand in the original, from its payload."""
+  planes = np.frombuffer(payload, np.uint8).reshape(samples.sample_bytes, -1).copy()
+  if samples.kind == SIGNED:
+    planes[0] ^= 0x80
+  return planes.T if samples.is_big_endian else planes[::-1].T
+
+
+def payload_of_patterns(frames: list[list[int]], sample_bytes: int) -> bytes:
+  """The payload of a segment from the patterns of its samples [frame][channel]."""
+  channels = []
+  for patterns in zip(*frames, strict=True):
+    rows = [pattern.to_bytes(sample_bytes, 'big') for pattern in patterns]
+    channels.append(bytes(byte for plane in zip(*rows, strict=True) for byte in plane))
+  return b''.join(channels)
+
+
+def split_body(body: bytes) -> tuple[int, bytes, bytes]:
+  """Of a segment of samples that are no integers: W, side, and the body of the integers."""
+  width, rest = read_number(body)
+  side_bytes, rest = read_number(rest)
+  require(1 <= width <= 4, f'integers of {width} bytes')
+  require(0 <= side_bytes <= len(rest), 'what is beside the integers is longer than the body')
+  return width, rest[:side_bytes], rest[side_bytes:]
+
+
+def patterns_of_integers(frames: list[list[int]], side: bytes, kind: int) -> list[list[int]]:
+  """Patterns [frame][channel] of the integers that stand for them."""
+  require(kind in (A_LAW, MU_LAW), 'floats as integers are not described yet')
+  require(not side, 'companded samples with something beside them')
+  patterns = {companded_value(pattern, kind): pattern for pattern in range(256)}
+  require(all(integer in patterns for frame in frames for integer in frame), 'an integer is the value of no byte')
+  return [[patterns[integer] for integer in frame] for frame in frames]
+
+
+def companded_value(pattern: int, kind: int) -> int:
+  c = pattern ^ (0x55 if kind == A_LAW else 0xFF)
+  e, m = (c >> 4) % 8, c % 16
+  if kind == A_LAW:
+    magnitude = 2 * m + 1 if e == 0 else (2 * m + 33) * 2 ** (e - 1)
+    return magnitude if c >= 128 else -magnitude
+  magnitude = (2 * m + 33) * 2**e - 33
+  if c == 128:
+    return -1
+  return -magnitude if c >= 128 else magnitude
