@@ -19,11 +19,13 @@ import numpy as np
 from language_modeling_is_compression.api.engine import Compressor, Decompressor
 from language_modeling_is_compression.api.functions import code_length, compress, decompress
 from language_modeling_is_compression.api.generation import generate
+from language_modeling_is_compression.audio.pcm import SampleKind
 from language_modeling_is_compression.codec.levels import LEVELS
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.kernels import native
 from language_modeling_is_compression.kernels.compilation import Kernel
 from language_modeling_is_compression.linear.extraction import extract_evidence
+from language_modeling_is_compression.numbers.conversion import integers_from_patterns, patterns_from_integers
 from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
 from language_modeling_is_compression.quantized.loading import load_coder
 from language_modeling_is_compression.quantized.segments import EnsembleCoder
@@ -98,6 +100,7 @@ def run_workload() -> None:
     with generate(model, duration=0.002, seed_audio=seed, sample_rate=_RATE_HZ, bit_depth=bits) as generation:
       generation.read()
   _train_and_look(few[:, np.newaxis].astype(np.int32))
+  _convert_numbers(few)
   _compress_other_files()
 
 
@@ -130,6 +133,14 @@ def _train_and_look(samples: Any) -> None:
     coder = load_coder(model, 'cpu')
     assert isinstance(coder, HybridCoder | EnsembleCoder)
     coder.trace_segment(Segment(samples=samples, shape=shape), Cancellation(), step=8, offset=0)
+
+
+def _convert_numbers(samples: Any) -> None:
+  """samples: integers [N]."""
+  patterns = np.sin(samples[:, np.newaxis].astype(np.float32)).view(np.uint32)
+  integers, _, side = integers_from_patterns(patterns, SampleKind.FLOAT)
+  found = patterns_from_integers(integers, side, SampleKind.FLOAT, patterns.itemsize)
+  assert found is not None and np.array_equal(found, patterns)
 
 
 def _compress_other_files() -> None:

@@ -18,6 +18,7 @@ from language_modeling_is_compression.format.layout import Layout, LinearLayout,
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, RawShape
 from language_modeling_is_compression.format.surroundings import (
   CONTAINERS,
+  NO_CONTAINER,
   USUAL_TEXT,
   Surroundings,
   can_hold,
@@ -34,6 +35,7 @@ else:
 
 PIECE_BYTES = 1 << 24
 MAX_GAPS = 4096
+MAX_RATE_HZ = 0xFFFFFFFF
 MAX_GAP_BYTES = 1 << 20  # Of all gaps together, which a decoder holds in memory.
 SOURCE_ID_BYTES = 4
 MODEL_ID_BYTES = 8
@@ -68,7 +70,7 @@ class Header:
   model_id: bytes
   source_id: bytes
   layout: Layout
-  container: str = 'none'
+  container: str = NO_CONTAINER
   gaps: tuple[Gap, ...] = ()
   has_canonical_head: bool = False
   piece_bytes: int = PIECE_BYTES
@@ -200,6 +202,7 @@ def _is_consistent(header: Header) -> bool:
     pcm.sample_bytes in WIDTHS[pcm.kind]
     and has_samples == (pcm.sample_bytes > 0)
     and (chunk_frames > 0) == has_samples
+    and pcm.sample_rate_hz <= MAX_RATE_HZ
     and (has_samples or (header.num_frames, pcm.sample_rate_hz, header.tail_bytes, header.gaps) == (0, 0, 0, ()))
     and (has_samples or (header.container, pcm.is_big_endian) == ('none', False))
     and chunk_frames <= layout.max_span_frames

@@ -1,8 +1,8 @@
 """Adaptive binary arithmetic coding in integers, forward in both directions, so that nothing is kept per decision.
 
-The code is a binary fraction; the interval that is left is [low, high] of its next 48 bits, and a decision divides it in
-proportion to the probability of a 1 (Rissanen and Langdon, 1979). Bytes leave when both ends agree on them. An interval
-that straddles a byte's boundary for long becomes narrow; with 48 bits that costs less than a millionth.
+The code is a binary fraction; the interval that is left is [low, high] of its next 48 bits, and a decision divides it
+in proportion to the probability of a 1 (Rissanen and Langdon, 1979). Bytes leave when both ends agree on them. An
+interval that straddles a byte's boundary for long becomes narrow; with 48 bits that costs less than a millionth.
 
 A probability begins at a half and moves towards each decision by 1 / (n + 1.5), n the number of decisions before it, at
 most LIMIT.
@@ -35,13 +35,7 @@ def new_coder() -> np.ndarray:
 
 def finish_encoder(coder: np.ndarray, code: np.ndarray) -> bytes:
   """The code, with as few more bytes as tell the interval that is left, 1 to 6. code: uint8, what was written."""
-  low, high = int(coder[LOW]), int(coder[HIGH])
-  for num_bytes in range(1, _BYTES + 1):
-    unit = _BITS - 8 * num_bytes
-    last = (low + (1 << unit) - 1) >> unit
-    if last << unit <= high:
-      break
-  return code[: coder[POSITION]].tobytes() + last.to_bytes(num_bytes, 'big')
+  return code[: coder[POSITION]].tobytes() + _last_bytes(coder)
 
 
 def start_decoder(coder: np.ndarray, code: np.ndarray) -> None:
@@ -51,8 +45,18 @@ def start_decoder(coder: np.ndarray, code: np.ndarray) -> None:
 
 
 def is_whole(coder: np.ndarray, code: np.ndarray) -> bool:
-  """Whether a decoder that is through has seen as many bytes as its code has."""
-  return bool(coder[POSITION] <= len(code) <= coder[POSITION] + _BYTES)
+  """Whether a decoder that is through has come to the end of its code, and that is as an encoder writes it."""
+  return code[coder[POSITION] :].tobytes() == _last_bytes(coder)
+
+
+def _last_bytes(coder: np.ndarray) -> bytes:
+  low, high = int(coder[LOW]), int(coder[HIGH])
+  for num_bytes in range(1, _BYTES + 1):
+    unit = _BITS - 8 * num_bytes
+    last = (low + (1 << unit) - 1) >> unit
+    if last << unit <= high:
+      break
+  return last.to_bytes(num_bytes, 'big')
 
 
 @compiled

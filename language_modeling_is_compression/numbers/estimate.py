@@ -28,10 +28,12 @@ def deviations(values: np.ndarray) -> np.ndarray:
   places = spread_blocks(len(values), max(4 * ORDER, _MOST_FRAMES // values.shape[1]))
   frames = values[places]
   largest = np.abs(frames).max(initial=0.0)
-  if largest == 0.0 or len(frames) <= 2 * ORDER:
-    return np.abs(frames).mean(axis=0)
+  if largest == 0.0:
+    return np.zeros(1)
   scaled = frames / largest
-  lags = [np.vdot(scaled[: len(scaled) - lag], scaled[lag:]) for lag in range(ORDER + 1)]
+  if len(frames) <= 2 * ORDER:
+    return largest * np.abs(scaled).mean(axis=0)
+  lags = [(scaled[: len(scaled) - lag] * scaled[lag:]).sum() for lag in range(ORDER + 1)]
   taps = np.arange(ORDER)
   matrix = np.array(lags)[np.abs(taps[:, np.newaxis] - taps)] + _REGULARIZATION * lags[0] * np.eye(ORDER)
   weights = np.linalg.solve(matrix, lags[1:])

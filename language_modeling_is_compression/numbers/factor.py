@@ -7,10 +7,11 @@ Shapes: N values.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from language_modeling_is_compression.numbers.divisor import common_divisor
 from language_modeling_is_compression.numbers.patterns import PRECISIONS, SINGLE, Precision, orders_from_values
 from language_modeling_is_compression.numbers.scale import LIMIT, filled
 
@@ -22,8 +23,11 @@ FIRST_STEPS: tuple[tuple[float, bool], ...] = (
 )
 _STRUCT = struct.Struct('<BBd')
 _MOST_VALUES = 1 << 15  # That a factor is fitted to.
-_LOOSE = 2.0  # Units in the last place that a value may be off, of numbers rounded twice.
+ROUNDINGS = (2.0, 0.51)  # Units in the last place that values may be off: rounded more than once, or once.
+_GOOD_SHARE = 0.9  # Of a factor that is not looked for anew as if values were rounded once.
 _PARTS = 12  # On either side, that a rounding is told apart by.
+_REACH = 32  # Powers of two around the middle one.
+_EXACT_SHARE = 0.99  # Of 64-bit values that 32 bits hold.
 _NEAREST = 12  # Doubles on either side of an estimate that are tried.
 
 
@@ -83,9 +87,12 @@ class Factor:
         error = (below - values) + beside
       parts = error / np.spacing(values.astype(self.precision.floats)).astype(np.float64)
       usable = np.isfinite(parts)
-      return np.where(usable, np.rint(np.clip(2 * _PARTS * np.where(usable, parts, 0.0), -_PARTS, _PARTS)), 0.0).astype(
-        np.int64
-      ) + _PARTS
+      return (
+        np.where(usable, np.rint(np.clip(2 * _PARTS * np.where(usable, parts, 0.0), -_PARTS, _PARTS)), 0.0).astype(
+          np.int64
+        )
+        + _PARTS
+      )
 
 
 FACTOR_BYTES = _STRUCT.size
@@ -105,20 +112,35 @@ def find_factor(values: np.ndarray, precision: Precision) -> tuple[Factor, float
   magnitudes = magnitudes[magnitudes >= 2.0 ** (precision.least_exponent + precision.mantissa_bits)]
   if not len(magnitudes):
     return None
-  is_single = precision is SINGLE
-  if not is_single:
-    with np.errstate(over='ignore', under='ignore'):
-      is_single = bool(np.mean(magnitudes.astype(np.float32) == magnitudes) > 0.99)
-  floats = np.float32 if is_single else np.float64
-  with np.errstate(over='ignore', under='ignore'):
-    spacings = np.spacing(magnitudes.astype(floats)).astype(np.float64)
-  found = _divisor(magnitudes, spacings)
-  if found is None:
+  # Near 1, where nothing overflows; what is much larger or smaller than most is no multiple that 32 bits hold.
+  exponents = np.frexp(magnitudes)[1]
+  middle = int(exponents[len(exponents) // 2])
+  magnitudes = np.ldexp(magnitudes[np.abs(exponents - middle) <= _REACH], -middle)
+  is_single = precision is SINGLE or bool(np.mean(magnitudes.astype(np.float32) == magnitudes) > _EXACT_SHARE)
+  spacings = np.spacing(magnitudes.astype(np.float32 if is_single else np.float64)).astype(np.float64)
+  best, best_share = None, 0.0
+  for rounding in ROUNDINGS:
+    divisor = common_divisor(magnitudes, rounding * spacings)
+    fitted = None if divisor is None else _fitted(magnitudes, spacings, divisor, is_single)
+    if fitted is not None and fitted[1] > best_share:
+      best, best_share = fitted
+    if best_share > _GOOD_SHARE:
+      break
+  if best is None:
     return None
-  # Those that say most about the factor, and others of all sizes.
+  with np.errstate(over='ignore', under='ignore'):
+    number = float(np.ldexp(best.number, -middle if best.divides else middle))
+  return (replace(best, number=number), best_share) if 0.0 < number < np.inf else None
+
+
+def _fitted(
+  magnitudes: np.ndarray, spacings: np.ndarray, divisor: float, is_single: bool
+) -> tuple[Factor, float] | None:
+  """The best factor near a divisor, and the share of magnitudes that it gives exactly."""
   chosen = np.unique(np.linspace(0, len(magnitudes) - 1, _MOST_VALUES).astype(np.int64))
+  chosen = chosen[magnitudes[chosen] > divisor / 2]
   some, some_spacings = magnitudes[chosen], spacings[chosen]
-  integers = np.rint(some / found)
+  integers = np.rint(some / divisor)
   best, best_share = None, 0.0
   for first in range(len(FIRST_STEPS)):
     for factor in _candidates(some, some_spacings, integers, first, is_single):
@@ -134,17 +156,14 @@ def _firsts(integers: np.ndarray, first: int, precision: Precision) -> np.ndarra
   divisor, by_reciprocal = FIRST_STEPS[first]
   if first == 0:
     return integers
-  if by_reciprocal:
-    firsts = integers * np.float64(precision.floats(1.0 / divisor))
-  else:
-    firsts = integers / divisor
+  firsts = integers * np.float64(precision.floats(1.0 / divisor)) if by_reciprocal else integers / divisor
   return firsts.astype(precision.floats).astype(np.float64)
 
 
 def _product(values: np.ndarray, number: float) -> tuple[np.ndarray, np.ndarray]:
   """A product, rounded, and what that lacks: exact, but near the ends of the range (Dekker, 1971)."""
   product = values * number
-  upper, number_upper = _upper_half(values), _upper_half(np.float64(number))
+  upper, number_upper = _upper_half(values), _upper_half(np.array(number))
   lower, number_lower = values - upper, number - number_upper
   lacking = ((upper * number_upper - product) + upper * number_lower + lower * number_upper) + lower * number_lower
   return product, lacking
@@ -183,74 +202,3 @@ def _most_covered(lows: np.ndarray, highs: np.ndarray) -> float:
   place = int(np.argmax(np.cumsum(steps[order])))
   following = min(place + 1, len(ends) - 1)
   return float((ends[order[place]] + ends[order[following]]) / 2)
-
-
-def _divisor(magnitudes: np.ndarray, spacings: np.ndarray) -> float | None:
-  """What rising magnitudes are multiples of, within a few units in their last places; or None."""
-  for start in (0, 2, 16, 128):
-    size, error = _common(magnitudes[start : start + 64], _LOOSE * spacings[start : start + 64])
-    for _ in range(8):
-      refined = _refined(magnitudes, spacings, size, error)
-      if refined is None:
-        break
-      size, error, outside = refined
-      if not len(outside):
-        return size
-      # It was a multiple of the one that is looked for.
-      size, error = _common(
-        np.concatenate([[size], magnitudes[outside]]), np.concatenate([[error], _LOOSE * spacings[outside]])
-      )
-  return None
-
-
-def _common(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
-  """Euclid's algorithm on numbers with errors: their greatest common divisor, and its error; (0, 0) for none."""
-  size, error = 0.0, 0.0
-  for value, off in zip(values.tolist(), errors.tolist(), strict=True):
-    larger, larger_error, smaller, smaller_error = value, off, size, error
-    while smaller:
-      times = float(round(larger / smaller))
-      rest, rest_error = abs(larger - times * smaller), larger_error + times * smaller_error
-      if rest_error > smaller / 4:  # This value says nothing.
-        larger, larger_error = size, error
-        break
-      if rest <= rest_error:
-        if times and larger_error / times < smaller_error:
-          smaller, smaller_error = larger / times, larger_error / times
-        larger, larger_error = smaller, smaller_error
-        break
-      larger, larger_error, smaller, smaller_error = smaller, smaller_error, rest, rest_error
-    size, error = larger, larger_error
-  return size, error
-
-
-def _refined(
-  magnitudes: np.ndarray, spacings: np.ndarray, size: float, error: float
-) -> tuple[float, float, np.ndarray] | None:
-  """A divisor from more and more magnitudes, its error, and places of a few that are no multiples; None for none."""
-  if size <= 0.0:
-    return None
-  reached = 0
-  while True:
-    # How far multiples can be told by what is known.
-    end = int(np.searchsorted(magnitudes, size * min(size / (4.0 * error), 2.0**32), 'right'))
-    if end <= reached:
-      break
-    reached = end
-    stride = max(1, end // _MOST_VALUES)
-    some, some_spacings = magnitudes[:end:stride], spacings[:end:stride]
-    times = np.maximum(np.rint(some / size), 1.0)
-    off, allowed = np.abs(some - times * size), _LOOSE * some_spacings + times * error
-    telling = allowed < size / 8
-    outside = telling & (off > allowed)
-    if np.count_nonzero(outside) > 0.02 * np.count_nonzero(telling):
-      return size, error, np.flatnonzero(outside)[:64] * stride
-    kept = telling & ~outside
-    if not kept.any():
-      return None
-    low = ((some - _LOOSE * some_spacings) / times)[kept].max()
-    high = ((some + _LOOSE * some_spacings) / times)[kept].min()
-    size, error = float((low + high) / 2), max(abs(float(high - low)) / 2, size * 2.0**-52)
-    if end == len(magnitudes):
-      break
-  return (size, error, np.zeros(0, np.int64)) if reached else None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from language_modeling_is_compression.entropy.varints import NumberReader, write_number
-from language_modeling_is_compression.numbers import factor, remainders, scale, value_list
+from language_modeling_is_compression.numbers import factor, remainders, scale, two_factors, value_list
 from language_modeling_is_compression.numbers.estimate import bits_of, deviations
 from language_modeling_is_compression.numbers.patterns import (
   PRECISIONS,
@@ -21,7 +21,7 @@ from language_modeling_is_compression.numbers.patterns import (
   values_from_patterns,
 )
 
-CONSTANT, EXACT, SCALE, FACTOR, LIST = range(5)  # Ways.
+CONSTANT, EXACT, SCALE, FACTOR, LIST, TWO_FACTORS = range(6)  # Ways.
 _MOST_DESCRIPTIONS = 64
 _MOST_EXPONENT = 1100  # Farther than those of any float.
 _EXACT_SHARE = 0.999  # A factor of so many values is compared with no other way.
@@ -92,12 +92,12 @@ def _describe(patterns: np.ndarray, precision: Precision) -> Described:
     return found
   exponent, _ = scale.best_exponent(values, orders, precision)
   ways = [_by_scale(orders, values, exponent, precision, exact=False), found, _by_list(orders, precision)]
+  if values.shape[1] == 1:
+    ways.append(_by_two_factors(orders, values, precision))
   return min((way for way in ways if way is not None), key=lambda way: way.bits)
 
 
-def _by_scale(
-  orders: np.ndarray, values: np.ndarray, exponent: int, precision: Precision, *, exact: bool
-) -> Described:
+def _by_scale(orders: np.ndarray, values: np.ndarray, exponent: int, precision: Precision, *, exact: bool) -> Described:
   integers = scale.integers_of(values, exponent)
   left = scale.bases_of(integers.ravel(), exponent, precision, exact=exact)
   description = bytes([EXACT if exact else SCALE]) + write_number(exponent) + _code(orders, left, precision)
@@ -116,6 +116,15 @@ def _by_factor(orders: np.ndarray, values: np.ndarray, precision: Precision) -> 
   described = _described(integers, bytes([FACTOR]) + each.to_bytes() + code)
   sure = share >= _EXACT_SHARE and np.abs(integers).max() <= 1 << (precision.mantissa_bits + 1)
   return described._replace(bits=-1.0) if sure else described
+
+
+def _by_two_factors(orders: np.ndarray, values: np.ndarray, precision: Precision) -> Described | None:
+  found = two_factors.find_two_factors(values[:, 0], precision)
+  if found is None:
+    return None
+  integers = found.quiet.integers(values)
+  code = _code(orders, found.bases(integers[:, 0], precision), precision)
+  return _described(integers, bytes([TWO_FACTORS]) + found.to_bytes() + code)
 
 
 def _by_list(orders: np.ndarray, precision: Precision) -> Described | None:
@@ -159,6 +168,11 @@ def _read(integers: np.ndarray, description: bytes, precision: Precision) -> np.
       return None
     left = each.bases(integers.ravel(), precision)
     return _decoded(rest[factor.FACTOR_BYTES :], left, precision, integers.shape)
+  if way == TWO_FACTORS and integers.shape[1] == 1:
+    read = two_factors.two_factors_from_bytes(rest, len(integers))
+    if read is None:
+      return None
+    return _decoded(read[1], read[0].bases(integers[:, 0], precision), precision, integers.shape)
   return _listed(integers, rest, precision) if way == LIST else None
 
 

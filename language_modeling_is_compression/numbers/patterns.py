@@ -56,7 +56,7 @@ def orders_from_values(values: np.ndarray, precision: Precision) -> np.ndarray:
 
 
 def lowest_bits(values: np.ndarray) -> np.ndarray:
-  """Exponents of the lowest bits that are set: the largest e with a multiple of 2**e; int64 of finite float64, not 0."""
+  """Exponents of the lowest bits that are set: int64 of finite float64, not 0, multiples of 2**e for no larger e."""
   mantissas, exponents = np.frexp(values)
   whole = (np.abs(mantissas) * 2.0**53).astype(np.int64)
   return exponents - 53 + (np.frexp((whole & -whole).astype(np.float64))[1] - 1)

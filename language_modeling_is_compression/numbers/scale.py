@@ -13,7 +13,7 @@ LIMIT = float((1 << 31) - 1)
 _COMMON_BITS = 25  # A scale of so many bits needs no comparison: a 24-bit converter's, and its least value's magnitude.
 _RARE = 256  # One in so many values may miss a scale.
 _LEAST_BITS, _MOST_BITS = 12, 31  # Of the largest value in units that are compared.
-_TRIED_FRAMES = 1 << 13
+_TRIED_VALUES = 1 << 13
 
 
 def usable(values: np.ndarray) -> np.ndarray:
@@ -49,9 +49,10 @@ def best_exponent(values: np.ndarray, orders: np.ndarray, precision: Precision) 
   tops = np.sort(np.frexp(some)[1])
   low = int(lowest_bits(some).min())
   errors = deviations(filled(values, np.isfinite(values)))
-  frames = spread_blocks(len(values), max(64, _TRIED_FRAMES // values.shape[1]))
-  tried = values[frames].ravel()
-  tried_orders = orders[frames].ravel()
+  frames = spread_blocks(len(values), max(64, _TRIED_VALUES // values.shape[1]))
+  some_values, some_orders = values[frames].ravel(), orders[frames].ravel()
+  stride = max(1, len(some_values) // _TRIED_VALUES)
+  tried, tried_orders = some_values[::stride], some_orders[::stride]
   candidates = {
     exponent
     for top in {int(tops[-1]), int(tops[-1 - len(tops) // 4096])}
@@ -78,7 +79,7 @@ def integers_of(values: np.ndarray, exponent: int) -> np.ndarray:
 def bases_of(
   integers: np.ndarray, exponent: int, precision: Precision, *, exact: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Orders of multiples of 2**exponent, how many bits of their mantissas are below it, and contexts: int64 of int32 [N].
+  """Orders of multiples of 2**exponent, bits of their mantissas that are below it, and contexts: int64 of int32 [N].
 
   exact: no bits below are left open.
   """

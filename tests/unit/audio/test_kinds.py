@@ -3,7 +3,10 @@
 import pytest
 from support.wav_builder import build_wav
 
-from language_modeling_is_compression.audio.kinds import AudioKind, audio_kind, audio_kind_of
+from language_modeling_is_compression.audio.containers.writing import file_header
+from language_modeling_is_compression.audio.info import ContainerKind
+from language_modeling_is_compression.audio.kinds import HEAD_BYTES, AudioKind, audio_kind, audio_kind_of
+from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,13 @@ from language_modeling_is_compression.audio.kinds import AudioKind, audio_kind, 
 )
 def test_kinds(name, head, kind, is_compressed):
   assert audio_kind(name, head) == AudioKind(name=kind, is_compressed=is_compressed)
+
+
+@pytest.mark.parametrize('container', list(ContainerKind))
+def test_containers_of_samples_have_one_name(container):
+  pcm = PcmFormat(kind=SampleKind.A_LAW, sample_bytes=1, num_channels=1, sample_rate_hz=8000)
+  head = file_header(container, pcm, 100)[0][:HEAD_BYTES]
+  assert audio_kind('a', head) == AudioKind(name=container, is_compressed=False)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ from support import hybrid_cases, lmic_cases, segment_stand_in
 from support.segment_stand_in import StandIn
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes, random_samples
 
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info, wav_header
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.codec import file_codec, general, plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Modelled
 from language_modeling_is_compression.codec.file_codec import Compressed
@@ -184,8 +186,8 @@ def test_a_part_needs_its_own_segments_only(tmp_path):
   by = segment_stand_in.coder()
   with open(tmp_path / 'part.wav', 'wb') as target:
     file_codec.decompress_span(opened(data), target, by, 90, 200)
-  info = read_wav_info(tmp_path / 'part.wav')
-  np.testing.assert_array_equal(read_frames(info, 0, info.num_frames), waves(330, 2, 16)[90:200])
+  info = read_pcm_info(tmp_path / 'part.wav')
+  np.testing.assert_array_equal(read_pcm_frames(info, 0, info.num_frames), waves(330, 2, 16)[90:200])
   assert isinstance(by.model, StandIn)
   assert [shape.num_frames for shape in by.model.decoded] == [83, 83]
   with pytest.raises(DamageError, match=r'chunk 0 \(all channels, 0.00 to 83.00 s\) is damaged: its checksum'):
@@ -203,7 +205,7 @@ def test_silence_stands_for_a_damaged_segment_alone(tmp_path, bits):
   (tmp_path / 'a.wav').write_bytes(target.getvalue())
   expected = waves(330, 3, bits)
   expected[83:166] = 0
-  np.testing.assert_array_equal(read_frames(read_wav_info(tmp_path / 'a.wav'), 0, 330), expected)
+  np.testing.assert_array_equal(read_pcm_frames(read_pcm_info(tmp_path / 'a.wav'), 0, 330), expected)
   with pytest.raises(DamageError, match='chunk 2'):
     lmic_cases.decompressed(data, segment_stand_in.coder())
 
@@ -369,7 +371,7 @@ def test_a_canonical_head_is_never_lost(tmp_path, channels, bits):
     for segment in lost:
       expected[83 * segment : 83 * (segment + 1)] = 0
     assert (tmp_path / 'a.wav').read_bytes() == original[: -expected.size * bits // 8] + pcm_bytes(expected, bits)
-    np.testing.assert_array_equal(read_frames(read_wav_info(tmp_path / 'a.wav'), 0, 330), expected)
+    np.testing.assert_array_equal(read_pcm_frames(read_pcm_info(tmp_path / 'a.wav'), 0, 330), expected)
 
 
 def test_a_canonical_head_of_a_file_that_has_nothing_else_any_more():

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from support.flac_files import write_flac
 from support.wav_builder import build_wav, pcm_bytes, random_samples
 
+from language_modeling_is_compression.audio.g711 import expand_a_law, expand_mu_law
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.audio.reading import read_info
-from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.data.chunks import Chunks, Stream, read_tokens, split_stream, whole_stream
 from language_modeling_is_compression.data.tokens import (
@@ -58,7 +59,7 @@ def files(tmp_path_factory):
   made = []
   for index, (num_frames, num_channels, bits) in enumerate(FILES):
     samples = write_wav(folder / f'{index}.wav', num_frames, num_channels, bits)
-    made.append((read_wav_info(folder / f'{index}.wav'), samples, bits))
+    made.append((read_pcm_info(folder / f'{index}.wav'), samples, bits))
   return made
 
 
@@ -181,7 +182,7 @@ def test_the_beginning_of_a_file_may_be_skipped(files, layout, first, skipped):
 def test_a_file_that_shrank_is_an_error(tmp_path):
   write_wav(tmp_path / 'a.wav', 100, 1, 16)
   config = DataConfig(chunk_size=50)
-  chunks = Chunks([whole_stream(read_wav_info(tmp_path / 'a.wav'), config)], config)
+  chunks = Chunks([whole_stream(read_pcm_info(tmp_path / 'a.wav'), config)], config)
   (tmp_path / 'a.wav').write_bytes((tmp_path / 'a.wav').read_bytes()[:-2])
   assert len(chunks[0]) == 50
   with pytest.raises(AudioFormatError, match='became shorter'):
@@ -200,7 +201,7 @@ def test_a_file_that_shrank_is_an_error(tmp_path):
 def test_spans_join_to_the_whole(tmp_path, num_frames, num_channels, bits, kind, layout, cuts):
   samples = write_wav(tmp_path / 'a.wav', num_frames, num_channels, bits)
   config = DataConfig(**kind, **layout)
-  info = read_wav_info(tmp_path / 'a.wav')
+  info = read_pcm_info(tmp_path / 'a.wav')
   length = whole_stream(info, config).num_samples
   bounds = sorted([0, length, *(min(cut, length) for cut in cuts)])
   spans = [read_tokens(info, start, stop, config) for start, stop in pairwise(bounds)]
@@ -216,3 +217,18 @@ def test_the_file_of_a_chunk(files, limit):
   )
   with pytest.raises(IndexError):
     chunks.path(len(chunks))
+
+
+def test_tokens_of_companded_files(tmp_path):
+  """The bytes that a mu-law file stores, renumbered by value (and -0 as 0); else the top bytes of linear values."""
+  codes = np.random.default_rng(1).integers(0, 256, 300).astype(np.uint8)
+  for tag, expand in ((6, expand_a_law), (7, expand_mu_law)):
+    (tmp_path / 'a.wav').write_bytes(build_wav(codes.tobytes(), tag=tag, bits=8))
+    info = read_info(tmp_path / 'a.wav')
+    for quantization in ('linear', 'mu-law'):
+      config = DataConfig(chunk_size=300, quantization=quantization)
+      chunk = Chunks([whole_stream(info, config)], config)[0]
+      np.testing.assert_array_equal(chunk, tokens_of(expand(codes)[:, None], 16, config))
+      if (tag, quantization) == (7, 'mu-law'):
+        stored = np.where(codes < 128, codes, 383 - codes.astype(int))
+        np.testing.assert_array_equal(chunk, np.where(codes == 127, 128, stored))

@@ -25,6 +25,9 @@ from data_paths import (
   partition_names,
   partition_paths,
 )
+from language_modeling_is_compression.audio.containers.writing import file_header
+from language_modeling_is_compression.audio.info import ContainerKind
+from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
 from language_modeling_is_compression.data import paths as paths_module
 from language_modeling_is_compression.errors import ConfigError
 
@@ -312,11 +315,20 @@ def test_audio_that_is_not_read_is_found_and_described(tmp_path):
   paths = get_other_audio_paths(tmp_path)
   assert relative(paths, tmp_path) == ['b.ogg', 'c/d.OGG', 'c/e.mp3']
   assert describe_other_audio(paths) == (
-    '3 audio files not used, since only WAV and FLAC are read (2 .ogg, 1 .mp3): convert them first, e.g. '
+    '3 audio files not used, since only PCM and FLAC are read (2 .ogg, 1 .mp3): convert them first, e.g. '
     f'ffmpeg -i {tmp_path}/b.ogg {tmp_path}/b.wav'
   )
   assert describe_other_audio(paths[:1]).startswith('1 audio file not used')
   assert describe_other_audio([]) == ''
+
+
+def test_all_containers_of_samples_are_found(tmp_path):
+  names = ['a.AIF', 'a.aifc', 'a.aiff', 'a.au', 'a.caf', 'a.rifx', 'a.snd', 'a.sph', 'a.w64', 'b.flac']
+  make_tree(tmp_path, *names, 'a.flac', 'a.mp3')
+  assert relative(get_all_paths(tmp_path), tmp_path) == names
+  pcm = PcmFormat(kind=SampleKind.SIGNED, sample_bytes=2, num_channels=2, sample_rate_hz=8000)
+  (tmp_path / 'a.w64').write_bytes(file_header(ContainerKind.W64, pcm, 4)[0] + bytes(16))
+  assert detect_audio_format(tmp_path)['stereo_files'] == [tmp_path / 'a.w64']
 
 
 def test_flac_stands_beside_wav_unless_it_is_the_same_recording(tmp_path):
