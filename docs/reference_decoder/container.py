@@ -18,13 +18,13 @@ from reference_decoder.bytes_by_model import decode_planes
 from reference_decoder.header import Header, blake2b, parse_header
 from reference_decoder.models import ModelFile, Network, hybrid_integers, integers, require
 from reference_decoder.samples import (
-  NO_SAMPLES,
   dictionary,
   patterns_of_integers,
   payload_of_patterns,
   split_body,
   stored_samples,
 )
+from reference_decoder.surroundings import NO_SAMPLES
 
 STORED, LZMA, MODEL, PRIMED = range(4)
 
