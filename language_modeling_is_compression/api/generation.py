@@ -206,7 +206,7 @@ def _read_seed(
     raise InputError('seed_audio: expected a file, got standard input: save it first')
   try:
     info = read_info(Path(source))
-    if info.encoding != 'int':
+    if info.encoding == 'float':
       raise InputError(f'{info.path}: expected a seed of integer samples, got floats: convert it first')
     rate = info.sample_rate_hz or sample_rate
     if not rate:
@@ -216,7 +216,7 @@ def _read_seed(
         f'{info.path}: expected a sample rate of at most {defaults.MAX_RATE_HZ} Hz, got {rate}: export it again'
       )
     start, stop = _span(str(info.path), info.num_frames, rate, offset, duration)
-    pcm = wav_integers(sample_bytes=info.sample_bytes, num_channels=info.num_channels, sample_rate_hz=rate)
+    pcm = wav_integers(sample_bytes=info.resolution_bits // 8, num_channels=info.num_channels, sample_rate_hz=rate)
     return _SeedAudio(read_frames(info, start, stop), pcm)
   except AudioFormatError as error:
     raise InputError(str(error)) from error

@@ -11,29 +11,20 @@ import functools
 
 import numpy as np
 
+from language_modeling_is_compression.audio.g711 import expand_a_law, expand_mu_law
 from language_modeling_is_compression.audio.pcm import SampleKind
 
-_A_LAW_INVERTED = 0x55  # Even bits are, on lines.
-_MU_LAW_INVERTED = 0xFF  # All are.
-_SIGN = 0x80
+_MU_LAW_NEGATIVE_ZERO = 0x7F
 
 
 def linear_values(kind: SampleKind) -> np.ndarray:
   """The integer of each character: int32 [256], all different. mu-law's negative zero is -1, which is no other's."""
-  characters = np.arange(256)
+  characters = np.arange(256, dtype=np.uint8)
   if kind == SampleKind.A_LAW:
-    characters = characters ^ _A_LAW_INVERTED
-    segment, interval = characters >> 4 & 7, characters & 15
-    # The first two segments have the same steps.
-    magnitudes = np.where(segment, (2 * interval + 33) << np.maximum(segment - 1, 0), 2 * interval + 1)
-    values = np.where(characters & _SIGN, magnitudes, -magnitudes)
-  else:
-    characters = characters ^ _MU_LAW_INVERTED
-    segment, interval = characters >> 4 & 7, characters & 15
-    magnitudes = ((2 * interval + 33) << segment) - 33
-    values = np.where(characters & _SIGN, -magnitudes, magnitudes)
-    values[characters == _SIGN] = -1
-  return values.astype(np.int32)
+    return expand_a_law(characters) >> 3
+  values = expand_mu_law(characters) >> 2
+  values[_MU_LAW_NEGATIVE_ZERO] = -1
+  return values
 
 
 def integers_from_characters(characters: np.ndarray, kind: SampleKind) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Headers of the plainest file of each container: what stands before and behind samples.
 
+A .lmic file of version 5 leaves them out where a file has them, so that these bytes are part of the format.
+
 Sources: as in the parsers' modules.
 """
 

@@ -10,6 +10,7 @@ from support.hybrid_cases import tone
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
 import language_modeling_is_compression as lmic
+from language_modeling_is_compression.audio.g711 import expand_mu_law
 from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.network.checkpoint import save_model
@@ -128,6 +129,19 @@ def test_work_is_ended_by_closing_and_by_cancelling():
     for _ in range(2):  # Not as if there were nothing left.
       with pytest.raises(lmic.CancelledError):
         generation.read()
+
+
+def test_a_companded_seed_has_the_values_of_g711(tmp_path):
+  codes = np.random.default_rng(1).integers(0, 256, 300).astype(np.uint8)
+  path = tmp_path / 'seed.wav'
+  path.write_bytes(build_wav(codes.tobytes(), tag=7, bits=8, rate_hz=RATE_HZ))
+  linear = expand_mu_law(codes).astype(np.int16)
+  model = hybrid_model()
+  with (
+    lmic.generate(model, duration=0.01, seed_audio=path) as by_path,
+    lmic.generate(model, duration=0.01, seed_audio=linear, sample_rate=RATE_HZ) as by_array,
+  ):
+    np.testing.assert_array_equal(by_path.read(), by_array.read())
 
 
 @pytest.mark.parametrize(
