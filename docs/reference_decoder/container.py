@@ -235,7 +235,7 @@ def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: segments.
     half = 1 << (8 * width - 1)
     patterns = [[half + sample for sample in frame] for frame in frames]
   else:
-    patterns = patterns_of_integers(frames, side, samples.kind)
+    patterns = patterns_of_integers(frames, side, samples)
   return payload_of_patterns(patterns, samples.sample_bytes)
 
 

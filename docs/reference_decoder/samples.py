@@ -6,9 +6,10 @@ of "Chunks" payloads and the dictionary.
 
 import numpy as np
 
+from reference_decoder.floats import patterns_of_floats
 from reference_decoder.models import require
 from reference_decoder.segments import read_number
-from reference_decoder.surroundings import A_LAW, MU_LAW, SIGNED, Samples, can_hold, canonical
+from reference_decoder.surroundings import A_LAW, FLOAT, SIGNED, Samples, can_hold, canonical
 
 USUAL = (
   b'<?xml version="1.0" encoding="UTF-8"?>\n<BWFXML><IXML_VERSION>1.5</IXML_VERSION><PROJECT></PROJECT>'
@@ -53,9 +54,11 @@ def split_body(body: bytes) -> tuple[int, bytes, bytes]:
   return width, rest[:side_bytes], rest[side_bytes:]
 
 
-def patterns_of_integers(frames: list[list[int]], side: bytes, kind: int) -> list[list[int]]:
+def patterns_of_integers(frames: list[list[int]], side: bytes, samples: Samples) -> list[list[int]]:
   """Patterns [frame][channel] of the integers that stand for them."""
-  require(kind in (A_LAW, MU_LAW), 'floats as integers are not described yet')
+  kind = samples.kind
+  if kind == FLOAT:
+    return patterns_of_floats(frames, side, samples.sample_bytes)
   require(not side, 'companded samples with something beside them')
   patterns = {companded_value(pattern, kind): pattern for pattern in range(256)}
   require(all(integer in patterns for frame in frames for integer in frame), 'an integer is the value of no byte')
