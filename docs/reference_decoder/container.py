@@ -18,13 +18,13 @@ from reference_decoder.bytes_by_model import decode_planes
 from reference_decoder.header import Header, blake2b, parse_header
 from reference_decoder.models import ModelFile, Network, hybrid_integers, integers, require
 from reference_decoder.samples import (
-  NO_SAMPLES,
   dictionary,
   patterns_of_integers,
   payload_of_patterns,
   split_body,
   stored_samples,
 )
+from reference_decoder.surroundings import NO_SAMPLES
 
 STORED, LZMA, MODEL, PRIMED = range(4)
 
@@ -235,7 +235,7 @@ def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: segments.
     half = 1 << (8 * width - 1)
     patterns = [[half + sample for sample in frame] for frame in frames]
   else:
-    patterns = patterns_of_integers(frames, side, samples.kind)
+    patterns = patterns_of_integers(frames, side, samples)
   return payload_of_patterns(patterns, samples.sample_bytes)
 
 

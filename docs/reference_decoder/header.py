@@ -6,12 +6,14 @@ import struct
 from typing import NamedTuple
 
 from reference_decoder.models import require
-from reference_decoder.samples import (
+from reference_decoder.segments import read_number
+from reference_decoder.surroundings import (
   FLOAT,
   NO_CONTAINER,
   NO_SAMPLES,
   SAMPLE_BYTES,
   SIGNED,
+  UNPACKED,
   UNSIGNED,
   WAV,
   Samples,
@@ -19,7 +21,6 @@ from reference_decoder.samples import (
   canonical,
   wav_head,
 )
-from reference_decoder.segments import read_number
 
 FIXED_BYTES = 100  # Of a header of versions 1 to 4.
 # The model_id of version 3.
@@ -70,7 +71,7 @@ class Header(NamedTuple):
     if not self.is_canonical:
       return b'', b''
     if self.version == 5:
-      return canonical(self.samples, self.num_frames)
+      return canonical(self.container, self.samples, self.num_frames)
     return wav_head(self.samples, self.num_frames, 0), b''
 
 
@@ -141,7 +142,7 @@ def _parse_compact(data: bytes) -> Header:
   kind, is_big_endian, sample_bytes = raw[10] % 8, bool(raw[10] & 8), raw[10] // 16
   require(coding in MAX_SPAN, f'unknown coding {coding}')
   require(kind in SAMPLE_BYTES, 'unknown kind of samples')
-  require(container in (NO_CONTAINER, WAV), f'unknown container {container}')
+  require(container <= UNPACKED, f'unknown container {container}')
   model_id = raw[15:23] if has_model else b''
   require(len(model_id) == 8 * has_model and 15 + len(model_id) <= end, 'no room for a model_id')
   require(coding in (1, 3) or has_model, 'segments without a model')
@@ -158,11 +159,12 @@ def _parse_compact(data: bytes) -> Header:
     chunk_frames = chunk_frames or num_frames
     tail_bytes = 0 if is_canonical else numbers.read()
   gaps = _read_gaps(numbers, num_frames)
-  require(max(head_bytes, num_frames, tail_bytes, rate) < 1 << 62, 'too many bytes')
   samples = Samples(kind, sample_bytes, num_channels, rate, is_big_endian)
+  largest = max(head_bytes, num_frames, num_frames * samples.frame_bytes, tail_bytes)
+  require(largest < 1 << 62 and rate < 1 << 32, 'a number is too large')
   if is_canonical:
     require(not gaps and can_hold(container, samples), 'surroundings that nothing is')
-    head_bytes, tail_bytes = map(len, canonical(samples, num_frames))
+    head_bytes, tail_bytes = map(len, canonical(container, samples, num_frames))
   return Header(
     raw=raw,
     version=5,

@@ -1,28 +1,15 @@
-"""Samples of an original file: what they are, as chunks hold them, and what stands around them where it is canonical.
+"""Samples of an original file, as chunks hold them, and the dictionary of pieces around them.
 
-The parts "Canonical surroundings" and "A segment's body of samples that are no integers" of docs/FORMAT.md, the
-dictionary of primed pieces, and payloads.
+The parts "A segment's body of samples that are no integers" and "Samples that are no integers" of docs/FORMAT.md, and
+of "Chunks" payloads and the dictionary.
 """
-
-import struct
-from typing import NamedTuple
 
 import numpy as np
 
+from reference_decoder.floats import patterns_of_floats
 from reference_decoder.models import require
 from reference_decoder.segments import read_number
-
-# Kinds, as headers of version 5 count them.
-NO_SAMPLES, SIGNED, UNSIGNED, FLOAT, A_LAW, MU_LAW = range(6)
-SAMPLE_BYTES = {
-  NO_SAMPLES: (0,),
-  SIGNED: (1, 2, 3, 4),
-  UNSIGNED: (1, 2, 3, 4),
-  FLOAT: (4, 8),
-  A_LAW: (1,),
-  MU_LAW: (1,),
-}
-NO_CONTAINER, WAV = range(2)
+from reference_decoder.surroundings import A_LAW, FLOAT, SIGNED, Samples, can_hold, canonical
 
 USUAL = (
   b'<?xml version="1.0" encoding="UTF-8"?>\n<BWFXML><IXML_VERSION>1.5</IXML_VERSION><PROJECT></PROJECT>'
@@ -35,62 +22,9 @@ USUAL = (
 )
 
 
-class Samples(NamedTuple):
-  """What all samples of a file have in common."""
-
-  kind: int
-  sample_bytes: int
-  num_channels: int
-  sample_rate_hz: int
-  is_big_endian: bool = False
-
-  @property
-  def is_integer(self) -> bool:
-    return self.kind in (SIGNED, UNSIGNED)
-
-  @property
-  def frame_bytes(self) -> int:
-    return self.num_channels * self.sample_bytes
-
-
-def can_hold(container: int, samples: Samples) -> bool:
-  """Whether there are canonical surroundings of such samples."""
-  unsigned = samples.kind == UNSIGNED
-  return (
-    container == WAV
-    and samples.kind in (SIGNED, UNSIGNED, FLOAT)
-    and (samples.kind == FLOAT or unsigned == (samples.sample_bytes == 1))
-    and not (samples.is_big_endian and samples.sample_bytes > 1)
-    and samples.frame_bytes <= 65535
-    and samples.sample_rate_hz < 1 << 32
-  )
-
-
-def canonical(samples: Samples, num_frames: int) -> tuple[bytes, bytes]:
-  """Head and tail of version 5. Only of what a WAV can hold."""
-  pad = num_frames * samples.frame_bytes % 2
-  return wav_head(samples, num_frames, pad), bytes(pad)
-
-
-def wav_head(samples: Samples, num_frames: int, pad: int) -> bytes:
-  most, is_float, width = 2**32 - 1, samples.kind == FLOAT, samples.frame_bytes
-  is_extended = samples.num_channels >= 3 or (not is_float and samples.sample_bytes >= 3)
-  tag = 3 if is_float else 1
-  head_bytes, data_bytes = 68 if is_extended else 44, num_frames * width
-  head = b'RIFF' + struct.pack('<I', min(head_bytes - 8 + data_bytes + pad, most)) + b'WAVEfmt '
-  head += struct.pack('<IHH', 40 if is_extended else 16, 65534 if is_extended else tag, samples.num_channels)
-  head += struct.pack('<II', samples.sample_rate_hz, min(samples.sample_rate_hz * width, most))
-  head += struct.pack('<HH', width, 8 * samples.sample_bytes)
-  if is_extended:
-    speakers = {1: 4, 2: 3}.get(samples.num_channels, 0)
-    head += struct.pack('<HHIH', 22, 8 * samples.sample_bytes, speakers, tag)
-    head += bytes.fromhex('00 00 00 00 10 00 80 00 00 AA 00 38 9B 71')
-  return head + b'data' + struct.pack('<I', min(data_bytes, most))
-
-
 def dictionary(container: int, samples: Samples, num_frames: int) -> bytes:
   """What comes right before the bytes of a primed piece."""
-  head, tail = canonical(samples, num_frames) if can_hold(container, samples) else (b'', b'')
+  head, tail = canonical(container, samples, num_frames) if can_hold(container, samples) else (b'', b'')
   return USUAL + tail + head
 
 
@@ -120,9 +54,11 @@ def split_body(body: bytes) -> tuple[int, bytes, bytes]:
   return width, rest[:side_bytes], rest[side_bytes:]
 
 
-def patterns_of_integers(frames: list[list[int]], side: bytes, kind: int) -> list[list[int]]:
+def patterns_of_integers(frames: list[list[int]], side: bytes, samples: Samples) -> list[list[int]]:
   """Patterns [frame][channel] of the integers that stand for them."""
-  require(kind in (A_LAW, MU_LAW), 'floats as integers are not described yet')
+  kind = samples.kind
+  if kind == FLOAT:
+    return patterns_of_floats(frames, side, samples.sample_bytes)
   require(not side, 'companded samples with something beside them')
   patterns = {companded_value(pattern, kind): pattern for pattern in range(256)}
   require(all(integer in patterns for frame in frames for integer in frame), 'an integer is the value of no byte')

@@ -8,6 +8,7 @@ from language_modeling_is_compression.errors import FormatError
 from language_modeling_is_compression.format.frame import Frame, Read, Record, digest
 from language_modeling_is_compression.format.header import (
   COMPACT_VERSION,
+  MAX_RATE_HZ,
   MODEL_ID_BYTES,
   SOURCE_ID_BYTES,
   Gap,
@@ -104,16 +105,19 @@ class CompactFrame(Frame):
       while reader.position < len(body) - numbers_at:
         frame = _read_positive(reader) + (gaps[-1].frame if gaps else 0)
         gaps.append(Gap(frame, _read_positive(reader)))
-    if reader.position != len(body) - numbers_at or max(rate, num_frames, head_bytes, tail_bytes) >> 62:
+    pcm = PcmFormat(
+      kind=kind,
+      sample_bytes=sample >> 4,
+      num_channels=num_channels,
+      sample_rate_hz=rate,
+      is_big_endian=bool(sample & 8),
+    )
+    # What is canonical has 32 bits for a rate and, of all samples, a signed number of 64 bits.
+    largest = max(head_bytes, num_frames, num_frames * pcm.frame_bytes, tail_bytes)
+    if reader.position != len(body) - numbers_at or rate > MAX_RATE_HZ or largest >> 62:
       raise ValueError('numbers')
     header = Header(
-      pcm=PcmFormat(
-        kind=kind,
-        sample_bytes=sample >> 4,
-        num_channels=num_channels,
-        sample_rate_hz=rate,
-        is_big_endian=bool(sample & 8),
-      ),
+      pcm=pcm,
       chunk_frames=chunk_frames,
       head_bytes=head_bytes,
       num_frames=num_frames,

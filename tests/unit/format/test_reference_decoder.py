@@ -125,6 +125,17 @@ def test_decodes_companded_samples(kind):
   assert independent_decoder.decode(data, None) == original
 
 
+@pytest.mark.parametrize(('sample_bytes', 'is_big_endian'), [(4, False), (4, True), (8, True)])
+def test_decodes_floats_in_segments(sample_bytes, is_big_endian):
+  """Integers of 16 bits divided, and one that is no number."""
+  pcm = pcm_of(SampleKind.FLOAT, sample_bytes, 2, is_big_endian=is_big_endian)
+  values = np.frombuffer(frames_of(pcm, 300), pcm.stored_type('f')).copy()
+  values[77] = np.nan
+  data = packed(values.tobytes(), header_of(pcm, 300, chunk_frames=200), linear())
+  assert methods(data) == [independent_decoder.MODEL] * 2
+  assert independent_decoder.decode(data, None) == values.tobytes()
+
+
 @pytest.mark.parametrize('kind', COMPANDED)
 def test_companded_values_are_those_of_the_package(kind):
   assert [independent_samples.companded_value(byte, kind) for byte in range(256)] == linear_values(kind).tolist()
