@@ -7,6 +7,7 @@ have none.
 Shapes: N frames, C channels, S bytes of a sample.
 """
 
+import dataclasses
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -18,16 +19,19 @@ from language_modeling_is_compression.audio.pcm import (
   PcmFormat,
   SampleKind,
   integers_from_raw,
+  patterns_from_raw,
   raw_from_integers,
+  raw_from_patterns,
   wav_integers,
 )
-from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
+from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES
 from language_modeling_is_compression.errors import InputError
+from language_modeling_is_compression.format.surroundings import plain_wav_header, wav_envelope
 
 Samples = npt.NDArray[Any]
 
 _MARK_ID = b'lmic'
-_DTYPES = {'uint8': np.uint8, 'int8': np.int8, 'int16': np.int16, 'int32': np.int32}
+_DTYPES = ('uint8', 'int8', 'int16', 'int32', 'float32', 'float64')
 _DEPTHS = (8, 16, 24, 32)
 _MAX_RIFF_BYTES = 0xFFFFFFFE
 
@@ -42,27 +46,25 @@ class ArrayKind:
 
 def array_kind(pcm: PcmFormat, tail: bytes = b'') -> ArrayKind:
   """The array that a file's samples become. tail: bytes of the file after its samples, which may hold a mark."""
-  if pcm.kind == SampleKind.FLOAT:
-    return ArrayKind(dtype=f'float{8 * pcm.sample_bytes}', num_dimensions=_dimensions(pcm.num_channels))
-  if pcm.is_integer and (mark := _find_mark(tail)) and _fits(mark, pcm):
+  if (mark := _find_mark(tail)) and _fits(mark, pcm):
     return mark
-  dtype = {1: 'uint8', 2: 'int16'}.get(pcm.sample_bytes, 'int32')
+  if pcm.kind == SampleKind.FLOAT:
+    dtype = f'float{8 * pcm.sample_bytes}'
+  elif pcm.kind == SampleKind.UNSIGNED and pcm.sample_bytes == 1:
+    dtype = 'uint8'
+  else:
+    dtype = {1: 'int8', 2: 'int16'}.get(pcm.sample_bytes, 'int32')
   return ArrayKind(dtype=dtype, num_dimensions=_dimensions(pcm.num_channels))
 
 
 def wav_parts(samples: Samples, sample_rate_hz: int, bit_depth: int | None) -> tuple[bytes, np.ndarray, bytes]:
   """Header, frames uint8 [N, C, S] and tail of the WAV that holds an array. Raises InputError for one that none can."""
   pcm, frames = to_frames(samples, sample_rate_hz, bit_depth)
-  header = wav_header(
-    encoding='int',
-    sample_bytes=pcm.sample_bytes,
-    num_channels=pcm.num_channels,
-    sample_rate_hz=pcm.sample_rate_hz,
-    num_frames=len(frames),
-  )
+  header = plain_wav_header(pcm, len(frames))
   kind = ArrayKind(dtype=samples.dtype.name, num_dimensions=samples.ndim)
   if kind == array_kind(pcm):
-    return header, frames, b''
+    around = wav_envelope(pcm, len(frames))
+    return around.head, frames, around.tail
   mark = f'{kind.dtype} {kind.num_dimensions}'.encode()
   tail = bytes(frames.nbytes % 2) + struct.pack('<4sI', _MARK_ID, len(mark)) + mark + bytes(len(mark) % 2)
   riff_bytes = len(header) - 8 + frames.nbytes + len(tail)
@@ -81,18 +83,22 @@ def to_frames(samples: Samples, sample_rate_hz: int, bit_depth: int | None) -> t
   num_channels = 1 if samples.ndim == 1 else samples.shape[1]
   rate = _checked_rate(sample_rate_hz)
   pcm = wav_integers(sample_bytes=depth // 8, num_channels=num_channels, sample_rate_hz=rate)
+  if samples.dtype.kind == 'f':
+    pcm = dataclasses.replace(pcm, kind=SampleKind.FLOAT)
   if not 0 < pcm.frame_bytes <= MAX_FRAME_BYTES:
     raise InputError(f'samples: expected 1 to {MAX_FRAME_BYTES // pcm.sample_bytes} channels, got {num_channels}')
   columns = samples.reshape(-1, num_channels)
   if samples.dtype == np.uint8:
     return pcm, np.ascontiguousarray(columns)[:, :, None]
+  if pcm.kind == SampleKind.FLOAT:
+    return pcm, raw_from_patterns(np.ascontiguousarray(columns).view(f'u{pcm.sample_bytes}'), pcm)
   return pcm, raw_from_integers(columns.astype(np.int32), pcm)
 
 
 def from_frames(frames: np.ndarray, pcm: PcmFormat, kind: ArrayKind) -> Samples:
   """Inverse of `to_frames`: the array of a kind. frames: uint8 [N, C, S]."""
   if pcm.kind == SampleKind.FLOAT:
-    samples: Samples = np.ascontiguousarray(frames).view(pcm.stored_type('f'))[:, :, 0].astype(kind.dtype)
+    samples: Samples = patterns_from_raw(np.ascontiguousarray(frames), pcm).view(kind.dtype)
   elif kind.dtype == 'uint8':
     samples = frames[:, :, 0].copy()
   else:
@@ -117,8 +123,12 @@ def _find_mark(tail: bytes) -> ArrayKind | None:
 
 
 def _fits(kind: ArrayKind, pcm: PcmFormat) -> bool:
-  wide_enough = np.dtype(kind.dtype).itemsize >= pcm.sample_bytes
-  return wide_enough and (kind.num_dimensions == 2 or pcm.num_channels == 1)
+  dtype = np.dtype(kind.dtype)
+  if dtype.kind == 'f':
+    fits = pcm.kind == SampleKind.FLOAT and dtype.itemsize == pcm.sample_bytes
+  else:
+    fits = pcm.is_integer and dtype.itemsize >= pcm.sample_bytes
+  return fits and (kind.num_dimensions == 2 or pcm.num_channels == 1)
 
 
 def _check_array(samples: Any) -> None:
@@ -128,16 +138,11 @@ def _check_array(samples: Any) -> None:
     raise InputError(f'samples: expected shape [N] or [N, C], got {list(samples.shape)}')
   if samples.dtype.name in _DTYPES and samples.dtype.isnative:
     return
-  if np.issubdtype(samples.dtype, np.floating):
-    advice = (
-      'floating-point samples are kept by compress_file of a floating-point WAV; to compress them as 16-bit integers '
-      'use np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)'
-    )
-  elif samples.dtype.name in _DTYPES:
+  if samples.dtype.name in _DTYPES:
     advice = f'swap the bytes with .astype(np.{samples.dtype.name})'
   else:
     advice = 'convert them with .astype(np.int32) if they fit, and give bit_depth if it is not 32'
-  raise InputError(f'samples: expected int8, int16, int32 or uint8, got {samples.dtype}: {advice}')
+  raise InputError(f'samples: expected one of {", ".join(_DTYPES)}, got {samples.dtype}: {advice}')
 
 
 def _checked_depth(samples: Samples, bit_depth: int | None) -> int:
@@ -145,10 +150,12 @@ def _checked_depth(samples: Samples, bit_depth: int | None) -> int:
   own = 8 * samples.dtype.itemsize
   if bit_depth is None:
     return own
-  if bit_depth not in _DEPTHS or bit_depth > own:
+  if samples.dtype.kind == 'f' and bit_depth != own:
+    raise InputError(f'bit_depth: expected {own} for {samples.dtype}, got {bit_depth!r}')
+  if samples.dtype.kind != 'f' and (bit_depth not in _DEPTHS or bit_depth > own):
     depths = ', '.join(str(depth) for depth in _DEPTHS if depth <= own)
     raise InputError(f'bit_depth: expected {depths} for {samples.dtype}, got {bit_depth!r}')
-  if samples.size and samples.dtype != np.uint8 and bit_depth < own:
+  if samples.size and bit_depth < own:
     low, high = -(1 << (bit_depth - 1)), (1 << (bit_depth - 1)) - 1
     smallest, greatest = int(samples.min()), int(samples.max())
     if smallest < low or greatest > high:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
+from language_modeling_is_compression.audio.raw import raw_format
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.codec.file_codec import Compressed
@@ -77,16 +78,27 @@ class Compressor:
     progress: Progress | None = None,
     name: str = 'the source',
     verify: bool = False,
+    raw: str | None = None,
   ) -> Compressed:
     """Writes the .lmic form of a file that can be seeked, from its beginning to its end. name: for errors.
 
-    verify: decode what has been coded, while the rest is coded, and compare; `verify` then only has to look whether it
-    stands in the file. Half of the progress is that of coding.
+    raw: the format of all of the source where it is samples without a header, 's16le,44100,2' for example; a format is
+    looked for if none is named. verify: decode what has been coded, while the rest is coded, and compare; `verify` then
+    only has to look whether it stands in the file. Half of the progress is that of coding.
     Raises AudioFormatError if the source changes meanwhile, OSError if it cannot be read or written, CancelledError,
-    FormatError if what is decoded is not the source.
+    FormatError if what is decoded is not the source, ConfigError for a raw format that there is not.
     """
     count = _counted(progress, file_size(source), times=2 if verify else 1)
-    return file_codec.compress(source, target, self._coder, count, segments=self.segments, name=name, verify=verify)
+    return file_codec.compress(
+      source,
+      target,
+      self._coder,
+      count,
+      segments=self.segments,
+      name=name,
+      verify=verify,
+      raw=None if raw is None else raw_format(raw),
+    )
 
   def verify(self, packed: BinaryIO, compressed: Compressed, *, progress: Progress | None = None) -> None:
     """Reads back what `compress` has written, and compares it with the source; it must be open for reading.

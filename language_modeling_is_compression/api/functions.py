@@ -55,9 +55,10 @@ def compress(
 ) -> bytes:
   """Compresses an array of samples.
 
-  samples: int8, int16, int32 or uint8 (128 is silence), [N] or [N, C]. sample_rate_hz: an integer; 0 if unknown.
-  bit_depth: 8, 16, 24 or 32, where it is not the dtype's; 24 bits stand in int32. level: 1 (fast) to 9 (small), default
-  6. model: a packaged model's name or a .npz file; default: the level's. threads: default one on each core.
+  samples: int8, int16, int32, uint8 (128 is silence), float32 or float64, [N] or [N, C]. sample_rate_hz: an integer;
+  0 if unknown. bit_depth: 8, 16, 24 or 32, where it is not the dtype's; 24 bits stand in int32. level: 1 (fast) to 9
+  (small), default 6. model: a packaged model's name or a .npz file; default: the level's. threads: default one on each
+  core.
   progress: called with bytes done and bytes in all. cancellation: ends the work from another thread.
   Returns a .lmic file, whose original is a WAV file.
   Raises InputError for what cannot be compressed, CheckpointError, ModelMismatchError, ConfigError, CancelledError.
@@ -94,6 +95,7 @@ def compress_file(
   model: ModelPath | None = None,
   overwrite: bool = False,
   verify: bool = True,
+  raw: str | None = None,
   threads: int | None = None,
   progress: Progress | None = None,
   cancellation: Cancellation | None = None,
@@ -102,7 +104,7 @@ def compress_file(
 
   source, target: paths, or binary files; a source is read from its position on. A target that is a path appears whole,
   with the source's date and permissions, or not at all. overwrite: whether it may exist. verify: decode the output
-  and compare it with the source. Other arguments as for `compress`.
+  and compare it with the source. raw: as `Compressor.compress` has it. Other arguments as for `compress`.
   Raises OutputExistsError, InputError, AudioFormatError if the source changes meanwhile, OSError, others as `compress`.
   """
   with (
@@ -110,7 +112,8 @@ def compress_file(
     _readable(source) as (original, path),
     _writable(target, path, overwrite=overwrite) as packed,
   ):
-    compressed = compressor.compress(original, packed, progress=progress, name=str(path or 'the source'), verify=verify)
+    name = str(path or 'the source')
+    compressed = compressor.compress(original, packed, progress=progress, name=name, verify=verify, raw=raw)
     if verify:
       packed.flush()
       compressor.verify(packed, compressed)
@@ -192,7 +195,8 @@ def code_length(
     division = model_coder.division(pcm, len(frames), segments)
     if division is None:
       raise InputError(f'samples: {pcm.num_channels} channels are too many for {len(frames)} frames')
-    division = halved(division, len(frames), segments, lambda: integers_from_raw(frames, pcm))
+    if pcm.is_integer:
+      division = halved(division, len(frames), segments, lambda: integers_from_raw(frames, pcm))
     token = Cancellation(cancellation)
     starts = range(0, len(frames), division.span_frames)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from language_modeling_is_compression.api.engine import Compressor, Decompressor
+from language_modeling_is_compression.audio.raw import raw_format
 from language_modeling_is_compression.cli import options
 from language_modeling_is_compression.cli.info import opened
 from language_modeling_is_compression.cli.jobs import each_file, say, several_files
@@ -47,6 +48,8 @@ def _compress(chosen: options.Compress) -> int:
   outputs = _outputs(chosen.selection, chosen.destination, compressed_name, compressed=False)
   if len(outputs.sources.names) > 1 and outputs.to_stdout:
     raise ConfigError('standard output: several .lmic files in a row cannot be told apart; compress one at a time')
+  if chosen.raw is not None:
+    raw_format(chosen.raw)  # Raises before anything is done.
   totals = Totals()
   with Compressor(
     level=chosen.level,
@@ -68,7 +71,9 @@ def _compress(chosen: options.Compress) -> int:
       ):
         before = path.stat()
         with _progress(work, source, before.st_size) as progress, open(path, 'rb') as original:
-          compressed = compressor.compress(original, file, progress=progress, name=str(path), verify=chosen.verify)
+          compressed = compressor.compress(
+            original, file, progress=progress, name=str(path), verify=chosen.verify, raw=chosen.raw
+          )
         coded = time.monotonic()
         if chosen.verify:
           file.flush()

@@ -47,13 +47,17 @@ class Destination:
 
 @dataclass(frozen=True, kw_only=True)
 class Compress:
-  """Options of `lmic compress`. level: None for the default one, which byte models take too."""
+  """Options of `lmic compress`.
+
+  level: None for the default one, which byte models take too. raw: as `Compressor.compress` has it.
+  """
 
   selection: Selection
   work: Work
   destination: Destination
   level: int | None
   verify: bool
+  raw: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -156,6 +156,7 @@ def _options(arguments: argparse.Namespace) -> options.Options:
       destination=destination,
       level=arguments.level,
       verify=not arguments.no_verify,
+      raw=arguments.raw,
     )
   return options.Decompress(
     selection=selection,
@@ -383,6 +384,12 @@ def _add_compress_flags(parser: argparse.ArgumentParser) -> None:
   )
   for level in LEVELS:
     parser.add_argument(f'-{level}', action='store_const', const=level, dest='level', help=argparse.SUPPRESS)
+  parser.add_argument(
+    '--raw',
+    metavar='FORMAT,RATE,CHANNELS',
+    help='take files as samples without a header; FORMAT is s16le, s24be, u8, f32le, alaw, mulaw and so on, as in '
+    's16le,44100,2. Where it is not given, files of no known kind are looked at, and coded as sound if that pays',
+  )
   parser.add_argument('--no-verify', action='store_true', help='do not verify the output by decoding it')
 
 

@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Progress
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.codec.plan import changed, plan_file
@@ -60,17 +61,18 @@ def compress(
   segments: SegmentSettings = LEVELS[DEFAULT_LEVEL].segments,
   name: str = 'the source',
   verify: bool = False,
+  raw: PcmFormat | None = None,
 ) -> Compressed:
   """Writes the .lmic form of a file, whatever it holds.
 
   source: can be seeked; it is read from its beginning to its end. segments: for models that code segments. name: of the
-  source, for errors. verify: decode each chunk as soon as it is made, and compare; `read_back` does the rest. progress
-  is then told of every byte twice.
+  source, for errors. raw: as `plan_file` has it. verify: decode each chunk as soon as it is made, and compare;
+  `read_back` does the rest. progress is then told of every byte twice.
   Raises AudioFormatError if the file changes while it is read, OSError if it cannot be read, CancelledError, and
   FormatError if what is decoded is not the source.
   """
   source.seek(0)
-  header = plan_file(source, name, coder.model, segments)
+  header = plan_file(source, name, coder.model, segments, raw)
   digest, again, chunks = hashlib.sha256(), hashlib.sha256(), _ChunksDigest()
   writer = ContainerWriter(target, header)
   progress(_left_out(header))

@@ -8,8 +8,10 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from language_modeling_is_compression.audio.kinds import HEAD_BYTES, audio_kind
 from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind, integers_from_raw
 from language_modeling_is_compression.audio.wav import parse_wav_info
+from language_modeling_is_compression.codec.guessing import guess_format
 from language_modeling_is_compression.codec.halving import halved
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.format.division import SegmentSettings, channel_division
@@ -62,10 +64,17 @@ class _Located(NamedTuple):
     return last.offset + last.num_frames * self.pcm.frame_bytes
 
 
-def plan_file(source: BinaryIO, name: str, model: ModelCoder | None, segments: SegmentSettings) -> Header:
+def plan_file(
+  source: BinaryIO,
+  name: str,
+  model: ModelCoder | None,
+  segments: SegmentSettings,
+  raw: PcmFormat | None = None,
+) -> Header:
   """Header of the .lmic form of a file. model: what codes its samples, or None.
 
-  source: the file, open at its beginning, and left there. name: for errors.
+  source: the file, open at its beginning, and left there. name: for errors. raw: of all of the file, if it is samples
+  without a header; where that is not said, they are looked for in files of no known kind.
 
   Raises AudioFormatError if the file changes while it is read.
   """
@@ -80,7 +89,9 @@ def plan_file(source: BinaryIO, name: str, model: ModelCoder | None, segments: S
     source_id=hashlib.blake2b(source.read(_SOURCE_BYTES), digest_size=SOURCE_ID_BYTES).digest(),
     layout=ChannelLayout(),
   )
-  located = _locate(source, file_bytes)
+  located = _without_header(raw, file_bytes) if raw else _locate(source, file_bytes)
+  if located is None and model:
+    located = _guess(source, file_bytes, model)
   source.seek(0)
   if located is None:
     return without_samples
@@ -154,6 +165,19 @@ def _locate(source: BinaryIO, file_bytes: int) -> _Located | None:
     sample_rate_hz=info.sample_rate_hz,
   )
   return _Located('WAV', pcm, _within_limits([_Region(info.data_offset, info.num_frames)], pcm))
+
+
+def _without_header(pcm: PcmFormat, file_bytes: int, offset: int = 0) -> _Located | None:
+  num_frames = (file_bytes - offset) // pcm.frame_bytes
+  return _Located('none', pcm, [_Region(offset, num_frames)]) if num_frames else None
+
+
+def _guess(source: BinaryIO, file_bytes: int, model: ModelCoder) -> _Located | None:
+  source.seek(0)
+  if audio_kind('', source.read(HEAD_BYTES)) is not None:  # Its samples are coded in a way that nothing here knows.
+    return None
+  guess = guess_format(source, file_bytes, model)
+  return None if guess is None else _without_header(guess[0], file_bytes, guess[1])
 
 
 def _within_limits(regions: Sequence[_Region], pcm: PcmFormat) -> Sequence[_Region]:
