@@ -75,7 +75,7 @@ class CompactFrame(Frame):
     body = header[len(self.MAGIC) + self._LENGTH.size : -self.CHECK_BYTES]
     try:
       parsed = self._parse(body)
-    except (ValueError, IndexError):
+    except (ValueError, LookupError):
       raise FormatError('its header contradicts itself: no program of this version wrote it') from None
     check_header(parsed)
     if self.serialize(parsed) != header:  # One header has one form.
@@ -83,7 +83,7 @@ class CompactFrame(Frame):
     return parsed
 
   def _parse(self, body: bytes) -> Header:
-    """Raises ValueError or IndexError for what is none."""
+    """Raises ValueError or LookupError for what is none."""
     coding, more, sample = body[0], body[1], body[2]
     layout_type = LAYOUTS[coding & 0x3F]
     is_canonical, has_model = bool(coding & self._CANONICAL), bool(coding & self._HAS_MODEL)

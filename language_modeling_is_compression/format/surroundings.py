@@ -22,6 +22,9 @@ USUAL_TEXT = (
   b',M=mono,T=2024-01-01 00:00:00PEAK\1\0\0\0LIST\x1a\0\0\0INFOICRDINAMIARTICMTIGNRIPRDITRKICOPISFT\x0e\0\0\0Lavf58\0'
 )
 
+# Bytes of a sample that a WAV's plain header tells of, by kind.
+_WAV_WIDTHS = {SampleKind.UNSIGNED: (1,), SampleKind.SIGNED: (2, 3, 4), SampleKind.FLOAT: (4, 8)}
+
 
 class Surroundings(NamedTuple):
   """Bytes before the samples, and behind them."""
@@ -32,13 +35,16 @@ class Surroundings(NamedTuple):
 
 def can_hold(container: str, pcm: PcmFormat) -> bool:
   """Whether a container of one's own can hold such frames."""
-  return container == 'WAV' and pcm.frame_bytes <= MAX_FRAME_BYTES
+  fits = pcm.frame_bytes <= MAX_FRAME_BYTES and pcm.sample_rate_hz >> 32 == 0 and not pcm.is_big_endian
+  return container == 'WAV' and fits and pcm.sample_bytes in _WAV_WIDTHS.get(pcm.kind, ())
 
 
 def canonical(container: str, pcm: PcmFormat, num_frames: int) -> Surroundings:
   """What stands around so many frames. Raises FormatError for what the container cannot hold."""
-  if not can_hold(container, pcm):
+  if container == 'WAV' and pcm.frame_bytes > MAX_FRAME_BYTES:
     raise FormatError(f'its frames have {pcm.frame_bytes} bytes, those of a WAV {MAX_FRAME_BYTES} at most')
+  if not can_hold(container, pcm):
+    raise FormatError('its samples are of a kind that no WAV is made of here: decompress it whole')
   return wav_envelope(pcm, num_frames)
 
 

@@ -10,6 +10,7 @@ from language_modeling_is_compression.audio.pcm import SampleKind
 from language_modeling_is_compression.codec import plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.codec.file_codec import read_payloads
+from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.format.container import Chunk
 from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.format.header import NO_MODEL, Header
@@ -92,10 +93,12 @@ def fixed_header(header: Header, model_id: bytes, *, has_canonical_head: bool) -
   )
 
 
-def compressed(original: bytes, by: ChunkCoder, settings: SegmentSettings) -> bytes:
+def compressed(
+  original: bytes, by: ChunkCoder, level: SegmentSettings = LEVELS[DEFAULT_LEVEL].segments
+) -> bytes:
   """A file of version 1 to 4, whichever the coder's model was written in."""
   source, target, digest = io.BytesIO(original), io.BytesIO(), hashlib.sha256()
-  planned = plan.plan_file(source, 'a file', by.model, settings)
+  planned = plan.plan_file(source, 'a file', by.model, level)
   is_plain = not isinstance(planned.layout, ChannelLayout) and can_hold(planned.container, planned.pcm)
   head = original[: planned.head_bytes]
   is_plain = is_plain and head == plain_wav_header(planned.pcm, planned.num_frames)

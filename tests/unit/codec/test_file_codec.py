@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import lmic_cases
+from support import frames, lmic_cases
 from support.wav_builder import IEEE_FLOAT, UNKNOWN_SIZE, build_wav, pcm_bytes, random_samples
 
 from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
@@ -268,7 +268,7 @@ def test_damaged_files_are_not_decompressed():
 def test_wrong_whole_of_sound_chunks_is_found():
   data = bytearray(lmic_cases.compressed(WAVS['chunks around'], WITHOUT_MODEL))
   data[-30] ^= 1  # In the SHA-256.
-  changed = lmic_cases.sealed(bytes(data))
+  changed = frames.sealed(bytes(data))
   with pytest.raises(FormatError, match='together they are not the file that was compressed'):
     lmic_cases.decompressed(changed, WITHOUT_MODEL)
   assert salvaged(changed) == (WAVS['chunks around'], [file_codec._NOT_THE_WHOLE])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import hybrid_cases, lmic_cases, segment_stand_in
+from support import frames, hybrid_cases, lmic_cases, segment_stand_in
 from support.segment_stand_in import StandIn
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes, random_samples
 
@@ -213,7 +213,7 @@ def test_a_body_that_decodes_to_something_else_is_damaged():
   data = lmic_cases.compressed(wav(), segment_stand_in.coder(), LEVEL)
   for position in (-1, 0):  # The model notices; it does not.
     by = segment_stand_in.coder()
-    changed = lmic_cases.sealed(damaged_in(data, 2))
+    changed = frames.sealed(damaged_in(data, 2))
     if position == 0:
       model: Any = by.model
       decode = model.decode_segment
@@ -386,7 +386,7 @@ def test_a_flag_that_is_not_true():
   data = bytearray(lmic_cases.compressed(original, by, LEVEL))
   assert not opened(bytes(data)).header.layout.has_canonical_head
   data[15] = 1
-  changed = lmic_cases.sealed(bytes(data))
+  changed = frames.sealed(bytes(data))
   assert opened(changed).header.layout.has_canonical_head and opened(changed).problems
   lmic_cases.check_reading(changed, original, may_differ=True, by=by)
   target, sound = io.BytesIO(), opened(lmic_cases.compressed(original, by, LEVEL))
