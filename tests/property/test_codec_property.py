@@ -6,7 +6,7 @@ import io
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import frames, lmic_cases, segment_bodies, segment_stand_in
+from support import lmic_cases, lmic_frames, segment_bodies, segment_stand_in
 from support.wav_builder import EXTENSIBLE, IEEE_FLOAT, PCM, UNKNOWN_SIZE, build_wav
 
 from language_modeling_is_compression.format.container import MODEL, Container
@@ -82,7 +82,7 @@ def test_damage_is_found_or_harmless(cases, case, edits, sealed):
   """Also where the checks were put right, so that the change gets as far as it can."""
   original, sound, by = cases()[case]
   data = edited(sound, edits)
-  data = frames.sealed(data) if sealed else data
+  data = lmic_frames.sealed(data) if sealed else data
   lmic_cases.check_reading(data, original, may_differ=sealed, by=by)
 
 
@@ -94,7 +94,7 @@ def test_a_changed_byte_with_its_check_put_right(cases, case, position, change):
   changed = bytearray(sound)
   changed[position % len(changed)] ^= change
   lmic_cases.check_reading(bytes(changed), original, may_differ=False, by=by)
-  lmic_cases.check_reading(frames.sealed(bytes(changed)), original, may_differ=True, by=by)
+  lmic_cases.check_reading(lmic_frames.sealed(bytes(changed)), original, may_differ=True, by=by)
 
 
 @VERSIONS

@@ -124,7 +124,8 @@ def test_planes_are_those_of_the_file(frames, sample_bytes):
   raw = stored.reshape(*frames.shape, 4)[:, :, :sample_bytes]
   pcm = wav_integers(sample_bytes=sample_bytes, num_channels=frames.shape[1], sample_rate_hz=8000)
   planes = planes_from_samples(samples, sample_bytes)
-  expected = raw[:, :, ::-1].transpose(1, 2, 0) ^ np.array([0x80 * (sample_bytes > 1)] + [0] * (sample_bytes - 1))[:, None]
+  expected = raw[:, :, ::-1].transpose(1, 2, 0).copy()
+  expected[:, 0] ^= 0x80 * (sample_bytes > 1)
   np.testing.assert_array_equal(planes, expected)
   np.testing.assert_array_equal(integers_from_raw(np.ascontiguousarray(raw), pcm), samples)
   np.testing.assert_array_equal(samples_from_planes(planes), samples)

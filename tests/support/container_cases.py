@@ -15,8 +15,8 @@ from language_modeling_is_compression.format.compact_frame import CompactFrame
 from language_modeling_is_compression.format.container import STORED, Chunk, Container
 from language_modeling_is_compression.format.header import MODEL_ID_BYTES, NO_MODEL, Header
 from language_modeling_is_compression.format.layout import ChannelLayout, LinearLayout, SegmentLayout
-from support import fixed_files, frames
-from support.frames import WrittenFrame
+from support import fixed_files, lmic_frames
+from support.lmic_frames import WrittenFrame
 
 SHA256 = bytes(range(32))
 IDENTITY = bytes(range(32))
@@ -65,16 +65,16 @@ class Kind:
 
   def header(self, header: Header) -> Header:
     """The same header as this frame has it."""
-    if self.frame is frames.COMPACT:
+    if self.frame is lmic_frames.COMPACT:
       return header
     whole = {IDENTITY[:MODEL_ID_BYTES]: IDENTITY, LinearLayout.model_id[:MODEL_ID_BYTES]: LinearLayout.model_id}
     model_id = whole.get(header.model_id, NO_MODEL)
     return fixed_files.fixed_header(header, model_id, has_canonical_head=header.has_canonical_head)
 
 
-FIXED = Kind('versions 1 to 4', frames.FIXED, has_table=True)
-COMPACT = Kind('version 5', frames.COMPACT, has_table=True)
-SMALL = Kind('version 5, small', frames.COMPACT, has_table=False)
+FIXED = Kind('versions 1 to 4', lmic_frames.FIXED, has_table=True)
+COMPACT = Kind('version 5', lmic_frames.COMPACT, has_table=True)
+SMALL = Kind('version 5, small', lmic_frames.COMPACT, has_table=False)
 KINDS = (FIXED, COMPACT, SMALL)
 
 

@@ -93,9 +93,7 @@ def fixed_header(header: Header, model_id: bytes, *, has_canonical_head: bool) -
   )
 
 
-def compressed(
-  original: bytes, by: ChunkCoder, level: SegmentSettings = LEVELS[DEFAULT_LEVEL].segments
-) -> bytes:
+def compressed(original: bytes, by: ChunkCoder, level: SegmentSettings = LEVELS[DEFAULT_LEVEL].segments) -> bytes:
   """A file of version 1 to 4, whichever the coder's model was written in."""
   source, target, digest = io.BytesIO(original), io.BytesIO(), hashlib.sha256()
   planned = plan.plan_file(source, 'a file', by.model, level)

@@ -26,7 +26,7 @@ from language_modeling_is_compression.quantized.cpu import CpuPredictor
 from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
 from language_modeling_is_compression.quantized.quantize import quantize_byte_model
 from language_modeling_is_compression.quantized.segments import EnsembleCoder
-from support import fixed_files, frames, hybrid_cases
+from support import fixed_files, hybrid_cases, lmic_frames
 from support.tiny_models import random_params
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
@@ -132,7 +132,7 @@ def with_changed_body(data: bytes, index: int, change: Callable[[bytes], bytes])
   """A sound file with another body in one of its chunks, and all sizes and checks as if that were right."""
   container, target = Container(io.BytesIO(data), len(data)), io.BytesIO()
   assert container.sha256, 'not a sound file'
-  writer = frames.frame_of(data).writer(target, container.header)
+  writer = lmic_frames.frame_of(data).writer(target, container.header)
   for number in range(container.header.num_chunks):
     chunk = container.chunk(number)
     writer.add(dataclasses.replace(chunk, body=change(chunk.body)) if number == index else chunk)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import frames, lmic_cases
+from support import lmic_cases, lmic_frames
 from support.segment_stand_in import StandIn
 from support.training_runs import REPOSITORY
 from support.wav_builder import build_wav
@@ -119,7 +119,7 @@ def test_a_model_that_is_missing_is_said_of_its_file_alone(asked, tmp_path, caps
     assert lmic_main.main(['compress', '-q', '--level', level, str(short(tmp_path, name))]) == 0
   data = bytearray((tmp_path / 'a.wav.lmic').read_bytes())
   data[52:84] = bytes(range(50, 82))
-  (tmp_path / 'a.wav.lmic').write_bytes(frames.sealed(bytes(data)))
+  (tmp_path / 'a.wav.lmic').write_bytes(lmic_frames.sealed(bytes(data)))
   assert lmic_main.main(['test', str(tmp_path / 'a.wav.lmic'), str(tmp_path / 'b.wav.lmic')]) == 1
   assert capsys.readouterr().err.splitlines() == [
     f'lmic: {tmp_path}/a.wav.lmic: not packaged',

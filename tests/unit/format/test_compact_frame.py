@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from support import frames
+from support import lmic_frames
 from support.container_cases import (
   BYTES_ALONE,
   CANONICAL,
@@ -96,7 +96,7 @@ GAPS = (Gap(1, 5), Gap(10, 1), Gap(24, 300))
 )
 def test_round_trip(header):
   data = FRAME.serialize(header)
-  assert data == frames.sealed(data) and FRAME.header_at(lambda at, count: data[at : at + count], 0) == data
+  assert data == lmic_frames.sealed(data) and FRAME.header_at(lambda at, count: data[at : at + count], 0) == data
   assert FRAME.parse(data) == header
 
 
@@ -231,8 +231,8 @@ def test_a_file_from_256_kib_on_has_a_table(beside, has_table):
   writer.add(Chunk(method=STORED, crc32=0, body=bytes(header.head_bytes)))
   writer.finish(SHA256)
   data = target.getvalue()
-  footer = data[frames.starts(data)[-1] :]
-  header_bytes = frames.header_bytes(data)
+  footer = data[lmic_frames.starts(data)[-1] :]
+  header_bytes = lmic_frames.header_bytes(data)
   if has_table:
     assert len(footer) == 8 + header_bytes + 4 + 32 + 8 + 8 + 8
     assert footer.startswith(b'LMICtabl' + data[:header_bytes])
@@ -246,8 +246,8 @@ def test_bytes_of_a_record():
   """Method, size, sum of the payload, check; the number of the chunk is part of what is checked."""
   with COMPACT.in_force():
     data = written(COMPACT)
-    start, end = frames.starts(data)[1:3]
+    start, end = lmic_frames.starts(data)[1:3]
   record, body = data[start : start + 13], data[start + 13 : end]
   assert record[0] == STORED and int.from_bytes(record[1:5], 'little') == len(body)
-  key = digest(b'', data[: frames.header_bytes(data)])
+  key = digest(b'', data[: lmic_frames.header_bytes(data)])
   assert record[9:] == digest(key, (1).to_bytes(8, 'little'), record[:9], body)[:4]

@@ -6,7 +6,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from support import frames
+from support import lmic_frames
 from support.container_cases import (
   BYTES_ALONE,
   CANONICAL,
@@ -118,7 +118,7 @@ def test_no_lmic_file(data, message):
 def test_claims_of_a_hostile_header_take_no_memory(kind, claim):
   claimed = kind.frame.serialize(kind.header(dataclasses.replace(STEREO, **claim)))
   sound = written(kind)
-  data = frames.sealed(claimed + sound[frames.header_bytes(sound) :])
+  data = lmic_frames.sealed(claimed + sound[lmic_frames.header_bytes(sound) :])
   tracemalloc.start()
   try:
     container = opened(data)
@@ -141,7 +141,7 @@ def chunk_at(ends: list[int], position: int) -> int | None:
 
 def test_every_flipped_bit_is_found(tabled):
   data = written(tabled)
-  ends = frames.starts(data)
+  ends = lmic_frames.starts(data)
   for position in range(len(data)):
     container, chunk = opened(flipped(data, position, position % 8)), chunk_at(ends, position)
     if chunk is None:
@@ -153,7 +153,7 @@ def test_every_flipped_bit_is_found(tabled):
 def test_every_flipped_bit_is_found_in_a_file_without_a_table(small):
   """Where it is in the size of a chunk what follows is lost, and where it is in the header all is."""
   data = written(small)
-  ends = frames.starts(data)
+  ends = lmic_frames.starts(data)
   for position in range(len(data)):
     changed, chunk = flipped(data, position, position % 8), chunk_at(ends, position)
     if position < ends[0]:
@@ -170,7 +170,7 @@ def test_every_flipped_bit_is_found_in_a_file_without_a_table(small):
 @pytest.mark.parametrize('place', ['header', 'magic', 'copy', -50, -20, -10, -1])
 def test_damage_outside_of_the_chunks(tabled, place):
   data = written(tabled)
-  footer, copied = frames.starts(data)[-1], 'its header is damaged (a copy of it at the end is not)'
+  footer, copied = lmic_frames.starts(data)[-1], 'its header is damaged (a copy of it at the end is not)'
   places = {'header': (12, copied), 'magic': (footer + 3, end_of(tabled)), 'copy': (footer + 8 + 12, end_of(tabled))}
   position, problem = places.get(place, (place, end_of(tabled)))
   assert opened(flipped(data, position % len(data))).problems == [problem]
@@ -179,14 +179,14 @@ def test_damage_outside_of_the_chunks(tabled, place):
 def test_header_and_its_copy_both_damaged(tabled):
   data = written(tabled)
   with pytest.raises(FormatError, match='header is damaged or cut off, and so is the copy at the end'):
-    opened(flipped(flipped(data, 12), frames.starts(data)[-1] + 8 + 12))
+    opened(flipped(flipped(data, 12), lmic_frames.starts(data)[-1] + 8 + 12))
 
 
 def test_what_is_wrong_with_a_chunk(kind):
   data, frame = written(kind), kind.frame
-  second = frames.starts(data)[1]
+  second = lmic_frames.starts(data)[1]
   assert damaged_chunks(opened(flipped(data, second + frame.record_bytes + 2)))[1].endswith('its checksum is wrong')
-  unknown = frames.sealed(flipped(data, second + frame.method_at, 6))
+  unknown = lmic_frames.sealed(flipped(data, second + frame.method_at, 6))
   assert damaged_chunks(opened(unknown))[1].endswith('method 64, which this version does not know')
   assert opened(unknown).method(1) is None
   if kind is FIXED:
@@ -195,7 +195,7 @@ def test_what_is_wrong_with_a_chunk(kind):
 
 def test_cut_at_every_byte(kind):
   data = written(kind)
-  ends = frames.starts(data)
+  ends = lmic_frames.starts(data)
   for length in range(1, len(data)):
     if length < ends[0]:
       with pytest.raises(FormatError, match=r'damaged or cut off|begins with'):
@@ -219,7 +219,7 @@ def test_cut_at_every_byte(kind):
 def test_insertion_and_removal_are_found_where_they_are(tabled, change):
   """change: bytes that are inserted or, below 0, removed. Where records have no numbers the chunk itself is named."""
   data = written(tabled)
-  for chunk, start in enumerate(frames.starts(data)[:-1]):
+  for chunk, start in enumerate(lmic_frames.starts(data)[:-1]):
     inside = start + tabled.frame.record_bytes + 4
     rest = data[inside - change :] if change < 0 else bytes(change) + data[inside:]
     container = opened(data[:inside] + rest)
@@ -235,7 +235,7 @@ def test_insertion_and_removal_are_found_where_they_are(tabled, change):
 def test_insertion_and_removal_are_found_without_a_table(small, change):
   """What is before them is read."""
   data = written(small)
-  for chunk, start in enumerate(frames.starts(data)[:-1]):
+  for chunk, start in enumerate(lmic_frames.starts(data)[:-1]):
     inside = start + small.frame.record_bytes + 4
     rest = data[inside - change :] if change < 0 else bytes(change) + data[inside:]
     container = opened(data[:inside] + rest)
@@ -244,7 +244,7 @@ def test_insertion_and_removal_are_found_without_a_table(small, change):
 
 def test_swapped_chunks(kind):
   data = written(kind)
-  ends = frames.starts(data)
+  ends = lmic_frames.starts(data)
   one, two = data[ends[1] : ends[2]], data[ends[2] : ends[3]]
   assert len(one) == len(two)
   container = opened(data[: ends[1]] + two + one + data[ends[3] :])
@@ -256,7 +256,7 @@ def test_a_chunk_of_another_file_is_not_taken_for_its_own(kind, foreign):
   """The other file is of the same shape, so that only its header's check tells them apart."""
   data, bodies = written(kind), [bytes(len(each)) for each in payloads(STEREO)]
   other = written(kind, dataclasses.replace(STEREO, source_id=b'else'), bodies)
-  ends = frames.starts(data)
+  ends = lmic_frames.starts(data)
   record = bytearray(other[ends[foreign] : ends[foreign + 1]])
   if kind is FIXED:
     record[:4] = (1).to_bytes(4, 'little')
@@ -290,13 +290,13 @@ def test_prepended_bytes(tabled):
 def test_lost_beginning(tabled):
   """As a download that lost its first block: what follows is found from the end."""
   data = written(tabled)
-  container = opened(data[frames.starts(data)[1] - 10 :])
+  container = opened(data[lmic_frames.starts(data)[1] - 10 :])
   assert damaged_chunks(container).keys() == {0}
 
 
 def test_a_lost_beginning_is_the_end_of_a_file_without_a_table(small):
   for data in (b'junk' + written(small), written(small)[1:]):
-    with pytest.raises(FormatError, match='not a .lmic file: it begins with'):
+    with pytest.raises(FormatError, match=r'not a \.lmic file: it begins with'):
       opened(data)
 
 

@@ -5,7 +5,7 @@ import hashlib
 from typing import Any
 
 import pytest
-from support import fixed_files, frames
+from support import fixed_files, lmic_frames
 from support.container_cases import (
   BYTES_ALONE,
   CANONICAL,
@@ -82,7 +82,7 @@ def of_kind(kind: SampleKind, sample_bytes: int, header: Header = STEREO_1) -> H
 )
 def test_round_trip(header):
   data = fixed_files.serialize(header)
-  assert len(data) == fixed_files.HEADER_BYTES and data == frames.sealed(data)
+  assert len(data) == fixed_files.HEADER_BYTES and data == lmic_frames.sealed(data)
   assert FixedFrame().parse(data) == header
 
 
@@ -189,7 +189,7 @@ def test_flags_that_nobody_knows():
   data = fixed_files.serialize(CANONICAL_2)
   for flags in range(2, 256):
     with pytest.raises(FormatError, match='contradicts itself'):
-      opened(frames.sealed(data[:15] + bytes([flags]) + data[16:]))
+      opened(lmic_frames.sealed(data[:15] + bytes([flags]) + data[16:]))
 
 
 @pytest.mark.parametrize('field', ['sample_bytes', 'num_channels', 'chunk_frames', 'num_frames', 'tail_bytes'])
@@ -201,7 +201,7 @@ def test_header_of_bytes_alone_says_nothing_of_samples(field):
 @pytest.mark.parametrize('position', [14, 15])
 def test_reserved_bytes_are_zero(position):
   with pytest.raises(FormatError, match='contradicts itself'):
-    opened(frames.sealed(flipped(written(FIXED), position)))
+    opened(lmic_frames.sealed(flipped(written(FIXED), position)))
 
 
 @pytest.mark.parametrize('version', [0, 5, 6, 17, 257])
@@ -210,7 +210,7 @@ def test_another_version_is_named(version):
   data = written(FIXED)
   message = f'of format version {version}, this program reads versions 1, 2, 3, 4 and 5: update it'
   with pytest.raises(FormatError, match=message):
-    opened(frames.sealed(data[:8] + version.to_bytes(2, 'little') + data[10:]))
+    opened(lmic_frames.sealed(data[:8] + version.to_bytes(2, 'little') + data[10:]))
 
 
 def test_claims_beyond_what_positions_can_count_are_refused():

@@ -8,7 +8,7 @@ from reference_decoder import container as independent_decoder
 from reference_decoder import hybrid as independent_version_4
 from reference_decoder import models as independent_models
 from reference_decoder import segments as independent_hybrid
-from support import fixed_files, frames, generation_cases, hybrid_cases
+from support import fixed_files, generation_cases, hybrid_cases, lmic_frames
 from support.reference_networks import as_lists
 from support.wav_builder import build_wav, pcm_bytes
 
@@ -156,8 +156,8 @@ def test_refuses_every_damaged_byte_of_a_file():
   data = compressed(plain_wav(1, 16))
   assert independent_decoder.parse(data)
   damaged = [data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :] for at in range(len(data))]
-  flags = [frames.sealed(data[:15] + bytes([value]) + data[16:]) for value in (0, 2, 3)]
-  lengths = [frames.sealed(data[:28] + bytes([value]) + data[29:]) for value in (43, 68)]
+  flags = [lmic_frames.sealed(data[:15] + bytes([value]) + data[16:]) for value in (0, 2, 3)]
+  lengths = [lmic_frames.sealed(data[:28] + bytes([value]) + data[29:]) for value in (43, 68)]
   for each in [*damaged, *flags, *lengths, data[:-1], data + b'x', b'']:
     with pytest.raises(ValueError, match=r'\w'):
       independent_decoder.decode(each, None, as_lists(MODERATE))
