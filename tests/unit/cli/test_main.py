@@ -288,5 +288,5 @@ def test_who_asks_for_a_version_waits_for_no_numpy():
   """Nor for anything else that takes longer than the rest of the command."""
   names, printed = imported_by('--version')
   assert not names & {'numpy', 'numba', 'tqdm', 'jax', 'language_modeling_is_compression.config.options'}
-  versions = [layout.version for layout in (ChannelLayout, SegmentLayout, LinearLayout, HybridLayout)]
-  assert versions == [1, 2, 3, 4] and printed.strip().endswith('file formats 1, 2, 3 and 4')
+  codings = [layout.coding for layout in (ChannelLayout, SegmentLayout, LinearLayout, HybridLayout)]
+  assert codings == [1, 2, 3, 4] and printed.strip().endswith('file formats 1, 2, 3, 4 and 5')
