@@ -91,9 +91,8 @@ def test_no_chunk_is_larger_than_what_it_holds(num_frames, channels, bits):
   for index, (name, samples) in enumerate(hostile(num_frames, channels, bits).items()):
     payload, plain = pcm_bytes(samples, bits), index % 2 == 0
     if plain:
-      head, tail = canonical(
-        'WAV', wav_integers(sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000), num_frames
-      )
+      pcm = wav_integers(sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000)
+      head, tail = canonical('WAV', pcm, num_frames)
       original = head + payload + tail
     else:
       original = build_wav(payload, channels=channels, bits=bits, before=[(b'odd ', around)], trailer=around)
@@ -159,7 +158,7 @@ def test_a_plain_file_of_one_segment_takes_61_bytes_or_so_beside_its_code(channe
 
 def test_no_plain_file_of_one_segment_takes_more_than_80_bytes_beside_its_code():
   """Whatever its numbers are, they have as many bytes as they need: a segment has 2**25 bytes, a rate 32 bits."""
-  pcm = wav_integers(sample_bytes=4, num_channels=1 << 14, sample_rate_hz=2**32 - 1)
+  pcm = wav_integers(sample_bytes=4, num_channels=16_383, sample_rate_hz=2**32 - 1)
   for changed in (pcm, dataclasses.replace(pcm, num_channels=1), dataclasses.replace(pcm, num_channels=64)):
     num_frames = min(HybridLayout.max_span_frames, HybridLayout.max_span_bytes // changed.frame_bytes)
     header = with_canonical_sizes(

@@ -39,9 +39,8 @@ def test_arrays_come_back(level, dtype, depth):
   data = lmic.compress(samples, 8000, level=level, bit_depth=depth)
   header = container_of(data).header
   assert isinstance(header.layout, LinearLayout) and header.format_version == 5
-  assert (
-    header.layout.effort == LEVELS[level].segments.preset and header.model_id == LinearLayout.model_id[:MODEL_ID_BYTES]
-  )
+  assert header.layout.effort == LEVELS[level].segments.preset
+  assert header.model_id == LinearLayout.model_id[:MODEL_ID_BYTES]
   found, rate_hz = lmic.decompress(data)
   assert rate_hz == 8000 and found.dtype == samples.dtype
   np.testing.assert_array_equal(found, samples)
