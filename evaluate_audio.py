@@ -1,4 +1,4 @@
-"""Measures compression rates on a folder of WAV and FLAC files: python evaluate_audio.py --audio_dir DIR [flags]."""
+"""Measures compression rates on a folder of audio files: python evaluate_audio.py --audio_dir DIR [flags]."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Trains a language model on folders of WAV and FLAC files: python train_audio.py --audio_dir DIR [flags]."""
+"""Trains a language model on folders of audio files: python train_audio.py --audio_dir DIR [flags]."""
 
 import sys
 from collections.abc import Sequence

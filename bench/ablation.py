@@ -75,14 +75,15 @@ def _bits(path: Path, arguments: argparse.Namespace) -> tuple[int, float, float]
   """Samples of a file, and bits that the experts' mixture and the coder take for them."""
   import numpy as np
 
-  from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+  from language_modeling_is_compression.audio.frames import read_pcm_frames
+  from language_modeling_is_compression.audio.parsing import read_pcm_info
   from language_modeling_is_compression.format.payloads import Segment, SegmentShape
   from language_modeling_is_compression.linear.extraction import extract_evidence
   from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
   from language_modeling_is_compression.quantized.loading import load_coder
   from language_modeling_is_compression.system.cancellation import Cancellation
 
-  info = read_wav_info(path)
+  info = read_pcm_info(path)
   coder = load_coder(arguments.model, 'cpu')
   if not isinstance(coder, HybridCoder):
     sys.exit(f'{arguments.model} is not a hybrid model on linear prediction')
@@ -90,7 +91,7 @@ def _bits(path: Path, arguments: argparse.Namespace) -> tuple[int, float, float]
   samples, experts, coded = 0, 0.0, 0.0
   for start in range(0, min(info.num_frames, arguments.max_frames), arguments.segment_frames):
     stop = min(start + arguments.segment_frames, info.num_frames, arguments.max_frames)
-    frames = read_frames(info, start, stop).astype(np.int32) >> 8 * (info.sample_bytes - sample_bytes)
+    frames = read_pcm_frames(info, start, stop).astype(np.int32) >> 8 * (info.sample_bytes - sample_bytes)
     shape = SegmentShape(
       num_frames=len(frames),
       num_channels=info.num_channels,

@@ -123,20 +123,21 @@ def _float(arguments: argparse.Namespace) -> dict[str, float]:
 
 def _samples(arguments: argparse.Namespace, lanes: int, places: int) -> np.ndarray:
   """Chunks of FILE's first channel, cut at even distances: tokens [lanes, samples, places]."""
-  from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+  from language_modeling_is_compression.audio.frames import read_pcm_frames
+  from language_modeling_is_compression.audio.parsing import read_pcm_info
   from language_modeling_is_compression.data.tokens import bytes_from_samples, reduce_depth
 
-  info = read_wav_info(arguments.file)
+  info = read_pcm_info(arguments.file)
   starts = np.linspace(0, info.num_frames - arguments.samples, lanes).astype(int)
-  rows = [read_frames(info, start, start + arguments.samples)[:, 0] for start in starts]
+  rows = [read_pcm_frames(info, start, start + arguments.samples)[:, 0] for start in starts]
   unsigned = [reduce_depth(row, info.resolution_bits, 8 * places) for row in rows]
   return np.stack([bytes_from_samples(row, places).reshape(-1, places) for row in unsigned])
 
 
 def _print_commands(arguments: argparse.Namespace) -> None:
-  from language_modeling_is_compression.audio.wav import read_wav_info
+  from language_modeling_is_compression.audio.parsing import read_pcm_info
 
-  info = read_wav_info(arguments.file)
+  info = read_pcm_info(arguments.file)
   seconds = info.num_frames / info.sample_rate_hz
   flags = ['-m', arguments.model] if arguments.model else []
   lmic = [sys.executable, '-m', 'language_modeling_is_compression']

@@ -67,11 +67,12 @@ def _measured(contender: str) -> dict[str, Any]:
 
 
 def _chunks(folder: Path) -> Iterator[bytes]:
-  from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+  from language_modeling_is_compression.audio.frames import read_pcm_frames
+  from language_modeling_is_compression.audio.parsing import read_pcm_info
 
   for path in sorted(folder.rglob('*.wav')):
-    info = read_wav_info(path)
-    samples = read_frames(info, 0, info.num_frames)[:, 0] >> (info.resolution_bits - 8)
+    info = read_pcm_info(path)
+    samples = read_pcm_frames(info, 0, info.num_frames)[:, 0] >> (info.resolution_bits - 8)
     data = (samples + 128).astype(np.uint8).tobytes()
     for start in range(0, len(data) - _CHUNK_BYTES + 1, _CHUNK_BYTES):
       yield data[start : start + _CHUNK_BYTES]

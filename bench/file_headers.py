@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from language_modeling_is_compression.audio.wav import wav_header
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
 from language_modeling_is_compression.data.header_index import read_headers
 from language_modeling_is_compression.data.paths import get_all_paths
 

@@ -21,10 +21,10 @@ def main() -> int:
   arguments = parser.parse_args()
   from held_out import files_by_domain
 
-  from language_modeling_is_compression.audio.wav import read_wav_info
+  from language_modeling_is_compression.audio.parsing import read_pcm_info
 
   chosen = files_by_domain(arguments.audio_dir, arguments.files)
-  infos = {path: read_wav_info(path) for paths in chosen.values() for path in paths}
+  infos = {path: read_pcm_info(path) for paths in chosen.values() for path in paths}
   seconds = sum(info.num_frames / info.sample_rate_hz for info in infos.values())
   samples = {path: info.num_frames * info.num_channels for path, info in infos.items()}
   total = sum(samples.values())

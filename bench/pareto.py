@@ -33,8 +33,9 @@ import numpy as np
 from held_out import files_by_domain
 from matplotlib import transforms
 
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.audio.reading import read_frames
-from language_modeling_is_compression.audio.wav import read_wav_info, wav_header
 from language_modeling_is_compression.errors import AudioFormatError, BaselineError
 from language_modeling_is_compression.evaluation.compressors.programs import (
   PROGRAMS,
@@ -190,7 +191,7 @@ def _there_and_back(program: Program, link: Path, limit: float) -> tuple[int, di
   Raises BaselineError if the program fails, exceeds the limit, or gives back other samples.
   """
   assert program.decode is not None, 'what cannot be decoded has no decoding time'
-  original = read_wav_info(link)
+  original = read_pcm_info(link)
   with tempfile.TemporaryDirectory(dir=link.parent) as folder:
     coded, back = Path(folder, f'coded{program.suffix}'), Path(folder, 'back.wav')
     pcm = f'pcm_s{8 * original.sample_bytes}le'.replace('s8le', 'u8')
@@ -204,7 +205,7 @@ def _there_and_back(program: Program, link: Path, limit: float) -> tuple[int, di
       wall = run_program(template, places, time_limit_seconds=limit)
       after = resource.getrusage(resource.RUSAGE_CHILDREN)
       times[what] = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall)
-    decoded = read_wav_info(back)
+    decoded = read_pcm_info(back)
     if not np.array_equal(read_frames(original, 0, original.num_frames), read_frames(decoded, 0, decoded.num_frames)):
       raise BaselineError('other samples came back')
     return coded.stat().st_size, times
@@ -221,7 +222,7 @@ def _rows(codecs: Sequence[Codec], domains: Mapping[str, Sequence[Path]]) -> lis
 
   Mean and speeds are of the domains that every codec took; nan: a domain that this one did not.
   """
-  infos = {path: read_wav_info(path) for paths in domains.values() for path in paths}
+  infos = {path: read_pcm_info(path) for paths in domains.values() for path in paths}
   samples = {path: info.num_frames * info.num_channels for path, info in infos.items()}
   common = _common(codecs, domains)
   total = sum(samples[path] for paths in common.values() for path in paths)

@@ -26,15 +26,16 @@ def main() -> int:
   arguments = parser.parse_args()
   from held_out import files_by_domain
 
-  from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
+  from language_modeling_is_compression.audio.info import PcmInfo
+  from language_modeling_is_compression.audio.parsing import read_pcm_info
   from language_modeling_is_compression.codec.halving import may_be_halved
 
   columns = ''.join(f'{f"{parts} segments":>22}' for parts in _PARTS[1:])
   print(f'{"domain":<16} {"level":>5} {"frames":>9} {"1 segment":>11}{columns} halved')
   for domain, paths in files_by_domain(arguments.audio_dir, 1000).items():
-    infos = [read_wav_info(path) for path in paths]
+    infos = [read_pcm_info(path) for path in paths]
     [(_, _, _, rate), _] = commonest = Counter(map(_format, infos)).most_common(1)[0]
-    same: list[WavInfo] = [info for info in infos if _format(info) == commonest[0]]
+    same: list[PcmInfo] = [info for info in infos if _format(info) == commonest[0]]
     for seconds, level in itertools.product(arguments.seconds, map(int, arguments.levels.split(','))):
       frames = _joined(same, round(seconds * rate))
       if len(frames) < 0.9 * seconds * rate:
@@ -51,12 +52,12 @@ def _format(info) -> tuple[str, int, int, int]:  # type: ignore[no-untyped-def]
 
 def _joined(infos, num_frames: int) -> np.ndarray:  # type: ignore[no-untyped-def]
   """The first frames of recordings one after the other, int32 [N, C], at most num_frames."""
-  from language_modeling_is_compression.audio.wav import read_frames
+  from language_modeling_is_compression.audio.frames import read_pcm_frames
 
   parts: list[np.ndarray] = []
   for info in infos:
     missing = num_frames - sum(map(len, parts))
-    parts.append(read_frames(info, 0, min(missing, info.num_frames)))
+    parts.append(read_pcm_frames(info, 0, min(missing, info.num_frames)))
   return np.concatenate(parts)
 
 

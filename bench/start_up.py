@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from language_modeling_is_compression.audio.wav import wav_header
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
 from language_modeling_is_compression.kernels import native
 
 _RATE_HZ = 16_000

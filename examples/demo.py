@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.cli import main as lmic_main
 from language_modeling_is_compression.cli import train
 from language_modeling_is_compression.data.paths import get_valid_paths
@@ -43,9 +43,9 @@ def main() -> int:
 
 def _print_table(model: Path, files: Sequence[Path]) -> None:
   """Whole files through every compressor: each is decoded and compared."""
-  infos = [read_wav_info(path) for path in files]
+  infos = [read_pcm_info(path) for path in files]
   samples = sum(info.num_frames * info.num_channels for info in infos)
-  data_bytes = sum(info.data_bytes for info in infos)
+  data_bytes = sum(info.num_frames * info.frame_bytes for info in infos)
   ours = [
     ModelCompressor(name, path, device='cpu', lanes=2)
     for name, path in (('this model', str(model)), ('the model in the package', DEFAULT))

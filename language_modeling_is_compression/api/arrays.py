@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from language_modeling_is_compression.audio.frames import linear_samples
+from language_modeling_is_compression.audio.info import MAX_FRAME_BYTES
 from language_modeling_is_compression.audio.pcm import (
   PcmFormat,
   SampleKind,
-  integers_from_raw,
   patterns_from_raw,
   raw_from_integers,
   raw_from_patterns,
   wav_integers,
 )
-from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES
 from language_modeling_is_compression.errors import InputError
 from language_modeling_is_compression.format.surroundings import plain_wav_header, wav_envelope
 
@@ -52,6 +52,8 @@ def array_kind(pcm: PcmFormat, tail: bytes = b'') -> ArrayKind:
     dtype = f'float{8 * pcm.sample_bytes}'
   elif pcm.kind == SampleKind.UNSIGNED and pcm.sample_bytes == 1:
     dtype = 'uint8'
+  elif not pcm.is_integer:  # G.711, expanded.
+    dtype = 'int16'
   else:
     dtype = {1: 'int8', 2: 'int16'}.get(pcm.sample_bytes, 'int32')
   return ArrayKind(dtype=dtype, num_dimensions=_dimensions(pcm.num_channels))
@@ -102,7 +104,7 @@ def from_frames(frames: np.ndarray, pcm: PcmFormat, kind: ArrayKind) -> Samples:
   elif kind.dtype == 'uint8':
     samples = frames[:, :, 0].copy()
   else:
-    samples = integers_from_raw(np.ascontiguousarray(frames), pcm).astype(kind.dtype)
+    samples = linear_samples(np.ascontiguousarray(frames), pcm).astype(kind.dtype)
   return samples[:, 0] if kind.num_dimensions == 1 else samples
 
 

@@ -3,20 +3,24 @@
 import contextlib
 import math
 import os
+import tempfile
 import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
+from language_modeling_is_compression.api import flac_files
 from language_modeling_is_compression.audio.raw import raw_format
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.codec.file_codec import Compressed
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
+from language_modeling_is_compression.codec.plan import without_header
 from language_modeling_is_compression.codec.workers import Workers
 from language_modeling_is_compression.errors import ConfigError, FormatError, InputError
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.model_coder import ModelCoder
+from language_modeling_is_compression.format.surroundings import UNPACKED
 from language_modeling_is_compression.kernels.compilation import require_compiler
 from language_modeling_is_compression.quantized.loading import find_coder, load_coder
 from language_modeling_is_compression.system.cancellation import Cancellation
@@ -79,26 +83,31 @@ class Compressor:
     name: str = 'the source',
     verify: bool = False,
     raw: str | None = None,
+    decode: bool = False,
   ) -> Compressed:
     """Writes the .lmic form of a file that can be seeked, from its beginning to its end. name: for errors.
 
     raw: the format of all of the source where it is samples without a header, 's16le,44100,2' for example; a format is
-    looked for if none is named. verify: decode what has been coded, while the rest is coded, and compare; `verify` then
-    only has to look whether it stands in the file. Half of the progress is that of coding.
+    looked for if none is named. decode: code the sound of a FLAC file instead of its bytes, which then come back only
+    where the same version of the program `flac` is installed. verify: decode what has been coded, while the rest is
+    coded, and compare; `verify` then only has to look whether it stands in the file. Half of the progress is that of
+    coding.
     Raises AudioFormatError if the source changes meanwhile, OSError if it cannot be read or written, CancelledError,
-    FormatError if what is decoded is not the source, ConfigError for a raw format that there is not.
+    FormatError if what is decoded is not the source, ConfigError for a raw format that there is not, DependencyError
+    if there is no `flac` to decode with.
     """
-    count = _counted(progress, file_size(source), times=2 if verify else 1)
-    return file_codec.compress(
-      source,
-      target,
-      self._coder,
-      count,
-      segments=self.segments,
-      name=name,
-      verify=verify,
-      raw=None if raw is None else raw_format(raw),
-    )
+    with contextlib.ExitStack() as stack:
+      located = None
+      if raw is not None:
+        located = without_header(raw_format(raw), file_size(source))
+      elif decode and flac_files.is_flac(source):
+        unpacked = stack.enter_context(tempfile.TemporaryFile(prefix='lmic_'))
+        located = flac_files.unpack(source, unpacked, name)
+        source = unpacked
+      count = _counted(progress, file_size(source), times=2 if verify else 1)
+      return file_codec.compress(
+        source, target, self._coder, count, segments=self.segments, name=name, verify=verify, located=located
+      )
 
   def verify(self, packed: BinaryIO, compressed: Compressed, *, progress: Progress | None = None) -> None:
     """Reads back what `compress` has written, and compares it with the source; it must be open for reading.
@@ -165,7 +174,20 @@ class Decompressor:
     written with another model; what is written by then must not be used.
     """
     container = open_container(packed)
-    file_codec.decompress(container, target, self.coder(container.header), self._counted(container, progress))
+    coder, count = self.coder(container.header), self._counted(container, progress)
+    self.require_all(container)
+    if container.header.container != UNPACKED:
+      file_codec.decompress(container, target, coder, count)
+      return
+    with tempfile.TemporaryFile(prefix='lmic_') as unpacked:
+      file_codec.decompress(container, unpacked, coder, count)
+      flac_files.pack(unpacked, target)
+
+  def require_all(self, container: Container) -> None:
+    """Raises what `decompress` would raise before it writes anything: ModelMismatchError, DependencyError."""
+    coder = self.coder(container.header)
+    if container.header.container == UNPACKED:
+      flac_files.require_program(file_codec.read_beginning(container, coder))
 
   def decompress_span(
     self,

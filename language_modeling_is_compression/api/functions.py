@@ -20,7 +20,7 @@ import numpy.typing as npt
 from language_modeling_is_compression.api.arrays import Samples, to_frames, wav_parts
 from language_modeling_is_compression.api.engine import Compressor, Decompressor, Progress
 from language_modeling_is_compression.api.sound import Sound
-from language_modeling_is_compression.audio.pcm import integers_from_raw
+from language_modeling_is_compression.audio.frames import linear_samples
 from language_modeling_is_compression.codec.halving import halved
 from language_modeling_is_compression.errors import InputError, OutputExistsError
 from language_modeling_is_compression.format.model_coder import Encoded
@@ -96,6 +96,7 @@ def compress_file(
   overwrite: bool = False,
   verify: bool = True,
   raw: str | None = None,
+  decode: bool = False,
   threads: int | None = None,
   progress: Progress | None = None,
   cancellation: Cancellation | None = None,
@@ -104,7 +105,7 @@ def compress_file(
 
   source, target: paths, or binary files; a source is read from its position on. A target that is a path appears whole,
   with the source's date and permissions, or not at all. overwrite: whether it may exist. verify: decode the output
-  and compare it with the source. raw: as `Compressor.compress` has it. Other arguments as for `compress`.
+  and compare it with the source. raw, decode: as `Compressor.compress` has them. Other arguments as for `compress`.
   Raises OutputExistsError, InputError, AudioFormatError if the source changes meanwhile, OSError, others as `compress`.
   """
   with (
@@ -113,7 +114,9 @@ def compress_file(
     _writable(target, path, overwrite=overwrite) as packed,
   ):
     name = str(path or 'the source')
-    compressed = compressor.compress(original, packed, progress=progress, name=name, verify=verify, raw=raw)
+    compressed = compressor.compress(
+      original, packed, progress=progress, name=name, verify=verify, raw=raw, decode=decode
+    )
     if verify:
       packed.flush()
       compressor.verify(packed, compressed)
@@ -195,8 +198,7 @@ def code_length(
     division = model_coder.division(pcm, len(frames), segments)
     if division is None:
       raise InputError(f'samples: {pcm.num_channels} channels are too many for {len(frames)} frames')
-    if pcm.is_integer:
-      division = halved(division, len(frames), segments, lambda: integers_from_raw(frames, pcm))
+    division = halved(division, len(frames), segments, lambda: linear_samples(frames, pcm))
     token = Cancellation(cancellation)
     starts = range(0, len(frames), division.span_frames)
 

@@ -1,6 +1,6 @@
 """Sound: a .lmic file that is read like an audio file, a part at a time, decoding only the segments that it needs."""
 
-import dataclasses
+import io
 import os
 import tempfile
 import threading
@@ -13,9 +13,9 @@ import numpy as np
 
 from language_modeling_is_compression.api.arrays import ArrayKind, Samples, array_kind, from_frames
 from language_modeling_is_compression.api.engine import Decompressor, open_container, require_sound
-from language_modeling_is_compression.audio.kinds import WAV, audio_kind
-from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind, wav_integers
-from language_modeling_is_compression.audio.wav import WavInfo, parse_wav_info
+from language_modeling_is_compression.audio.info import PcmInfo
+from language_modeling_is_compression.audio.parsing import parse_info
+from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import AudioFormatError, InputError
@@ -42,11 +42,11 @@ class Sound:
     require_sound(self._container)
     file_codec.require_model(self._container.header, self._coder)
     header = self._container.header
-    self._wav: _RestoredWav | None = None
+    self._restored: _RestoredFile | None = None
     if not header.pcm.num_channels:
-      self._wav = _restored_wav(self._container, self._coder)
-      self._pcm, self._num_frames = self._wav.pcm, self._wav.num_frames
-      self._kind = array_kind(self._pcm, self._wav.tail())
+      self._restored = _restored_file(self._container, self._coder)
+      self._pcm, self._num_frames = self._restored.pcm, self._restored.num_frames
+      self._kind = array_kind(self._pcm, self._restored.tail())
     else:
       self._pcm, self._num_frames = header.pcm, header.num_frames
       self._kind = array_kind(self._pcm, file_codec.read_tail(self._container, self._coder))
@@ -67,8 +67,8 @@ class Sound:
       self._closed = True
       self._span = None
       self._decompressor.close()
-      if self._wav:
-        self._wav.file.close()
+      if self._restored:
+        self._restored.file.close()
       if self._owns_file:
         self._file.close()
 
@@ -145,8 +145,8 @@ class Sound:
 
   def _frames(self, start: int, stop: int) -> np.ndarray:
     """Frames uint8 [N, C, S]; the span that they end in is kept, since most readers go on from there."""
-    if self._wav:
-      return self._wav.frames(start, stop)
+    if self._restored:
+      return self._restored.frames(start, stop)
     parts = [np.zeros((0, self._pcm.num_channels, self._pcm.sample_bytes), np.uint8)]
     while start < stop:
       if self._span and self._span[0] <= start < self._span[0] + len(self._span[1]):
@@ -169,19 +169,15 @@ class Sound:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _RestoredWav:
-  """A WAV that was compressed as bytes, since it has no samples, or more channels than its length suits."""
+class _RestoredFile:
+  """A file of samples that was compressed as bytes, since it has no samples, or more channels than its length suits."""
 
   file: BinaryIO
-  info: WavInfo
+  info: PcmInfo
 
   @property
   def pcm(self) -> PcmFormat:
-    info = self.info
-    pcm = wav_integers(
-      sample_bytes=info.sample_bytes, num_channels=info.num_channels, sample_rate_hz=info.sample_rate_hz
-    )
-    return pcm if info.encoding == 'int' else dataclasses.replace(pcm, kind=SampleKind.FLOAT)
+    return self.info.pcm
 
   @property
   def num_frames(self) -> int:
@@ -189,28 +185,36 @@ class _RestoredWav:
 
   def frames(self, start: int, stop: int) -> np.ndarray:
     """Frames uint8 [N, C, S]."""
-    self.file.seek(self.info.data_offset + start * self.info.frame_bytes)
-    data = self.file.read((stop - start) * self.info.frame_bytes)
-    return np.frombuffer(data, np.uint8).reshape(-1, self.info.num_channels, self.info.sample_bytes)
+    first, parts = 0, []
+    for region in self.info.regions:
+      begin, end = max(start, first), min(stop, first + region.num_frames)
+      if begin < end:
+        self.file.seek(region.offset + (begin - first) * self.info.frame_bytes)
+        parts.append(self.file.read((end - begin) * self.info.frame_bytes))
+      first += region.num_frames
+    return np.frombuffer(b''.join(parts), np.uint8).reshape(-1, self.info.num_channels, self.info.sample_bytes)
 
   def tail(self) -> bytes:
-    self.file.seek(self.info.data_offset + self.info.data_bytes)
+    region = self.info.regions[-1]
+    self.file.seek(region.offset + region.num_frames * self.info.frame_bytes)
     return self.file.read()
 
 
-def _restored_wav(container: Container, coder: ChunkCoder) -> _RestoredWav:
-  """Raises AudioFormatError for a file that is no WAV."""
-  kind = audio_kind('', file_codec.read_beginning(container, coder))
-  if kind is None or kind.name != WAV:
-    raise AudioFormatError(_NO_SOUND)
+def _restored_file(container: Container, coder: ChunkCoder) -> _RestoredFile:
+  """Raises AudioFormatError for a file without samples."""
+  head = file_codec.read_beginning(container, coder)
+  try:
+    parse_info(io.BytesIO(head), len(head), Path('the original'))  # What begins as no such file is none.
+  except AudioFormatError as error:
+    raise AudioFormatError(f'{_NO_SOUND} ({error})') from None
   file = cast(BinaryIO, tempfile.SpooledTemporaryFile(_MAX_MEMORY_BYTES, prefix='lmic_'))  # noqa: SIM115
   try:
     file_codec.decompress(container, file, coder)
-    info = parse_wav_info(file, container.header.original_bytes, Path('the original'))
+    info = parse_info(file, container.header.original_bytes, Path('the original'))
   except AudioFormatError as error:
     file.close()
     raise AudioFormatError(f'{_NO_SOUND} ({error})') from None
   except BaseException:
     file.close()
     raise
-  return _RestoredWav(file=file, info=info)
+  return _RestoredFile(file=file, info=info)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 HEAD_BYTES = 40  # Bytes of a file that `audio_kind` looks at.
 
-WAV = 'WAV'
+WAV, FLAC = 'WAV', 'FLAC'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ _KINDS = [
     (rb'caff\0', 'CAF', False),
     (rb'(\.snd|dns\.)', 'AU', False),
     (rb'NIST_1A\n', 'NIST SPHERE', False),
-    (rb'fLaC', 'FLAC', True),
+    (rb'fLaC', FLAC, True),
     (rb'OggS', 'Ogg', True),
     (rb'wvpk', 'WavPack', True),
     (rb'MAC ', "Monkey's Audio", True),

@@ -21,7 +21,7 @@ def raw_format(text: str) -> PcmFormat:
   mulaw. RATE: in Hz, 0 if it is not known. Raises ConfigError.
   """
   parts = text.split(',')
-  if len(parts) != 3 or not all(part.isdecimal() and len(part) < 10 for part in parts[1:]):
+  if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts[1:]):
     raise ConfigError(f'raw: expected {HELP}, got {text!r}')
   name, rate, num_channels = parts[0].lower(), int(parts[1]), int(parts[2])
   if rate > MAX_RATE_HZ or not 1 <= num_channels <= MAX_CHANNELS:

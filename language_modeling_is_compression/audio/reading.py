@@ -8,22 +8,27 @@ from pathlib import Path
 import numpy as np
 
 from language_modeling_is_compression.audio.flac import FlacInfo, read_flac_frames, read_flac_info
-from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
-from language_modeling_is_compression.audio.wav import read_frames as read_wav_frames
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.info import PcmInfo
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 
-WAV_SUFFIXES = frozenset({'.wav', '.wave', '.bwf', '.rf64', '.amb'})
+# fmt: off
+PCM_SUFFIXES = frozenset({
+  '.wav', '.wave', '.bwf', '.rf64', '.amb', '.rifx', '.aif', '.aiff', '.aifc', '.caf', '.w64', '.au', '.snd', '.sph',
+})
+# fmt: on
 FLAC_SUFFIXES = frozenset({'.flac'})
 
-AudioInfo = WavInfo | FlacInfo
+AudioInfo = PcmInfo | FlacInfo
 
 
 def read_info(path: Path) -> AudioInfo:
-  """Headers of a file: of FLAC where its suffix, in any case, is FLAC's, else of WAV.
+  """Headers of a file: of FLAC where its suffix, in any case, is FLAC's, else of samples in whatever container it has.
 
   Raises AudioFormatError, one line beginning with the path, if it cannot be read or is no such audio, and
   DependencyError where FLAC cannot be decoded.
   """
-  return read_flac_info(path) if path.suffix.lower() in FLAC_SUFFIXES else read_wav_info(path)
+  return read_flac_info(path) if path.suffix.lower() in FLAC_SUFFIXES else read_pcm_info(path)
 
 
 def read_frames(info: AudioInfo, start: int, stop: int) -> np.ndarray:
@@ -32,4 +37,4 @@ def read_frames(info: AudioInfo, start: int, stop: int) -> np.ndarray:
   0 <= start <= stop <= info.num_frames, else ValueError. Raises AudioFormatError if the file can no longer be read, or
   not there.
   """
-  return read_flac_frames(info, start, stop) if isinstance(info, FlacInfo) else read_wav_frames(info, start, stop)
+  return read_flac_frames(info, start, stop) if isinstance(info, FlacInfo) else read_pcm_frames(info, start, stop)

@@ -72,7 +72,13 @@ def _compress(chosen: options.Compress) -> int:
         before = path.stat()
         with _progress(work, source, before.st_size) as progress, open(path, 'rb') as original:
           compressed = compressor.compress(
-            original, file, progress=progress, name=str(path), verify=chosen.verify, raw=chosen.raw
+            original,
+            file,
+            progress=progress,
+            name=str(path),
+            verify=chosen.verify,
+            raw=chosen.raw,
+            decode=chosen.decode,
           )
         coded = time.monotonic()
         if chosen.verify:
@@ -84,6 +90,7 @@ def _compress(chosen: options.Compress) -> int:
       ended = time.monotonic()
       result = Result(
         header=compressed.header,
+        original_bytes=before.st_size,
         compressed_bytes=compressed.num_bytes,
         fallback_chunks=compressed.fallback_chunks,
         seconds=ended - started,
@@ -121,7 +128,11 @@ def _decompress(chosen: options.Decompress) -> int:
     def decompress_one(source: str) -> None:
       with opened(source) as (container, before):
         started = time.monotonic()
-        decompressor.coder(container.header)  # Raises before an output is made.
+        # Raises before an output is made.
+        if chosen.wants_part or chosen.salvage:
+          decompressor.coder(container.header)
+        else:
+          decompressor.require_all(container)
         target = outputs.target(source)
         outputs.make_folder(target)
         wrong: list[str] = []
@@ -143,6 +154,7 @@ def _decompress(chosen: options.Decompress) -> int:
         if not chosen.wants_part:
           result = Result(
             header=container.header,
+            original_bytes=container.header.original_bytes,
             compressed_bytes=container.file_bytes,
             seconds=time.monotonic() - started,
             checked='verified',

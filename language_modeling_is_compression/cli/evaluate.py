@@ -1,4 +1,4 @@
-"""Measures compression rates on a folder of WAV and FLAC files: evaluate-audio --audio_dir DIR [flags]."""
+"""Measures compression rates on a folder of audio files: evaluate-audio --audio_dir DIR [flags]."""
 
 import logging
 import shlex
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
   interrupted = f'{prog}: interrupted; --resume goes on with what is measured'
   if not plugins_are_loaded(argv, prog):
     return 2
-  parser = Parser(prog=prog, description='Measures compression rates on a folder of WAV and FLAC files.')
+  parser = Parser(prog=prog, description='Measures compression rates on a folder of audio files.')
   add_flags(parser, EvaluationConfig)
   add_plugin_flag(parser)
   arguments = parser.parse_args(argv)
@@ -90,7 +90,7 @@ def _recordings(settings: EvaluationConfig, paths: AudioPaths) -> tuple[list[Rec
   if not recordings:
     side = '' if settings.split == 'all' else f' for --split {settings.split}'
     raise ConfigError(
-      f'audio_dir: {folder}: expected WAV or FLAC files with samples{side}, found none{other and f"; {other}"}'
+      f'audio_dir: {folder}: expected audio files with samples{side}, found none{other and f"; {other}"}'
     )
   if other:
     _logger.warning('%s', other)

@@ -49,7 +49,7 @@ class Destination:
 class Compress:
   """Options of `lmic compress`.
 
-  level: None for the default one, which byte models take too. raw: as `Compressor.compress` has it.
+  level: None for the default one, which byte models take too. raw, decode: as `Compressor.compress` has them.
   """
 
   selection: Selection
@@ -58,6 +58,7 @@ class Compress:
   level: int | None
   verify: bool
   raw: str | None
+  decode: bool
 
 
 @dataclass(frozen=True, kw_only=True)

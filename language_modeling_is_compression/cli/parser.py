@@ -157,6 +157,7 @@ def _options(arguments: argparse.Namespace) -> options.Options:
       level=arguments.level,
       verify=not arguments.no_verify,
       raw=arguments.raw,
+      decode=arguments.decode,
     )
   return options.Decompress(
     selection=selection,
@@ -293,7 +294,7 @@ def _add_generate_flags(parser: argparse.ArgumentParser) -> None:
     metavar='N',
     help='of the random numbers; the same one makes the same file on every machine (default: %(default)s)',
   )
-  parser.add_argument('--seed_audio', metavar='FILE', help='go on with this WAV or FLAC file (default: begin a file)')
+  parser.add_argument('--seed_audio', metavar='FILE', help='go on with this audio file (default: begin a file)')
   parser.add_argument(
     '--seed_offset', type=float, default=0.0, metavar='SECONDS', help='go on with what comes after this time of it'
   )
@@ -389,6 +390,12 @@ def _add_compress_flags(parser: argparse.ArgumentParser) -> None:
     metavar='FORMAT,RATE,CHANNELS',
     help='take files as samples without a header; FORMAT is s16le, s24be, u8, f32le, alaw, mulaw and so on, as in '
     's16le,44100,2. Where it is not given, files of no known kind are looked at, and coded as sound if that pays',
+  )
+  parser.add_argument(
+    '--decode',
+    action='store_true',
+    help='code the sound of FLAC files, which makes them smaller; they come back byte for byte where the same version '
+    'of the program flac is installed, and a file that it does not make again is refused',
   )
   parser.add_argument('--no-verify', action='store_true', help='do not verify the output by decoding it')
 

@@ -4,23 +4,23 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from language_modeling_is_compression.audio.kinds import WAV, audio_kind_of
-from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.audio.kinds import FLAC, audio_kind_of
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.format.header import Header
-
-_CONVERT = 'as an integer WAV it would become much smaller'
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
   """A file that is done.
 
-  fallback_chunks: of those that hold sound, coded without the model. seconds: of work. checked: in words. note: what
-  else a user should know, or ''.
+  original_bytes: of the file itself, which the header of a FLAC file that was decoded does not say. fallback_chunks: of
+  those that hold sound, coded without the model. seconds: of work. checked: in words. note: what else a user should
+  know, or ''.
   """
 
   header: Header
+  original_bytes: int
   compressed_bytes: int
   seconds: float
   checked: str
@@ -29,7 +29,7 @@ class Result:
 
   def line(self) -> str:
     header = self.header
-    figures = _sizes(header.original_bytes, self.compressed_bytes, _num_samples(header))
+    figures = _sizes(self.original_bytes, self.compressed_bytes, _num_samples(header))
     if header.num_frames and header.pcm.sample_rate_hz:
       figures.append(f'{header.num_frames / header.pcm.sample_rate_hz / max(self.seconds, 1e-9):.2f} x real time')
     if self.fallback_chunks:
@@ -53,7 +53,7 @@ class Totals:
   def add(self, result: Result) -> None:
     with self._lock:
       self.num_files += 1
-      self.original_bytes += result.header.original_bytes
+      self.original_bytes += result.original_bytes
       self.compressed_bytes += result.compressed_bytes
       self.num_samples += _num_samples(result.header)
       self.num_not_sound += bool(result.note)
@@ -76,11 +76,10 @@ def why_not_sound(path: Path, header: Header) -> str:
   if kind is None:
     return 'not coded as sound: it holds none that is known'
   if kind.is_compressed:
-    return f'not coded as sound: {kind.name}, which is compressed already'
-  if kind.name != WAV:
-    return f'not coded as sound: {kind.name}; {_CONVERT}'
+    hint = '; --decode codes the sound that it holds' if kind.name == FLAC else ''
+    return f'not coded as sound: {kind.name}, which is compressed already{hint}'
   try:
-    read_wav_info(path)
+    read_pcm_info(path)
   except AudioFormatError as error:
     return f'not coded as sound: {str(error).removeprefix(f"{path}: ")}'
   return 'not coded as sound: too many channels for its length'

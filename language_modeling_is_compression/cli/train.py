@@ -1,4 +1,4 @@
-"""Trains a language model on folders of WAV and FLAC files: train-audio --audio_dir DIR [flags]."""
+"""Trains a language model on folders of audio files: train-audio --audio_dir DIR [flags]."""
 
 import contextlib
 import io
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None, *, paths: AudioPaths = default_paths
   """
   if not plugins_are_loaded(argv, prog):
     return 2
-  parser = Parser(prog=prog, description='Trains a language model on folders of WAV and FLAC files.')
+  parser = Parser(prog=prog, description='Trains a language model on folders of audio files.')
   add_flags(parser, TrainingSettings)
   add_plugin_flag(parser)
   parser.add_argument(

@@ -18,17 +18,16 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Progress
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
-from language_modeling_is_compression.codec.plan import changed, plan_file
+from language_modeling_is_compression.codec.plan import Located, changed, plan_file
 from language_modeling_is_compression.errors import ConfigError, DamageError, FormatError, ModelMismatchError
 from language_modeling_is_compression.format.compact_frame import SHORT_DIGEST_BYTES
 from language_modeling_is_compression.format.container import Chunk, Container, ContainerWriter, count_fallbacks
 from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.payloads import Payload, Raw
-from language_modeling_is_compression.format.surroundings import can_hold, canonical
+from language_modeling_is_compression.format.surroundings import UNPACKED, Surroundings, can_hold, canonical
 
 _NOT_THE_WHOLE = 'every chunk is sound, but together they are not the file that was compressed'
 
@@ -61,18 +60,18 @@ def compress(
   segments: SegmentSettings = LEVELS[DEFAULT_LEVEL].segments,
   name: str = 'the source',
   verify: bool = False,
-  raw: PcmFormat | None = None,
+  located: Located | None = None,
 ) -> Compressed:
   """Writes the .lmic form of a file, whatever it holds.
 
   source: can be seeked; it is read from its beginning to its end. segments: for models that code segments. name: of the
-  source, for errors. raw: as `plan_file` has it. verify: decode each chunk as soon as it is made, and compare;
+  source, for errors. located: as `plan_file` has it. verify: decode each chunk as soon as it is made, and compare;
   `read_back` does the rest. progress is then told of every byte twice.
   Raises AudioFormatError if the file changes while it is read, OSError if it cannot be read, CancelledError, and
   FormatError if what is decoded is not the source.
   """
   source.seek(0)
-  header = plan_file(source, name, coder.model, segments, raw)
+  header = plan_file(source, name, coder.model, segments, located)
   digest, again, chunks = hashlib.sha256(), hashlib.sha256(), _ChunksDigest()
   writer = ContainerWriter(target, header)
   progress(_left_out(header))
@@ -145,7 +144,7 @@ def salvage(
   """Writes what is sound, and silence or zeros for what is not. Returns what was wrong, in words; [] for a sound file.
 
   Where the beginning of a file of one region of samples is lost, a canonical header stands for all that was before
-  them; a canonical head is never lost. Raises ModelMismatchError.
+  them; a canonical head is never lost. Of an unpacked file the sound is written, as a WAV. Raises ModelMismatchError.
   """
   header = container.header
   require_model(header, coder)
@@ -163,9 +162,15 @@ def salvage(
       beginning = [canonical(header.container, header.pcm, header.num_frames).head]
       parts = itertools.islice(parts, header.num_head_chunks - 1, None)
     parts = itertools.chain(beginning, parts)
+  is_unpacked, position = header.container == UNPACKED, 0
+  around = canonical(header.container, header.pcm, header.num_frames) if is_unpacked else Surroundings(b'', b'')
+  target.write(around.head)
   for data in parts:
     digest.update(data)
-    target.write(data)
+    first, last = (header.head_bytes - position, header.original_bytes - header.tail_bytes - position)
+    target.write(data[max(0, first) : max(0, last)] if is_unpacked else data)
+    position += len(data)
+  target.write(around.tail)
   if not wrong and not _is_hash(digest.digest(), container):
     wrong.append(_NOT_THE_WHOLE)
   return wrong
@@ -297,10 +302,12 @@ def read_payloads(source: BinaryIO, name: str, header: Header, seen: Callable[[b
   else:
     ahead = _ReadAhead(source, name, header)
     yield from pieces(header.bytes_before, ahead.read)
-    gaps = ahead.gaps
+    gaps, head = ahead.gaps, hashlib.blake2b()
     source.seek(0)
     for start in range(0, header.head_bytes, header.piece_bytes):
-      read(min(header.piece_bytes, header.head_bytes - start))
+      head.update(read(min(header.piece_bytes, header.head_bytes - start)))
+    if head.digest() != ahead.head.digest():
+      raise changed(name)
   for span in range(header.num_spans):
     parts = []
     for num_frames, gap in _stretches(header, span):
@@ -316,12 +323,15 @@ def read_payloads(source: BinaryIO, name: str, header: Header, seen: Callable[[b
 
 
 class _ReadAhead:
-  """Reads a file's head and, behind it, the gaps between its frames. gaps: bytes of all gaps, once they are read."""
+  """Reads a file's head and, behind it, the gaps between its frames.
+
+  gaps: bytes of all gaps. head: of what was read of the head, by which another reading of it is compared.
+  """
 
   def __init__(self, source: BinaryIO, name: str, header: Header):
     self._source, self._name = source, name
     self._head_left = header.head_bytes
-    self.gaps = b''
+    self.gaps, self.head = b'', hashlib.blake2b()
     position, frame = header.head_bytes, 0
     for gap in header.gaps:
       position += (gap.frame - frame) * header.pcm.frame_bytes
@@ -338,6 +348,7 @@ class _ReadAhead:
     data = self._source.read(from_head)
     if len(data) < from_head:
       raise changed(self._name)
+    self.head.update(data)
     data, self._rest = data + self._rest[: count - from_head], self._rest[count - from_head :]
     return data
 

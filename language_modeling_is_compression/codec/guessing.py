@@ -5,6 +5,7 @@ byte.
 """
 
 import lzma
+import math
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -20,8 +21,12 @@ from language_modeling_is_compression.system.cancellation import Cancellation
 _MIN_BYTES = 1 << 15  # What is shorter is seldom sound, and says too little of itself.
 _WINDOWS, _WINDOW_BYTES = 4, 24_576  # A multiple of every frame's bytes.
 _MAX_PHASE = 3  # Bytes before the first frame, so that high and low bytes are told apart.
+_MIN_SHARE = 0.05  # Of all bytes: what a general-purpose compressor makes so small is its business.
 _MAX_SHARE = 0.9  # Of what a general-purpose compressor makes of the same bytes.
 _QUICK = [{'id': lzma.FILTER_LZMA2, 'preset': 6}]
+_TRIED = 3  # Guesses that are coded,
+_HOPE = 1.2  # if they are estimated to come so near the limit: a model does better than differences.
+_SPREAD = 2 * math.e  # Of a Laplace distribution: its entropy is the logarithm of this times its mean size.
 _FORMATS = (
   *((SampleKind.SIGNED, width, order) for width in (2, 3, 4) for order in (False, True)),
   *((SampleKind.FLOAT, width, order) for width in (4, 8) for order in (False, True)),
@@ -41,6 +46,8 @@ def guess_format(source: BinaryIO, file_bytes: int, model: ModelCoder) -> tuple[
     return None
   windows = [_read(source, file_bytes, index) for index in range(_WINDOWS)]
   general = sum(len(lzma.compress(window, lzma.FORMAT_RAW, filters=_QUICK)) for window in windows)
+  if general < _MIN_SHARE * _WINDOWS * _WINDOW_BYTES:
+    return None
   limit = _MAX_SHARE * general
   guesses = [
     (_estimated_bytes(windows, pcm, phase), pcm, phase)
@@ -57,10 +64,10 @@ def guess_format(source: BinaryIO, file_bytes: int, model: ModelCoder) -> tuple[
     ]
     for phase in range(min(sample_bytes, _MAX_PHASE + 1))
   ]
-  estimate, pcm, phase = min(guesses, key=lambda guess: guess[0])
-  if estimate > limit or _coded_bytes(windows, pcm, phase, model) > limit:
-    return None
-  return pcm, phase
+  likely = [guess for guess in sorted(guesses, key=lambda guess: guess[0])[:_TRIED] if guess[0] <= _HOPE * limit]
+  coded = [(_coded_bytes(windows, pcm, phase, model), pcm, phase) for _, pcm, phase in likely]
+  best = min(coded, key=lambda guess: guess[0], default=None)
+  return best[1:] if best and best[0] <= limit else None
 
 
 def _read(source: BinaryIO, file_bytes: int, index: int) -> bytes:
@@ -80,11 +87,10 @@ def _estimated_bytes(windows: Sequence[bytes], pcm: PcmFormat, phase: int) -> fl
     steps = _steps(samples) if pcm.kind in (SampleKind.A_LAW, SampleKind.MU_LAW) else np.ones_like(samples)
     sizes, differences = [], samples
     for _ in range(4):
-      sizes.append(float((np.abs(differences) / steps[: len(differences)]).mean(axis=0).clip(min=0.02).prod()))
+      means = (np.abs(differences) / steps[: len(differences)]).mean(axis=0)
+      sizes.append(float(np.log2(means.clip(min=0.4) * _SPREAD).sum()))
       differences = np.diff(differences, axis=0)
-    # Of floats below one step of their own the estimate is of no use, but it orders formats all the same.
-    bits = max(0.05 * pcm.num_channels, float(np.log2(min(sizes))) + 1.4 * pcm.num_channels)
-    total += bits * len(samples) / 8
+    total += min(sizes) * len(samples) / 8
   return total
 
 

@@ -8,9 +8,11 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from language_modeling_is_compression.audio.frames import linear_samples
+from language_modeling_is_compression.audio.info import Region
 from language_modeling_is_compression.audio.kinds import HEAD_BYTES, audio_kind
-from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind, integers_from_raw
-from language_modeling_is_compression.audio.wav import parse_wav_info
+from language_modeling_is_compression.audio.parsing import parse_info
+from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
 from language_modeling_is_compression.codec.guessing import guess_format
 from language_modeling_is_compression.codec.halving import halved
 from language_modeling_is_compression.errors import AudioFormatError
@@ -26,24 +28,19 @@ from language_modeling_is_compression.format.header import (
 )
 from language_modeling_is_compression.format.layout import ChannelLayout, SegmentLayout
 from language_modeling_is_compression.format.model_coder import ModelCoder
-from language_modeling_is_compression.format.surroundings import can_hold, canonical
+from language_modeling_is_compression.format.surroundings import NO_CONTAINER, can_hold, canonical
 from language_modeling_is_compression.system.files import file_size
 
 _SOURCE_BYTES = 1 << 20  # Bytes at the beginning of a file that distinguish it from others.
 NO_SOUND = PcmFormat(kind=SampleKind.NONE, sample_bytes=0, num_channels=0, sample_rate_hz=0)
 
 
-class _Region(NamedTuple):
-  offset: int
-  num_frames: int
-
-
-class _Located(NamedTuple):
+class Located(NamedTuple):
   """Samples of a file, in file order. Each region holds whole frames, and one frame or more."""
 
   container: str
   pcm: PcmFormat
-  regions: Sequence[_Region]
+  regions: Sequence[Region]
 
   @property
   def num_frames(self) -> int:
@@ -69,12 +66,12 @@ def plan_file(
   name: str,
   model: ModelCoder | None,
   segments: SegmentSettings,
-  raw: PcmFormat | None = None,
+  located: Located | None = None,
 ) -> Header:
   """Header of the .lmic form of a file. model: what codes its samples, or None.
 
-  source: the file, open at its beginning, and left there. name: for errors. raw: of all of the file, if it is samples
-  without a header; where that is not said, they are looked for in files of no known kind.
+  source: the file, open at its beginning, and left there. name: for errors. located: where its samples stand, if that
+  is known; else headers say it, and in files of no known kind samples are looked for.
 
   Raises AudioFormatError if the file changes while it is read.
   """
@@ -89,7 +86,7 @@ def plan_file(
     source_id=hashlib.blake2b(source.read(_SOURCE_BYTES), digest_size=SOURCE_ID_BYTES).digest(),
     layout=ChannelLayout(),
   )
-  located = _without_header(raw, file_bytes) if raw else _locate(source, file_bytes)
+  located = located or _locate(source, file_bytes)
   if located is None and model:
     located = _guess(source, file_bytes, model)
   source.seek(0)
@@ -99,8 +96,7 @@ def plan_file(
   division = model.division(pcm, num_frames, segments) if model else channel_division(pcm, num_frames)
   if division is None:
     return without_samples
-  if pcm.is_integer:
-    division = halved(division, num_frames, segments, lambda: _integers(source, name, located))
+  division = halved(division, num_frames, segments, lambda: _integers(source, name, located))
   if not isinstance(division.layout, SegmentLayout) and not pcm.is_integer:
     model = None
   head_bytes, tail_bytes = located.regions[0].offset, file_bytes - located.end
@@ -121,20 +117,20 @@ def plan_file(
   )
 
 
-def _integers(source: BinaryIO, name: str, located: _Located) -> np.ndarray:
-  """All samples of a file of integers, int32 [N, C]. It is left at its beginning."""
+def _integers(source: BinaryIO, name: str, located: Located) -> np.ndarray:
+  """All samples of a file, as signed integers: int32 [N, C]. It is left at its beginning."""
   pcm, parts = located.pcm, []
   for region in located.regions:
     source.seek(region.offset)
     raw = source.read(region.num_frames * pcm.frame_bytes)
     if len(raw) < region.num_frames * pcm.frame_bytes:
       raise changed(name)
-    parts.append(integers_from_raw(np.frombuffer(raw, np.uint8).reshape(-1, pcm.num_channels, pcm.sample_bytes), pcm))
+    parts.append(linear_samples(np.frombuffer(raw, np.uint8).reshape(-1, pcm.num_channels, pcm.sample_bytes), pcm))
   source.seek(0)
   return np.concatenate(parts)
 
 
-def _is_canonical(source: BinaryIO, located: _Located, file_bytes: int) -> bool:
+def _is_canonical(source: BinaryIO, located: Located, file_bytes: int) -> bool:
   """Whether what stands around the samples is what stands around so many anyway. The file is left at its beginning."""
   if len(located.regions) > 1 or not can_hold(located.container, located.pcm):
     return False
@@ -148,39 +144,30 @@ def _is_canonical(source: BinaryIO, located: _Located, file_bytes: int) -> bool:
   return (head, tail) == around
 
 
-def _locate(source: BinaryIO, file_bytes: int) -> _Located | None:
+def _locate(source: BinaryIO, file_bytes: int) -> Located | None:
   """Where the samples of a file stand; None for a file that has none."""
   try:
-    info = parse_wav_info(source, file_bytes, Path())
+    info = parse_info(source, file_bytes, Path())
   except AudioFormatError:
     return None
-  if not info.num_frames:
-    return None
-  is_float = info.encoding == 'float'
-  kind = SampleKind.FLOAT if is_float else SampleKind.UNSIGNED if info.sample_bytes == 1 else SampleKind.SIGNED
-  pcm = PcmFormat(
-    kind=kind,
-    sample_bytes=info.sample_bytes,
-    num_channels=info.num_channels,
-    sample_rate_hz=info.sample_rate_hz,
-  )
-  return _Located('WAV', pcm, _within_limits([_Region(info.data_offset, info.num_frames)], pcm))
+  return Located(info.container, info.pcm, _within_limits(info.regions, info.pcm)) if info.num_frames else None
 
 
-def _without_header(pcm: PcmFormat, file_bytes: int, offset: int = 0) -> _Located | None:
+def without_header(pcm: PcmFormat, file_bytes: int, offset: int = 0) -> Located | None:
+  """Samples of a file without a header; None if it is shorter than a frame. offset: of the first one."""
   num_frames = (file_bytes - offset) // pcm.frame_bytes
-  return _Located('none', pcm, [_Region(offset, num_frames)]) if num_frames else None
+  return Located(NO_CONTAINER, pcm, [Region(offset, num_frames)]) if num_frames else None
 
 
-def _guess(source: BinaryIO, file_bytes: int, model: ModelCoder) -> _Located | None:
+def _guess(source: BinaryIO, file_bytes: int, model: ModelCoder) -> Located | None:
   source.seek(0)
   if audio_kind('', source.read(HEAD_BYTES)) is not None:  # Its samples are coded in a way that nothing here knows.
     return None
   guess = guess_format(source, file_bytes, model)
-  return None if guess is None else _without_header(guess[0], file_bytes, guess[1])
+  return None if guess is None else without_header(guess[0], file_bytes, guess[1])
 
 
-def _within_limits(regions: Sequence[_Region], pcm: PcmFormat) -> Sequence[_Region]:
+def _within_limits(regions: Sequence[Region], pcm: PcmFormat) -> Sequence[Region]:
   """The first regions, as many as a header may have, and gaps between them."""
   gap_bytes = 0
   for index, (region, following) in enumerate(itertools.pairwise(regions)):

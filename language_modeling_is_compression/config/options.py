@@ -295,7 +295,7 @@ class DataConfig(Settings):
   quantization: str = setting(
     'linear',
     choices=('linear', 'mu-law'),
-    help='how 8-bit samples are made: the top byte, or G.711 mu-law',
+    help='how 8-bit samples are made: the top byte, or G.711 mu-law (mu-law files: their own bytes; -0 becomes 0)',
     model='bytes',
     fixed=True,
   )
@@ -987,7 +987,8 @@ class FoldersConfig(Settings):
   section: ClassVar[str] = 'data'
 
   audio_dir: tuple[str, ...] = setting(
-    check=_all_named, help='folder of WAV and FLAC files, searched with its subfolders; may be given several times'
+    check=_all_named,
+    help='folder of WAV, AIFF, CAF, W64, AU, SPHERE and FLAC files, and its subfolders; may be given several times',
   )
   audio_weights: str | None = setting(
     None,
@@ -1178,7 +1179,9 @@ class EvaluationConfig(Settings):
 
   section: ClassVar[str] = 'evaluation'
 
-  audio_dir: str = setting(check=_named, help='folder of WAV and FLAC files, searched with its subfolders')
+  audio_dir: str = setting(
+    check=_named, help='folder of WAV, AIFF, CAF, W64, AU, SPHERE and FLAC files, and its subfolders'
+  )
   model_path: tuple[str, ...] = setting(
     (), help="a model file, or 'default' for the one in the package; may be given several times"
   )

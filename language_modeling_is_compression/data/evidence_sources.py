@@ -63,8 +63,8 @@ PartsByGroup = Mapping[Group, Sequence[StreamPart]]
 
 def check_samples(info: AudioInfo) -> None:
   """Raises AudioFormatError unless a hybrid model can be trained on a file's samples."""
-  if info.encoding != 'int' or info.resolution_bits > _MAX_BITS:
-    kind = 'floats' if info.encoding != 'int' else f'{info.resolution_bits} bits'
+  if info.encoding == 'float' or info.resolution_bits > _MAX_BITS:
+    kind = 'floats' if info.encoding == 'float' else f'{info.resolution_bits} bits'
     raise AudioFormatError(
       f'{info.path}: expected integer samples of 8 to {_MAX_BITS} bits to train a hybrid model, got {kind}'
     )

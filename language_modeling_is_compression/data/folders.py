@@ -52,9 +52,7 @@ def find_folders(names: Sequence[str], valid_fraction: float, paths: AudioPaths)
     partition = paths.partition_paths(Path(name), valid_fraction)
     if not partition.train:
       other = paths.describe_other_audio(paths.get_other_audio_paths(Path(name)))
-      raise ConfigError(
-        f'audio_dir: {name}: expected WAV or FLAC files to train on, found none{other and f"; {other}"}'
-      )
+      raise ConfigError(f'audio_dir: {name}: expected audio files to train on, found none{other and f"; {other}"}')
     domains = {}
     for path in sorted({*partition.train, *partition.valid}):
       # Each of several folders is a domain; a single one may have domains below it, as an evaluation names them.

@@ -3,6 +3,7 @@
 An index is one file per folder of recordings, in the user's folder for files that can be made again: what it says of a
 file counts as long as the file's size and time of modification are the same. It appears whole or not at all; one that
 is damaged, or of another version of the package, is made anew. Folders of few files have none: they are read as fast.
+Files whose samples stand in several regions, which are few, are read anew at every start.
 """
 
 import concurrent.futures
@@ -16,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from language_modeling_is_compression.audio.flac import FlacInfo
+from language_modeling_is_compression.audio.info import ContainerKind, PcmInfo, Region
+from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
 from language_modeling_is_compression.audio.reading import AudioInfo, read_info
-from language_modeling_is_compression.audio.wav import WavInfo
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.kernels.user_folder import user_folder
 from language_modeling_is_compression.system.files import replacing
@@ -29,17 +31,20 @@ _logger = logging.getLogger(__name__)
 _FEW_FILES = 1000  # Fewer are read in less than a second where the disk is not far away.
 _THREADS = 4  # Little is gained where the disk is near, and much of the time where it is not is waiting.
 _FILES_AT_ONCE = 128
-_FORMAT = 1
+_FORMAT = 2
 _MAGIC = b'lmic headers '
 _DIGEST_BYTES = 16
-_KINDS = ('int', 'float', 'flac')
+_CONTAINERS = tuple(ContainerKind)
+_FLAC = len(_CONTAINERS)
 _ROW = np.dtype(
   [
-    ('kind', 'u1'),
+    ('container', 'u1'),  # Index into _CONTAINERS, or _FLAC.
+    ('sample_kind', 'u1'),
+    ('is_big_endian', 'u1'),
     ('sample_bytes', 'u1'),
     ('num_channels', '<u2'),
     ('sample_rate_hz', '<u4'),
-    ('data_offset', '<u8'),
+    ('offset', '<u8'),
     ('num_frames', '<u8'),
     ('file_bytes', '<u8'),
     ('mtime_ns', '<i8'),
@@ -47,7 +52,7 @@ _ROW = np.dtype(
 )
 
 # A file's row, as a tuple of the fields of _ROW.
-_Row = tuple[int, int, int, int, int, int, int, int]
+_Row = tuple[int, int, int, int, int, int, int, int, int, int]
 
 
 class _Header(NamedTuple):
@@ -120,16 +125,21 @@ def _read(path: Path, row: _Row | None) -> _Header:
   return _Header(info, _row(info, status.st_mtime_ns) if status else None)
 
 
-def _row(info: AudioInfo, mtime_ns: int) -> _Row:
-  kind = _KINDS.index('flac' if isinstance(info, FlacInfo) else info.encoding)
-  offset = info.data_offset if isinstance(info, WavInfo) else 0
+def _row(info: AudioInfo, mtime_ns: int) -> _Row | None:
+  """What is kept of a file; None if it does not fit a row."""
   sizes = (info.sample_bytes, info.num_channels, info.sample_rate_hz)
-  return (kind, *sizes, offset, info.num_frames, info.file_bytes, mtime_ns)
+  if isinstance(info, FlacInfo):
+    return (_FLAC, SampleKind.SIGNED, False, *sizes, 0, info.num_frames, info.file_bytes, mtime_ns)
+  if len(info.regions) > 1:
+    return None
+  [region] = info.regions
+  samples = (_CONTAINERS.index(info.container), info.pcm.kind, info.pcm.is_big_endian)
+  return (*samples, *sizes, region.offset, region.num_frames, info.file_bytes, mtime_ns)
 
 
 def _info(path: Path, row: _Row) -> AudioInfo:
-  kind, sample_bytes, num_channels, sample_rate_hz, data_offset, num_frames, file_bytes, _ = row
-  if _KINDS[kind] == 'flac':
+  container, kind, is_big_endian, sample_bytes, num_channels, sample_rate_hz, offset, num_frames, file_bytes, _ = row
+  if container == _FLAC:
     return FlacInfo(
       path=path,
       resolution_bits=8 * sample_bytes,
@@ -138,14 +148,17 @@ def _info(path: Path, row: _Row) -> AudioInfo:
       num_frames=num_frames,
       file_bytes=file_bytes,
     )
-  return WavInfo(
+  return PcmInfo(
     path=path,
-    encoding=_KINDS[kind],
-    sample_bytes=sample_bytes,
-    num_channels=num_channels,
-    sample_rate_hz=sample_rate_hz,
-    data_offset=data_offset,
-    data_bytes=num_frames * sample_bytes * num_channels,
+    container=_CONTAINERS[container],
+    pcm=PcmFormat(
+      kind=SampleKind(kind),
+      sample_bytes=sample_bytes,
+      num_channels=num_channels,
+      sample_rate_hz=sample_rate_hz,
+      is_big_endian=bool(is_big_endian),
+    ),
+    regions=(Region(offset, num_frames),),
     file_bytes=file_bytes,
   )
 

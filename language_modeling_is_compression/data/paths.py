@@ -1,4 +1,4 @@
-"""Finds WAV and FLAC files below a folder, says which are for training and which for validation, and what they hold.
+"""Finds audio files below a folder, says which are for training and which for validation, and what they hold.
 
 A file's side depends on its name alone: names are paths relative to the folder, with forward slashes.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from language_modeling_is_compression.audio.reading import FLAC_SUFFIXES, WAV_SUFFIXES, AudioInfo, read_info
+from language_modeling_is_compression.audio.reading import FLAC_SUFFIXES, PCM_SUFFIXES, AudioInfo, read_info
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError
 
 _logger = logging.getLogger(__name__)
@@ -21,12 +21,11 @@ _TRAIN_FOLDER = 'train'
 _VALID_FOLDERS = frozenset({'valid', 'val', 'validation'})
 _TEST_FOLDER = 'test'
 
-_AUDIO_SUFFIXES = WAV_SUFFIXES | FLAC_SUFFIXES
+_AUDIO_SUFFIXES = PCM_SUFFIXES | FLAC_SUFFIXES
 # fmt: off
 _OTHER_AUDIO_SUFFIXES = frozenset({
-  '.aac', '.ac3', '.aif', '.aifc', '.aiff', '.amr', '.ape', '.au', '.caf',
-  '.dff', '.dsf', '.m4a', '.mka', '.mp2', '.mp3', '.oga', '.ogg',
-  '.opus', '.ra', '.snd', '.sph', '.tak', '.tta', '.w64', '.wma', '.wv',
+  '.aac', '.ac3', '.amr', '.ape', '.dff', '.dsf', '.m4a', '.mka', '.mp2',
+  '.mp3', '.oga', '.ogg', '.opus', '.ra', '.tak', '.tta', '.wma', '.wv',
 })
 # fmt: on
 
@@ -41,10 +40,10 @@ class Partition:
 
 
 def get_all_paths(audio_dir: Path) -> list[Path]:
-  """Every WAV and FLAC file below audio_dir, sorted by relative path.
+  """Every file of samples or FLAC below audio_dir, sorted by relative path.
 
-  These are regular files whose suffix, in any case, is `.wav`, `.wave`, `.bwf`, `.rf64`, `.amb` or `.flac`. A FLAC file
-  beside a WAV file of the same name is left out: the one was made of the other.
+  These are regular files whose suffix, in any case, is one of PCM_SUFFIXES or FLAC_SUFFIXES of audio/reading.py. A FLAC
+  file beside a file of samples of the same name is left out: the one was made of the other.
 
   Symbolic links are followed; a folder that can be reached in several ways is listed once, and without a link where
   that is possible. A folder that cannot be listed is skipped with a logged warning.
@@ -65,7 +64,7 @@ def describe_other_audio(paths: Collection[Path]) -> str:
   kinds = Counter(path.suffix.lower() for path in paths)
   example = min(paths)
   return (
-    f'{len(paths):,} audio file{"" if len(paths) == 1 else "s"} not used, since only WAV and FLAC are read '
+    f'{len(paths):,} audio file{"" if len(paths) == 1 else "s"} not used, since only PCM and FLAC are read '
     f'({", ".join(f"{number:,} {suffix}" for suffix, number in kinds.most_common())}): convert them first, e.g. '
     f'ffmpeg -i {shlex.quote(str(example))} {shlex.quote(str(example.with_suffix(".wav")))}'
   )
@@ -97,7 +96,7 @@ def domain_of(name: str) -> str:
 
 
 def partition_paths(audio_dir: Path, valid_fraction: float = 0.1) -> Partition:
-  """Every WAV and FLAC file below audio_dir by its use, by the rules of `partition_names`.
+  """Every file that `get_all_paths` finds below audio_dir by its use, by the rules of `partition_names`.
 
   Raises ConfigError if audio_dir is not a directory, ValueError unless 0 <= valid_fraction < 1.
   """
@@ -219,12 +218,12 @@ def _names(audio_dir: Path, suffixes: frozenset[str]) -> list[str]:
 
 
 def _without_copies(names: Collection[str]) -> list[str]:
-  """Names without FLAC files beside a WAV file of the same name, which could be held out while the other is not."""
-  wav_names = {os.path.splitext(name)[0] for name in names if os.path.splitext(name)[1].lower() in WAV_SUFFIXES}
+  """Names without FLAC files beside a file of samples of the same name, which could be held out while that is not."""
+  pcm_names = {os.path.splitext(name)[0] for name in names if os.path.splitext(name)[1].lower() in PCM_SUFFIXES}
   return [
     name
     for name in names
-    if os.path.splitext(name)[1].lower() not in FLAC_SUFFIXES or os.path.splitext(name)[0] not in wav_names
+    if os.path.splitext(name)[1].lower() not in FLAC_SUFFIXES or os.path.splitext(name)[0] not in pcm_names
   ]
 
 
@@ -234,12 +233,10 @@ def _identity(audio_dir: Path) -> tuple[int, int]:
     status = audio_dir.stat()
   except OSError as error:
     raise ConfigError(
-      f'{audio_dir}: expected a folder of WAV or FLAC files, got: {error.strerror}: check the path.'
+      f'{audio_dir}: expected a folder of audio files, got: {error.strerror}: check the path.'
     ) from error
   if not audio_dir.is_dir():
-    raise ConfigError(
-      f'{audio_dir}: expected a folder of WAV or FLAC files, got a file: name the folder that it is in.'
-    )
+    raise ConfigError(f'{audio_dir}: expected a folder of audio files, got a file: name the folder that it is in.')
   return status.st_dev, status.st_ino
 
 

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
+from language_modeling_is_compression.audio.frames import read_raw_frames
+from language_modeling_is_compression.audio.info import PcmInfo
+from language_modeling_is_compression.audio.pcm import patterns_from_raw
 from language_modeling_is_compression.audio.reading import AudioInfo, read_frames
-from language_modeling_is_compression.audio.wav import WavInfo, wav_header
 from language_modeling_is_compression.data.tokens import mix_down
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.system.files import scratch_folder
@@ -24,7 +27,7 @@ class Recording:
   """name: relative to the folder evaluated, with forward slashes. domain: what it is summed up with.
 
   bit_depth: of the samples that compressors get, 8, 16 or 24: the top bits of the file's own; None: the file as it is,
-  FLAC as a WAV file of the same samples.
+  or if it is none that every compressor reads, such as FLAC or AIFF, a WAV file of the same samples.
   """
 
   name: str
@@ -34,8 +37,12 @@ class Recording:
 
   @property
   def sample_bytes(self) -> int:
-    """Bytes of a sample that is counted; floats count their own width in whole files, 24 bits in chunks."""
-    return self.bit_depth // 8 if self.bit_depth else self.info.sample_bytes
+    """Bytes of a sample that is counted; floats count their own width in whole files, 24 bits in chunks.
+
+    Companded samples count the 16 bits that they are expanded to.
+    """
+    own_bits = 8 * self.info.sample_bytes if self.info.encoding == 'float' else self.info.resolution_bits
+    return (self.bit_depth or own_bits) // 8
 
   @property
   def num_samples(self) -> int:
@@ -64,18 +71,20 @@ def check_depth(recording: Recording) -> None:
 def whole_file(recording: Recording) -> Iterator[Path]:
   """The file itself, or a temporary one with all its channels at the depth asked for. Raises AudioFormatError.
 
-  Of FLAC there is always a temporary one: what compressors get is sound, and not what another has made of it.
+  Unless the file is a WAV file that programs read there is always a temporary one: what compressors get is sound, and
+  not what another has made of it.
   """
   info, bit_depth = recording.info, recording.bit_depth or recording.info.resolution_bits
   as_it_is = recording.bit_depth is None or (info.encoding == 'int' and bit_depth == info.resolution_bits)
-  if isinstance(info, WavInfo) and as_it_is:
+  if isinstance(info, PcmInfo) and info.is_plain_wav and as_it_is:
     yield info.path
     return
+  floats = info if isinstance(info, PcmInfo) and info.encoding == 'float' and recording.bit_depth is None else None
   with scratch_folder() as folder:
     path = folder / 'reduced.wav'
     with open(path, 'wb') as file:
       header = wav_header(
-        encoding='int',
+        encoding='float' if floats else 'int',
         sample_bytes=recording.sample_bytes,
         num_channels=info.num_channels,
         sample_rate_hz=info.sample_rate_hz,
@@ -83,8 +92,12 @@ def whole_file(recording: Recording) -> Iterator[Path]:
       )
       file.write(header)
       for start in range(0, info.num_frames, _FRAMES_AT_ONCE):
-        frames = read_frames(info, start, min(start + _FRAMES_AT_ONCE, info.num_frames))
-        file.write(_pcm(frames.reshape(-1), info.resolution_bits, bit_depth))
+        stop = min(start + _FRAMES_AT_ONCE, info.num_frames)
+        if floats:
+          patterns = patterns_from_raw(read_raw_frames(floats, start, stop), floats.pcm)
+          file.write(patterns.astype(f'<u{floats.sample_bytes}').tobytes())
+        else:
+          file.write(_pcm(read_frames(info, start, stop).reshape(-1), info.resolution_bits, bit_depth))
       if info.num_frames * info.num_channels * recording.sample_bytes % 2:
         file.write(b'\0')  # Chunks of a RIFF file begin at even places.
     yield path

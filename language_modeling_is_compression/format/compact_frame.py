@@ -104,7 +104,9 @@ class CompactFrame(Frame):
       while reader.position < len(body) - numbers_at:
         frame = _read_positive(reader) + (gaps[-1].frame if gaps else 0)
         gaps.append(Gap(frame, _read_positive(reader)))
-    if reader.position != len(body) - numbers_at or max(rate, num_frames, head_bytes, tail_bytes) >> 62:
+    audio_bytes = num_frames * num_channels * (sample >> 4)
+    # Headers of containers have 32 bits for a rate, and 63 for a length.
+    if reader.position != len(body) - numbers_at or rate >> 32 or max(audio_bytes, head_bytes, tail_bytes) >> 62:
       raise ValueError('numbers')
     header = Header(
       pcm=PcmFormat(

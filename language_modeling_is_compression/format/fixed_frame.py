@@ -2,11 +2,13 @@
 
 import struct
 
+from language_modeling_is_compression.audio.info import ContainerKind
 from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
 from language_modeling_is_compression.errors import FormatError
 from language_modeling_is_compression.format.frame import KEY_BYTES, Frame, Read, Record, digest
 from language_modeling_is_compression.format.header import COMPACT_VERSION, NO_MODEL, Header, check_header
 from language_modeling_is_compression.format.layout import LAYOUTS, new_layout
+from language_modeling_is_compression.format.surroundings import NO_CONTAINER
 from language_modeling_is_compression.version import VERSIONS_READ
 
 
@@ -60,7 +62,7 @@ class FixedFrame(Frame):
       model_id=model if any(model) else NO_MODEL,
       source_id=source,
       layout=new_layout(LAYOUTS[version], effort),
-      container='WAV' if num_channels else 'none',
+      container=ContainerKind.WAV if num_channels else NO_CONTAINER,
       has_canonical_head=bool(flags),
       piece_bytes=piece_bytes,
       format_version=version,

@@ -18,6 +18,7 @@ from language_modeling_is_compression.format.layout import Layout, LinearLayout,
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, RawShape
 from language_modeling_is_compression.format.surroundings import (
   CONTAINERS,
+  NO_CONTAINER,
   USUAL_TEXT,
   Surroundings,
   can_hold,
@@ -68,7 +69,7 @@ class Header:
   model_id: bytes
   source_id: bytes
   layout: Layout
-  container: str = 'none'
+  container: str = NO_CONTAINER
   gaps: tuple[Gap, ...] = ()
   has_canonical_head: bool = False
   piece_bytes: int = PIECE_BYTES

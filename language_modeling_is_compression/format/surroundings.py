@@ -5,12 +5,27 @@ A .lmic file leaves out what it would be anyway, and parts of a file are cut out
 
 from typing import NamedTuple
 
+from language_modeling_is_compression.audio.containers import writing
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
+from language_modeling_is_compression.audio.info import ContainerKind
 from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
-from language_modeling_is_compression.audio.wav import MAX_FRAME_BYTES, wav_header
 from language_modeling_is_compression.errors import FormatError
 
 # By the numbers that stand for them in headers.
-CONTAINERS = ('none', 'WAV')
+NO_CONTAINER = 'none'  # Of samples without a header, and of files without samples.
+UNPACKED = 'FLAC'  # Of FLAC files that were unpacked, of which parts are cut out as WAV.
+CONTAINERS: tuple[str, ...] = (
+  NO_CONTAINER,
+  ContainerKind.WAV,
+  ContainerKind.RIFX,
+  ContainerKind.AIFF,
+  ContainerKind.CAF,
+  ContainerKind.W64,
+  ContainerKind.AU,
+  ContainerKind.SPHERE,
+  UNPACKED,
+)
+_WRITTEN: frozenset[str] = frozenset(ContainerKind)
 
 # What chunks around samples often hold, the commonest last, since what is near costs least to refer to.
 USUAL_TEXT = (
@@ -22,9 +37,6 @@ USUAL_TEXT = (
   b',M=mono,T=2024-01-01 00:00:00PEAK\1\0\0\0LIST\x1a\0\0\0INFOICRDINAMIARTICMTIGNRIPRDITRKICOPISFT\x0e\0\0\0Lavf58\0'
 )
 
-# Bytes of a sample that a WAV's plain header tells of, by kind.
-_WAV_WIDTHS = {SampleKind.UNSIGNED: (1,), SampleKind.SIGNED: (2, 3, 4), SampleKind.FLOAT: (4, 8)}
-
 
 class Surroundings(NamedTuple):
   """Bytes before the samples, and behind them."""
@@ -34,27 +46,24 @@ class Surroundings(NamedTuple):
 
 
 def can_hold(container: str, pcm: PcmFormat) -> bool:
-  """Whether a container of one's own can hold such frames."""
-  fits = pcm.frame_bytes <= MAX_FRAME_BYTES and pcm.sample_rate_hz >> 32 == 0 and not pcm.is_big_endian
-  return container == 'WAV' and fits and pcm.sample_bytes in _WAV_WIDTHS.get(pcm.kind, ())
+  """Whether `canonical` has a header of a container for such frames; of what is none there is no need for one."""
+  return container in _WRITTEN and writing.can_hold(ContainerKind(container), pcm)
 
 
 def canonical(container: str, pcm: PcmFormat, num_frames: int) -> Surroundings:
-  """What stands around so many frames. Raises FormatError for what the container cannot hold."""
-  if container == 'WAV' and pcm.frame_bytes > MAX_FRAME_BYTES:
-    raise FormatError(f'its frames have {pcm.frame_bytes} bytes, those of a WAV {MAX_FRAME_BYTES} at most')
+  """What stands around so many frames in a file of their own. Raises FormatError for what the container cannot hold."""
+  if container == NO_CONTAINER:
+    return Surroundings(b'', b'')
+  if container == UNPACKED:
+    return wav_envelope(pcm, num_frames)
   if not can_hold(container, pcm):
-    raise FormatError('its samples are of a kind that no WAV is made of here: decompress it whole')
-  return wav_envelope(pcm, num_frames)
+    raise FormatError(f'a file of kind {container} with a header of its own cannot hold such samples')
+  return Surroundings(*writing.file_header(ContainerKind(container), pcm, num_frames))
 
 
 def wav_envelope(pcm: PcmFormat, num_frames: int) -> Surroundings:
-  """A WAV's header, and a pad byte where one is due."""
-  header = plain_wav_header(pcm, num_frames)
-  if not num_frames * pcm.frame_bytes % 2:
-    return Surroundings(header, b'')
-  riff_bytes = min(int.from_bytes(header[4:8], 'little') + 1, 0xFFFFFFFF)
-  return Surroundings(header[:4] + riff_bytes.to_bytes(4, 'little') + header[8:], b'\0')
+  """What stands around frames in a WAV. Raises FormatError for what none can hold."""
+  return canonical(ContainerKind.WAV, pcm, num_frames)
 
 
 def plain_wav_header(pcm: PcmFormat, num_frames: int) -> bytes:

@@ -83,9 +83,12 @@ class Factor:
         error = (below - values) + beside
       parts = error / np.spacing(values.astype(self.precision.floats)).astype(np.float64)
       usable = np.isfinite(parts)
-      return np.where(usable, np.rint(np.clip(2 * _PARTS * np.where(usable, parts, 0.0), -_PARTS, _PARTS)), 0.0).astype(
-        np.int64
-      ) + _PARTS
+      return (
+        np.where(usable, np.rint(np.clip(2 * _PARTS * np.where(usable, parts, 0.0), -_PARTS, _PARTS)), 0.0).astype(
+          np.int64
+        )
+        + _PARTS
+      )
 
 
 FACTOR_BYTES = _STRUCT.size

@@ -95,9 +95,7 @@ def _describe(patterns: np.ndarray, precision: Precision) -> Described:
   return min((way for way in ways if way is not None), key=lambda way: way.bits)
 
 
-def _by_scale(
-  orders: np.ndarray, values: np.ndarray, exponent: int, precision: Precision, *, exact: bool
-) -> Described:
+def _by_scale(orders: np.ndarray, values: np.ndarray, exponent: int, precision: Precision, *, exact: bool) -> Described:
   integers = scale.integers_of(values, exponent)
   left = scale.bases_of(integers.ravel(), exponent, precision, exact=exact)
   description = bytes([EXACT if exact else SCALE]) + write_number(exponent) + _code(orders, left, precision)

@@ -33,7 +33,9 @@ _PLACES = 53
 _NUM_MODELS = _MANTISSA + _PLACES * _PLACES * 2
 
 
-def encode(orders: np.ndarray, bases: np.ndarray, free: np.ndarray, contexts: np.ndarray, precision: Precision) -> bytes:
+def encode(
+  orders: np.ndarray, bases: np.ndarray, free: np.ndarray, contexts: np.ndarray, precision: Precision
+) -> bytes:
   """Code of patterns, int64 [N], by their bases, int64 [N], by their free bits, and by contexts, which
   are any that the decoder has, too: int64 [N], below NUM_CONTEXTS."""
   code = np.empty(len(orders) * 2 + 4096, np.uint8)
@@ -47,7 +49,9 @@ def encode(orders: np.ndarray, bases: np.ndarray, free: np.ndarray, contexts: np
     code = np.empty(2 * len(code), np.uint8)
 
 
-def decode(code: bytes, bases: np.ndarray, free: np.ndarray, contexts: np.ndarray, precision: Precision) -> np.ndarray | None:
+def decode(
+  code: bytes, bases: np.ndarray, free: np.ndarray, contexts: np.ndarray, precision: Precision
+) -> np.ndarray | None:
   """Inverse of `encode`; None for what is longer or shorter than its decisions."""
   orders = np.zeros(len(bases), np.int64)
   data = np.frombuffer(bytearray(code), np.uint8)  # Writable, as the encoder's, for one compiled function.
@@ -69,7 +73,9 @@ def _run(coder, models, purpose, mantissa_bits, exponent_bits, orders, bases, fr
     if purpose == _ENCODE and coder[POSITION] + _ROOM > len(code):
       return False
     base, num_free, order, context = bases[t], free[t], orders[t], contexts[t]
-    regular = _decide(coder, models, purpose, _REGULAR + 4 * context + history, (order >> num_free) == (base >> num_free), code)
+    regular = _decide(
+      coder, models, purpose, _REGULAR + 4 * context + history, (order >> num_free) == (base >> num_free), code
+    )
     history = ((history << 1) | regular) & 3
     if regular:
       sign = np.int64(-1) if base < 0 else np.int64(0)

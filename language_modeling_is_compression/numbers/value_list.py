@@ -57,6 +57,6 @@ def read_list(data: bytes, num_values: int, precision: Precision) -> tuple[np.nd
   signed = np.int64 if width == 8 else np.int32
   orders: np.ndarray = np.cumsum(steps.view('<i8')[:, 0].astype(np.int64)).astype(signed).astype(np.int64)
   places: np.ndarray = np.cumsum(rises.view('<i4')[:, 0].astype(np.int64))
-  if (np.diff(places) <= 0).any() or num_values and max(abs(places[0]), abs(places[-1])) > MOST_VALUES * 8:
+  if (np.diff(places) <= 0).any() or (num_values and max(abs(places[0]), abs(places[-1])) > MOST_VALUES * 8):
     return None
   return orders, places

@@ -344,7 +344,7 @@ class TestOneLineAndTheRestKept:
   def test_an_empty_folder(self, run, tmp_path):
     (tmp_path / 'empty').mkdir()
     exit_code, _, _, err = run('--baselines', 'gzip', folder=tmp_path / 'empty')
-    assert exit_code == 2 and 'expected WAV or FLAC files with samples, found none' in err
+    assert exit_code == 2 and 'expected audio files with samples, found none' in err
     assert run('--split', 'test', '--baselines', 'gzip')[0] == 2
 
   def test_an_unreadable_file(self, run, audio):
@@ -541,8 +541,8 @@ def test_audio_that_is_no_wav_is_counted(tmp_path, capsys):
     (tmp_path / name).touch()
   flags = ['--audio_dir', str(tmp_path), '--baselines', 'gzip', '--no_progress', '--protocol', 'whole', '--output_dir']
   assert evaluate_audio.main([*flags, str(tmp_path / 'out')]) == 2
-  said = '2 audio files not used, since only WAV and FLAC are read (1 .ogg, 1 .mp3): convert them first'
-  assert f'expected WAV or FLAC files with samples, found none; {said}' in capsys.readouterr().err
+  said = '2 audio files not used, since only PCM and FLAC are read (1 .ogg, 1 .mp3): convert them first'
+  assert f'expected audio files with samples, found none; {said}' in capsys.readouterr().err
   (tmp_path / 'c.wav').write_bytes(build_wav(bytes(2000)))
   assert evaluate_audio.main([*flags, str(tmp_path / 'out')]) == 0
   assert said in capsys.readouterr().err

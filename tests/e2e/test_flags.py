@@ -111,12 +111,12 @@ def test_the_folder_is_required(capsys):
 
 def test_a_folder_that_does_not_exist(tmp_path, capsys):
   line = _refused(capsys, '--audio_dir', tmp_path / 'nowhere')
-  assert f'{tmp_path}/nowhere: expected a folder of WAV or FLAC files, got: No such file or directory' in line
+  assert f'{tmp_path}/nowhere: expected a folder of audio files, got: No such file or directory' in line
 
 
 def test_a_file_where_a_folder_should_be(folder, capsys):
   line = _refused(capsys, '--audio_dir', folder / 'a.wav')
-  assert f'{folder}/a.wav: expected a folder of WAV or FLAC files, got a file' in line
+  assert f'{folder}/a.wav: expected a folder of audio files, got a file' in line
 
 
 def test_a_folder_without_a_name(capsys):
@@ -126,7 +126,7 @@ def test_a_folder_without_a_name(capsys):
 
 def test_a_folder_without_wavs(tmp_path, capsys):
   (tmp_path / 'notes.txt').write_text('no audio here')
-  assert f'{tmp_path}: expected WAV or FLAC files to train on, found none' in _refused(capsys, '--audio_dir', tmp_path)
+  assert f'{tmp_path}: expected audio files to train on, found none' in _refused(capsys, '--audio_dir', tmp_path)
 
 
 def test_an_output_folder_that_cannot_be_made(folder, capsys):

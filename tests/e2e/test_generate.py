@@ -9,15 +9,16 @@ import pytest
 from support.training_runs import Running, command, environment, finish
 from support.wav_builder import build_wav, pcm_bytes
 
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 
 _LMIC = [sys.executable, '-W', 'error', '-m', 'language_modeling_is_compression']
 
 
 def read_samples(path: Path) -> np.ndarray:
   """Samples, int32 [N], of a file of one channel."""
-  info = read_wav_info(path)
-  return read_frames(info, 0, info.num_frames)[:, 0]
+  info = read_pcm_info(path)
+  return read_pcm_frames(info, 0, info.num_frames)[:, 0]
 
 
 @pytest.mark.slow
@@ -41,7 +42,7 @@ def test_a_model_overfitted_on_a_sine_goes_on_with_it(tmp_path):
   assert done.returncode == 0, done.stderr
   drawn = read_samples(out)
   spectrum = np.abs(np.fft.rfft(drawn * np.hanning(len(drawn))))
-  assert len(drawn) == 3 * rate and read_wav_info(out).sample_rate_hz == rate
+  assert len(drawn) == 3 * rate and read_pcm_info(out).sample_rate_hz == rate
   assert abs(np.argmax(spectrum) * rate / len(drawn) / frequency - 1) < 0.01
   assert abs(np.sqrt(2 * (drawn**2.0).mean()) / loudness - 1) < 0.05
 

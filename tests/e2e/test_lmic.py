@@ -25,7 +25,7 @@ from support import lmic_cases
 from support.training_runs import REPOSITORY, Running, environment, finish, tone, write_tone
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
-from language_modeling_is_compression.audio.wav import wav_header
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
 from language_modeling_is_compression.cli import main as lmic_main
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.network.checkpoint import save_model

@@ -227,8 +227,8 @@ def test_audio_that_is_no_wav_is_counted(tmp_path, cached_env):
   flags = ('--audio_dir', tmp_path, '--output_dir', tmp_path / 'out', *TINY, '--training_steps', '1')
   done = finish(command(*flags), cached_env)
   assert (done.returncode, done.stderr.count('\n')) == (2, 1)
-  said = '3 audio files not used, since only WAV and FLAC are read (2 .ogg, 1 .mp3): convert them first'
-  assert f'expected WAV or FLAC files to train on, found none; {said}' in done.stderr
+  said = '3 audio files not used, since only PCM and FLAC are read (2 .ogg, 1 .mp3): convert them first'
+  assert f'expected audio files to train on, found none; {said}' in done.stderr
   write_folder(tmp_path)
   done = finish(command(*flags), cached_env)
   assert done.returncode == 0 and said in done.stderr

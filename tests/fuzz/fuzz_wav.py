@@ -15,9 +15,11 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 # Numba cannot compile what atheris has instrumented.
 
 with atheris.instrument_imports(include=['language_modeling_is_compression']):
-  from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+  from language_modeling_is_compression.audio.frames import read_pcm_frames
+  from language_modeling_is_compression.audio.parsing import read_pcm_info
 
 from support import lmic_cases
+from support.regions import assert_well_formed
 
 from language_modeling_is_compression.errors import AudioFormatError
 
@@ -30,12 +32,12 @@ def test_one_input(data: bytes) -> None:
   _SOURCE.write(data)
   _SOURCE.flush()
   try:
-    info = read_wav_info(Path(_SOURCE.name))
+    info = read_pcm_info(Path(_SOURCE.name))
   except AudioFormatError:
     pass
   else:
-    assert 0 <= info.data_offset <= info.data_offset + info.data_bytes <= len(data)
-    read_frames(info, 0, info.num_frames)
+    assert_well_formed(info, len(data))
+    read_pcm_frames(info, 0, info.num_frames)
   compressed = lmic_cases.compressed(data, lmic_cases.coder())
   assert lmic_cases.decompressed(compressed, lmic_cases.coder()) == data
 

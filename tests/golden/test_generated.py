@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from support.generation_cases import generated, pcm_of, request
 
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.network.checkpoint import load_model
 
 FOLDER = Path(__file__).parent
@@ -43,12 +44,12 @@ HASHES = {
 
 def _samples(kind: str, temperature: float, top_p: float) -> np.ndarray:
   model, seed = MODELS[kind]
-  info = read_wav_info(FOLDER / seed)
+  info = read_pcm_info(FOLDER / seed)
   wanted = request(
     pcm_of(info.sample_bytes, info.num_channels),
     num_frames=400,
     num_sequences=2,
-    seed=read_frames(info, 0, info.num_frames),
+    seed=read_pcm_frames(info, 0, info.num_frames),
     temperature=temperature,
     top_p=top_p,
     number=3,

@@ -13,7 +13,8 @@ from reference_decoder import container as independent_decoder
 from support import fixed_files, golden_cases, hybrid_cases, hybrid_golden, linear_golden, lmic_cases, segment_bodies
 from support.training_runs import REPOSITORY
 
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.container import MODEL, Container
 from language_modeling_is_compression.format.payloads import Segment
@@ -163,8 +164,8 @@ def test_the_reference_decoder_needs_no_model_file(tmp_path):
 
 def sounds() -> dict[str, tuple[np.ndarray, int]]:
   """Speech that comes again in a later block: int32 [N, C], and bytes of a sample."""
-  info = read_wav_info(REPOSITORY / 'examples/audio/valid/ru_0017.wav')
-  speech = read_frames(info, 20_000, 27_000)
+  info = read_pcm_info(REPOSITORY / 'examples/audio/valid/ru_0017.wav')
+  speech = read_pcm_frames(info, 20_000, 27_000)
   left = np.concatenate([speech, speech[::-1] >> 3, speech])
   right = (left + np.roll(left, 5)) >> 1
   stereo = np.concatenate([left, right], axis=1)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import wav_builder
 
-from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.evaluation.compressors import coders
 from language_modeling_is_compression.evaluation.compressors.coders import same_sound
 
@@ -28,7 +28,7 @@ def same(samples: np.ndarray, bits: int, others: np.ndarray, other_bits: int, **
     for path, values, width, other_form in ((paths[0], samples, bits, {}), (paths[1], others, other_bits, form)):
       data = wav_builder.pcm_bytes(values.reshape(-1), width)
       path.write_bytes(wav_builder.build_wav(data, bits=width, channels=values.shape[1], **other_form))
-    return same_sound(read_wav_info(paths[0]), paths[1])
+    return same_sound(read_pcm_info(paths[0]), paths[1])
 
 
 @given(sound=sounds(), other_bits=BITS, extensible=st.booleans(), block=st.integers(1, 50), data=st.data())

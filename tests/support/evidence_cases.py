@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
+from language_modeling_is_compression.audio.info import PcmInfo
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.data import evidence_cache
 from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
 from support.wav_builder import build_wav, pcm_bytes
@@ -57,7 +58,7 @@ class Counting:
     return extract_evidence(samples, **settings)
 
 
-def write_sound(path: Path, num_frames: int, *, channels: int = 1, bits: int = 16, seed: int = 0) -> WavInfo:
+def write_sound(path: Path, num_frames: int, *, channels: int = 1, bits: int = 16, seed: int = 0) -> PcmInfo:
   """Steps of about one unit of the evidence."""
   rng = np.random.default_rng(seed)
   steps = rng.normal(0, 64, (num_frames, channels)).cumsum(axis=0)
@@ -65,4 +66,4 @@ def write_sound(path: Path, num_frames: int, *, channels: int = 1, bits: int = 1
   samples = np.clip(np.round(steps), -largest, largest).astype(np.int64)
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_bytes(build_wav(pcm_bytes(samples, bits), channels=channels, bits=bits))
-  return read_wav_info(path)
+  return read_pcm_info(path)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.evaluation.look.findings import (
   ByteFindings,
   Findings,
@@ -43,7 +43,7 @@ def byte_model(folder: Path, *, use_16bit: bool = True, seed: int = 0) -> str:
 def sound_of(path: Path, *, segment_frames: int = 1 << 20, start_seconds: float = 0.0) -> Sound:
   return Sound(
     name=str(path),
-    info=read_wav_info(path),
+    info=read_pcm_info(path),
     start_seconds=start_seconds,
     segments=SegmentSettings(frames=segment_frames, effort=0),
     model=None,

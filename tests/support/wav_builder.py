@@ -69,6 +69,30 @@ def build_wav(
   return form + struct.pack('<I', riff_size) + body + trailer
 
 
+def build_rifx(
+  payload: bytes,
+  *,
+  tag: int = PCM,
+  channels: int = 1,
+  rate_hz: int = 8000,
+  bits: int = 16,
+  block_align: int | None = None,
+  extensible: bool = False,
+  fmt: bytes | None = None,
+  before: Iterable[tuple[bytes, bytes]] = (),
+) -> bytes:
+  """A big-endian RIFF file; arguments as of `build_wav`. payload: with the high bytes first."""
+  align = channels * (-(-bits // 8)) if block_align is None else block_align
+  if fmt is None:
+    outer_tag = EXTENSIBLE if extensible else tag
+    fmt = struct.pack('>HHIIHH', outer_tag, channels, rate_hz, rate_hz * align % 2**32, align, bits)
+    if extensible:
+      fmt += struct.pack('>HHIIHH', 22, bits, 0, tag, 0, 0x10) + SUB_FORMAT_TAIL[6:]
+  chunks = [(b'fmt ', fmt), *before, (b'data', payload)]
+  body = b'WAVE' + b''.join(each + struct.pack('>I', len(data)) + data + bytes(len(data) % 2) for each, data in chunks)
+  return b'RIFX' + struct.pack('>I', len(body)) + body
+
+
 def pcm_bytes(samples: np.ndarray, bits: int) -> bytes:
   """Signed integers as little-endian PCM of bits (a multiple of 8); 8-bit samples are unsigned in the file."""
   if bits == 8:

@@ -14,7 +14,8 @@ from typing import Protocol
 
 import zstandard
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
+from language_modeling_is_compression.audio.info import PcmInfo
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.errors import BaselineError, ConfigError, LmicError
 from language_modeling_is_compression.evaluation.compressors.coders import (
   Coder,
@@ -171,13 +172,13 @@ class FileCompressor:
       # A copy, under a plain name: programs choke on others, and nobody knows what they do to their input.
       source = Path(folder) / 'input.wav'
       shutil.copyfile(wav, source)
-      return self._coded(source, like=read_wav_info(wav))
+      return self._coded(source, like=read_pcm_info(wav))
 
   def chunked(self, pcm: Pcm) -> CompressionResult:
     def coded(chunk: bytes) -> CompressionResult:
       with scratch_folder() as folder:
         source = self._chunk_file(Path(folder), pcm, chunk)
-        return self._coded(source, like=read_wav_info(source))
+        return self._coded(source, like=read_pcm_info(source))
 
     return _chunked(self.info.name, pcm.chunks, coded, header_bytes=self._header_bytes(pcm))
 
@@ -185,7 +186,7 @@ class FileCompressor:
     with _named(f'{self.info.name}: one sample'), scratch_folder() as folder:
       source = self._chunk_file(Path(folder), pcm, bytes(pcm.sample_bytes))
       try:
-        return self._encoded(read_wav_info(source))[0].stat().st_size
+        return self._encoded(read_pcm_info(source))[0].stat().st_size
       except BaselineError:  # Some cannot take so little.
         return 0
 
@@ -199,8 +200,8 @@ class FileCompressor:
       file.writeframes(chunk.translate(_TOP_BIT_FLIPPED) if flip else chunk)
     return path
 
-  def _coded(self, source: Path, *, like: WavInfo) -> CompressionResult:
-    packed, encode_seconds = self._encoded(read_wav_info(source))
+  def _coded(self, source: Path, *, like: PcmInfo) -> CompressionResult:
+    packed, encode_seconds = self._encoded(read_pcm_info(source))
     decode_seconds = 0.0
     if self.coder.decodes:
       decoded = source.with_name('decoded.wav')
@@ -211,7 +212,7 @@ class FileCompressor:
       compressed_bytes=packed.stat().st_size, encode_seconds=encode_seconds, decode_seconds=decode_seconds
     )
 
-  def _encoded(self, info: WavInfo) -> tuple[Path, float]:
+  def _encoded(self, info: PcmInfo) -> tuple[Path, float]:
     packed = info.path.with_name('packed' + self.coder.suffix)
     seconds = self.coder.encode(info, packed)
     if not packed.exists():

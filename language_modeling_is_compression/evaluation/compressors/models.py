@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.audio.pcm import wav_integers
-from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Modelled
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
@@ -83,7 +83,7 @@ class ModelCompressor:
       decoded = time.perf_counter()
       if not filecmp.cmp(wav, restored, shallow=False):
         raise BaselineError(f'{self.info.name}: what it decodes is not what it encoded')
-    info, header = read_wav_info(wav), compressed.header
+    info, header = read_pcm_info(wav), compressed.header
     return CompressionResult(
       compressed_bytes=compressed.num_bytes,
       encode_seconds=encoded - begin,

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from language_modeling_is_compression.api.engine import Decompressor
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
+from language_modeling_is_compression.audio.frames import read_raw_frames
+from language_modeling_is_compression.audio.info import PcmInfo
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.audio.reading import AudioInfo, read_info
-from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info, wav_header
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.errors import AudioFormatError, InputError
 from language_modeling_is_compression.evaluation.recordings import Recording, whole_file
@@ -33,7 +36,7 @@ class Sound:
   """
 
   name: str
-  info: WavInfo
+  info: PcmInfo
   start_seconds: float
   segments: SegmentSettings
   model: str | None
@@ -71,7 +74,7 @@ def opened_sound(
       info = read_info(original)
       _check(path, info)
       recording = Recording(name=str(path), domain='', info=info, bit_depth=None)
-      whole = info if isinstance(info, WavInfo) else read_wav_info(stack.enter_context(whole_file(recording)))
+      whole = read_pcm_info(stack.enter_context(whole_file(recording)))
       first, last = _span(path, whole, start, end)
       if (first, last) != (0, whole.num_frames):
         whole = _part(whole, first, last, folder / 'part.wav')
@@ -110,7 +113,7 @@ def _decompressed(
 
 def _check(path: Path, info: AudioInfo) -> None:
   """Raises InputError for samples that no model codes."""
-  if info.encoding != 'int':
+  if info.encoding == 'float':
     raise InputError(f'{path}: expected integer samples, got {8 * info.sample_bytes}-bit floats: {_CONVERT}')
   if not info.num_frames:
     raise InputError(f'{path}: expected samples, got none: it is empty')
@@ -118,7 +121,7 @@ def _check(path: Path, info: AudioInfo) -> None:
     raise InputError(f'{path}: expected a sample rate, got 0 Hz in its header: export it again')
 
 
-def _span(path: Path, info: WavInfo, start: float | None, end: float | None) -> tuple[int, int]:
+def _span(path: Path, info: PcmInfo, start: float | None, end: float | None) -> tuple[int, int]:
   """Frames of a part. Raises InputError if there are none."""
   rate, num_frames = info.sample_rate_hz, info.num_frames
   start, end = 0.0 if start is None else start, math.inf if end is None else end
@@ -132,7 +135,7 @@ def _span(path: Path, info: WavInfo, start: float | None, end: float | None) -> 
   return first, last
 
 
-def _part(info: WavInfo, first: int, last: int, path: Path) -> WavInfo:
+def _part(info: PcmInfo, first: int, last: int, path: Path) -> PcmInfo:
   """Writes a WAV of the frames from first to last."""
   header = wav_header(
     encoding='int',
@@ -141,9 +144,8 @@ def _part(info: WavInfo, first: int, last: int, path: Path) -> WavInfo:
     sample_rate_hz=info.sample_rate_hz,
     num_frames=last - first,
   )
-  with open(info.path, 'rb') as source, open(path, 'wb') as file:
+  with open(path, 'wb') as file:
     file.write(header)
-    source.seek(info.data_offset + first * info.frame_bytes)
     for start in range(first, last, _FRAMES_AT_ONCE):
-      file.write(source.read(min(_FRAMES_AT_ONCE, last - start) * info.frame_bytes))
-  return read_wav_info(path)
+      file.write(read_raw_frames(info, start, min(start + _FRAMES_AT_ONCE, last)).tobytes())
+  return read_pcm_info(path)

@@ -192,7 +192,10 @@ def test_seeds_that_are_refused(tmp_path, wav, asked, message):
 
 def test_seeds_of_another_kind_are_refused(tmp_path):
   path = tmp_path / 'seed.wav'
-  for data, message in ((b'no sound', 'not a WAV file'), (build_wav(bytes(64), bits=32, tag=IEEE_FLOAT), 'got floats')):
+  for data, message in (
+    (b'no sound', 'not a file of samples'),
+    (build_wav(bytes(64), bits=32, tag=IEEE_FLOAT), 'got floats'),
+  ):
     path.write_bytes(data)
     with pytest.raises(lmic.InputError, match=message):
       lmic.generate(byte_model(SIXTEEN), seed_audio=path)

@@ -10,8 +10,8 @@ from support.flac_files import streaminfo, write_flac
 from support.wav_builder import build_wav, pcm_bytes, random_samples
 
 from language_modeling_is_compression.audio.flac import FlacInfo
+from language_modeling_is_compression.audio.info import PcmInfo
 from language_modeling_is_compression.audio.reading import read_frames, read_info
-from language_modeling_is_compression.audio.wav import WavInfo
 from language_modeling_is_compression.errors import AudioFormatError, DependencyError
 
 FRAMES = 10_000  # More than two of FLAC's own blocks.
@@ -24,7 +24,7 @@ def test_a_flac_file_is_the_wav_file_of_the_same_samples(tmp_path, bits, channel
   write_flac(tmp_path / 'a.FLAC', samples, bits, rate_hz=44_100)
   (tmp_path / 'a.wav').write_bytes(build_wav(pcm_bytes(samples, bits), channels=channels, bits=bits, rate_hz=44_100))
   flac, wav = read_info(tmp_path / 'a.FLAC'), read_info(tmp_path / 'a.wav')
-  assert isinstance(flac, FlacInfo) and isinstance(wav, WavInfo)
+  assert isinstance(flac, FlacInfo) and isinstance(wav, PcmInfo)
   for name in ('encoding', 'sample_bytes', 'resolution_bits', 'num_channels', 'sample_rate_hz', 'num_frames'):
     assert getattr(flac, name) == getattr(wav, name), name
   assert flac.file_bytes == os.path.getsize(tmp_path / 'a.FLAC')

@@ -12,7 +12,8 @@ from support.hybrid_cases import tone
 from support.wav_builder import build_wav, pcm_bytes
 
 import language_modeling_is_compression as lmic
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.cli import generate
 from language_modeling_is_compression.cli import main as lmic_main
 from language_modeling_is_compression.config.options import DataConfig
@@ -21,8 +22,8 @@ from language_modeling_is_compression.network.checkpoint import save_model
 
 def read_wav(path: Path) -> tuple[int, np.ndarray]:
   """Rate, and samples [N] of the first channel."""
-  info = read_wav_info(path)
-  return info.sample_rate_hz, read_frames(info, 0, info.num_frames)[:, 0]
+  info = read_pcm_info(path)
+  return info.sample_rate_hz, read_pcm_frames(info, 0, info.num_frames)[:, 0]
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_files_that_exist_stay(run, tmp_path):
     ('-o out.wav --seed_audio seed.wav --seed_offset 0.05', 'seed_offset: expected less than the 0.050 s of seed.wav'),
     ('-o out.wav --seed_audio seed.wav --sample_rate 44100', 'seed audio: expected 44100 Hz'),
     ('-o out.wav --seed_audio nothing.wav', 'nothing.wav: '),
-    ('-o out.wav --seed_audio model.npz', 'model.npz: not a WAV file'),
+    ('-o out.wav --seed_audio model.npz', 'model.npz: not a file of samples'),
     ('-o seed.wav --seed_audio seed.wav -f', 'seed.wav is the seed audio itself; name another output'),
     ('-o nowhere/out.wav', 'nowhere: there is no such folder'),
     ('-o .', '.: expected the name of a WAV file to write, got a folder'),

@@ -77,7 +77,7 @@ def test_what_goes_wrong_leaves_nothing(song, monkeypatch, capsys):
     (['SONG', '-m', 'tiny', '-m', 'bytes', '-m', 'default'], 'expected up to 2 different models, got tiny, bytes, def'),
     (['SONG', '--start', '1'], 'has 0.075 seconds, got 1 to inf'),
     (['FLOAT'], 'expected integer samples, got 32-bit floats'),
-    (['TEXT'], 'not a WAV file'),
+    (['TEXT'], 'not a file of samples'),
     (['MISSING'], 'No such file'),
   ],
 )

@@ -9,8 +9,9 @@ import pytest
 from support import fixed_files, lmic_cases, lmic_frames, segment_stand_in
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes, random_samples
 
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.audio.pcm import PcmFormat, wav_integers
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
 from language_modeling_is_compression.codec import file_codec, plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import AudioFormatError, FormatError
@@ -238,4 +239,4 @@ def test_a_part_of_a_file_is_padded(tmp_path, channels, bits):
   expected = samples(channels, bits)[10:101]
   around = canonical('WAV', pcm_of(channels, bits), 91)
   assert (tmp_path / 'part.wav').read_bytes() == around.head + pcm_bytes(expected, bits) + around.tail
-  np.testing.assert_array_equal(read_frames(read_wav_info(tmp_path / 'part.wav'), 0, 91), expected)
+  np.testing.assert_array_equal(read_pcm_frames(read_pcm_info(tmp_path / 'part.wav'), 0, 91), expected)

@@ -15,8 +15,9 @@ from support.hybrid_cases import shape_of
 from support.training_runs import REPOSITORY
 from support.wav_builder import build_wav, pcm_bytes
 
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.audio.pcm import wav_integers
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
 from language_modeling_is_compression.codec import plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.codec.levels import LEVELS
@@ -53,7 +54,7 @@ def packaged(name: str) -> EnsembleCoder:
 
 def speech(num_frames: int, start: int = 20_000) -> np.ndarray:
   """16 bits, 16 kHz: int32 [N, 1]."""
-  return read_frames(read_wav_info(SPEECH), start, start + num_frames)
+  return read_pcm_frames(read_pcm_info(SPEECH), start, start + num_frames)
 
 
 def hostile(num_frames: int, channels: int, bits: int) -> dict[str, np.ndarray]:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from support import fixed_files, lmic_cases, lmic_frames
+from support.regions import span_of
 from support.wav_builder import IEEE_FLOAT, UNKNOWN_SIZE, build_wav, pcm_bytes, random_samples
 
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.audio.pcm import SampleKind
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
 from language_modeling_is_compression.codec import file_codec, plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import AudioFormatError, ConfigError, FormatError, ModelMismatchError
@@ -166,10 +168,11 @@ def test_span(short_spans, tmp_path, bits, start, end, frames, compressed):
   container = opened(compressed(original, coder(True)))
   with open(tmp_path / 'part.wav', 'wb') as target:
     file_codec.decompress_span(container, target, coder(True), start, end)
-  info = read_wav_info(tmp_path / 'part.wav')
+  info = read_pcm_info(tmp_path / 'part.wav')
   assert (info.num_channels, info.sample_rate_hz, info.sample_bytes) == (3, 1, bits // 8)
-  assert info.data_offset + info.data_bytes + info.data_bytes % 2 == info.file_bytes
-  np.testing.assert_array_equal(read_frames(info, 0, info.num_frames), samples[frames])
+  end = sum(span_of(info))
+  assert end + end % 2 == info.file_bytes
+  np.testing.assert_array_equal(read_pcm_frames(info, 0, info.num_frames), samples[frames])
 
 
 @EITHER_FRAME
@@ -234,7 +237,7 @@ def test_silence_stands_for_what_is_lost(short_spans, tmp_path, bits, compressed
   samples[25:50, 1] = 0
   assert len(found) == len(original) and found.endswith(b'trailer')
   (tmp_path / 'a.wav').write_bytes(found)
-  np.testing.assert_array_equal(read_frames(read_wav_info(tmp_path / 'a.wav'), 0, 60), samples)
+  np.testing.assert_array_equal(read_pcm_frames(read_pcm_info(tmp_path / 'a.wav'), 0, 60), samples)
 
 
 @EITHER_FRAME
@@ -244,9 +247,9 @@ def test_a_canonical_header_stands_for_a_lost_one(short_spans, tmp_path, compres
   found, wrong = salvaged(lmic_frames.damaged_in(data, 0))
   assert len(wrong) == 1 and 'chunk 0 (bytes before the samples) is damaged' in wrong[0]
   (tmp_path / 'a.wav').write_bytes(found)
-  info = read_wav_info(tmp_path / 'a.wav')
+  info = read_pcm_info(tmp_path / 'a.wav')
   assert (info.num_channels, info.sample_rate_hz, info.num_frames) == (2, 44_100, 60)
-  np.testing.assert_array_equal(read_frames(info, 0, 60), SAMPLES)
+  np.testing.assert_array_equal(read_pcm_frames(info, 0, 60), SAMPLES)
 
 
 @EITHER_FRAME

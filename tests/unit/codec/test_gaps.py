@@ -1,5 +1,6 @@
 """Files whose samples stand in several regions: bytes between frames come back in their places, whatever is lost."""
 
+import dataclasses
 import io
 import random
 from collections.abc import Callable
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from support import lmic_cases, lmic_frames, segment_stand_in
 
+from language_modeling_is_compression.audio.info import Region
 from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
 from language_modeling_is_compression.codec import file_codec, plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
@@ -57,14 +59,14 @@ class Located:
     sound, regions, data, first = frames_of(samples()), [], head, 0
     self.gaps = b''
     for index, place in enumerate([*places, NUM_FRAMES]):
-      regions.append(plan._Region(len(data), place - first))
+      regions.append(Region(len(data), place - first))
       data += sound[first * 4 : place * 4]
       if place < NUM_FRAMES:
         data += gap_bytes(index)
         self.gaps += gap_bytes(index)
       first = place
     self.data = data + tail
-    self.located = plan._Located('WAV', PCM, regions)
+    self.located = plan.Located('WAV', PCM, regions)
 
 
 @pytest.fixture
@@ -137,8 +139,8 @@ def test_gaps_take_no_more_bytes_of_sound_than_there_are(locate):
 def test_regions_side_by_side_have_no_gap(locate):
   file = Located([100])
   first, second = file.located.regions
-  third = plan._Region(second.offset + 4 * 50, second.num_frames - 50)
-  file.located = plan._Located('WAV', PCM, [first, second._replace(num_frames=50), third])
+  third = Region(second.offset + 4 * 50, second.num_frames - 50)
+  file.located = plan.Located('WAV', PCM, [first, dataclasses.replace(second, num_frames=50), third])
   original = locate(file)
   data = compressed(original, 'segments')
   assert opened(data).header.gaps == (Gap(100, 1),)
@@ -146,10 +148,10 @@ def test_regions_side_by_side_have_no_gap(locate):
 
 
 def test_no_more_gaps_than_a_header_may_have():
-  regions = [plan._Region(10 * index, 1) for index in range(MAX_GAPS + 2)]
+  regions = [Region(10 * index, 1) for index in range(MAX_GAPS + 2)]
   assert plan._within_limits(regions[:-1], PCM) == regions[:-1]
   assert plan._within_limits(regions, PCM) == regions[:-1]
-  far = [plan._Region(0, 1), plan._Region(4 + MAX_GAP_BYTES, 1), plan._Region(9 + MAX_GAP_BYTES, 1)]
+  far = [Region(0, 1), Region(4 + MAX_GAP_BYTES, 1), Region(9 + MAX_GAP_BYTES, 1)]
   assert plan._within_limits(far[:2], PCM) == far[:2]
   assert plan._within_limits(far, PCM) == far[:2]
   assert plan._within_limits([far[0], far[2]], PCM) == far[:1]
@@ -202,7 +204,7 @@ def test_silence_stands_for_a_lost_span_and_gaps_stay(locate, coding, name):
   assert target.getvalue() == bytes(expected)
 
 
-def opened_regions(places: list[int]) -> list[plan._Region]:
+def opened_regions(places: list[int]) -> list[Region]:
   return list(Located(places).located.regions)
 
 

@@ -7,7 +7,7 @@ import pytest
 from support.segment_stand_in import StandIn
 from support.wav_builder import build_wav, pcm_bytes
 
-from language_modeling_is_compression.audio import wav
+from language_modeling_is_compression.audio import parsing
 from language_modeling_is_compression.codec import plan
 from language_modeling_is_compression.codec.halving import may_be_halved
 from language_modeling_is_compression.codec.levels import LEVELS
@@ -68,10 +68,10 @@ def test_a_file_that_becomes_shorter_while_it_is_looked_at(monkeypatch):
   source = io.BytesIO(original)
 
   def and_cut(*arguments):
-    info = wav.parse_wav_info(*arguments)
+    info = parsing.parse_info(*arguments)
     source.truncate(len(original) - 2)
     return info
 
-  monkeypatch.setattr(plan, 'parse_wav_info', and_cut)
+  monkeypatch.setattr(plan, 'parse_info', and_cut)
   with pytest.raises(AudioFormatError, match=r'a\.wav: changed while it was read'):
     plan.plan_file(source, 'a.wav', StandIn(), LEVELS[6].segments)

@@ -15,8 +15,9 @@ from support import fixed_files, hybrid_cases, lmic_cases, lmic_frames, segment_
 from support.segment_stand_in import StandIn
 from support.wav_builder import build_wav, pcm_bytes, random_samples
 
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.audio.pcm import wav_integers
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
 from language_modeling_is_compression.codec import file_codec, general
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Modelled
 from language_modeling_is_compression.codec.file_codec import Compressed
@@ -180,8 +181,8 @@ def test_a_part_needs_its_own_segments_only(tmp_path, compressed):
   by = segment_stand_in.coder()
   with open(tmp_path / 'part.wav', 'wb') as target:
     file_codec.decompress_span(opened(data), target, by, 90, 200)
-  info = read_wav_info(tmp_path / 'part.wav')
-  np.testing.assert_array_equal(read_frames(info, 0, info.num_frames), waves(330, 2, 16)[90:200])
+  info = read_pcm_info(tmp_path / 'part.wav')
+  np.testing.assert_array_equal(read_pcm_frames(info, 0, info.num_frames), waves(330, 2, 16)[90:200])
   assert isinstance(by.model, StandIn)
   assert [shape.num_frames for shape in by.model.decoded] == [83, 83]
   with pytest.raises(DamageError, match=r'chunk 0 \(all channels, 0.00 to 83.00 s\) is damaged: its checksum'):
@@ -200,7 +201,7 @@ def test_silence_stands_for_a_damaged_segment_alone(tmp_path, bits, compressed):
   (tmp_path / 'a.wav').write_bytes(target.getvalue())
   expected = waves(330, 3, bits)
   expected[83:166] = 0
-  np.testing.assert_array_equal(read_frames(read_wav_info(tmp_path / 'a.wav'), 0, 330), expected)
+  np.testing.assert_array_equal(read_pcm_frames(read_pcm_info(tmp_path / 'a.wav'), 0, 330), expected)
   with pytest.raises(DamageError, match='chunk 2'):
     lmic_cases.decompressed(data, segment_stand_in.coder())
 
@@ -289,7 +290,7 @@ def test_frames_that_no_wav_can_have(frame):
   for index in range(2):
     writer.add(Chunk(method=STORED, crc32=0, body=bytes(header.payload_bytes(index))))
   writer.finish(bytes(32))
-  with pytest.raises(FormatError, match='its frames have 131070 bytes, those of a WAV 65535 at most'):
+  with pytest.raises(FormatError, match='a file of kind WAV with a header of its own cannot hold such samples'):
     file_codec.decompress_span(opened(target.getvalue()), io.BytesIO(), by, 0, 1)
   # Nor is one made up for a head that is lost.
   salvaged, lost = io.BytesIO(), lmic_frames.damaged_in(target.getvalue(), 0)

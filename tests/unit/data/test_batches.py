@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.wav_builder import build_wav, pcm_bytes
 
-from language_modeling_is_compression.audio.wav import read_wav_info
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.config.options import AugmentationConfig, DataConfig
 from language_modeling_is_compression.data import batches
 from language_modeling_is_compression.data.augmentation import drawn_change
@@ -39,7 +39,7 @@ def make_chunks(folder, lengths: list[int], **settings) -> Chunks:
     number += len(starts)
     path = folder / f'{index}.wav'
     path.write_bytes(build_wav(pcm_bytes(samples << 8, 16)))
-    streams.append(whole_stream(read_wav_info(path), config))
+    streams.append(whole_stream(read_pcm_info(path), config))
   return Chunks(streams, config)
 
 
@@ -171,7 +171,7 @@ def test_changes_are_a_function_of_seed_step_and_row(tmp_path):
   sound = np.random.default_rng(0).integers(-20_000, 20_000, 400)
   (tmp_path / 'a.wav').write_bytes(build_wav(pcm_bytes(sound, 16)))
   config = DataConfig(chunk_size=100, use_16bit=True, tokenization='sample')
-  chunks = Chunks([whole_stream(read_wav_info(tmp_path / 'a.wav'), config)], config)
+  chunks = Chunks([whole_stream(read_pcm_info(tmp_path / 'a.wav'), config)], config)
   plain, changed = (
     [read(chunks, step=step, num_tokens=100, augmentation=each) for step in range(9)] for each in (None, AUGMENTATION)
   )

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from support.flac_files import write_flac
 from support.wav_builder import build_wav, pcm_bytes, random_samples
 
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.audio.reading import read_info
-from language_modeling_is_compression.audio.wav import read_wav_info
 from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.data.chunks import Chunks, Stream, read_tokens, split_stream, whole_stream
 from language_modeling_is_compression.data.tokens import (
@@ -58,7 +58,7 @@ def files(tmp_path_factory):
   made = []
   for index, (num_frames, num_channels, bits) in enumerate(FILES):
     samples = write_wav(folder / f'{index}.wav', num_frames, num_channels, bits)
-    made.append((read_wav_info(folder / f'{index}.wav'), samples, bits))
+    made.append((read_pcm_info(folder / f'{index}.wav'), samples, bits))
   return made
 
 
@@ -181,7 +181,7 @@ def test_the_beginning_of_a_file_may_be_skipped(files, layout, first, skipped):
 def test_a_file_that_shrank_is_an_error(tmp_path):
   write_wav(tmp_path / 'a.wav', 100, 1, 16)
   config = DataConfig(chunk_size=50)
-  chunks = Chunks([whole_stream(read_wav_info(tmp_path / 'a.wav'), config)], config)
+  chunks = Chunks([whole_stream(read_pcm_info(tmp_path / 'a.wav'), config)], config)
   (tmp_path / 'a.wav').write_bytes((tmp_path / 'a.wav').read_bytes()[:-2])
   assert len(chunks[0]) == 50
   with pytest.raises(AudioFormatError, match='became shorter'):
@@ -200,7 +200,7 @@ def test_a_file_that_shrank_is_an_error(tmp_path):
 def test_spans_join_to_the_whole(tmp_path, num_frames, num_channels, bits, kind, layout, cuts):
   samples = write_wav(tmp_path / 'a.wav', num_frames, num_channels, bits)
   config = DataConfig(**kind, **layout)
-  info = read_wav_info(tmp_path / 'a.wav')
+  info = read_pcm_info(tmp_path / 'a.wav')
   length = whole_stream(info, config).num_samples
   bounds = sorted([0, length, *(min(cut, length) for cut in cuts)])
   spans = [read_tokens(info, start, stop, config) for start, stop in pairwise(bounds)]

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from support.evidence_cases import VERSION, Counting, extract_evidence, write_sound
+from support.regions import span_of
 
-from language_modeling_is_compression.audio.wav import read_frames
+from language_modeling_is_compression.audio.frames import read_pcm_frames
 from language_modeling_is_compression.data import evidence_cache
 from language_modeling_is_compression.data.evidence_cache import (
   RECORD,
@@ -53,7 +54,7 @@ def test_segments_are_what_the_experts_say_of_them(tmp_path, sounds):
   assert [[span.num_samples for span in each] for each in spans] == [[100, 100, 50], [200, 60], [200, 60]]
   for sound, each in zip(sounds, spans, strict=True):
     for number, span in enumerate(each):
-      frames = read_frames(sound.info, SEGMENT * number, min(SEGMENT * (number + 1), sound.info.num_frames))
+      frames = read_pcm_frames(sound.info, SEGMENT * number, min(SEGMENT * (number + 1), sound.info.num_frames))
       evidence = extract_evidence(
         frames >> (16 - sound.bits), sample_bytes=sound.bits // 8, sample_rate_hz=8000, effort=1
       )
@@ -79,10 +80,10 @@ def test_what_is_there_is_not_computed_again(tmp_path, sounds):
 def test_other_samples_and_other_rates_are_other_sound(tmp_path, sounds):
   make(tmp_path, sounds)
   (path, info) = (sounds[0].info.path, sounds[0].info)
-  faster = dataclasses.replace(info, sample_rate_hz=16000)
+  faster = dataclasses.replace(info, pcm=dataclasses.replace(info.pcm, sample_rate_hz=16000))
   assert calls_of(tmp_path, [Sound(info=faster, bits=16)]) == [50, 100, 100]
   contents = bytearray(path.read_bytes())
-  contents[info.data_offset + 2 * 120] ^= 1
+  contents[span_of(info)[0] + 2 * 120] ^= 1
   path.write_bytes(contents)
   assert calls_of(tmp_path, sounds) == [100], 'one segment of three has changed'
   assert calls_of(tmp_path, [Sound(info=write_sound(tmp_path / 'moved.wav', 130, channels=2, seed=1), bits=16)]) == []

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from support.evidence_cases import VERSION, extract_evidence, write_sound
+from support.regions import span_of
 
+from language_modeling_is_compression.audio.info import PcmInfo
+from language_modeling_is_compression.audio.pcm import SampleKind
 from language_modeling_is_compression.config.options import HybridConfig
 from language_modeling_is_compression.data import evidence_sources
 from language_modeling_is_compression.data.evidence_cache import Extractor
@@ -72,8 +75,9 @@ def test_what_is_skipped_is_in_no_segment(tmp_path, files):
   train, valid = made(tmp_path, [late], [files[24]], bit_depths='native', segment_frames=5)
   assert (list(train.values()), list(valid.values())) == ([13], [20])
   kept = write_sound(tmp_path / 'kept.wav', 13)
-  first = (late.info.data_offset + 14, late.info.data_offset + 40)
-  kept.path.write_bytes(kept.path.read_bytes()[: kept.data_offset] + late.info.path.read_bytes()[slice(*first)])
+  offset, _ = span_of(late.info)
+  sound = late.info.path.read_bytes()[offset + 14 : offset + 40]
+  kept.path.write_bytes(kept.path.read_bytes()[: span_of(kept)[0]] + sound)
   cached = set((tmp_path / 'cache').iterdir())
   made(tmp_path, [DomainFile(domain='d', info=kept)], [files[24]], bit_depths='native', segment_frames=5)
   assert set((tmp_path / 'cache').iterdir()) == cached, 'the same sound begins the same segments'
@@ -145,10 +149,16 @@ def test_names_tell_the_depth_where_it_is_not_the_files_own():
   assert (Group('a', 'native').name, Group('a', '8').name) == ('a', 'a_8bit')
 
 
+def with_format(info: PcmInfo, **fields: Any) -> PcmInfo:
+  return dataclasses.replace(info, pcm=dataclasses.replace(info.pcm, **fields))
+
+
 def test_floats_and_32_bits_cannot_be_trained_on(files):
   info = files[16].info
+  assert isinstance(info, PcmInfo)
   check_samples(info)
+  check_samples(with_format(info, kind=SampleKind.MU_LAW, sample_bytes=1))
   with pytest.raises(AudioFormatError, match=r'16\.wav: expected integer samples of 8 to 24 bits .*, got floats$'):
-    check_samples(dataclasses.replace(info, encoding='float', sample_bytes=4))
+    check_samples(with_format(info, kind=SampleKind.FLOAT, sample_bytes=4))
   with pytest.raises(AudioFormatError, match=r'got 32 bits$'):
-    check_samples(dataclasses.replace(info, sample_bytes=4))
+    check_samples(with_format(info, sample_bytes=4))

@@ -7,13 +7,18 @@ import time
 import numpy as np
 import pytest
 from support.flac_files import write_flac
-from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
+from support.wav_builder import IEEE_FLOAT, build_rifx, build_wav, pcm_bytes
 
+from language_modeling_is_compression.audio.containers.writing import file_header
+from language_modeling_is_compression.audio.info import ContainerKind
+from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
 from language_modeling_is_compression.audio.reading import read_info
 from language_modeling_is_compression.data import header_index
 from language_modeling_is_compression.data.header_index import read_headers
 from language_modeling_is_compression.errors import AudioFormatError
 
+MU_LAW = 7
+SIGNED_BYTES = PcmFormat(kind=SampleKind.SIGNED, sample_bytes=1, num_channels=2, sample_rate_hz=8000)
 NUM_WAVS = 300  # More than a thread reads at once.
 
 
@@ -37,6 +42,9 @@ def files(tmp_path):
   (folder / 'wav/300.wav').write_bytes(after_a_chunk)
   (folder / 'wav/301.wav').write_bytes(build_wav(bytes(160), tag=IEEE_FLOAT, bits=64, channels=2))
   (folder / 'wav/302.wav').write_bytes(b'no sound')
+  (folder / 'wav/303.wav').write_bytes(build_rifx(bytes(160), tag=IEEE_FLOAT, bits=32))
+  (folder / 'wav/304.wav').write_bytes(build_wav(bytes(160), tag=MU_LAW, bits=8))
+  (folder / 'wav/305.au').write_bytes(file_header(ContainerKind.AU, SIGNED_BYTES, 20)[0] + bytes(20))
   write_flac(folder / 'a.flac', samples, 24, rate_hz=96_000)
   return [folder / 'a.flac', *sorted((folder / 'wav').iterdir())]
 
@@ -77,6 +85,14 @@ def test_the_index_says_what_the_headers_say(index, files, opened):
   opened.clear()
   assert headers(files) == expected(files)
   assert opened == ['302.wav']  # What cannot be read is tried again.
+
+
+def test_files_of_several_regions_are_read_at_every_start(index, files, opened):
+  (files[1].parent / '000.wav').write_bytes(build_wav(bytes(80), channels=2, after=[(b'data', bytes(40))]))
+  headers(files)
+  opened.clear()
+  assert headers(files) == expected(files)
+  assert sorted(opened) == ['000.wav', '302.wav']
 
 
 def test_the_index_is_of_no_way_to_spell_the_folder(index, files, opened, monkeypatch):

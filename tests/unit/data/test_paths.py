@@ -312,7 +312,7 @@ def test_audio_that_is_not_read_is_found_and_described(tmp_path):
   paths = get_other_audio_paths(tmp_path)
   assert relative(paths, tmp_path) == ['b.ogg', 'c/d.OGG', 'c/e.mp3']
   assert describe_other_audio(paths) == (
-    '3 audio files not used, since only WAV and FLAC are read (2 .ogg, 1 .mp3): convert them first, e.g. '
+    '3 audio files not used, since only PCM and FLAC are read (2 .ogg, 1 .mp3): convert them first, e.g. '
     f'ffmpeg -i {tmp_path}/b.ogg {tmp_path}/b.wav'
   )
   assert describe_other_audio(paths[:1]).startswith('1 audio file not used')

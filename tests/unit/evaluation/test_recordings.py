@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from support.flac_files import write_flac
 from support.wav_builder import build_wav, pcm_bytes
 
-from language_modeling_is_compression.audio.reading import read_info
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+from language_modeling_is_compression.audio.containers.writing import file_header
+from language_modeling_is_compression.audio.frames import read_pcm_frames, read_raw_frames
+from language_modeling_is_compression.audio.info import ContainerKind
+from language_modeling_is_compression.audio.parsing import read_pcm_info
+from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind
+from language_modeling_is_compression.audio.reading import read_frames, read_info
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.evaluation.recordings import (
   Recording,
@@ -26,7 +30,7 @@ from language_modeling_is_compression.evaluation.recordings import (
 def _recording(folder: Path, samples: np.ndarray, bits: int, bit_depth: int | None) -> Recording:
   path = folder / 'a.wav'
   path.write_bytes(build_wav(pcm_bytes(samples, bits), channels=samples.shape[1], bits=bits))
-  return Recording(name='a.wav', domain='', info=read_wav_info(path), bit_depth=bit_depth)
+  return Recording(name='a.wav', domain='', info=read_pcm_info(path), bit_depth=bit_depth)
 
 
 def _random(bits: int, channels: int, count: int = 101) -> np.ndarray:
@@ -38,9 +42,9 @@ def _random(bits: int, channels: int, count: int = 101) -> np.ndarray:
 def test_a_whole_file_has_the_top_bits_of_every_channel(tmp_path, bits, depth, channels):
   samples = _random(bits, channels)
   with whole_file(_recording(tmp_path, samples, bits, depth)) as path:
-    info = read_wav_info(path)
+    info = read_pcm_info(path)
     assert (info.sample_bytes, info.num_channels, info.num_frames) == (depth // 8, channels, len(samples))
-    np.testing.assert_array_equal(read_frames(info, 0, len(samples)), samples >> (bits - depth))
+    np.testing.assert_array_equal(read_pcm_frames(info, 0, len(samples)), samples >> (bits - depth))
     assert info.file_bytes % 2 == 0
   assert not path.exists()
 
@@ -57,12 +61,57 @@ def test_flac_is_a_wav_file_to_compressors(tmp_path, depth, bits):
   write_flac(tmp_path / 'a.flac', samples, rate_hz=22_050)
   recording = Recording(name='a.flac', domain='', info=read_info(tmp_path / 'a.flac'), bit_depth=depth)
   with whole_file(recording) as path:
-    info = read_wav_info(path)
+    info = read_pcm_info(path)
     assert (info.resolution_bits, info.num_channels, info.sample_rate_hz) == (bits, 2, 22_050)
-    np.testing.assert_array_equal(read_frames(info, 0, len(samples)), samples >> (16 - bits))
+    np.testing.assert_array_equal(read_pcm_frames(info, 0, len(samples)), samples >> (16 - bits))
   assert not path.exists() and recording.sample_bytes == bits // 8
   expected = _recording(tmp_path, samples, 16, depth)
   assert chunk_bytes_of(recording, 1, 50) == chunk_bytes_of(expected, 1, 50)
+
+
+@pytest.mark.parametrize(
+  ('container', 'kind', 'width', 'is_big'),
+  [
+    (ContainerKind.AIFF, SampleKind.SIGNED, 2, True),
+    (ContainerKind.CAF, SampleKind.SIGNED, 3, False),
+    (ContainerKind.RIFX, SampleKind.FLOAT, 8, True),
+    (ContainerKind.W64, SampleKind.FLOAT, 4, False),
+    (ContainerKind.WAV, SampleKind.MU_LAW, 1, False),
+    (ContainerKind.AU, SampleKind.A_LAW, 1, False),
+  ],
+)
+def test_samples_of_any_container_are_a_wav_file_to_compressors(tmp_path, container, kind, width, is_big):
+  """Integers stay such, floats too, and companded samples are expanded."""
+  pcm = PcmFormat(kind=kind, sample_bytes=width, num_channels=2, sample_rate_hz=8000, is_big_endian=is_big)
+  rng = np.random.default_rng(1)
+  if kind == SampleKind.FLOAT:
+    payload = rng.uniform(-1, 1, 100).astype(f'{">" if is_big else "<"}f{width}').tobytes()
+  else:
+    payload = rng.bytes(100 * width)
+  (tmp_path / 'a').write_bytes(file_header(container, pcm, 50)[0] + payload)
+  recording = Recording(name='a', domain='', info=read_pcm_info(tmp_path / 'a'), bit_depth=None)
+  expected = read_frames(recording.info, 0, 50)
+  with whole_file(recording) as path:
+    assert path != tmp_path / 'a'
+    info = read_pcm_info(path)
+    assert info.is_plain_wav and info.sample_bytes == recording.sample_bytes
+    assert info.encoding == ('float' if kind == SampleKind.FLOAT else 'int')
+    np.testing.assert_array_equal(read_pcm_frames(info, 0, 50), expected)
+    if kind == SampleKind.FLOAT:
+      floats = read_raw_frames(info, 0, 50).view(f'<f{width}')
+      assert (
+        floats.tobytes() == np.frombuffer(payload, f'{">" if is_big else "<"}f{width}').astype(f'<f{width}').tobytes()
+      )
+
+
+def test_regions_are_one_to_compressors(tmp_path):
+  samples = _random(16, 2)
+  sound = pcm_bytes(samples, 16)
+  (tmp_path / 'a').write_bytes(build_wav(sound[:80], channels=2, after=[(b'data', sound[80:])]))
+  with whole_file(Recording(name='a', domain='', info=read_pcm_info(tmp_path / 'a'), bit_depth=None)) as path:
+    info = read_pcm_info(path)
+    assert info.is_plain_wav
+    np.testing.assert_array_equal(read_pcm_frames(info, 0, len(samples)), samples)
 
 
 @pytest.mark.parametrize('depth', [16, None])

@@ -38,6 +38,7 @@ from language_modeling_is_compression.format.header import (
   with_canonical_sizes,
 )
 from language_modeling_is_compression.format.layout import HybridLayout, LinearLayout, SegmentLayout
+from language_modeling_is_compression.format.surroundings import CONTAINERS
 
 FRAME = CompactFrame()
 
@@ -71,13 +72,13 @@ GAPS = (Gap(1, 5), Gap(10, 1), Gap(24, 300))
     changed(BYTES_ALONE),
     changed(EMPTY),
     changed(BYTES_ALONE, head_bytes=2**61),
-    changed(STEREO, num_frames=2**61, sample_rate_hz=2**61),
+    changed(STEREO, num_frames=2**60 - 1, sample_rate_hz=2**32 - 1),
     changed(STEREO, head_bytes=0, tail_bytes=2**61),
     changed(STEREO, num_channels=1 << 21, chunk_frames=1),
     changed(STEREO, num_frames=10),  # One span.
     changed(STEREO, num_frames=9),  # A span that is longer than the file.
     changed(STEREO, num_frames=0),
-    changed(STEREO, container='none'),
+    *(changed(STEREO, container=container) for container in CONTAINERS),
     changed(STEREO, gaps=GAPS),
     changed(SEGMENTED, gaps=GAPS),
     changed(STEREO, gaps=tuple(Gap(frame, 256) for frame in range(1, MAX_GAPS + 1)), num_frames=MAX_GAPS + 1),
@@ -148,16 +149,19 @@ def test_bytes_of_every_field():
     changed(CANONICAL, gaps=(Gap(5, 1),)),
     changed(CANONICAL, num_channels=32_768, num_frames=1),
     changed(CANONICAL, container='none'),
-    changed(CANONICAL, sample_rate_hz=1 << 32),
+    changed(STEREO, sample_rate_hz=1 << 32),
+    changed(STEREO, num_frames=1 << 60),
+    changed(CANONICAL, num_frames=1 << 60),
     changed(CANONICAL, is_big_endian=True),
     changed(CANONICAL, kind=SampleKind.UNSIGNED),
-    changed(CANONICAL, sample_bytes=1),
+    changed(CANONICAL, sample_bytes=1, kind=SampleKind.SIGNED),
+    changed(CANONICAL, container='FLAC'),
   ],
 )
 def test_header_that_contradicts_itself(header):
   for sound in (STEREO, SEGMENTED, LINEAR, CANONICAL):
     opened(FRAME.serialize(sound))
-  with pytest.raises(FormatError, match=r'its header|WAV'):
+  with pytest.raises(FormatError, match=r'its header|cannot hold'):
     opened(FRAME.serialize(header))
 
 
@@ -165,7 +169,8 @@ def test_values_that_nobody_knows_yet():
   """Of codings and flags, efforts and containers, kinds and widths: these are all that there are."""
   sound, kinds = fields_of(STEREO), {0x10 * width + kind for kind, widths in WIDTHS.items() for width in widths if kind}
   # Linear prediction, too, needs no more fields than a file without a model.
-  known = ({0x01, 0x03}, {0x00, 0x10}, kinds | {0x08 + value for value in kinds})
+  containers = {index << 4 for index in range(len(CONTAINERS))}
+  known = ({0x01, 0x03}, containers, kinds | {0x08 + value for value in kinds})
   for position, values in enumerate(known):
     for value in range(256):
       data = of_fields(sound[:position] + bytes([value]) + sound[position + 1 :])

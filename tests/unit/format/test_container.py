@@ -108,10 +108,10 @@ def test_no_lmic_file(data, message):
 @pytest.mark.parametrize(
   'claim',
   [
-    {'num_frames': 2**61},
+    {'num_frames': 2**59},
     {'head_bytes': 2**61},
     {'tail_bytes': 2**61},
-    {'num_frames': 2**61, 'chunk_frames': 1},
+    {'num_frames': 2**59, 'chunk_frames': 1},
     {'head_bytes': 50 * (2**32 - 100)},  # Nearly as many chunks as there may be.
   ],
 )

@@ -12,7 +12,7 @@ from support import fixed_files, generation_cases, hybrid_cases, lmic_frames
 from support.reference_networks import as_lists
 from support.wav_builder import build_wav, pcm_bytes
 
-from language_modeling_is_compression.audio.wav import wav_header
+from language_modeling_is_compression.audio.containers.wav_header import wav_header
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.format.payloads import Segment

@@ -9,7 +9,8 @@ import pytest
 from support.tiny_models import MODEL, random_params
 from support.wav_builder import build_wav, pcm_bytes
 
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.config.options import DataConfig
 from language_modeling_is_compression.data.tokens import mix_down, mu_law
 from language_modeling_is_compression.errors import BaselineError, ConfigError
@@ -43,7 +44,7 @@ def recording(tmp_path) -> Recording:
   """Two channels of 16 bits."""
   samples = np.random.default_rng(0).integers(-(2**15), 2**15, (NUM_FRAMES, 2))
   (tmp_path / 'a.wav').write_bytes(build_wav(pcm_bytes(samples, 16), channels=2))
-  return Recording(name='a.wav', domain='', info=read_wav_info(tmp_path / 'a.wav'), bit_depth=8)
+  return Recording(name='a.wav', domain='', info=read_pcm_info(tmp_path / 'a.wav'), bit_depth=8)
 
 
 def by_hand(model: ByteModel, tokens: np.ndarray) -> np.ndarray:
@@ -71,7 +72,7 @@ def test_whole_files_are_channels_alone_in_pieces_of_the_models_chunk_size(
 ):
   model = model_of(data)
   found = token_model(model, tmp_path).whole(dataclasses.replace(recording, bit_depth=bit_depth))
-  frames = read_frames(recording.info, 0, NUM_FRAMES)
+  frames = read_pcm_frames(recording.info, 0, NUM_FRAMES)
   rows = [tokens(frames[start : start + 16, channel]) for channel in (0, 1) for start in range(0, NUM_FRAMES, 16)]
   assert found.bits == pytest.approx(sum(by_hand(model, row).sum() for row in rows), rel=1e-5)
   assert found.by_position == ()
@@ -82,7 +83,7 @@ def test_chunks_are_cut_as_for_all_others(tmp_path, monkeypatch, recording, data
   """And what is done at a time makes no difference."""
   model, recording = model_of(data), dataclasses.replace(recording, bit_depth=bit_depth)
   chunk_bytes = 20 * bit_depth // 8
-  mono = mix_down(read_frames(recording.info, 0, NUM_FRAMES))
+  mono = mix_down(read_pcm_frames(recording.info, 0, NUM_FRAMES))
   rows = [by_hand(model, tokens(mono[start : start + 20])) for start in (0, 40)]
   for at_once in (1 << 15, 1):
     monkeypatch.setattr(code_lengths, '_TOKENS_AT_ONCE', at_once)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import zstandard
 from support import wav_builder
+from support.regions import span_of
 
-from language_modeling_is_compression.audio.wav import WavInfo
+from language_modeling_is_compression.audio.info import PcmInfo
 from language_modeling_is_compression.errors import BaselineError, ConfigError
 from language_modeling_is_compression.evaluation.compressors.compressor import (
   Compressor,
@@ -237,15 +238,15 @@ class Recorder:
   decodes = False
 
   def __init__(self):
-    self.given: list[tuple[bytes, WavInfo]] = []
+    self.given: list[tuple[bytes, PcmInfo]] = []
 
-  def encode(self, wav: WavInfo, packed: Path) -> float:
-    data = wav.path.read_bytes()
-    self.given.append((data[wav.data_offset : wav.data_offset + wav.data_bytes], wav))
+  def encode(self, wav: PcmInfo, packed: Path) -> float:
+    offset, num_bytes = span_of(wav)
+    self.given.append((wav.path.read_bytes()[offset : offset + num_bytes], wav))
     packed.write_bytes(b'x')
     return 1.0
 
-  def decode(self, packed: Path, wav: Path, *, like: WavInfo) -> float:
+  def decode(self, packed: Path, wav: Path, *, like: PcmInfo) -> float:
     raise AssertionError
 
 
@@ -346,7 +347,7 @@ def test_floats_have_to_come_back_as_the_same_bytes(wav, tmp_path, script, value
 
 @pytest.mark.parametrize(
   ('data', 'message'),
-  [(b'', 'not a WAV file'), (wav_builder.build_wav(b'', bits=40), 'expected int samples')],
+  [(b'', 'not a file of samples'), (wav_builder.build_wav(b'', bits=40), 'expected int samples')],
 )
 def test_what_is_decoded_to_no_sound_is_an_error(wav, tmp_path, script, data, message):
   with pytest.raises(BaselineError, match=message) as caught:

@@ -3,14 +3,15 @@
 import numpy as np
 from support.wav_builder import build_wav, pcm_bytes
 
-from language_modeling_is_compression.audio.wav import WavInfo, read_wav_info
+from language_modeling_is_compression.audio.info import PcmInfo
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.evaluation.look.sound import DYNAMIC_RANGE, spectrogram
 
 
-def info_of(folder, samples: np.ndarray, rate_hz: int = 16_000) -> WavInfo:
+def info_of(folder, samples: np.ndarray, rate_hz: int = 16_000) -> PcmInfo:
   samples = np.asarray(samples).round().astype(np.int64).reshape(len(samples), -1)
   (folder / 'a.wav').write_bytes(build_wav(pcm_bytes(samples, 16), channels=samples.shape[1], rate_hz=rate_hz))
-  return read_wav_info(folder / 'a.wav')
+  return read_pcm_info(folder / 'a.wav')
 
 
 def test_a_tone_that_begins_in_the_middle(tmp_path):

@@ -9,7 +9,7 @@ from support.look_cases import RATE_HZ, write_wav
 from support.wav_builder import IEEE_FLOAT, build_wav
 
 from language_modeling_is_compression.api.engine import Compressor
-from language_modeling_is_compression.audio.wav import read_frames
+from language_modeling_is_compression.audio.frames import read_pcm_frames
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
 from language_modeling_is_compression.errors import InputError, ModelMismatchError
 from language_modeling_is_compression.evaluation.look.sources import opened_sound
@@ -17,7 +17,7 @@ from language_modeling_is_compression.evaluation.look.sources import opened_soun
 
 def frames_of(path: Path, **fields) -> np.ndarray:
   with opened_sound(path, **fields) as sound:
-    return read_frames(sound.info, 0, sound.info.num_frames)
+    return read_pcm_frames(sound.info, 0, sound.info.num_frames)
 
 
 def packed(source: Path, model: str | None, level: int | None = None) -> Path:
@@ -47,7 +47,7 @@ def test_a_part(tmp_path):
   whole = frames_of(path)
   with opened_sound(path, start=0.1, end=0.25) as sound:
     assert sound.start_seconds == 0.1 and sound.info.num_frames == 1200
-    np.testing.assert_array_equal(read_frames(sound.info, 0, 1200), whole[800:2000])
+    np.testing.assert_array_equal(read_pcm_frames(sound.info, 0, 1200), whole[800:2000])
     scratch = sound.info.path
   assert not scratch.exists()
   np.testing.assert_array_equal(frames_of(path, start=0.45), whole[3600:])
@@ -67,7 +67,7 @@ def test_a_lmic_file_brings_its_model_and_its_segments(tmp_path):
   target = packed(path, 'tiny', level=1)
   expected = frames_of(path)
   with opened_sound(target) as sound:
-    np.testing.assert_array_equal(read_frames(sound.info, 0, 3000), expected)
+    np.testing.assert_array_equal(read_pcm_frames(sound.info, 0, 3000), expected)
     assert sound.model == 'tiny' and (sound.segments.frames, sound.segments.effort) == (3000, 0)
   # By its first bytes, whatever its name is.
   renamed = target.rename(tmp_path / 'renamed.wav')
@@ -78,7 +78,7 @@ def test_a_lmic_file_of_linear_prediction_is_looked_at_as_its_original_is(tmp_pa
   path = write_wav(tmp_path / 'a.wav', 3000, 2)
   target = packed(path, None, level=3)
   with opened_sound(target) as sound:
-    np.testing.assert_array_equal(read_frames(sound.info, 0, 3000), frames_of(path))
+    np.testing.assert_array_equal(read_pcm_frames(sound.info, 0, 3000), frames_of(path))
     assert sound.model is None and sound.segments == LEVELS[DEFAULT_LEVEL].segments
 
 
@@ -94,7 +94,7 @@ def test_a_lmic_file_of_a_model_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
   ('name', 'data', 'message'),
   [
-    ('text.txt', b'no sound at all', 'not a WAV file'),
+    ('text.txt', b'no sound at all', 'not a file of samples'),
     ('empty.wav', b'', 'an empty file'),
     ('none.wav', build_wav(b''), 'expected samples, got none'),
     ('float.wav', build_wav(bytes(80), bits=32, tag=IEEE_FLOAT), 'expected integer samples, got 32-bit floats'),
@@ -115,7 +115,7 @@ def test_a_lmic_file_of_something_else(tmp_path):
   path = tmp_path / 'text.txt'
   path.write_bytes(b'no sound at all')
   target = packed(path, 'tiny')
-  with pytest.raises(InputError, match=r'text\.txt\.lmic: not a WAV file') as error:
+  with pytest.raises(InputError, match=r'text\.txt\.lmic: not a file of samples') as error:
     frames_of(target)
   assert 'original.wav' not in str(error.value)
 

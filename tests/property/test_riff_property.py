@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.regions import assert_well_formed, payload_of
 from support.wav_builder import EXTENSIBLE, UNKNOWN_SIZE, build_wav, pcm_bytes, random_samples
 
-from language_modeling_is_compression.audio.wav import read_frames, read_wav_info
+from language_modeling_is_compression.audio.frames import read_pcm_frames
+from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.errors import AudioFormatError
 
 SIZES = st.sampled_from([0, 1, 7, 8, 16, 2**31 - 1, 2**31, UNKNOWN_SIZE - 1, UNKNOWN_SIZE]) | st.integers(0, 2**32 - 1)
@@ -24,14 +26,12 @@ def path(tmp_path):
 def assert_sound_or_rejected(path, contents: bytes) -> None:
   path.write_bytes(contents)
   try:
-    info = read_wav_info(path)
+    info = read_pcm_info(path)
   except AudioFormatError as error:
     assert str(error).startswith(f'{path}: ') and str(error).isprintable()
     return
-  assert 0 <= info.data_offset <= info.data_offset + info.data_bytes <= len(contents) == info.file_bytes
-  assert info.data_bytes == info.num_frames * info.frame_bytes
-  assert info.num_channels >= 1 and info.sample_bytes in {'int': (1, 2, 3, 4), 'float': (4, 8)}[info.encoding]
-  frames = read_frames(info, 0, info.num_frames)
+  assert_well_formed(info, len(contents))
+  frames = read_pcm_frames(info, 0, info.num_frames)
   assert frames.shape == (info.num_frames, info.num_channels) and frames.dtype == np.int32
   limit = 1 << (info.resolution_bits - 1)
   assert frames.size == 0 or (-limit <= frames.min() and int(frames.max()) < limit)
@@ -87,8 +87,8 @@ def test_damaged_header(path, form, edits, cut):
 )
 def test_payload_is_found_between_chunks(path, payload, **around):
   path.write_bytes(build_wav(payload, channels=2, **around))
-  info = read_wav_info(path)
-  assert path.read_bytes()[info.data_offset : info.data_offset + info.data_bytes] == payload
+  info = read_pcm_info(path)
+  assert payload_of(info) == payload
 
 
 @on_disk
@@ -96,15 +96,15 @@ def test_payload_is_found_between_chunks(path, payload, **around):
 def test_spans_are_slices_of_the_whole(path, bits, channels, num_frames, data):
   samples = random_samples(num_frames, channels, bits, seed=num_frames)
   path.write_bytes(build_wav(pcm_bytes(samples, bits), bits=bits, channels=channels))
-  info = read_wav_info(path)
+  info = read_pcm_info(path)
   start, stop = sorted(data.draw(st.tuples(*[st.integers(0, num_frames)] * 2)))
-  np.testing.assert_array_equal(read_frames(info, start, stop), samples[start:stop])
+  np.testing.assert_array_equal(read_pcm_frames(info, start, stop), samples[start:stop])
 
 
 @on_disk
 @given(values=st.lists(st.floats(width=32)), width=st.sampled_from([4, 8]))
 def test_floats_by_the_rule(path, values, width):
   path.write_bytes(build_wav(np.array(values, f'<f{width}').tobytes(), tag=3, bits=8 * width))
-  info = read_wav_info(path)
+  info = read_pcm_info(path)
   expected = [0 if np.isnan(x) else int(np.clip(np.floor(x * 2**23 + 0.5), -(2**23), 2**23 - 1)) for x in values]
-  assert read_frames(info, 0, len(values))[:, 0].tolist() == expected
+  assert read_pcm_frames(info, 0, len(values))[:, 0].tolist() == expected

@@ -1,0 +1,1 @@
+"""Parsers of containers, a module for each, and the headers of plain files."""
