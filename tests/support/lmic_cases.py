@@ -128,14 +128,19 @@ def check_reading(data: bytes, original: bytes, *, may_differ: bool, by: ChunkCo
     file_codec.decompress_span(container, io.BytesIO(), by, 0.001, 0.002)
 
 
-def with_changed_body(data: bytes, index: int, change: Callable[[bytes], bytes]) -> bytes:
-  """A sound file with another body in one of its chunks, and all sizes and checks as if that were right."""
+def with_changed_body(data: bytes, index: int, change: Callable[[bytes], bytes], method: int | None = None) -> bytes:
+  """A sound file with another body in one of its chunks, and all sizes and checks as if that were right.
+
+  method: another one of that chunk, too.
+  """
   container, target = Container(io.BytesIO(data), len(data)), io.BytesIO()
   assert container.sha256, 'not a sound file'
   writer = lmic_frames.frame_of(data).writer(target, container.header)
   for number in range(container.header.num_chunks):
     chunk = container.chunk(number)
-    writer.add(dataclasses.replace(chunk, body=change(chunk.body)) if number == index else chunk)
+    if number == index:
+      chunk = dataclasses.replace(chunk, body=change(chunk.body), method=chunk.method if method is None else method)
+    writer.add(chunk)
   writer.finish(container.sha256)
   return target.getvalue()
 
