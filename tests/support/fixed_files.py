@@ -21,7 +21,7 @@ MAGIC = b'\x8bLMIC\r\n\x1a'
 HEADER_BYTES, RECORD_BYTES, ENTRY_BYTES = 100, 21, 4
 FOOTER_BYTES = 164  # But for the entries of its table.
 PIECE_BYTES = 1 << 20
-_SOURCE_BYTES = 1 << 20  # What distinguishes a file from others is made of these.
+SOURCE_BYTES = 1 << 20  # What distinguishes a file from others is made of these.
 _FIELDS = struct.Struct('<8sHBBHBBIIIQQQ32s8s')
 _RECORD = struct.Struct('<IBII')
 _KINDS = {SampleKind.NONE: 0, SampleKind.UNSIGNED: 1, SampleKind.SIGNED: 1, SampleKind.FLOAT: 2}
@@ -103,7 +103,7 @@ def compressed(original: bytes, by: ChunkCoder, level: SegmentSettings = LEVELS[
   is_plain = is_plain and head == plain_wav_header(planned.pcm, planned.num_frames)
   model_id = by.model.identity if by.model and planned.model_id else NO_MODEL
   header = fixed_header(planned, model_id, has_canonical_head=is_plain)
-  source_id = hashlib.blake2b(original[:_SOURCE_BYTES], digest_size=8).digest()
+  source_id = hashlib.blake2b(original[:SOURCE_BYTES], digest_size=8).digest()
   header = dataclasses.replace(header, source_id=source_id)
   writer = FixedWriter(target, header)
   for chunk in by.encode(read_payloads(source, 'a file', header, digest.update)):
