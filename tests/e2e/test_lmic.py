@@ -394,11 +394,9 @@ class TestSources:
   @pytest.mark.parametrize('head', [b'FORM....AIFF', b'caff\0\1\0\0', b'RIFX....WAVE'])
   def test_audio_that_is_not_treated_as_sound_is_said_to_be_so(self, lmic, tmp_path, head):
     (tmp_path / 'song').write_bytes(head + bytes(1000))
-    kind = {b'F': 'AIFF', b'c': 'CAF', b'R': 'RIFX'}[head[:1]]
     done = lmic('compress', tmp_path / 'song')
-    assert done.stderr.endswith(
-      f'verified, not coded as sound: {kind}; as an integer WAV it would become much smaller\n'
-    )
+    missing = {b'F': 'COMM', b'c': 'desc', b'R': 'fmt '}[head[:1]]
+    assert f"verified, not coded as sound: expected a '{missing}' chunk" in done.stderr
     done = lmic('compress', tmp_path / 'song', tmp_path / 'song', '-o', '/dev/null')
     assert done.stderr.splitlines()[-1].endswith(', 2 not coded as sound')
 
@@ -407,7 +405,6 @@ class TestSources:
     [
       (b'fLaC' + bytes(99), 'FLAC, which is compressed already'),
       (b'Dear reader', 'it holds none that is known'),
-      (build_wav(bytes(4000), bits=32, tag=IEEE_FLOAT), 'its samples are 32-bit floats'),
       (build_wav(bytes(4000), tag=17), 'expected '),
     ],
   )
@@ -726,6 +723,7 @@ class TestInfo:
       'original_bytes': 4044,
       'chunks': 2,
       'fallback_chunks': 2,
+      'container': 'WAV',
       'samples': 'int16',
       'channels': 2,
       'sample_rate_hz': 8000,
@@ -735,7 +733,7 @@ class TestInfo:
       'segment_seconds': None,
       'effort': None,
       'model_kind': 'bytes',
-      'model': quantize_byte_model(lmic_cases.tiny_model(use_16bit=True)).identity().hex(),
+      'model': quantize_byte_model(lmic_cases.tiny_model(use_16bit=True)).identity().hex()[:16],
       'problems': [],
     }
 
