@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from reference_decoder import container as independent_decoder
 from support import lmic_cases, lmic_frames, segment_stand_in
 
 from language_modeling_is_compression.audio.info import Region
@@ -104,6 +105,12 @@ def test_files_come_back(locate, coding, name, verify):
   assert header.original_bytes == len(original)
   assert lmic_cases.decompressed(data, CODERS[coding][0]()) == original
   lmic_cases.check_reading(data, original, may_differ=False, by=CODERS[coding][0]())
+
+
+@pytest.mark.parametrize('name', PLACES)
+def test_the_reference_decoder_restores_them(locate, name):
+  original = locate(Located(PLACES[name]))
+  assert independent_decoder.decode(compressed(original, 'channels'), None) == original
 
 
 @pytest.mark.parametrize('head', [b'', b'x', HEAD])

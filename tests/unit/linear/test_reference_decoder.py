@@ -7,7 +7,7 @@ import pytest
 from reference_decoder import container as independent_decoder
 from reference_decoder import linear as independent_linear
 from reference_decoder import segments as independent_segments
-from support import fixed_files, hybrid_cases, lmic_frames, segment_bodies
+from support import fixed_files, hybrid_cases, lmic_cases, lmic_frames, segment_bodies
 from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
@@ -175,5 +175,20 @@ def test_refuses_every_damaged_byte_of_a_file():
   presets = [lmic_frames.sealed(data[:14] + bytes([value]) + data[15:]) for value in (1, 4)]
   identities = [lmic_frames.sealed(data[:52] + bytes([value]) + data[53:]) for value in (0, 1)]
   for each in [*damaged, *presets, *identities, data[:-1], data + b'x', b'']:
+    with pytest.raises(ValueError, match=r'\w'):
+      independent_decoder.decode(each, None)
+
+
+@pytest.mark.parametrize('index', range(len(lmic_cases.segment_originals())))
+def test_decodes_files_of_version_5(index):
+  case = lmic_cases.cases(3)[index]
+  assert lmic_frames.frame_of(case.data) is lmic_frames.COMPACT
+  assert independent_decoder.decode(case.data, None) == case.original
+
+
+def test_refuses_every_damaged_byte_of_a_file_of_version_5():
+  data = lmic_cases.cases(3)[1].data
+  damaged = [data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :] for at in range(len(data))]
+  for each in [*damaged, data[:-1], data + b'x', b'']:
     with pytest.raises(ValueError, match=r'\w'):
       independent_decoder.decode(each, None)
