@@ -111,7 +111,7 @@ class Container:
     else:
       raise FormatError(_why_no_header(self._read(0, 64)))
     self.header = self._frame.parse(header)
-    self._header_bytes = len(header)
+    self._header = header
     self._key = self._frame.key(header)
     self._check_counts()
     self._starts = array('q')
@@ -186,7 +186,7 @@ class Container:
       return
     self.sha256 = footer.sha256
     sizes_with_records = (size + self._frame.record_bytes for size in footer.sizes)
-    self._starts = array('q', itertools.accumulate(sizes_with_records, initial=self._header_bytes))
+    self._starts = array('q', itertools.accumulate(sizes_with_records, initial=len(self._header)))
     end = self._starts.pop()
     self._shift = self.file_bytes - _footer_bytes(footer.header, num_chunks) - end
     if self._shift:
@@ -206,7 +206,7 @@ class Container:
       self.sha256 = _COMPACT.parse_short_footer(self._key, footer)
       return self.file_bytes - end - len(footer) if self.sha256 else None
     found = self._footer_at(end, self.file_bytes)
-    if found is None:
+    if found is None or found.header != self._header:  # A footer of another file may be sound, too.
       return None
     self.sha256 = found.sha256
     return self.file_bytes - end - _footer_bytes(found.header, len(found.sizes))
@@ -227,7 +227,7 @@ class Container:
   def _walk(self) -> int:
     """Follows the chunks' own sizes as far as they lead; returns the position after the last one found."""
     self._starts = array('q')
-    position = self._header_bytes
+    position = len(self._header)
     for index in range(self.header.num_chunks):
       data = self._read(position, self._frame.record_bytes)
       if len(data) < self._frame.record_bytes:

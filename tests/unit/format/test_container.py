@@ -308,6 +308,15 @@ def test_a_table_where_none_belongs_is_no_end(small):
   assert container.problems == [end_of(small)] and damaged_chunks(container) == {}
 
 
+def test_a_footer_of_another_file_is_none_of_its_own(tabled):
+  """Though it is sound, and has the same table and hash."""
+  data, other = written(tabled), written(tabled, dataclasses.replace(STEREO, source_id=b'else'))
+  end = lmic_frames.starts(data)[-1]
+  container = opened(data[:end] + other[end:])
+  assert container.problems == [end_of(tabled)] and container.sha256 is None
+  assert damaged_chunks(container) == {}
+
+
 def test_body_of_more_bytes_than_its_payload_is_not_read(kind):
   data = written(kind, bodies=[bytes(1000), *payloads(STEREO)[1:]])
   lost = damaged_chunks(opened(data))
