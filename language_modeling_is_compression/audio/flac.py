@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from language_modeling_is_compression.audio.tags import HEADER_BYTES, tag_bytes
 from language_modeling_is_compression.errors import AudioFormatError, DependencyError
 from language_modeling_is_compression.system.extras import require_module
 from language_modeling_is_compression.system.text import printable
 
 _MAGIC = b'fLaC'
-_ID3 = b'ID3'
-_ID3_BYTES = 10
 _BLOCK_HEADER_BYTES, _STREAMINFO_BYTES = 4, 34
 _HEADER_BYTES = len(_MAGIC) + _BLOCK_HEADER_BYTES + _STREAMINFO_BYTES
 _READ_BITS = (8, 16, 24)  # Depths that libsndfile reads.
@@ -66,10 +65,8 @@ def read_flac_info(path: Path) -> FlacInfo:
       raise AudioFormatError(f'{_name(path)}: expected a regular FLAC file, got {kind}: name a file.')
     with open(path, 'rb', buffering=0) as file:
       header = file.read(_HEADER_BYTES)
-      if header.startswith(_ID3) and len(header) >= _ID3_BYTES:
-        # Seven bits of each of four bytes say how long the tag is.
-        tag_bytes = int(''.join(f'{byte & 0x7F:07b}' for byte in header[6:_ID3_BYTES]), 2)
-        file.seek(_ID3_BYTES + tag_bytes)
+      if size := tag_bytes(header[:HEADER_BYTES]):
+        file.seek(size)
         header = file.read(_HEADER_BYTES)
   except OSError as error:
     raise _unreadable(path, error) from error

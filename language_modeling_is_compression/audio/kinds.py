@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from language_modeling_is_compression.audio.tags import tag_bytes
+
 HEAD_BYTES = 40  # Bytes of a file that `audio_kind` looks at.
 
 WAV, FLAC = 'WAV', 'FLAC'
@@ -61,6 +63,11 @@ def audio_kind(name: str | os.PathLike[str], head: bytes) -> AudioKind | None:
 
 
 def audio_kind_of(path: str | os.PathLike[str]) -> AudioKind | None:
-  """The kind of a file on disk. Raises OSError if it cannot be read."""
+  """The kind of a file on disk, or what stands behind a tag at its beginning. Raises OSError if it cannot be read."""
   with open(path, 'rb') as file:
-    return audio_kind(Path(path).name, file.read(HEAD_BYTES))
+    head = file.read(HEAD_BYTES)
+    kind = audio_kind(Path(path).name, head)
+    if size := tag_bytes(head):
+      file.seek(size)
+      kind = audio_kind('', file.read(HEAD_BYTES)) or kind
+    return kind

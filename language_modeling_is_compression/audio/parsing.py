@@ -24,6 +24,7 @@ from language_modeling_is_compression.audio.containers.w64 import is_w64, parse_
 from language_modeling_is_compression.audio.containers.window import Window
 from language_modeling_is_compression.audio.info import MAX_FRAME_BYTES, MAX_REGIONS, PcmInfo, Region
 from language_modeling_is_compression.audio.kinds import HEAD_BYTES, audio_kind
+from language_modeling_is_compression.audio.tags import HEADER_BYTES, tag_bytes
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.system.text import printable
 
@@ -36,9 +37,6 @@ _PARSERS: tuple[tuple[Callable[[bytes], bool], _Parser], ...] = (
   (is_au, parse_au),
   (is_sphere, parse_sphere),
 )
-_ID3 = b'ID3'
-_ID3_BYTES = 10  # Of a tag's header, and of its footer.
-_ID3_HAS_FOOTER = 0x10
 
 
 def read_pcm_info(path: Path) -> PcmInfo:
@@ -94,7 +92,7 @@ def _find(window: Window) -> Found:
       return parse(window, begin)
   kind = audio_kind('', head)
   # Tags whose size is wrong may stand before RIFF as anything else may.
-  if kind is None or not kind.is_compressed or head.startswith(_ID3):
+  if kind is None or not kind.is_compressed or tag_bytes(head):
     found = find_riff(window)
     if found is not None:
       return found
@@ -105,15 +103,10 @@ def _find(window: Window) -> Found:
 
 
 def _after_tags(window: Window) -> int:
-  """Offset behind the tags of ID3v2 (version 2.4.0, "Main Structure") that a file begins with; 0 if there are none."""
+  """Offset behind the tags that a file begins with; 0 if there are none."""
   offset = 0
-  while (header := window.read(offset, _ID3_BYTES)).startswith(_ID3) and len(header) == _ID3_BYTES:
-    if not window.take_chunk():
-      break
-    size = 0
-    for byte in header[6:]:
-      size = size << 7 | byte & 0x7F
-    offset += _ID3_BYTES + size + (_ID3_BYTES if header[5] & _ID3_HAS_FOOTER else 0)
+  while (size := tag_bytes(window.read(offset, HEADER_BYTES))) and window.take_chunk():
+    offset += size
   return offset
 
 

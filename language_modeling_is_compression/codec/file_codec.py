@@ -302,10 +302,12 @@ def read_payloads(source: BinaryIO, name: str, header: Header, seen: Callable[[b
   else:
     ahead = _ReadAhead(source, name, header)
     yield from pieces(header.bytes_before, ahead.read)
-    gaps = ahead.gaps
+    gaps, head = ahead.gaps, hashlib.blake2b()
     source.seek(0)
     for start in range(0, header.head_bytes, header.piece_bytes):
-      read(min(header.piece_bytes, header.head_bytes - start))
+      head.update(read(min(header.piece_bytes, header.head_bytes - start)))
+    if head.digest() != ahead.head.digest():
+      raise changed(name)
   for span in range(header.num_spans):
     parts = []
     for num_frames, gap in _stretches(header, span):
@@ -321,12 +323,15 @@ def read_payloads(source: BinaryIO, name: str, header: Header, seen: Callable[[b
 
 
 class _ReadAhead:
-  """Reads a file's head and, behind it, the gaps between its frames. gaps: bytes of all gaps, once they are read."""
+  """Reads a file's head and, behind it, the gaps between its frames.
+
+  gaps: bytes of all gaps. head: of what was read of the head, by which another reading of it is compared.
+  """
 
   def __init__(self, source: BinaryIO, name: str, header: Header):
     self._source, self._name = source, name
     self._head_left = header.head_bytes
-    self.gaps = b''
+    self.gaps, self.head = b'', hashlib.blake2b()
     position, frame = header.head_bytes, 0
     for gap in header.gaps:
       position += (gap.frame - frame) * header.pcm.frame_bytes
@@ -343,6 +348,7 @@ class _ReadAhead:
     data = self._source.read(from_head)
     if len(data) < from_head:
       raise changed(self._name)
+    self.head.update(data)
     data, self._rest = data + self._rest[: count - from_head], self._rest[count - from_head :]
     return data
 

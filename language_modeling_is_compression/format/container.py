@@ -176,11 +176,11 @@ class Container:
       end = self._walk()
       if len(self._starts) < num_chunks:
         where = f'{self.header.chunk_label(len(self._starts))} is the first that is not there'
-        self.problems.append(f'its end, with the table of chunks, is damaged or cut off; {where}')
+        self.problems.append(f'{self._end_is_damaged()}; {where}')
         return
       surplus = self._read_sha256(end)
       if surplus is None:
-        self.problems.append('its end, with the hash of the original, is damaged or cut off')
+        self.problems.append(self._end_is_damaged())
       elif surplus:
         self.problems.append(f'{surplus} bytes follow its end')
       return
@@ -194,6 +194,10 @@ class Container:
       self.problems.append(
         f'it has {abs(self._shift)} bytes {more} than its table of chunks says, {self._first_misplaced()}'
       )
+
+  def _end_is_damaged(self) -> str:
+    what = 'table of chunks' if self._frame.has_table(self.header) else 'hash of the original'
+    return f'its end, with the {what}, is damaged or cut off'
 
   def _read_sha256(self, end: int) -> int | None:
     """Reads the hash from the footer that follows the chunks; the number of bytes behind it, None if it is damaged."""
@@ -267,9 +271,9 @@ class Container:
     if found is None:
       return None
     frame, header = found
-    num_chunks = frame.parse(header).num_chunks
-    footer_bytes = _footer_bytes(header, num_chunks)
-    if position + footer_bytes > end:
+    parsed = frame.parse(header)
+    footer_bytes = _footer_bytes(header, parsed.num_chunks)
+    if not frame.has_table(parsed) or position + footer_bytes > end:
       return None
     footer = self._read(position, footer_bytes)
     checked = footer[: -KEY_BYTES - len(_END_MAGIC)]

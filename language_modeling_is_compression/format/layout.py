@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from language_modeling_is_compression.audio.pcm import (
+  SILENCE,
   PcmFormat,
   integers_from_raw,
   patterns_from_raw,
@@ -64,7 +65,7 @@ class ChannelLayout:
   def payload_shape(self, pcm: PcmFormat, num_frames: int) -> PayloadShape:
     """Shape of each chunk of a span of so many frames."""
     if not pcm.is_integer:
-      return RawShape(num_bytes=num_frames * pcm.sample_bytes)
+      return RawShape(num_bytes=num_frames * pcm.sample_bytes, silent_byte=SILENCE.get(pcm.kind, 0))
     return ChannelShape(num_samples=num_frames, sample_bytes=pcm.sample_bytes)
 
   def split(self, raw: np.ndarray, pcm: PcmFormat) -> Sequence[Payload]:

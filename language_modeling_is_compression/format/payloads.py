@@ -8,7 +8,7 @@ Shapes: N samples of a channel (frames of a segment), C channels, S bytes of a s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from language_modeling_is_compression.audio.pcm import SILENCE, SampleKind
@@ -30,19 +30,20 @@ else:
 class RawShape:
   """Bytes that no model predicts: what surrounds the samples, files without samples, floats without a model.
 
-  dictionary: bytes that they may resemble.
+  dictionary: bytes that they may resemble. silent_byte: what stands for each if they are lost.
   """
 
   num_bytes: int
   dictionary: bytes = b''
+  silent_byte: int = field(default=0, compare=False)
 
   def parse(self, data: bytes) -> Raw:
     """Payload of `num_bytes` bytes."""
     return Raw(data=data, dictionary=self.dictionary)
 
   def silence(self) -> Raw:
-    """Zeros, which stand for a chunk that is lost."""
-    return self.parse(bytes(self.num_bytes))
+    """Silence or zeros, which stand for a chunk that is lost."""
+    return self.parse(bytes([self.silent_byte]) * self.num_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """Corrupts .lmic files at random and checks that each is found out: python tests/fuzz/corrupt.py [COUNT] [SEED].
 
 The files are real ones: half a second of speech, and every width and kind of sample, written with the packaged models
-`bytes` (version 1 of the format) and `tiny` (version 2), and by linear prediction (version 3).
+`bytes` and `tiny` and by linear prediction, in the frame of version 5, with a table of chunks and without one, and in
+that of versions 1, 2 and 3.
 A corruption must be refused, or else (if it hit nothing that matters, which no byte of the format allows) decode to the
 very file that was compressed. The same seed gives the same corruptions of the same files. Exits 1 if any went unseen.
 """
@@ -12,47 +13,50 @@ import dataclasses
 import io
 import itertools
 import random
-import struct
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
+from support import fixed_files, lmic_frames
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
 from language_modeling_is_compression.codec import file_codec, plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format import division
+from language_modeling_is_compression.format.compact_frame import CompactFrame
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.quantized.loading import load_coder
 
 _SPEECH = Path(__file__).parents[2] / 'examples/audio/valid'
-_HEADER_BYTES = 100
-_RECORD_BYTES = 21
-_FOOTER_MAGIC = b'LMICtabl'
 _REPORT_EVERY = 10_000
 _SHORT_SEGMENTS = SegmentSettings(frames=400, effort=0)
 
 
 class Case(NamedTuple):
-  """chunks: where each begins, and in the end where the footer does. coder: of the model that it was written with."""
+  """chunks: where each begins, and in the end where the footer does. coder: of the model that it was written with.
+
+  table_from: bytes from which files of version 5 have a table.
+  """
 
   name: str
   original: bytes
   data: bytes
   chunks: list[int]
   coder: ChunkCoder
+  table_from: int = 1 << 18
 
 
+_Compress = Callable[[bytes, ChunkCoder, SegmentSettings], bytes]
 _Corruption = Callable[[random.Random, Case, Case], bytes]
 
 
@@ -65,12 +69,13 @@ def _flip_some_bits(rng: random.Random, case: Case, other: Case) -> bytes:
 
 
 def _flip_in_the_header(rng: random.Random, case: Case, other: Case) -> bytes:
-  return _flipped(rng, case.data[:_HEADER_BYTES], rng.randint(1, 3)) + case.data[_HEADER_BYTES:]
+  end = case.chunks[0]
+  return _flipped(rng, case.data[:end], rng.randint(1, 3)) + case.data[end:]
 
 
 def _flip_in_a_record(rng: random.Random, case: Case, other: Case) -> bytes:
   start = rng.choice(case.chunks[:-1] or [0])
-  end = start + _RECORD_BYTES
+  end = start + lmic_frames.frame_of(case.data).record_bytes
   return case.data[:start] + _flipped(rng, case.data[start:end], rng.randint(1, 3)) + case.data[end:]
 
 
@@ -138,7 +143,9 @@ def _swap_chunks(rng: random.Random, case: Case, other: Case) -> bytes:
 
 
 def _swap_chunks_and_numbers(rng: random.Random, case: Case, other: Case) -> bytes:
-  """As above, but each says that it is the one whose place it has."""
+  """As above, but each says that it is the one whose place it has, in the frame that has numbers."""
+  if lmic_frames.frame_of(case.data) is lmic_frames.COMPACT:
+    return _swap_chunks(rng, case, other)
   parts = _parts(case)
   a, b = (rng.randrange(1, max(2, len(parts) - 1)) for _ in range(2))
   parts[a], parts[b] = parts[a][:4] + parts[b][4:], parts[b][:4] + parts[a][4:]
@@ -232,7 +239,13 @@ def main(count: int = 100_000, seed: int = 0) -> int:
 
 
 def _outcome(data: bytes, case: Case) -> str:
-  """What becomes of a file; reading its chunks goes first, because decoding them takes long."""
+  """What becomes of a file."""
+  with mock.patch.object(CompactFrame, '_TABLE_FROM_BYTES', case.table_from):
+    return _read(data, case)
+
+
+def _read(data: bytes, case: Case) -> str:
+  """Reading its chunks goes first, because decoding them takes long."""
   try:
     container = Container(io.BytesIO(data), len(data))
     if container.problems:
@@ -283,14 +296,23 @@ def _cases(coder_of_bytes: ChunkCoder, coder_of_segments: ChunkCoder, linear: Ch
   """Pairs of files that are much alike."""
   integers, others = _integers(), _others()
   assert len(integers) % 2 == len(others) % 2 == 0
-  cases = [_case(name, original, coder_of_bytes) for name, original in {**integers, **others}.items()]
-  cases += _twins(coder_of_bytes)
-  segments = [_case(name, original, coder_of_segments) for name, original in integers.items()]
-  segments += _twins(coder_of_segments)
-  cases += [case._replace(name=f'{case.name}, segments') for case in segments]
-  # Twins have the same preset; all presets are there.
-  lone = [_case(name, integers[name], linear, index // 2 % 4) for index, name in enumerate(integers)]
-  return cases + [case._replace(name=f'{case.name}, linear') for case in lone + _twins(linear)]
+  cases: list[Case] = []
+  for frame, compress, table_from in (
+    ('version 5', _compressed, 1 << 18),
+    ('version 5 with tables', _compressed, 0),
+    ('fixed', fixed_files.compressed, 0),
+  ):
+    with mock.patch.object(CompactFrame, '_TABLE_FROM_BYTES', table_from):
+      found = [_case(name, original, coder_of_bytes, compress) for name, original in {**integers, **others}.items()]
+      found += _twins(coder_of_bytes, compress)
+      segments = [_case(name, original, coder_of_segments, compress) for name, original in integers.items()]
+      segments += _twins(coder_of_segments, compress)
+      found += [case._replace(name=f'{case.name}, segments') for case in segments]
+      # Twins have the same preset; all presets are there.
+      lone = [_case(name, integers[name], linear, compress, index // 2 % 4) for index, name in enumerate(integers)]
+      found += [case._replace(name=f'{case.name}, linear') for case in lone + _twins(linear, compress)]
+    cases += [case._replace(name=f'{case.name}, {frame}', table_from=table_from) for case in found]
+  return cases
 
 
 def _integers() -> dict[str, bytes]:
@@ -331,32 +353,33 @@ def _waves(channels: int) -> np.ndarray:
   return 0.2 * np.sin(0.05 * np.arange(600)[:, None] + np.arange(channels)) + noise
 
 
-def _twins(coder: ChunkCoder) -> list[Case]:
+def _twins(coder: ChunkCoder, compress: _Compress) -> list[Case]:
   """Files of the same size and beginning have the same header: a chunk of one fits the other, and only the hash of the
   whole tells.
   """
   samples = np.random.default_rng(0).normal(0, 500, (2, 1200)).astype(np.int64)
-  with mock.patch.object(plan, '_SOURCE_ID_BYTES', 64), mock.patch.object(division, '_SPAN_FRAMES', 300):
+  with (
+    mock.patch.object(plan, '_SOURCE_BYTES', 64),
+    mock.patch.object(fixed_files, 'SOURCE_BYTES', 64),
+    mock.patch.object(division, '_SPAN_FRAMES', 300),
+  ):
     first, second = (
-      _case(name, build_wav(bytes(100) + pcm_bytes(each, 16), rate_hz=16_000), coder)
+      _case(name, build_wav(bytes(100) + pcm_bytes(each, 16), rate_hz=16_000), coder, compress)
       for name, each in zip(('twin', 'other twin'), samples, strict=True)
     )
-  assert first.data[:_HEADER_BYTES] == second.data[:_HEADER_BYTES]
+  assert first.data[: first.chunks[0]] == second.data[: second.chunks[0]]
   return [first, second]
 
 
-def _case(name: str, original: bytes, coder: ChunkCoder, preset: int = 0) -> Case:
+def _case(name: str, original: bytes, coder: ChunkCoder, compress: _Compress, preset: int = 0) -> Case:
+  data = compress(original, coder, dataclasses.replace(_SHORT_SEGMENTS, preset=preset))
+  return Case(name, original, data, lmic_frames.starts(data), coder)
+
+
+def _compressed(original: bytes, coder: ChunkCoder, settings: SegmentSettings) -> bytes:
   target = io.BytesIO()
-  with tempfile.NamedTemporaryFile() as source:
-    source.write(original)
-    source.flush()
-    settings = dataclasses.replace(_SHORT_SEGMENTS, preset=preset)
-    file_codec.compress(cast(BinaryIO, source), target, coder, segments=settings)
-  data = target.getvalue()
-  chunks = [_HEADER_BYTES]
-  while not data.startswith(_FOOTER_MAGIC, chunks[-1]):
-    chunks.append(chunks[-1] + _RECORD_BYTES + struct.unpack_from('<I', data, chunks[-1] + 5)[0])
-  return Case(name, original, data, chunks, coder)
+  file_codec.compress(io.BytesIO(original), target, coder, segments=settings)
+  return target.getvalue()
 
 
 def _parts(case: Case) -> list[bytes]:

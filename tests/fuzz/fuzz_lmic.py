@@ -19,7 +19,7 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 with atheris.instrument_imports(include=['language_modeling_is_compression']):
   from language_modeling_is_compression.format import container
 
-from support import lmic_cases
+from support import lmic_cases, lmic_frames
 
 
 def test_one_input(data: bytes) -> None:
@@ -40,7 +40,7 @@ def test_one_input(data: bytes) -> None:
     last = container.Container(io.BytesIO(sound), len(sound)).header.num_chunks - 1
     damaged = lmic_cases.with_changed_body(sound, provider.ConsumeIntInRange(0, max(0, last)), change)
   else:
-    damaged = lmic_cases.sealed(change(sound)) if sealed else change(sound)
+    damaged = lmic_frames.sealed(change(sound)) if sealed else change(sound)
   lmic_cases.check_reading(damaged, original, may_differ=sealed or in_a_body, by=by)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from support import lmic_cases
+from support import fixed_files, lmic_cases, lmic_frames
 from support.wav_builder import build_wav
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
@@ -39,7 +39,7 @@ def _files() -> dict[str, bytes]:
     files[f'{name}.original'] = original
     for use_16bit in (False, True):
       coder = ChunkCoder(ByteCoder(CpuPredictor(quantize_byte_model(_model(use_16bit)))))
-      files[f'{name}.{_model_name(use_16bit)}.lmic'] = lmic_cases.compressed(original, coder)
+      files[f'{name}.{_model_name(use_16bit)}.lmic'] = fixed_files.compressed(original, coder)
   for name, data in _broken(files['drawn 16.model-16.lmic'], files['drawn 16.original']).items():
     files[f'broken {name}.lmic'] = data
   return files
@@ -90,15 +90,15 @@ def _broken(sound: bytes, original: bytes) -> dict[str, bytes]:
     'flipped bit in the header': flipped(30),
     'flipped bit in a record': flipped(record + 9),
     'flipped bit in a body': flipped(record + 60),
-    'flipped bit in a body, its check put right': lmic_cases.sealed(flipped(record + 60)),
-    'flipped bit in the hash, its check put right': lmic_cases.sealed(flipped(-30)),
+    'flipped bit in a body, its check put right': lmic_frames.sealed(flipped(record + 60)),
+    'flipped bit in the hash, its check put right': lmic_frames.sealed(flipped(-30)),
     'flipped bit at the end': flipped(-1),
     'cut in the middle': sound[:middle],
     'cut in the header': sound[:50],
     'bytes inserted': sound[:middle] + b'inserted' + sound[middle:],
     'bytes appended': sound + b'appended',
-    'another version': lmic_cases.sealed(flipped(9)),
-    'contradicting header': lmic_cases.sealed(sound[:11] + b'\x09' + sound[12:]),
+    'another version': lmic_frames.sealed(flipped(9)),
+    'contradicting header': lmic_frames.sealed(sound[:11] + b'\x09' + sound[12:]),
     'the original': original,
     'empty': b'',
   }

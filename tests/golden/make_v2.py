@@ -6,7 +6,7 @@ It overwrites nothing. Files of a released version stay as they are for ever; an
 import sys
 from pathlib import Path
 
-from support import hybrid_golden, lmic_cases
+from support import fixed_files, hybrid_golden
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.network.checkpoint import save_model
@@ -25,7 +25,7 @@ def main() -> None:
     for name, original in hybrid_golden.originals().items():
       (FOLDER / f'{name}.original').write_bytes(original)
       for effort, level in hybrid_golden.LEVELS.items():
-        data = lmic_cases.compressed(original, coder, level)
+        data = fixed_files.compressed(original, coder, level)
         (FOLDER / f'{name}.{effort}.lmic').write_bytes(data)
   for name, data in hybrid_golden.broken((FOLDER / 'stereo_16.effort_1.lmic').read_bytes()).items():
     (FOLDER / f'broken_{name}.lmic').write_bytes(data)

@@ -6,7 +6,7 @@ It overwrites nothing. Files of a released version stay as they are for ever; an
 import sys
 from pathlib import Path
 
-from support import linear_golden, lmic_cases
+from support import fixed_files, linear_golden
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.linear.coder import LinearCoder
@@ -25,7 +25,7 @@ def main() -> None:
   with ChunkCoder(LinearCoder()) as coder:
     for name, original in (own | linear_golden.shared_originals(SHARED)).items():
       for preset, level in linear_golden.LEVELS.items():
-        (FOLDER / f'{name}.{preset}.lmic').write_bytes(lmic_cases.compressed(original, coder, level))
+        (FOLDER / f'{name}.{preset}.lmic').write_bytes(fixed_files.compressed(original, coder, level))
   for name, data in linear_golden.broken((FOLDER / 'stereo_16.preset_1.lmic').read_bytes()).items():
     (FOLDER / f'broken_{name}.lmic').write_bytes(data)
 

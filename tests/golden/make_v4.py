@@ -6,7 +6,7 @@ It overwrites nothing. Files of a released version stay as they are for ever; an
 import sys
 from pathlib import Path
 
-from support import golden_cases, hybrid_golden, hybrid_golden_v4, lmic_cases
+from support import fixed_files, golden_cases, hybrid_golden, hybrid_golden_v4
 
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.prediction.evidence import LINEAR_EXPERTS
@@ -26,7 +26,7 @@ def main() -> None:
   with golden_cases.coder(FOLDER / 'model.npz') as coder:
     for name, original in (own | hybrid_golden_v4.shared_originals(SHARED)).items():
       for effort, level in hybrid_golden.LEVELS.items():
-        (FOLDER / f'{name}.{effort}.lmic').write_bytes(lmic_cases.compressed(original, coder, level))
+        (FOLDER / f'{name}.{effort}.lmic').write_bytes(fixed_files.compressed(original, coder, level))
   for name, data in hybrid_golden.broken((FOLDER / 'stereo_16.effort_1.lmic').read_bytes()).items():
     (FOLDER / f'broken_{name}.lmic').write_bytes(data)
 

@@ -1,11 +1,12 @@
 """Any bytes and any WAV through the codec, and what it says of files that were damaged at random."""
 
+import functools
 import io
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import lmic_cases, segment_bodies, segment_stand_in
+from support import lmic_cases, lmic_frames, segment_bodies, segment_stand_in
 from support.wav_builder import EXTENSIBLE, IEEE_FLOAT, PCM, UNKNOWN_SIZE, build_wav
 
 from language_modeling_is_compression.format.container import MODEL, Container
@@ -22,16 +23,13 @@ NUMBERS = (
   | st.integers(-(1 << 33), 1 << 33)
   | st.sampled_from([(1 << bits) + more for bits in (7, 8, 15, 16, 17, 23, 24, 31, 32, 62) for more in (-1, 0, 1)])
 )
-VERSIONS = pytest.mark.parametrize(
-  'cases',
-  [lmic_cases.cases, lmic_cases.segment_cases, lmic_cases.linear_cases, lmic_cases.network_cases],
-  ids=['version 1', 'version 2', 'version 3', 'version 4'],
-)
-SEGMENT_VERSIONS = pytest.mark.parametrize(
-  'cases',
-  [lmic_cases.segment_cases, lmic_cases.linear_cases, lmic_cases.network_cases],
-  ids=['version 2', 'version 3', 'version 4'],
-)
+FILES = {
+  **{f'version {version}': functools.partial(lmic_cases.fixed_cases, version) for version in lmic_cases.CODINGS},
+  **{f'version 5, coding {coding}': functools.partial(lmic_cases.cases, coding) for coding in lmic_cases.CODINGS},
+}
+SEGMENT_FILES = {name: cases for name, cases in FILES.items() if not name.endswith('1')}
+VERSIONS = pytest.mark.parametrize('cases', FILES.values(), ids=FILES)
+SEGMENT_VERSIONS = pytest.mark.parametrize('cases', SEGMENT_FILES.values(), ids=SEGMENT_FILES)
 examples = settings(max_examples=60, deadline=None)
 
 
@@ -84,7 +82,7 @@ def test_damage_is_found_or_harmless(cases, case, edits, sealed):
   """Also where the checks were put right, so that the change gets as far as it can."""
   original, sound, by = cases()[case]
   data = edited(sound, edits)
-  data = lmic_cases.sealed(data) if sealed else data
+  data = lmic_frames.sealed(data) if sealed else data
   lmic_cases.check_reading(data, original, may_differ=sealed, by=by)
 
 
@@ -96,7 +94,7 @@ def test_a_changed_byte_with_its_check_put_right(cases, case, position, change):
   changed = bytearray(sound)
   changed[position % len(changed)] ^= change
   lmic_cases.check_reading(bytes(changed), original, may_differ=False, by=by)
-  lmic_cases.check_reading(lmic_cases.sealed(bytes(changed)), original, may_differ=True, by=by)
+  lmic_cases.check_reading(lmic_frames.sealed(bytes(changed)), original, may_differ=True, by=by)
 
 
 @VERSIONS
@@ -121,7 +119,7 @@ def test_a_segment_whose_header_says_another_number(cases, case, place, number, 
   header = Container(io.BytesIO(sound), len(sound)).header
 
   def change(body: bytes) -> bytes:
-    groups = segment_bodies.groups_of(body, header.num_channels)
+    groups = segment_bodies.groups_of(body, header.pcm.num_channels)
     at, channel, field = place
     group = groups[at % len(groups)]
     rows = [*group.channels, group.lags]
@@ -142,8 +140,8 @@ def test_segments_that_are_damaged_are_coded_with_the_model(cases):
     container = Container(io.BytesIO(sound), len(sound))
     header = container.header
     chunk = container.chunk(header.num_head_chunks)
-    assert header.format_version in (2, 3, 4) and chunk.method == MODEL
-    groups = segment_bodies.groups_of(chunk.body, header.num_channels)
+    assert header.layout.coding > 1 and chunk.method == MODEL
+    groups = segment_bodies.groups_of(chunk.body, header.pcm.num_channels)
     assert segment_bodies.body_of(groups) == chunk.body
     for step, offset, _, span, zone, *_ in (numbers for group in groups for numbers in group.channels):
       found = {'map': zone > 2, 'no map': not zone, 'step': step > 1, 'constant': not span, 'offset': offset > 0}

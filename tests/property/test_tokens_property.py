@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from language_modeling_is_compression.audio.planes import planes_from_frames, planes_from_samples, samples_from_planes
+from language_modeling_is_compression.audio.pcm import integers_from_raw, wav_integers
+from language_modeling_is_compression.audio.planes import planes_from_samples, samples_from_planes
 from language_modeling_is_compression.data.tokens import (
   bytes_from_samples,
   interleave_blocks,
@@ -121,6 +122,10 @@ def test_planes_are_those_of_the_file(frames, sample_bytes):
   samples = frames >> (32 - 8 * sample_bytes)
   stored = (samples + 128 if sample_bytes == 1 else samples).astype('<i4').view(np.uint8)
   raw = stored.reshape(*frames.shape, 4)[:, :, :sample_bytes]
+  pcm = wav_integers(sample_bytes=sample_bytes, num_channels=frames.shape[1], sample_rate_hz=8000)
   planes = planes_from_samples(samples, sample_bytes)
-  np.testing.assert_array_equal(planes, planes_from_frames(raw, signed=sample_bytes > 1))
+  expected = raw[:, :, ::-1].transpose(1, 2, 0).copy()
+  expected[:, 0] ^= 0x80 * (sample_bytes > 1)
+  np.testing.assert_array_equal(planes, expected)
+  np.testing.assert_array_equal(integers_from_raw(np.ascontiguousarray(raw), pcm), samples)
   np.testing.assert_array_equal(samples_from_planes(planes), samples)

@@ -7,7 +7,7 @@ from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.network.hybrid import build_hybrid
 from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
 from language_modeling_is_compression.network.model import Model
-from support import lmic_cases
+from support import lmic_frames
 from support.tiny_models import hybrid_params
 from support.wav_builder import build_wav, pcm_bytes
 
@@ -63,10 +63,10 @@ def broken(sound: bytes) -> dict[str, bytes]:
   record = 100 + 21 + int.from_bytes(sound[105:109], 'little')  # Of the chunk after the header's.
   return {
     'flipped_bit_in_a_body': flipped(record + 400),
-    'flipped_bit_in_a_body_its_check_put_right': lmic_cases.sealed(flipped(record + 400)),
-    'flipped_bit_in_the_values_its_check_put_right': lmic_cases.sealed(flipped(record + 25)),
-    'unknown_effort': lmic_cases.sealed(sound[:14] + b'\x09' + sound[15:]),
-    'unknown_flag': lmic_cases.sealed(sound[:15] + b'\x02' + sound[16:]),
-    'plain_head_of_another_length': lmic_cases.sealed(sound[:15] + b'\x01' + sound[16:]),
+    'flipped_bit_in_a_body_its_check_put_right': lmic_frames.sealed(flipped(record + 400)),
+    'flipped_bit_in_the_values_its_check_put_right': lmic_frames.sealed(flipped(record + 25)),
+    'unknown_effort': lmic_frames.sealed(sound[:14] + b'\x09' + sound[15:]),
+    'unknown_flag': lmic_frames.sealed(sound[:15] + b'\x02' + sound[16:]),
+    'plain_head_of_another_length': lmic_frames.sealed(sound[:15] + b'\x01' + sound[16:]),
     'cut_in_the_segment': sound[: record + 100],
   }

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from language_modeling_is_compression.format.division import SegmentSettings
-from support import hybrid_golden, lmic_cases
+from support import hybrid_golden, lmic_frames
 from support.wav_builder import build_wav, pcm_bytes
 
 LEVELS = {'preset_0': SegmentSettings(frames=250, effort=0, preset=0)} | {
@@ -46,5 +46,5 @@ def originals() -> dict[str, bytes]:
 
 def broken(sound: bytes) -> dict[str, bytes]:
   return hybrid_golden.broken(sound) | {
-    'another_model': lmic_cases.sealed(sound[:52] + bytes([sound[52] ^ 1]) + sound[53:])
+    'another_model': lmic_frames.sealed(sound[:52] + bytes([sound[52] ^ 1]) + sound[53:])
   }

@@ -46,3 +46,14 @@ def test_of_a_file(tmp_path):
   (tmp_path / 'song').write_bytes(build_wav(bytes(100)))
   kind = audio_kind_of(tmp_path / 'song')
   assert kind and kind.name == 'WAV'
+
+
+@pytest.mark.parametrize(
+  ('behind', 'name'),
+  [(b'RIFF\0\0\0\0WAVE', 'WAV'), (b'fLaC', 'FLAC'), (b'\xff\xfb\x90\0', 'MP3'), (b'', 'MP3')],
+)
+def test_a_tag_says_nothing_of_what_stands_behind_it(tmp_path, behind, name):
+  path = tmp_path / 'a.bin'
+  path.write_bytes(b'ID3\x04\0\0\0\0\x01\x02' + bytes(130) + behind)
+  kind = audio_kind_of(path)
+  assert kind is not None and kind.name == name

@@ -3,32 +3,37 @@
 Shapes: N frames, C channels.
 """
 
+import dataclasses
 import functools
 import io
 import itertools
 
 import numpy as np
 import pytest
-from support import hybrid_cases, lmic_cases
+from support import hybrid_cases, lmic_cases, lmic_frames
 from support.hybrid_cases import shape_of
 from support.training_runs import REPOSITORY
 from support.wav_builder import build_wav, pcm_bytes
 
-from language_modeling_is_compression.audio.containers.wav_header import wav_header
 from language_modeling_is_compression.audio.frames import read_pcm_frames
 from language_modeling_is_compression.audio.parsing import read_pcm_info
+from language_modeling_is_compression.audio.pcm import wav_integers
 from language_modeling_is_compression.codec import plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.codec.levels import LEVELS
 from language_modeling_is_compression.entropy.rans import PRECISION_BITS
+from language_modeling_is_compression.format.compact_frame import CompactFrame
 from language_modeling_is_compression.format.container import MODEL, STORED, Container
 from language_modeling_is_compression.format.division import SegmentSettings
+from language_modeling_is_compression.format.header import Header, with_canonical_sizes
+from language_modeling_is_compression.format.layout import HybridLayout
+from language_modeling_is_compression.format.surroundings import canonical
 from language_modeling_is_compression.quantized.loading import load_coder
 from language_modeling_is_compression.quantized.segments import EnsembleCoder
 
-# docs/FORMAT.md: header and footer; a chunk's record and its line in the footer.
-FILE_BYTES = 100 + 164
-CHUNK_BYTES = 21 + 4
+# docs/FORMAT.md: the footer of a small file; a chunk's record, and its line in the footer of a large one.
+FOOTER_BYTES = 20
+RECORD_BYTES, LINE_BYTES = 13, 4
 SHORT_SEGMENTS = SegmentSettings(frames=800, effort=0)
 SPEECH = sorted((REPOSITORY / 'examples/audio/valid').glob('*.wav'))[0]
 # Of a packaged network and the effort of levels that take it.
@@ -75,12 +80,6 @@ def hostile(num_frames: int, channels: int, bits: int) -> dict[str, np.ndarray]:
   }
 
 
-def plain_head(num_frames: int, channels: int, bits: int) -> bytes:
-  return wav_header(
-    encoding='int', sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000, num_frames=num_frames
-  )
-
-
 # Nothing explodes.
 
 
@@ -93,15 +92,18 @@ def test_no_chunk_is_larger_than_what_it_holds(num_frames, channels, bits):
   for index, (name, samples) in enumerate(hostile(num_frames, channels, bits).items()):
     payload, plain = pcm_bytes(samples, bits), index % 2 == 0
     if plain:
-      original = plain_head(num_frames, channels, bits) + payload + around
+      pcm = wav_integers(sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000)
+      head, tail = canonical('WAV', pcm, num_frames)
+      original = head + payload + tail
     else:
       original = build_wav(payload, channels=channels, bits=bits, before=[(b'odd ', around)], trailer=around)
     data = lmic_cases.compressed(original, coder(), SHORT_SEGMENTS)
     container = Container(io.BytesIO(data), len(data))
     header = container.header
-    assert header.format_version == 2 and header.layout.has_canonical_head == plain
-    left_out = header.head_bytes if plain else 0
-    assert len(data) <= len(original) - left_out + FILE_BYTES + header.num_chunks * CHUNK_BYTES, name
+    assert header.layout.coding == 2 and header.has_canonical_head == plain
+    left_out = header.head_bytes + header.tail_bytes if plain else 0
+    beside = lmic_frames.header_bytes(data) + FOOTER_BYTES + header.num_chunks * RECORD_BYTES
+    assert len(data) <= len(original) - left_out + beside, name
     assert lmic_cases.decompressed(data, coder()) == original, name
     methods |= {container.chunk(header.num_head_chunks + span).method for span in range(header.num_spans)}
   assert methods >= ({STORED, MODEL} if num_frames >= 100 else {STORED})
@@ -122,8 +124,67 @@ def test_the_chunks_of_a_level_cost_less_than_a_thousandth(tmp_path, level):
       file.truncate(len(header_bytes) + num_frames * channels)
       file.seek(0)
       header = plan.plan_file(file, 'a.wav', model, LEVELS[level].segments)
-    assert header.num_frames == num_frames and header.num_head_chunks == 1
-    assert (header.num_spans - 1) * CHUNK_BYTES < 0.001 * num_frames * channels
+    assert header.num_frames == num_frames and header.num_head_chunks <= 1
+    assert (header.num_spans - 1) * (RECORD_BYTES + LINE_BYTES) < 0.001 * num_frames * channels
+
+
+# What stands beside the model's code.
+
+
+def framed(num_frames: int, channels: int, bits: int, rate_hz: int, level: SegmentSettings) -> tuple[Container, int]:
+  """A plain WAV of speech, compressed, and the bytes of the file beside the bodies of its chunks."""
+  samples = np.repeat(speech(num_frames), channels, axis=1).astype(np.int64) << bits >> 16
+  pcm = wav_integers(sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=rate_hz)
+  head, tail = canonical('WAV', pcm, num_frames)
+  data = lmic_cases.compressed(head + pcm_bytes(samples, bits) + tail, coder(), level)
+  container = Container(io.BytesIO(data), len(data))
+  header = container.header
+  assert header.has_canonical_head and header.num_chunks == header.num_spans
+  assert {container.chunk(index).method for index in range(header.num_chunks)} == {MODEL}
+  return container, len(data) - sum(len(container.chunk(index).body) for index in range(header.num_chunks))
+
+
+@pytest.mark.parametrize(
+  ('channels', 'bits', 'rate_hz', 'numbers'),
+  [(1, 16, 16_000, 7), (1, 16, 44_100, 7), (2, 16, 48_000, 7), (2, 24, 192_000, 7), (1, 8, 8000, 6)],
+)
+def test_a_plain_file_of_one_segment_takes_61_bytes_or_so_beside_its_code(channels, bits, rate_hz, numbers):
+  """Magic, version and length (8), coding, container and samples (3), source (4), model (8), numbers of the samples,
+  check (4); record (13); digest and check (20).
+  """
+  container, beside = framed(1000, channels, bits, rate_hz, SegmentSettings(frames=1 << 20, effort=0))
+  assert container.header.num_spans == 1
+  assert beside == 8 + 3 + 4 + 8 + numbers + 4 + 13 + 20
+
+
+def test_no_plain_file_of_one_segment_takes_more_than_80_bytes_beside_its_code():
+  """Whatever its numbers are, they have as many bytes as they need: a segment has 2**25 bytes, a rate 32 bits."""
+  pcm = wav_integers(sample_bytes=4, num_channels=16_383, sample_rate_hz=2**32 - 1)
+  for changed in (pcm, dataclasses.replace(pcm, num_channels=1), dataclasses.replace(pcm, num_channels=64)):
+    num_frames = min(HybridLayout.max_span_frames, HybridLayout.max_span_bytes // changed.frame_bytes)
+    header = with_canonical_sizes(
+      Header(
+        pcm=changed,
+        chunk_frames=num_frames,
+        head_bytes=0,
+        num_frames=num_frames,
+        tail_bytes=0,
+        model_id=b'8 bytes.',
+        source_id=b'from',
+        layout=HybridLayout(effort=2),
+        container='WAV',
+        has_canonical_head=True,
+      )
+    )
+    small = len(CompactFrame().serialize(header)) + RECORD_BYTES + FOOTER_BYTES
+    assert small <= 80 and CompactFrame().parse(CompactFrame().serialize(header)) == header
+
+
+def test_more_segments_take_a_record_each_and_a_number():
+  _, alone = framed(1000, 1, 16, 16_000, SegmentSettings(frames=1000, effort=0))
+  container, beside = framed(1000, 1, 16, 16_000, SegmentSettings(frames=250, effort=0))
+  assert container.header.num_spans == 4
+  assert beside == alone + 3 * RECORD_BYTES + 1  # The length of a span, which is 0 where there is one alone.
 
 
 # Silence.

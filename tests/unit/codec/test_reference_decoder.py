@@ -1,7 +1,6 @@
 """docs/FORMAT.md suffices: a decoder written from it alone gives back what the package compressed."""
 
 import dataclasses
-import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,10 +9,9 @@ import pytest
 from reference_decoder import bytes_by_model as independent_bytes
 from reference_decoder import container as independent_decoder
 from reference_decoder.models import ModelFile, read_model
-from support import tiny_models
+from support import fixed_files, tiny_models
 from support.wav_builder import IEEE_FLOAT, build_wav
 
-from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
@@ -90,22 +88,14 @@ def drawn_wav(network: independent_decoder.Network, num_frames: int, num_channel
   return build_wav(payload, channels=num_channels, bits=8 * num_bytes, before=[(b'LIST', b'before')], trailer=b'after')
 
 
-def compressed(original: bytes, folder: Path, coder: ChunkCoder) -> bytes:
-  path, target = folder / 'original', io.BytesIO()
-  path.write_bytes(original)
-  with open(path, 'rb') as source:
-    file_codec.compress(source, target, coder)
-  return target.getvalue()
-
-
 def methods(data: bytes) -> set[int]:
   return {chunk.method for chunk in independent_decoder.parse(data).chunks}
 
 
 @pytest.mark.parametrize(('num_frames', 'num_channels', 'num_bytes'), [(300, 1, 1), (300, 1, 3), (150, 2, 2)])
-def test_decodes_what_the_model_codes(either_side, tmp_path, num_frames, num_channels, num_bytes):
+def test_decodes_what_the_model_codes(either_side, num_frames, num_channels, num_bytes):
   original = drawn_wav(either_side.network, num_frames, num_channels, num_bytes)
-  data = compressed(original, tmp_path, either_side.coder)
+  data = fixed_files.compressed(original, either_side.coder)
   assert independent_decoder.MODEL in methods(data)
   assert independent_decoder.parse(data).header.model_id == either_side.identity
   assert independent_decoder.decode(data, either_side.model) == original
@@ -121,8 +111,8 @@ def test_decodes_what_the_model_codes(either_side, tmp_path, num_frames, num_cha
     pytest.param(b'', id='empty'),
   ],
 )
-def test_decodes_what_a_model_does_not_code(either_side, tmp_path, original):
-  data = compressed(original, tmp_path, either_side.coder)
+def test_decodes_what_a_model_does_not_code(either_side, original):
+  data = fixed_files.compressed(original, either_side.coder)
   assert independent_decoder.MODEL not in methods(data)
   assert independent_decoder.decode(data, either_side.model) == original
 
@@ -136,14 +126,14 @@ def test_decodes_what_a_model_does_not_code(either_side, tmp_path, original):
     pytest.param(bytes(3 << 20), id='no WAV file'),
   ],
 )
-def test_decodes_several_spans_and_pieces_without_a_model(tmp_path, original):
-  data = compressed(original, tmp_path, ChunkCoder(None))
+def test_decodes_several_spans_and_pieces_without_a_model(original):
+  data = fixed_files.compressed(original, ChunkCoder(None))
   assert len(independent_decoder.parse(data).chunks) > 2
   assert independent_decoder.decode(data, None) == original
 
 
-def test_refuses_every_damaged_byte(tmp_path):
-  data = compressed(build_wav(bytes(range(200)), channels=2, trailer=bytes(100)), tmp_path, ChunkCoder(None))
+def test_refuses_every_damaged_byte():
+  data = fixed_files.compressed(build_wav(bytes(range(200)), channels=2, trailer=bytes(100)), ChunkCoder(None))
   assert methods(data) == {independent_decoder.STORED, independent_decoder.LZMA}
   damaged = [data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :] for at in range(len(data))]
   for each in [*damaged, data[:-1], data + b'x', b'']:
@@ -151,8 +141,8 @@ def test_refuses_every_damaged_byte(tmp_path):
       independent_decoder.decode(each, None)
 
 
-def test_refuses_another_model(either_side, tmp_path):
-  data = compressed(drawn_wav(either_side.network, 300, 1, 1), tmp_path, either_side.coder)
+def test_refuses_another_model(either_side):
+  data = fixed_files.compressed(drawn_wav(either_side.network, 300, 1, 1), either_side.coder)
   params = {**either_side.model.params, 'layer_0': dict(either_side.model.params['layer_0'])}
   params['layer_0']['lag_bias'] = params['layer_0']['lag_bias'] + np.float32(1)
   with pytest.raises(ValueError, match='needs model'):
@@ -170,6 +160,6 @@ def test_decodes_a_span_long_enough_to_halve_the_adaptive_counts(tmp_path):
   path, _ = saved(tmp_path, dataclasses.replace(model, params={**model.params, '~': top}))
   low = np.random.default_rng(0).normal(128, 20, 32_768).astype(np.uint8)
   original = build_wav(np.stack([low, np.zeros_like(low)], axis=1).tobytes())
-  data = compressed(original, tmp_path, ChunkCoder(load_coder(str(path), 'cpu'), 1))
+  data = fixed_files.compressed(original, ChunkCoder(load_coder(str(path), 'cpu'), 1))
   assert independent_decoder.MODEL in methods(data)
   assert independent_decoder.decode(data, read_model(path)) == original

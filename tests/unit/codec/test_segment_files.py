@@ -1,6 +1,5 @@
 """Files in segments: whole, in part, damaged and stopped, with a model that stands in for the real ones."""
 
-import dataclasses
 import io
 import lzma
 import os
@@ -12,27 +11,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import hybrid_cases, lmic_cases, segment_stand_in
+from support import fixed_files, hybrid_cases, lmic_cases, lmic_frames, segment_stand_in
 from support.segment_stand_in import StandIn
-from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes, random_samples
+from support.wav_builder import build_wav, pcm_bytes, random_samples
 
-from language_modeling_is_compression.audio.containers.wav_header import wav_header
 from language_modeling_is_compression.audio.frames import read_pcm_frames
 from language_modeling_is_compression.audio.parsing import read_pcm_info
-from language_modeling_is_compression.codec import file_codec, general, plan
+from language_modeling_is_compression.audio.pcm import wav_integers
+from language_modeling_is_compression.codec import file_codec, general
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder, Modelled
 from language_modeling_is_compression.codec.file_codec import Compressed
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.errors import (
-  AudioFormatError,
   CancelledError,
   DamageError,
   FormatError,
   ModelMismatchError,
 )
-from language_modeling_is_compression.format.container import LZMA, MODEL, STORED, Chunk, Container, ContainerWriter
-from language_modeling_is_compression.format.header import Header, serialize_header
-from language_modeling_is_compression.format.layout import INTEGER, ChannelLayout, SegmentLayout
+from language_modeling_is_compression.format.compact_frame import CompactFrame
+from language_modeling_is_compression.format.container import LZMA, MODEL, STORED, Chunk, Container
+from language_modeling_is_compression.format.header import MODEL_ID_BYTES, SOURCE_ID_BYTES, Header
+from language_modeling_is_compression.format.layout import ChannelLayout, SegmentLayout
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import ChannelShape, Raw, RawShape, Segment, SegmentShape
 from language_modeling_is_compression.quantized.segments import EnsembleCoder
@@ -40,6 +39,10 @@ from language_modeling_is_compression.system.cancellation import Cancellation
 
 LEVEL = segment_stand_in.level(100)
 HYBRID = EnsembleCoder(hybrid_cases.random_network())
+# Files are written in the compact frame; those in the fixed one are read for ever.
+EITHER_FRAME = pytest.mark.parametrize(
+  'compressed', [lmic_cases.compressed, fixed_files.compressed], ids=['version 5', 'version 2']
+)
 
 
 def waves(num_frames: int, channels: int, bits: int) -> np.ndarray:
@@ -60,16 +63,6 @@ def opened(data: bytes) -> Container:
   return Container(io.BytesIO(data), len(data))
 
 
-def damaged_in(data: bytes, *chunks: int) -> bytes:
-  """The same file with the last byte of these chunks' bodies changed."""
-  changed, container, position = bytearray(data), opened(data), 100
-  for index in range(container.header.num_chunks):
-    position += 21 + len(container.chunk(index).body)
-    if index in chunks:
-      changed[position - 1] ^= 1
-  return bytes(changed)
-
-
 # Whole files.
 
 
@@ -81,7 +74,8 @@ def test_every_width_and_number_of_channels_comes_back(bits, channels):
   data = lmic_cases.compressed(original, by, LEVEL)
   header = opened(data).header
   assert isinstance(by.model, StandIn)
-  assert (header.format_version, header.layout.effort, header.model_id) == (2, 1, by.model.identity)
+  assert (header.format_version, header.layout) == (5, SegmentLayout(effort=1))
+  assert header.model_id == by.model.identity[:8]
   assert (header.num_spans, header.chunk_frames, header.num_chunks) == (4, 83, 6)
   assert [opened(data).chunk(index).method for index in (1, 2, 3, 4)] == [MODEL] * 4
   for lanes in (1, 40):
@@ -93,6 +87,7 @@ def test_every_width_and_number_of_channels_comes_back(bits, channels):
   assert sorted(by.model.encoded, key=lambda shape: -shape.num_frames) == expected
 
 
+@EITHER_FRAME
 @pytest.mark.parametrize(
   'original',
   [
@@ -120,9 +115,9 @@ def test_every_width_and_number_of_channels_comes_back(bits, channels):
     'RF64',
   ],
 )
-def test_odd_files_come_back(original):
-  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
-  assert opened(data).header.format_version == 2
+def test_odd_files_come_back(original, compressed):
+  data = compressed(original, segment_stand_in.coder(), LEVEL)
+  assert opened(data).header.layout == SegmentLayout(effort=1)
   assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
   lmic_cases.check_reading(data, original, may_differ=False, by=segment_stand_in.coder())
 
@@ -133,12 +128,11 @@ def test_odd_files_come_back(original):
     b'no audio',
     b'',
     build_wav(b''),
-    build_wav(np.linspace(-1, 1, 300, dtype='<f4').tobytes(), bits=32, tag=IEEE_FLOAT, channels=2),
     build_wav(pcm_bytes(random_samples(254, 255, 16), 16), channels=255),
   ],
-  ids=['no WAV', 'empty', 'no samples', 'floats', 'more channels than frames'],
+  ids=['no WAV', 'empty', 'no samples', 'more channels than frames'],
 )
-def test_what_no_model_codes_is_of_version_1(original):
+def test_what_no_model_codes_needs_none(original):
   data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
   header = opened(data).header
   assert (header.layout, any(header.model_id)) == (ChannelLayout(), False)
@@ -171,8 +165,8 @@ def test_progress_adds_up_segment_by_segment(tmp_path):
   target = io.BytesIO()
   with open(tmp_path / 'a.wav', 'rb') as source:
     file_codec.compress(source, target, segment_stand_in.coder(), done.append, segments=LEVEL)
-  assert sum(done) == len(original) and len(done) == 6
-  for data, count in ((target.getvalue(), 6), (damaged_in(target.getvalue(), 2), 5)):
+  assert sum(done) == len(original) and len([each for each in done if each]) == 6
+  for data, count in ((target.getvalue(), 6), (lmic_frames.damaged_in(target.getvalue(), 2), 5)):
     done.clear()
     file_codec.salvage(opened(data), io.BytesIO(), segment_stand_in.coder(), done.append)
     assert sum(done) == len(original) and len([each for each in done if each]) >= count
@@ -181,8 +175,9 @@ def test_progress_adds_up_segment_by_segment(tmp_path):
 # Parts and damage.
 
 
-def test_a_part_needs_its_own_segments_only(tmp_path):
-  data = damaged_in(lmic_cases.compressed(wav(rate_hz=1), segment_stand_in.coder(), LEVEL), 0)
+@EITHER_FRAME
+def test_a_part_needs_its_own_segments_only(tmp_path, compressed):
+  data = lmic_frames.damaged_in(compressed(wav(rate_hz=1), segment_stand_in.coder(), LEVEL), 0)
   by = segment_stand_in.coder()
   with open(tmp_path / 'part.wav', 'wb') as target:
     file_codec.decompress_span(opened(data), target, by, 90, 200)
@@ -194,10 +189,11 @@ def test_a_part_needs_its_own_segments_only(tmp_path):
     file_codec.decompress_span(opened(data), io.BytesIO(), by, 80, 90)
 
 
+@EITHER_FRAME
 @pytest.mark.parametrize('bits', [8, 16, 24, 32])
-def test_silence_stands_for_a_damaged_segment_alone(tmp_path, bits):
+def test_silence_stands_for_a_damaged_segment_alone(tmp_path, bits, compressed):
   original = wav(bits=bits, channels=3, trailer=b'trailer')
-  data = damaged_in(lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL), 2)
+  data = lmic_frames.damaged_in(compressed(original, segment_stand_in.coder(), LEVEL), 2)
   target = io.BytesIO()
   [wrong] = file_codec.salvage(opened(data), target, segment_stand_in.coder())
   assert wrong.startswith('chunk 2 (all channels, 0.01 to 0.02 s) is damaged')
@@ -210,12 +206,13 @@ def test_silence_stands_for_a_damaged_segment_alone(tmp_path, bits):
     lmic_cases.decompressed(data, segment_stand_in.coder())
 
 
-def test_a_body_that_decodes_to_something_else_is_damaged():
+@EITHER_FRAME
+def test_a_body_that_decodes_to_something_else_is_damaged(compressed):
   """Its check put right, so that only the model and the payload's own sum can tell."""
-  data = lmic_cases.compressed(wav(), segment_stand_in.coder(), LEVEL)
+  data = compressed(wav(), segment_stand_in.coder(), LEVEL)
   for position in (-1, 0):  # The model notices; it does not.
     by = segment_stand_in.coder()
-    changed = lmic_cases.sealed(damaged_in(data, 2))
+    changed = lmic_frames.sealed(lmic_frames.damaged_in(data, 2))
     if position == 0:
       model: Any = by.model
       decode = model.decode_segment
@@ -226,211 +223,79 @@ def test_a_body_that_decodes_to_something_else_is_damaged():
       lmic_cases.decompressed(changed, by)
 
 
-def test_a_cut_file_ends_with_its_last_segment():
+@EITHER_FRAME
+def test_a_cut_file_ends_with_its_last_segment(compressed):
   original = wav(trailer=b'trailer')
-  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
-  end = data.index(opened(data).chunk(1).body) + len(opened(data).chunk(1).body)
+  data = compressed(original, segment_stand_in.coder(), LEVEL)
+  third = opened(data).header.num_head_chunks + 2
   target = io.BytesIO()
-  wrong = file_codec.salvage(opened(data[:end]), target, segment_stand_in.coder())
-  assert len(wrong) == 1 and 'chunk 2 (all channels, 0.02 to 0.03 s) is the first that is not there' in wrong[0]
+  wrong = file_codec.salvage(opened(data[: lmic_frames.starts(data)[third]]), target, segment_stand_in.coder())
+  missing = f'chunk {third} (all channels, 0.02 to 0.03 s) is the first that is not there'
+  assert len(wrong) == 1 and missing in wrong[0]
   assert target.getvalue() == original[: 44 + 2 * 83 * 4]
 
 
-def test_a_model_of_another_kind_is_not_the_files():
+@EITHER_FRAME
+def test_a_model_of_another_kind_is_not_the_files(compressed):
   tokens = lmic_cases.tiny_coder()
   for writer, reader in ((tokens, segment_stand_in.coder()), (segment_stand_in.coder(), tokens)):
-    data = lmic_cases.compressed(wav(), writer, LEVEL)
+    data = compressed(wav(), writer, LEVEL)
     with pytest.raises(ModelMismatchError, match='name the model file that wrote it with -m'):
       lmic_cases.decompressed(data, reader)
 
 
-def test_no_model_and_a_file_of_segments():
-  data = lmic_cases.compressed(wav(), segment_stand_in.coder(), LEVEL)
+@EITHER_FRAME
+def test_no_model_and_a_file_of_segments(compressed):
+  data = compressed(wav(), segment_stand_in.coder(), LEVEL)
   with pytest.raises(ModelMismatchError, match='no model was given'):
     lmic_cases.decompressed(data, ChunkCoder(None))
 
 
-def test_the_copy_of_the_header_tells_the_version_too():
+@EITHER_FRAME
+def test_the_copy_of_the_header_tells_the_coding_too(monkeypatch, compressed):
+  monkeypatch.setattr(CompactFrame, '_TABLE_FROM_BYTES', 0)
   original = wav()
-  data = bytearray(lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL))
-  data[14] ^= 1  # The effort.
-  container, target = opened(bytes(data)), io.BytesIO()
-  assert container.header.layout.effort == 1 and serialize_header(container.header) != bytes(data[:100])
-  assert file_codec.salvage(container, target, segment_stand_in.coder()) == container.problems
-  assert target.getvalue() == original
-  with pytest.raises(FormatError, match='its header is damaged'):
-    lmic_cases.decompressed(bytes(data), segment_stand_in.coder())
+  sound = compressed(original, segment_stand_in.coder(), LEVEL)
+  for position in (8, 9, 14):  # Version or coding, effort.
+    data = bytearray(sound)
+    data[position] ^= 1
+    container, target = opened(bytes(data)), io.BytesIO()
+    assert container.header == opened(sound).header
+    assert file_codec.salvage(container, target, segment_stand_in.coder()) == container.problems
+    assert target.getvalue() == original
+    with pytest.raises(FormatError, match='its header is damaged'):
+      lmic_cases.decompressed(bytes(data), segment_stand_in.coder())
 
 
-# Canonical heads.
-
-
-def canonical_wav(channels: int, bits: int, num_frames: int = 330) -> bytes:
-  head = wav_header(
-    encoding='int', sample_bytes=bits // 8, num_channels=channels, sample_rate_hz=8000, num_frames=num_frames
-  )
-  return head + pcm_bytes(waves(num_frames, channels, bits), bits)
-
-
-@pytest.mark.parametrize('trailer', [b'', b'odd'])
-@pytest.mark.parametrize('channels', [1, 2, 3, 16])
-@pytest.mark.parametrize('bits', [8, 16, 24, 32])
-def test_a_canonical_head_takes_no_chunk(monkeypatch, bits, channels, trailer):
-  original = canonical_wav(channels, bits, 50) + trailer
-  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
-  header = opened(data).header
-  assert header.layout.has_canonical_head and header.head_bytes == len(original) - 50 * channels * bits // 8 - len(
-    trailer
-  )
-  assert (header.num_head_chunks, header.num_chunks) == (0, 1 + bool(trailer))
-  assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
-  lmic_cases.check_reading(data, original, may_differ=False, by=segment_stand_in.coder())
-  monkeypatch.setattr(plan, '_has_canonical_head', lambda source, header: False)
-  longer = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
-  # What is left out: the record, the body, the entry in the table.
-  assert len(data) == len(longer) - 21 - len(opened(longer).chunk(0).body) - 4
-  assert lmic_cases.decompressed(longer, segment_stand_in.coder()) == original
-
-
-@pytest.mark.parametrize(
-  'original',
-  [
-    wav(extensible=True),
-    wav(channels=3),
-    wav(bits=24),
-    wav(bits=24, extensible=True),  # Whose speakers are others.
-    wav(before=[(b'LIST', b'abcd')]),
-    wav(after=[(b'LIST', b'abcd')]),
-    wav(fmt_extra=b'\0\0'),
-    wav(data_first=True),
-    wav(form=b'RF64'),
-    wav(riff_size=0),
-    wav(data_size=0, riff_size=0),
-    wav(data_size=10_000_000),
-    wav()[:-1],
-    build_wav(pcm_bytes(waves(33, 1, 8), 8), bits=8),  # An odd size counts the pad byte.
-    build_wav(pcm_bytes(waves(33, 1, 24), 24), bits=20),
-    wav()[:28] + bytes(4) + wav()[32:],
-  ],
-)
-def test_other_heads_are_kept(original):
-  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
-  header = opened(data).header
-  assert (header.format_version, header.layout.has_canonical_head, header.num_head_chunks) == (2, False, 1)
-  assert lmic_cases.decompressed(data, segment_stand_in.coder()) == original
-
-
-def test_a_file_that_becomes_a_canonical_one_while_it_is_described():
-  """Its sizes are from before: a head of another length is not plain, whatever it begins with."""
-  original = canonical_wav(2, 16)
-  header = opened(lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)).header
-  for head_bytes in (44, 45):
-    source = io.BytesIO(original)
-    described = dataclasses.replace(header, head_bytes=head_bytes, layout=SegmentLayout(effort=1))
-    assert plan._has_canonical_head(source, described) == (head_bytes == 44)
-    assert source.tell() == 0
-
-
-def test_version_1_keeps_its_head():
-  data = lmic_cases.compressed(canonical_wav(2, 16), lmic_cases.tiny_coder())
-  header = opened(data).header
-  assert (header.format_version, header.layout.has_canonical_head, header.num_head_chunks) == (1, False, 1)
-
-
-@pytest.mark.parametrize('position', [4, 24, 40])
-def test_a_head_that_changes_while_it_is_read(monkeypatch, tmp_path, position):
-  path, plan_file = tmp_path / 'a.wav', plan.plan_file
-  path.write_bytes(canonical_wav(1, 16))
-
-  def plan_and_change(source, *others):
-    header = plan_file(source, *others)
-    with open(path, 'r+b') as file:
-      file.seek(position)
-      file.write(b'x')
-    # Not from the buffer.
-    source.seek(0, os.SEEK_END)
-    source.seek(0)
-    return header
-
-  monkeypatch.setattr(file_codec, 'plan_file', plan_and_change)
-  with open(path, 'rb') as source, pytest.raises(AudioFormatError, match=r'a\.wav: changed while it was read'):
-    file_codec.compress(source, io.BytesIO(), segment_stand_in.coder(), segments=LEVEL, name=str(path))
-
-
-@pytest.mark.parametrize(('channels', 'bits'), [(1, 8), (2, 16), (3, 16), (1, 24)])
-def test_a_canonical_head_is_never_lost(tmp_path, channels, bits):
-  """Whatever becomes of the segments, and of the header if its copy is there."""
-  original, by = canonical_wav(channels, bits), segment_stand_in.coder()
-  data = lmic_cases.compressed(original, by, LEVEL)
-  for lost in ([], [0], [3], [0, 1, 2, 3]):
-    changed = bytearray(damaged_in(data, *lost))
-    changed[40] ^= 1
-    with open(tmp_path / 'a.wav', 'wb') as target:
-      assert len(file_codec.salvage(opened(bytes(changed)), target, by)) == 1 + len(lost)
-    expected = waves(330, channels, bits)
-    for segment in lost:
-      expected[83 * segment : 83 * (segment + 1)] = 0
-    assert (tmp_path / 'a.wav').read_bytes() == original[: -expected.size * bits // 8] + pcm_bytes(expected, bits)
-    np.testing.assert_array_equal(read_pcm_frames(read_pcm_info(tmp_path / 'a.wav'), 0, 330), expected)
-
-
-def test_a_canonical_head_of_a_file_that_has_nothing_else_any_more():
-  original, target = canonical_wav(2, 16), io.BytesIO()
-  data = lmic_cases.compressed(original, segment_stand_in.coder(), LEVEL)
-  [wrong] = file_codec.salvage(opened(data[:100]), target, segment_stand_in.coder())
-  assert 'chunk 0 (all channels, 0.00 to 0.01 s) is the first that is not there' in wrong
-  assert target.getvalue() == original[:44]
-
-
-def test_a_flag_that_is_not_true():
-  """Set where a head of the right length is not plain: its chunk is one too many, or the whole is another."""
-  by, original = segment_stand_in.coder(), wav(riff_size=0)
-  data = bytearray(lmic_cases.compressed(original, by, LEVEL))
-  assert not opened(bytes(data)).header.layout.has_canonical_head
-  data[15] = 1
-  changed = lmic_cases.sealed(bytes(data))
-  assert opened(changed).header.layout.has_canonical_head and opened(changed).problems
-  lmic_cases.check_reading(changed, original, may_differ=True, by=by)
-  target, sound = io.BytesIO(), opened(lmic_cases.compressed(original, by, LEVEL))
-  layout = SegmentLayout(effort=1, has_canonical_head=True)
-  writer = ContainerWriter(target, dataclasses.replace(sound.header, layout=layout))
-  for index in range(1, sound.header.num_chunks):
-    writer.add(sound.chunk(index))
-  assert sound.sha256 is not None
-  writer.finish(sound.sha256)
-  with pytest.raises(FormatError, match='every chunk is sound, but together they are not the file'):
-    lmic_cases.decompressed(target.getvalue(), by)
-
-
-def test_frames_that_no_wav_can_have():
+@pytest.mark.parametrize('frame', [lmic_frames.COMPACT, lmic_frames.FIXED], ids=['version 5', 'version 2'])
+def test_frames_that_no_wav_can_have(frame):
   """Nothing but our error leaves where a header of them is asked for."""
   by = segment_stand_in.coder()
   assert by.model is not None
   header = Header(
-    sample_kind=INTEGER,
-    sample_bytes=2,
-    num_channels=65_535,
-    sample_rate_hz=1,
+    pcm=wav_integers(sample_bytes=2, num_channels=65_535, sample_rate_hz=1),
     chunk_frames=1,
-    piece_bytes=44,
     head_bytes=44,
     num_frames=1,
     tail_bytes=0,
-    model_id=by.model.identity,
-    source_id=bytes(8),
+    model_id=by.model.identity[:MODEL_ID_BYTES],
+    source_id=bytes(SOURCE_ID_BYTES),
     layout=SegmentLayout(effort=0),
+    container='WAV',
   )
+  if frame is lmic_frames.FIXED:
+    header = fixed_files.fixed_header(header, by.model.identity, has_canonical_head=False)
   target = io.BytesIO()
-  writer = ContainerWriter(target, header)
+  writer = frame.writer(target, header)
   for index in range(2):
     writer.add(Chunk(method=STORED, crc32=0, body=bytes(header.payload_bytes(index))))
   writer.finish(bytes(32))
-  for read in (
-    lambda container, target, coder: file_codec.decompress_span(container, target, coder, 0, 1),
-    file_codec.salvage,
-  ):
-    with pytest.raises(FormatError, match='its frames have 131070 bytes, those of a WAV 65535 at most'):
-      read(opened(target.getvalue()), io.BytesIO(), by)
+  with pytest.raises(FormatError, match='a file of kind WAV with a header of its own cannot hold such samples'):
+    file_codec.decompress_span(opened(target.getvalue()), io.BytesIO(), by, 0, 1)
+  # Nor is one made up for a head that is lost.
+  salvaged, lost = io.BytesIO(), lmic_frames.damaged_in(target.getvalue(), 0)
+  assert len(file_codec.salvage(opened(lost), salvaged, by)) == 2
+  assert salvaged.getvalue() == bytes(header.original_bytes)
 
 
 # One chunk.

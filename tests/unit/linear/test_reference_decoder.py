@@ -7,7 +7,7 @@ import pytest
 from reference_decoder import container as independent_decoder
 from reference_decoder import linear as independent_linear
 from reference_decoder import segments as independent_segments
-from support import hybrid_cases, lmic_cases, segment_bodies
+from support import fixed_files, hybrid_cases, lmic_frames, segment_bodies
 from support.wav_builder import build_wav, pcm_bytes
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
@@ -153,7 +153,7 @@ def test_refuses_damage():
 
 def compressed(original: bytes, preset: int) -> bytes:
   with ChunkCoder(LinearCoder()) as by:
-    return lmic_cases.compressed(original, by, SegmentSettings(frames=100, effort=0, preset=preset))
+    return fixed_files.compressed(original, by, SegmentSettings(frames=100, effort=0, preset=preset))
 
 
 @pytest.mark.parametrize(('channels', 'bits'), [(1, 8), (2, 16), (3, 24), (1, 32)])
@@ -172,8 +172,8 @@ def test_refuses_every_damaged_byte_of_a_file():
   data = compressed(build_wav(pcm_bytes(hybrid_cases.tone(120), 16)), 0)
   assert independent_decoder.decode(data, None)
   damaged = [data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :] for at in range(len(data))]
-  presets = [lmic_cases.sealed(data[:14] + bytes([value]) + data[15:]) for value in (1, 4)]
-  identities = [lmic_cases.sealed(data[:52] + bytes([value]) + data[53:]) for value in (0, 1)]
+  presets = [lmic_frames.sealed(data[:14] + bytes([value]) + data[15:]) for value in (1, 4)]
+  identities = [lmic_frames.sealed(data[:52] + bytes([value]) + data[53:]) for value in (0, 1)]
   for each in [*damaged, *presets, *identities, data[:-1], data + b'x', b'']:
     with pytest.raises(ValueError, match=r'\w'):
       independent_decoder.decode(each, None)

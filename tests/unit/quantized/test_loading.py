@@ -6,16 +6,15 @@ from importlib import resources
 import pytest
 from support import lmic_cases, segment_stand_in
 
+from language_modeling_is_compression.audio.pcm import wav_integers
 from language_modeling_is_compression.errors import CheckpointError, ConfigError, ModelMismatchError
 from language_modeling_is_compression.format.division import SegmentSettings
-from language_modeling_is_compression.format.header import Header
+from language_modeling_is_compression.format.header import MODEL_ID_BYTES, Header
 from language_modeling_is_compression.format.layout import (
-  INTEGER,
   ChannelLayout,
   HybridLayout,
   Layout,
   LinearLayout,
-  PcmFormat,
   SegmentLayout,
 )
 from language_modeling_is_compression.network.checkpoint import load_model, save_model
@@ -59,19 +58,15 @@ def identity(name: str) -> bytes:
 
 
 def header(model_id: bytes, layout: Layout | None = None) -> Header:
-  """Of a file in segments, of version 2 unless it is another layout's."""
+  """Of a file in segments, of coding 2 unless it is another layout's. model_id: all of it, or its beginning."""
   return Header(
-    sample_kind=INTEGER,
-    sample_bytes=2,
-    num_channels=1,
-    sample_rate_hz=8000,
+    pcm=wav_integers(sample_bytes=2, num_channels=1, sample_rate_hz=8000),
     chunk_frames=10,
-    piece_bytes=100,
     head_bytes=44,
     num_frames=10,
     tail_bytes=0,
     model_id=model_id,
-    source_id=bytes(8),
+    source_id=bytes(4),
     layout=layout or SegmentLayout(effort=1),
   )
 
@@ -120,8 +115,9 @@ def test_no_more_models_are_built_than_needed(built):
 
 def test_a_model_that_is_not_packaged_is_named(built):
   missing = bytes(range(100, 132))
-  with pytest.raises(ModelMismatchError, match=f'written with model {missing.hex()[:16]}, which does not come with'):
-    loading.find_coder(header(missing), ['tiny'], 'cpu')
+  for model_id in (missing, missing[:MODEL_ID_BYTES]):
+    with pytest.raises(ModelMismatchError, match=f'written with model {missing.hex()[:16]}, which does not come with'):
+      loading.find_coder(header(model_id), ['tiny'], 'cpu')
   assert built == ['tiny.npz', 'default.npz']
 
 
@@ -143,7 +139,7 @@ def test_packaged_hybrid_models_were_trained_on_the_experts_that_they_are_read_w
 @pytest.mark.parametrize('name', loading.PACKAGED)
 def test_packaged_models_write_files_of_the_layout_that_is_said(name):
   """By which a file's model is looked for."""
-  pcm = PcmFormat(kind=INTEGER, sample_bytes=2, num_channels=1, sample_rate_hz=8000)
+  pcm = wav_integers(sample_bytes=2, num_channels=1, sample_rate_hz=8000)
   found = loading.load_coder(name, 'cpu').division(pcm, 500, SegmentSettings(frames=100, effort=1))
   assert found is not None and type(found.layout) is loading.PACKAGED[name].layout
 
@@ -162,8 +158,9 @@ def test_files_of_before_find_their_models(name):
   identity = bytes.fromhex(IDENTITIES[name])
   assert loading.load_coder(name, 'cpu').identity == identity
   layout = ChannelLayout() if name == 'bytes' else SegmentLayout(effort=1)
-  assert loading.find_coder(header(identity, layout), [name], 'cpu').identity == identity
-  assert loading.find_model(header(identity, layout), list(loading.PACKAGED), 'cpu') == name
+  for model_id in (identity, identity[:MODEL_ID_BYTES]):  # From version 5 on files have its beginning alone.
+    assert loading.find_coder(header(model_id, layout), [name], 'cpu').identity == identity
+    assert loading.find_model(header(model_id, layout), list(loading.PACKAGED), 'cpu') == name
 
 
 def test_a_model_of_other_experts_is_not_asked(built, monkeypatch):

@@ -8,7 +8,7 @@ from reference_decoder import container as independent_decoder
 from reference_decoder import hybrid as independent_version_4
 from reference_decoder import models as independent_models
 from reference_decoder import segments as independent_hybrid
-from support import generation_cases, hybrid_cases, lmic_cases
+from support import fixed_files, generation_cases, hybrid_cases, lmic_frames
 from support.reference_networks import as_lists
 from support.wav_builder import build_wav, pcm_bytes
 
@@ -113,7 +113,7 @@ def test_refuses_damage(network):
 def compressed(original: bytes) -> bytes:
   level = SegmentSettings(frames=100, effort=1)
   with ChunkCoder(EnsembleCoder(MODERATE)) as coder:
-    return lmic_cases.compressed(original, coder, level)
+    return fixed_files.compressed(original, coder, level)
 
 
 def plain_wav(channels: int, bits: int) -> bytes:
@@ -156,8 +156,8 @@ def test_refuses_every_damaged_byte_of_a_file():
   data = compressed(plain_wav(1, 16))
   assert independent_decoder.parse(data)
   damaged = [data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :] for at in range(len(data))]
-  flags = [lmic_cases.sealed(data[:15] + bytes([value]) + data[16:]) for value in (0, 2, 3)]
-  lengths = [lmic_cases.sealed(data[:28] + bytes([value]) + data[29:]) for value in (43, 68)]
+  flags = [lmic_frames.sealed(data[:15] + bytes([value]) + data[16:]) for value in (0, 2, 3)]
+  lengths = [lmic_frames.sealed(data[:28] + bytes([value]) + data[29:]) for value in (43, 68)]
   for each in [*damaged, *flags, *lengths, data[:-1], data + b'x', b'']:
     with pytest.raises(ValueError, match=r'\w'):
       independent_decoder.decode(each, None, as_lists(MODERATE))
@@ -194,7 +194,7 @@ def test_decodes_whatever_lags_of_version_4(effort, channels, lags, monkeypatch)
 def test_decodes_files_of_version_4(channels, bits):
   original = plain_wav(channels, bits) + b'end'
   with ChunkCoder(HybridCoder(MODERATE_4)) as coder:
-    data = lmic_cases.compressed(original, coder, SegmentSettings(frames=100, effort=1))
+    data = fixed_files.compressed(original, coder, SegmentSettings(frames=100, effort=1))
   file = independent_decoder.parse(data)
   assert file.header.version == 4
   assert [chunk.method for chunk in file.chunks[:-1]] == [independent_decoder.MODEL] * 2
@@ -209,5 +209,5 @@ def test_decodes_a_file_of_version_4_by_its_model_file(tmp_path):
   assert independent_models.hybrid_integers(read) == (as_lists(network), network.identity())
   original = plain_wav(1, 16)
   with ChunkCoder(HybridCoder(network)) as coder:
-    data = lmic_cases.compressed(original, coder, SegmentSettings(frames=100, effort=0))
+    data = fixed_files.compressed(original, coder, SegmentSettings(frames=100, effort=0))
   assert independent_decoder.decode(data, read) == original
