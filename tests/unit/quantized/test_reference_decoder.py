@@ -91,7 +91,7 @@ def test_decodes_a_map(network):
   rng = np.random.default_rng(0)
   samples = np.round(1.9968 * rng.laplace(0, 30, (600, 1)).round()).astype(np.int32)
   samples[300] = 9000
-  values, zone, _ = independent_hybrid._read_values(independent_hybrid._number(encoded(network, samples))[1], 2)
+  values, zone, _ = independent_hybrid._read_values(independent_hybrid.number(encoded(network, samples))[1], 2)
   assert 2 < zone < values.num_indices
   check(network, samples)
 
