@@ -57,6 +57,7 @@ REFLECTIONS = (
 ORDER = 8
 LEARNING_FROM = 16
 STARTING = 1024
+SPREAD = (1.0, 0.6, 1.0, 1.7) * 2
 
 
 def decode(body: bytes, network: Network | None, segment: Segment) -> list[list[int]]:
@@ -230,14 +231,20 @@ class StartedDistribution(EndBuckets):
 
   def start(self, start: Start) -> None:
     self._deviations = FirstFilter(start.filter).deviations
+    self._level = start.level
     self._num_seen = 0
-    self.running = [start.level * self._deviations[0] * spread for spread in (1.0, 0.6, 1.0, 1.7) * 2]
+    self.running = [start.level * self._deviations[0] * spread for spread in SPREAD]
+    for i in (1, 5):
+      self.running[i] = max(self.running[i], (self._values.largest - self._values.least) / 4)
 
   def _follow(self, index: int) -> None:
     t = self._num_seen
     self._num_seen += 1
     if t >= STARTING:
       super()._follow(index)
+      return
+    if t == 0:
+      self.running = [self._level * self._deviations[1] * spread for spread in SPREAD]
       return
     for i in range(8):
       rate = max(linear.ERROR_RATES[i % 4], 1.0 / (t + 6.0))

@@ -68,6 +68,7 @@ class Mixture(NamedTuple):
   has_end_buckets: bool  # See buckets.py.
   num_starting: int  # Samples of a channel in which running errors follow faster; 0 before version 5.
   num_seen: np.ndarray  # int64 [C], samples so far, up to as many
+  second: np.ndarray  # float64 [C, LANES], running errors when the first sample has come, which says nothing of them
   growth: np.ndarray  # float64 [C, O], what errors become, relative to what they were, as the first predictors grow
   num_components: int  # Q
   posterior: np.ndarray  # float64 [C], of the network
@@ -95,6 +96,7 @@ def new_mixture(num_channels: int, *, has_network: bool = False, has_end_buckets
     has_end_buckets=has_network if has_end_buckets is None else has_end_buckets,
     num_starting=0,
     num_seen=np.zeros(num_channels, np.int64),
+    second=np.zeros((num_channels, LANES)),
     growth=np.ones((num_channels, 0)),
     num_components=num_components,
     posterior=np.full(num_channels, 0.5),
@@ -193,7 +195,9 @@ def _follow_early(mixture, channel, error):
   running, seen = mixture.running[channel], mixture.num_seen[channel]
   rates = maximum(load(mixture.rates, 0), doubles(1.0 / (np.float64(seen) + _FIRST_SAMPLES)))
   followed = load(running, 0) + (error - load(running, 0)) * rates
-  if seen < mixture.growth.shape[1]:
+  if seen == 0:
+    followed = load(mixture.second[channel], 0)
+  elif seen < mixture.growth.shape[1]:
     followed = followed * doubles(mixture.growth[channel, seen])
   store(running, 0, maximum(followed, doubles(_FADED)))
   mixture.num_seen[channel] = seen + 1

@@ -3,7 +3,8 @@
 The first samples are predicted by filters of the codebook, of as many coefficients as there are samples before; then
 least squares begin as if they had seen as much as _PRIOR samples of sound with that autocorrelation. They do not learn
 from the first samples of all, whose past is not known, and solve their equations oftener for a while. Running errors
-begin with the level that is said, follow faster at first, and shrink as the first filters grow.
+begin with the level that is said, follow faster at first, and shrink as the first filters grow; for the first sample,
+which nothing foretells, some are as wide as the channel's range.
 
 Versions 3 and 4 begin with nothing.
 
@@ -22,6 +23,8 @@ from language_modeling_is_compression.prediction.start import DEFAULT_START, Sta
 
 _PRIOR = 4.0  # Samples that what least squares begin with counts as.
 _SPREAD = (1.0, 0.6, 1.0, 1.7)  # Running errors of each rate at first, in levels: one of them may be nearer.
+_WIDE_LANE = 1  # Of running errors, the one that is as wide as the channel's range for the first sample,
+_SPAN_PARTS = 4.0  # which is so many of it.
 _STARTING_FRAMES = 1024  # Frames in which something is done oftener or faster than later.
 _UNLEARNED_FRAMES = 16  # Frames that least squares do not learn from.
 
@@ -38,7 +41,12 @@ def begin(predictor: Predictor, mixture: Mixture, starts: Sequence[Start | None]
     chosen = filters()[start.filter]
     predictors[channel] = chosen.predictors[:ORDER]
     growth[channel] = chosen.deviations[1:] / chosen.deviations[:-1]
-    mixture.running[channel] = start.magnitude * chosen.deviations[0] * np.array(_SPREAD * NUM_CENTRES)
+    spread = np.array(_SPREAD * NUM_CENTRES)
+    mixture.running[channel] = start.magnitude * chosen.deviations[0] * spread
+    mixture.second[channel] = start.magnitude * chosen.deviations[1] * spread
+    span = predictor.limits[channel, 1] - predictor.limits[channel, 0]
+    for lane in (_WIDE_LANE, _WIDE_LANE + len(_SPREAD)):
+      mixture.running[channel, lane] = max(mixture.running[channel, lane], span / _SPAN_PARTS)
     predictor.error[channel] = start.magnitude
     predictor.blend_error[channel] = start.magnitude
     _begin_least_squares(predictor, channel, start, known[neighbour_of(channel)] if len(known) > 1 else start)
