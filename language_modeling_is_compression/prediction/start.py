@@ -32,7 +32,7 @@ class Start:
 
 
 # Where nobody says one: a filter that is near the mean of all sound, and running errors as they were before version 5.
-DEFAULT_START = Start(filter=14, level=4)
+DEFAULT_START = Start(filter=16, level=4)
 assert DEFAULT_START.filter < NUM_FILTERS
 
 
