@@ -142,8 +142,8 @@ def _read_channel(data: bytes, sample_bytes: int) -> tuple[Values, int, Start, b
 class CompactDecoder(EntropyDecoder):
   def __init__(self, body: bytes):
     size = len(body) if len(body) <= 8 else 5 + (len(body) - 5) % 4
-    self._x = int.from_bytes(body[:size], 'little') if body else 1
-    shortest = not body or (body[size - 1] > 0 and (len(body) > 8 or self._x != 1))
+    self._x = int.from_bytes(body[:size], 'little') if body else 4096
+    shortest = not body or (body[size - 1] > 0 and (len(body) > 8 or self._x != 4096))
     require(shortest, 'a state is not as short as it could be')
     self._words = iter(struct.unpack_from(f'<{(len(body) - size) // 4}I', body, size))
 
@@ -155,7 +155,7 @@ class CompactDecoder(EntropyDecoder):
         self._x = (self._x << 32) + word
 
   def finish(self) -> None:
-    require(self._x == 1 and next(self._words, None) is None, 'a code does not end as it should')
+    require(self._x == 4096 and next(self._words, None) is None, 'a code does not end as it should')
 
 
 # First filters.

@@ -6,7 +6,7 @@ first where the result would not fit. Decoding does the same backwards, so the e
 the decoder must end with the state that the encoder began with: damage rarely leaves it so, but it may, so checksums
 stand around the code.
 
-A compact code begins with the state 1 instead, for short codes: hardly any of its bits tell of damage. Its first states
+A compact code begins with the state 2**12 instead, for short codes: fewer of its bits tell of damage. Its first states
 are below 2**32, and no word has left them: the decoder, when all words are taken, lets the state become as small again.
 
 Shapes: N symbols, L lanes, V vocabulary.
@@ -23,7 +23,9 @@ PRECISION_BITS = 24  # Intervals lie in [0, 1 << PRECISION_BITS).
 
 _FIRST_STATE = 1 << 32
 _STATE_BYTES = 8
-_FIRST_COMPACT_STATE = 1  # 0 would stay 0, and tell nothing of damage.
+# A state below the size of an interval leaves no bits in it, so this costs next to nothing; but smaller ones are often
+# within an interval that begins at 0, where states stay what they are, so that damage would end at them.
+_FIRST_COMPACT_STATE = 1 << 12
 _LEAST_STATE_BYTES = 5  # Of a state that words have left.
 _WORD_BYTES = 4
 

@@ -179,8 +179,8 @@ def test_nothing_coded_is_no_bytes():
 
 
 def test_compact_bytes_are_as_the_format_says():
-  """By hand: from 1, the symbols that are decoded last are coded first; each of 8 bits."""
-  state = 1
+  """By hand: from 2**12, the symbols that are decoded last are coded first; each of 8 bits."""
+  state = 1 << 12
   for symbol in (7, 200):
     state = state // (1 << 16) * TOTAL + state % (1 << 16) + (symbol << 16)
   assert rans.encode_compact(intervals_of(FLAT, np.array([200, 7]))) == state.to_bytes(4, 'little')
@@ -197,7 +197,7 @@ def test_compact_codes_of_any_length(num_symbols):
 
 
 @pytest.mark.parametrize(
-  'body', [b'\1', b'\0', bytes(8), b'\5\0', bytes(9), b'\1' * 4 + bytes(5), b'\1' * 8 + bytes(1)]
+  'body', [b'\0\x10', b'\0', bytes(8), b'\5\0', bytes(9), b'\1' * 4 + bytes(5), b'\1' * 8 + bytes(1)]
 )
 def test_there_is_one_way_to_write_a_state(body):
   assert not decode_compact(body, FLAT, 0)[1]
