@@ -5,7 +5,7 @@ What version 3 has as well is linear.py's, and the network is segments.py's.
 
 import math
 
-from reference_decoder.linear import Distribution, Filters, Preset, Squares, last, logistic
+from reference_decoder.linear import EndBuckets, Filters, Preset, Squares, last, logistic
 from reference_decoder.segments import (
   BLOCK,
   COMPONENT_CENTRES,
@@ -73,13 +73,19 @@ class Group:
   """Channels that are coded together."""
 
   def __init__(self, body: bytes, network: Network, segment: Segment):
-    several, preset = segment.num_channels > 1, EFFORTS[segment.effort]
-    values, self._lags, self._decoder = read_group(body, segment)
     self._segment = segment
-    self._channels = [Channel(each, preset, several) for each in values]
+    values = self._read(body, segment)
+    self._channels = [self._new_channel(each, EFFORTS[segment.effort], c) for c, each in enumerate(values)]
     self._context = Context(network)
     step = min([each.step for each in values if each.num_bytes], default=1)
     self._bytes_in_use = max(1, segment.sample_bytes - (step.bit_length() - 1) // 8)
+
+  def _read(self, body: bytes, segment: Segment) -> list[Values]:
+    values, self._lags, self._decoder = read_group(body, segment)
+    return values
+
+  def _new_channel(self, values: Values, preset: Preset, _c: int) -> Channel:
+    return Channel(values, preset, self._segment.num_channels > 1)
 
   def decode(self) -> list[list[int]]:
     """Samples [frame][channel]."""
@@ -173,7 +179,7 @@ def _squashed(x: float, s: float) -> int:
 # The distribution of an index.
 
 
-class NetworkDistribution(Distribution):
+class NetworkDistribution(EndBuckets):
   """With eight components of the network."""
 
   multiples = (0.4, 0.7, 2.0)
@@ -195,29 +201,6 @@ class NetworkDistribution(Distribution):
       self._components.append((centres[number] + unit * (offset / 1024), 32 / (unit * scale)))
     self._component_shares = [int(chance * (self._posterior * 65536)) for chance in self._chances[:8]]
     super().build(centres, 65536 - sum(self._component_shares))
-
-  @property
-  def _origin(self) -> int:
-    return self._values.least + 1 - (1 << self._shift)
-
-  @property
-  def _top(self) -> int:
-    return ((self._values.largest - 1 - self._origin) >> self._shift) + 1
-
-  def _nearest(self) -> tuple[float, float]:
-    if self.running[5] < self.running[1]:
-      return self.running[5], self._centres[1]
-    return super()._nearest()
-
-  def _bucket_near(self, centre: float) -> int:
-    return (math.floor(centre) - self._origin) >> self._shift
-
-  def _bucket_of(self, index: int) -> int:
-    return self._top if index == self._values.largest else (index - self._origin) >> self._shift
-
-  def _begin(self, bucket: int) -> int:
-    begin = max(self._origin + (bucket << self._shift), self._values.least)
-    return min(begin, self._values.largest if bucket <= self._top else self._values.largest + 1)
 
   def _and_component(self, mass: float, i: int, x: float) -> float:
     return mass + self._component_shares[i] * self._component(i, x)

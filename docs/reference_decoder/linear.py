@@ -88,12 +88,16 @@ class Group:
   """Channels that are coded together."""
 
   def __init__(self, body: bytes, segment: Segment):
-    self._values, self._lags, self._decoder = read_group(body, segment)
+    self._read(body, segment)
     self._num_frames = segment.num_frames
     # All indices of each channel, those of a channel of one value being 0.
     self._histories: list[list[float]] = [[] for _ in self._values]
+    has_lags = PRESETS[segment.effort].has_lags
+    require(has_lags or not any(first for first, _ in self._lags), 'lags of a preset that has none')
+
+  def _read(self, body: bytes, segment: Segment) -> None:
+    self._values, self._lags, self._decoder = read_group(body, segment)
     preset, several = PRESETS[segment.effort], segment.num_channels > 1
-    require(preset.has_lags or not any(first for first, _ in self._lags), 'lags of a preset that has none')
     self._filters = [Filters(values, preset, several) for values in self._values]
     self._distributions = [Distribution(values) for values in self._values]
 
@@ -152,14 +156,14 @@ class BlockSquares(LeastSquares):
       faded *= self._forgetting
     scaled.reverse()
     for i in range(self.size):
-      row = self._matrix[i]
+      row = self.matrix[i]
       for j in range(i, self.size):
         row[j] = faded * row[j] + TINY
         for u, (inputs, _, _) in zip(scaled, self._waiting, strict=True):
           row[j] += u[i] * inputs[j]
-      self._moments[i] = faded * self._moments[i] + TINY
+      self.moments[i] = faded * self.moments[i] + TINY
       for u, (_, target, _) in zip(scaled, self._waiting, strict=True):
-        self._moments[i] += target * u[i]
+        self.moments[i] += target * u[i]
     self._waiting = []
 
 
@@ -242,9 +246,7 @@ class Filters:
     self._inputs = [
       last(history, each.own) + ([] if beside is None else last(beside, each.other)) for each in self._preset.squares
     ]
-    self.expected = [
-      self._limited(squares.predict(inputs)) for squares, inputs in zip(self._squares, self._inputs, strict=True)
-    ]
+    self.expected = self._expected(t, history)
     corrected = self._corrected(self.expected[0], self._stages)
     second = self._corrected(self.expected[-1], self._second)
     self.without = self.base = corrected[-1]
@@ -258,6 +260,10 @@ class Filters:
     self._centre = self._limited(self.base + self._stacking.predict(self._stacked))
     return (self._centre, self.expected[1], *((second[-1], self.base) if second else ()))
 
+  def _expected(self, _t: int, _history: list[float]) -> list[float]:
+    """What each of the least squares expects."""
+    return [self._limited(squares.predict(inputs)) for squares, inputs in zip(self._squares, self._inputs, strict=True)]
+
   def _corrected(self, total: float, stages: list[Stage]) -> list[float]:
     found = []
     for stage in stages:
@@ -269,8 +275,8 @@ class Filters:
     for k, squares in enumerate(self._squares):
       error = abs(y - self.expected[k])
       self._running[k] = max(self._running[k] + (error - self._running[k]) * 0.5, LEAST_ERROR)
-      squares.wait(self._inputs[k], y, 1.0 / (self._running[k] + 2.0))
-      if (t + k) % self._preset.squares[k].every == 0:
+      squares.wait(self._inputs[k], y, self._weight(t, k))
+      if self._solves(t, k):
         squares.solve()
     for expected, stages in ((self.expected[0], self._stages), (self.expected[-1], self._second)):
       left = y - expected
@@ -290,6 +296,12 @@ class Filters:
     if (t + len(self._squares)) % 32 == 0:
       self._stacking.solve()
     self.errors = [error, *self.errors[:-1]]
+
+  def _weight(self, _t: int, k: int) -> float:
+    return 1.0 / (self._running[k] + 2.0)
+
+  def _solves(self, t: int, k: int) -> bool:
+    return (t + k) % self._preset.squares[k].every == 0
 
   def _limited(self, value: float) -> float:
     return min(max(value, self.low), self.high)
@@ -434,12 +446,43 @@ class Distribution:
     self._judge_network(below, above, total)
     factor = (1.0 - 0.001) / total
     self.posteriors = [posterior * factor + 0.001 / self._num_shapes for posterior in self.posteriors]
+    self._follow(index)
+
+  def _follow(self, index: int) -> None:
+    """Has running errors follow."""
     for i in range(8):
       error = abs(index - self._centres[i // 4])
       self.running[i] = max(self.running[i] + (error - self.running[i]) * ERROR_RATES[i % 4], LEAST_ERROR)
 
   def _judge_network(self, below: float, above: float, mass: float) -> None:
     """Takes in what a network, of which there is none here, gave the index. mass: what the shapes gave it."""
+
+
+class EndBuckets(Distribution):
+  """The least and the largest index are buckets of their own, and the window is around the nearer of two centres."""
+
+  @property
+  def _origin(self) -> int:
+    return self._values.least + 1 - (1 << self._shift)
+
+  @property
+  def _top(self) -> int:
+    return ((self._values.largest - 1 - self._origin) >> self._shift) + 1
+
+  def _nearest(self) -> tuple[float, float]:
+    if self.running[5] < self.running[1]:
+      return self.running[5], self._centres[1]
+    return super()._nearest()
+
+  def _bucket_near(self, centre: float) -> int:
+    return (math.floor(centre) - self._origin) >> self._shift
+
+  def _bucket_of(self, index: int) -> int:
+    return self._top if index == self._values.largest else (index - self._origin) >> self._shift
+
+  def _begin(self, bucket: int) -> int:
+    begin = max(self._origin + (bucket << self._shift), self._values.least)
+    return min(begin, self._values.largest if bucket <= self._top else self._values.largest + 1)
 
 
 def logistic(distance: float) -> float:

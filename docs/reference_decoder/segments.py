@@ -153,10 +153,15 @@ def read_group(body: bytes, segment: Segment) -> tuple[list[Values], list[tuple[
   for _ in range(segment.num_channels):
     values, zone, body = _read_values(body, segment.sample_bytes)
     headers.append((values, zone))
-  lags, body = _read_lags(body, segment.num_frames)
+  lags, body = read_lags(body, segment.num_frames)
   decoder = EntropyDecoder(body)
+  return decode_maps(headers, decoder), lags, decoder
+
+
+def decode_maps(headers: list[tuple[Values, int]], decoder: EntropyDecoder) -> list[Values]:
+  """Values with their edges, of those without and the lengths of their zones."""
   edges = [_edges(_read_map(zone, decoder)) if zone else [] for _, zone in headers]
-  return [values._replace(edges=each) for (values, _), each in zip(headers, edges, strict=True)], lags, decoder
+  return [values._replace(edges=each) for (values, _), each in zip(headers, edges, strict=True)]
 
 
 def _read_values(data: bytes, sample_bytes: int) -> tuple[Values, int, bytes]:
@@ -167,6 +172,11 @@ def _read_values(data: bytes, sample_bytes: int) -> tuple[Values, int, bytes]:
   span, data = read_number(data)
   zone, data = read_number(data)
   start, data = read_number(data) if zone else (0, data)
+  require_sound(step, offset, least, span, zone, start, sample_bytes)
+  return Values(step, offset, least, least + span, least + start, []), zone, data
+
+
+def require_sound(step: int, offset: int, least: int, span: int, zone: int, start: int, sample_bytes: int) -> None:
   limit = 1 << (8 * sample_bytes - 1)
   sound = (
     0 < step <= 2 * limit
@@ -178,23 +188,24 @@ def _read_values(data: bytes, sample_bytes: int) -> tuple[Values, int, bytes]:
     and 0 <= start <= span + 1 - zone
   )
   require(sound, 'the values of a channel contradict each other')
-  return Values(step, offset, least, least + span, least + start, []), zone, data
 
 
-def _read_lags(data: bytes, num_frames: int) -> tuple[list[tuple[int, int]], bytes]:
-  """Both lags of each block, and what follows them."""
+def read_lags(
+  data: bytes, num_frames: int, read: Callable[[bytes], tuple[int, bytes]] = read_number
+) -> tuple[list[tuple[int, int]], bytes]:
+  """Both lags of each block, and what follows them. read: of what kind the numbers are."""
   num_blocks = -(-num_frames // BLOCK)
   lags = [(0, 0)] * num_blocks
-  count, data = read_number(data)
+  count, data = read(data)
   require(count >= 0, 'a negative number of changes')
   block = 0
   for change in range(count):
-    blocks, data = read_number(data)
+    blocks, data = read(data)
     require(blocks > 0 or (blocks == 0 and change == 0), 'changes of lags do not follow each other')
     block += blocks
     require(block < num_blocks, 'lags of a block that does not exist')
-    first, data = read_number(data)
-    second, data = read_number(data) if first else (0, data)
+    first, data = read(data)
+    second, data = read(data) if first else (0, data)
     require(all(lag == 0 or 32 <= lag <= BLOCK * block for lag in (first, second)), 'a lag out of reach')
     lags[block:] = [(first, second)] * (num_blocks - block)
   return lags, data
@@ -251,24 +262,24 @@ class LeastSquares:
     self.size = size
     self.coefficients = [0.0] * size
     self._forgetting, self._ridge, self._relative_ridge = forgetting, ridge, relative_ridge
-    self._matrix = [[0.0] * size for _ in range(size)]
-    self._moments = [0.0] * size
+    self.matrix = [[0.0] * size for _ in range(size)]
+    self.moments = [0.0] * size
 
   def accumulate(self, inputs: list[float], target: float, weight: float) -> None:
     for i in range(self.size):
       factor = weight * inputs[i]
-      row = self._matrix[i]
+      row = self.matrix[i]
       for j in range(i, self.size):
         row[j] = self._forgetting * row[j] + (factor * inputs[j] + TINY)
     factor = weight * target
     for i in range(self.size):
-      self._moments[i] = self._forgetting * self._moments[i] + (factor * inputs[i] + TINY)
+      self.moments[i] = self._forgetting * self.moments[i] + (factor * inputs[i] + TINY)
 
   def solve(self) -> None:
-    size, rows, inverses = self.size, [list(row) for row in self._matrix], []
+    size, rows, inverses = self.size, [list(row) for row in self.matrix], []
     scaled = [[0.0] * size for _ in range(size)]
     for k in range(size):
-      pivot = rows[k][k] + (self._ridge + self._relative_ridge * self._matrix[k][k])
+      pivot = rows[k][k] + (self._ridge + self._relative_ridge * self.matrix[k][k])
       if not pivot > 1e-12:
         return
       inverses.append(1.0 / pivot)
@@ -277,7 +288,7 @@ class LeastSquares:
       for i in range(k + 1, size):
         for j in range(i, size):
           rows[i][j] -= rows[k][i] * scaled[k][j]
-    left, solution = list(self._moments), []
+    left, solution = list(self.moments), []
     for k in range(size):
       solution.append(left[k] * inverses[k])
       for j in range(k + 1, size):

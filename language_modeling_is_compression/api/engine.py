@@ -231,7 +231,7 @@ class Decompressor:
 
   def _load(self, header: Header) -> ModelCoder:
     if self._model is not None:
-      return load_coder(os.fspath(self._model), self._device)
+      return load_coder(os.fspath(self._model), self._device, type(header.layout))
     # The models of levels of its effort are the likeliest.
     levels = sorted(LEVELS.values(), key=lambda level: level.segments.effort != header.layout.effort)
     return find_coder(header, [level.model for level in levels], self._device)

@@ -49,6 +49,7 @@ class CompactFrame(Frame):
   def serialize(self, header: Header) -> bytes:
     """A header with its check."""
     has_model = any(header.model_id) and not isinstance(header.layout, LinearLayout)
+    assert not has_model or len(header.model_id) == MODEL_ID_BYTES, 'an identity is cut to so many bytes'
     flags = (self._CANONICAL if header.has_canonical_head else 0) | (self._HAS_MODEL if has_model else 0)
     pcm = header.pcm
     fields = bytes(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from language_modeling_is_compression.audio.pcm import WIDTHS, PcmFormat
 from language_modeling_is_compression.errors import FormatError
-from language_modeling_is_compression.format.layout import Layout, LinearLayout, SegmentLayout
+from language_modeling_is_compression.format.layout import LAYOUTS, Layout, LinearLayout, SegmentLayout
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, RawShape
 from language_modeling_is_compression.format.surroundings import (
   CONTAINERS,
@@ -203,6 +203,8 @@ def _is_consistent(header: Header) -> bool:
     and has_samples == (pcm.sample_bytes > 0)
     and (chunk_frames > 0) == has_samples
     and pcm.sample_rate_hz <= MAX_RATE_HZ
+    and not (pcm.is_big_endian and pcm.sample_bytes < 2)  # One byte has no order.
+    and (has_samples or not any(header.model_id) or header.format_version < COMPACT_VERSION)
     and (has_samples or (header.num_frames, pcm.sample_rate_hz, header.tail_bytes, header.gaps) == (0, 0, 0, ()))
     and (has_samples or (header.container, pcm.is_big_endian) == ('none', False))
     and chunk_frames <= layout.max_span_frames
@@ -210,15 +212,20 @@ def _is_consistent(header: Header) -> bool:
     and 0 < header.piece_bytes <= PIECE_BYTES
     and layout.effort <= layout.max_effort
     and (not isinstance(layout, SegmentLayout) or (has_samples and any(header.model_id)))
-    and _is_linear(header.model_id) == isinstance(layout, LinearLayout)
+    and _has_a_model_of_its_own(header)
     and header.container in CONTAINERS
     and _are_consistent(header.gaps, header.num_frames)
     and (not header.has_canonical_head or _may_be_canonical(header))
   )
 
 
-def _is_linear(model_id: bytes) -> bool:
-  return any(model_id) and LinearLayout.model_id.startswith(model_id)
+def _has_a_model_of_its_own(header: Header) -> bool:
+  """Whether linear prediction has its own identity, and nothing else has it."""
+  layout, model_id = header.layout, header.model_id
+  if isinstance(layout, LinearLayout):
+    return any(model_id) and layout.model_id.startswith(model_id)
+  others = (each.model_id for each in LAYOUTS.values() if issubclass(each, LinearLayout))
+  return not any(model_id) or not any(other.startswith(model_id) for other in others)
 
 
 def _are_consistent(gaps: Sequence[Gap], num_frames: int) -> bool:

@@ -92,6 +92,7 @@ class SegmentLayout:
   """
 
   coding: ClassVar[int] = 2
+  has_starts: ClassVar[bool] = False  # Whether side information says how prediction begins, in a compact form.
   max_effort: ClassVar[int] = defaults.MAX_EFFORT
   max_span_frames: ClassVar[int] = 1 << 22
   max_span_bytes: ClassVar[int] = 1 << 25
@@ -147,9 +148,34 @@ class HybridLayout(SegmentLayout):
   coding: ClassVar[int] = 4
 
 
+@dataclass(frozen=True, kw_only=True)
+class StartedLinearLayout(LinearLayout):
+  """Linear prediction alone, which begins as side information says."""
+
+  coding: ClassVar[int] = 5
+  has_starts: ClassVar[bool] = True
+  model_id: ClassVar[bytes] = hashlib.sha256(b'lmic linear prediction 2').digest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartedHybridLayout(HybridLayout):
+  """Linear prediction and a network, which begin as side information says."""
+
+  coding: ClassVar[int] = 6
+  has_starts: ClassVar[bool] = True
+
+
 Layout = ChannelLayout | SegmentLayout
 LAYOUTS: Mapping[int, type[Layout]] = {
-  layout.coding: layout for layout in (ChannelLayout, SegmentLayout, LinearLayout, HybridLayout)
+  layout.coding: layout
+  for layout in (
+    ChannelLayout,
+    SegmentLayout,
+    LinearLayout,
+    HybridLayout,
+    StartedLinearLayout,
+    StartedHybridLayout,
+  )
 }
 
 

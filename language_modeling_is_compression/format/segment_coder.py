@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from language_modeling_is_compression.entropy.varints import NumberReader, write_number
+from language_modeling_is_compression.audio.pcm import PcmFormat
+from language_modeling_is_compression.entropy.varints import NumberReader, write_natural, write_number
+from language_modeling_is_compression.format.division import Division, SegmentSettings
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import (
   Patterns,
@@ -25,10 +27,12 @@ from language_modeling_is_compression.system.cancellation import Cancellation
 
 
 class SegmentCoder(ABC):
-  """What a `ModelCoder` of segments has, but for its `identity` and `division`, and the coding of a group."""
+  """What all `ModelCoder`s of segments have."""
 
+  identity: bytes
   sample_bits: int | None = None
   has_levels = True
+  says_last_length = True  # Whether the last group, too, stands behind the number of its bytes: up to version 4.
 
   def encode_batch_size(self, lanes: int) -> int:
     return 1
@@ -44,6 +48,10 @@ class SegmentCoder(ABC):
     self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape], cancellation: Cancellation
   ) -> list[Payload | None]:
     return [self._decode_one(body, shape, cancellation) for body, shape in zip(bodies, shapes, strict=True)]
+
+  @abstractmethod
+  def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
+    """As `ModelCoder` has it."""
 
   @abstractmethod
   def encode_segment(self, segment: Segment, cancellation: Cancellation) -> Encoded:
@@ -91,7 +99,7 @@ class SegmentCoder(ABC):
 
   def _decode_segment(self, body: bytes, shape: SegmentShape, cancellation: Cancellation) -> Segment | None:
     firsts = range(0, shape.num_channels, GROUP_CHANNELS)
-    bodies = _split_body(body, len(firsts))
+    bodies = _split_body(body, len(firsts), says_last_length=self.says_last_length)
     if bodies is None:
       return None
     groups = []
@@ -113,17 +121,24 @@ def split_channels(samples: np.ndarray) -> list[np.ndarray]:
   return [samples[:, first : first + GROUP_CHANNELS] for first in range(0, samples.shape[1], GROUP_CHANNELS)]
 
 
-def join_bodies(bodies: Sequence[bytes]) -> bytes:
+def join_bodies(bodies: Sequence[bytes], *, says_last_length: bool = True) -> bytes:
   """The body of a segment, of those of its groups."""
-  return b''.join(write_number(len(body)) + body for body in bodies)
+  if says_last_length:
+    return b''.join(write_number(len(body)) + body for body in bodies)
+  return b''.join(write_natural(len(body)) + body for body in bodies[:-1]) + bodies[-1]
 
 
-def _split_body(body: bytes, count: int) -> list[bytes] | None:
+def _split_body(body: bytes, count: int, *, says_last_length: bool) -> list[bytes] | None:
   """Bodies of so many groups; None unless the segment's body has exactly these."""
   reader, bodies = NumberReader(body), []
   try:
-    for _ in range(count):
-      length = reader.read()
+    for number in range(count):
+      if says_last_length:
+        length = reader.read()
+      elif number < count - 1:
+        length = reader.read_natural()
+      else:
+        length = len(body) - reader.position
       start, reader.position = reader.position, reader.position + length
       if length < 0 or reader.position > len(body):
         return None

@@ -5,6 +5,8 @@ Maps of used values are the first part of the code itself. docs/FORMAT.md has ev
 Shapes: N frames, C channels of a group, B blocks of repeats.py, Z indices of a map.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from language_modeling_is_compression.entropy import rans
@@ -15,6 +17,11 @@ from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES, MIN_LAG, NUM_LAGS, num_blocks
 from language_modeling_is_compression.prediction.value_map import ChannelValues
+
+
+def write_group(channels: list[ChannelValues], lags: np.ndarray, blocks: list[np.ndarray]) -> bytes:
+  """A group: its side information, and the code of all blocks of intervals. lags: int64 [B, NUM_LAGS]."""
+  return write_header(channels, lags) + rans.encode(*blocks)
 
 
 def write_header(channels: list[ChannelValues], lags: np.ndarray) -> bytes:
@@ -31,7 +38,7 @@ def write_header(channels: list[ChannelValues], lags: np.ndarray) -> bytes:
       *([channel.zone_start - channel.least] if len(channel.used) else []),
     )
   ]
-  return b''.join(write_number(number) for number in numbers + _lag_numbers(lags))
+  return b''.join(write_number(number) for number in numbers + lag_numbers(lags))
 
 
 def read_group(
@@ -60,7 +67,7 @@ def read_header(
   Raises ValueError if it ends early.
   """
   channels = [_read_channel(reader, shape) for _ in range(num_channels)]
-  lags = _read_lags(reader, num_blocks(shape.num_frames))
+  lags = read_lags(reader.read, num_blocks(shape.num_frames))
   sound = [channel for channel in channels if channel is not None]
   return None if lags is None or len(sound) < num_channels else (sound, lags)
 
@@ -68,6 +75,16 @@ def read_header(
 def _read_channel(reader: NumberReader, shape: SegmentShape) -> ChannelValues | None:
   step, offset, least, span, zone = (reader.read() for _ in range(5))
   start = reader.read() if zone else 0
+  return sound_values(step, offset, least, span, zone, start, shape)
+
+
+def sound_values(
+  step: int, offset: int, least: int, span: int, zone: int, start: int, shape: SegmentShape
+) -> ChannelValues | None:
+  """A channel's values, or None if samples of the segment cannot have them.
+
+  span: from the least to the largest index. zone, start: of the map, how many indices it has, and from the least on.
+  """
   limit = 1 << (8 * shape.sample_bytes - 1)
   sound = (
     0 < step <= 2 * limit
@@ -84,7 +101,7 @@ def _read_channel(reader: NumberReader, shape: SegmentShape) -> ChannelValues | 
   return ChannelValues(step=step, offset=offset, least=least, largest=least + span, zone_start=least + start, used=used)
 
 
-def _lag_numbers(lags: np.ndarray) -> list[int]:
+def lag_numbers(lags: np.ndarray) -> list[int]:
   """Numbers that lags are written as.
 
   how many changes; for each, blocks since the last one, and lags up to the first 0.
@@ -98,17 +115,18 @@ def _lag_numbers(lags: np.ndarray) -> list[int]:
   return numbers
 
 
-def _read_lags(reader: NumberReader, num: int) -> np.ndarray | None:
+def read_lags(read: Callable[[], int], num: int) -> np.ndarray | None:
+  """Lags of so many blocks from the numbers that `read` returns: inverse of `lag_numbers`; None if none has them."""
   lags = np.zeros((num, NUM_LAGS), np.int64)
-  changes, at = reader.read(), 0
+  changes, at = read(), 0
   for change in range(changes):
-    step = reader.read()
+    step = read()
     at += step
     if not (step > 0 or change == 0) or not 0 <= at < num:
       return None
     lags[at:] = 0
     for k in range(NUM_LAGS):
-      lag = reader.read()
+      lag = read()
       if lag and not MIN_LAG <= lag <= at * BLOCK_FRAMES:
         return None
       lags[at:, k] = lag

@@ -4,7 +4,8 @@ Buckets are about as wide as a sixteenth to a thirty-second of the channel's run
 two edges only, and what is within a bucket is as good as equally likely. A window of buckets around the first centre
 has intervals; what is outside of it escapes, and is written as it is.
 
-Beside a network, a channel's least and largest index are buckets of their own: sound that was too loud has many.
+Where a mixture has end buckets, a channel's least and largest index are buckets of their own, since sound that was too
+loud has many, and the window stands around the nearer one of both centres: in all versions but 3.
 
 A window is (shift, origin, top, first, last, whole, free): buckets of 1 << shift indices, first to last; bucket k
 begins at index origin + (k << shift), but `top`, which is the largest index alone; `whole` of the intervals are theirs,
@@ -27,7 +28,7 @@ from language_modeling_is_compression.prediction.value_map import ChannelValues,
 MAX_SYMBOLS = 5  # Of a sample: a bucket and a place in it; or an escape and the bytes of an index.
 
 _ERROR_LANE = 1  # Of running errors, the one that buckets' widths follow,
-_SECOND_LANE = _ERROR_LANE + len(RATES)  # and beside a network also that of the second centre, where it is smaller.
+_SECOND_LANE = _ERROR_LANE + len(RATES)  # and where there are end buckets that of the second centre, if it is smaller.
 _GRAIN_LOG = 4
 _MAX_SHIFT = 20
 _NO_BUCKET = 1 << 40  # Beyond all; the `top` of a window without a bucket of the largest index alone.
@@ -54,13 +55,13 @@ def window_of(mixture, bins, channel, centre):
   least, largest = np.int64(bins.limits[channel, 0]), np.int64(bins.limits[channel, 1])
   error = mixture.running[channel, _ERROR_LANE]
   # A second centre may be far nearer for a while; files of version 3 do not ask.
-  if mixture.num_components > 0 and mixture.running[channel, _SECOND_LANE] < error:
+  if mixture.has_end_buckets and mixture.running[channel, _SECOND_LANE] < error:
     error, centre = mixture.running[channel, _SECOND_LANE], mixture.centres[_SECOND_LANE]
   exponent = math.frexp(error)[1]
   shift = min(max(np.int64(exponent - 1 - _GRAIN_LOG), np.int64(0)), np.int64(_MAX_SHIFT))
   origin, top = np.int64(0), np.int64(_NO_BUCKET)
   lowest, highest = least >> shift, largest >> shift
-  if mixture.num_components > 0:
+  if mixture.has_end_buckets:
     origin = least + 1 - (np.int64(1) << shift)
     lowest, highest = np.int64(0), ((largest - 1 - origin) >> shift) + 1
     top = highest

@@ -8,7 +8,7 @@ import numpy as np
 from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
-from language_modeling_is_compression.format.layout import LinearLayout
+from language_modeling_is_compression.format.layout import LinearLayout, SegmentLayout, StartedLinearLayout
 from language_modeling_is_compression.format.payloads import SegmentShape
 from language_modeling_is_compression.kernels.compilation import compiled
 from language_modeling_is_compression.linear import distribution, predictor
@@ -17,6 +17,7 @@ from language_modeling_is_compression.linear.distribution import new_mixture
 from language_modeling_is_compression.linear.groups import NO_CODE, NO_COUNTS, NO_INTERVALS, GroupCoder
 from language_modeling_is_compression.linear.predictor import new_predictor
 from language_modeling_is_compression.linear.presets import PRESETS
+from language_modeling_is_compression.linear.start import begin
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.value_map import ChannelValues
 
@@ -26,14 +27,20 @@ _ENCODE, _DECODE = range(2)
 class LinearCoder(GroupCoder):
   """The `ModelCoder` of linear prediction; the effort of a segment is the number of its preset."""
 
-  identity = LinearLayout.model_id
   presets = PRESETS
 
+  def __init__(self, layout: type[LinearLayout] = StartedLinearLayout):
+    super().__init__(layout)
+    self.identity = layout.model_id
+
+  def of(self, layout: type[SegmentLayout]) -> 'LinearCoder':
+    return LinearCoder(layout) if issubclass(layout, LinearLayout) else self
+
   def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
-    return segment_division(pcm, num_frames, segments.frames, LinearLayout(effort=segments.preset))
+    return segment_division(pcm, num_frames, segments.frames, self.layout(effort=segments.preset))
 
   def new_group(self, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape) -> '_Group':
-    return _Group(channels, lags, shape)
+    return _Group(channels, lags, shape, has_starts=self.has_starts)
 
 
 def load_coder(device: str) -> LinearCoder:
@@ -46,14 +53,13 @@ def load_coder(device: str) -> LinearCoder:
 class _Group:
   """The `Group` of linear prediction."""
 
-  def __init__(self, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape):
+  def __init__(self, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape, *, has_starts: bool):
     bins = value_map.edges(channels)
-    self._state = (
-      new_predictor(PRESETS[shape.effort], bins.limits, lags, shape.num_frames),
-      new_mixture(len(channels)),
-      bins,
-      ranks_of(channels),
-    )
+    predicts = new_predictor(PRESETS[shape.effort], bins.limits, lags, shape.num_frames)
+    mixture = new_mixture(len(channels), has_end_buckets=has_starts)
+    if has_starts:
+      predicts, mixture = begin(predicts, mixture, [channel.start for channel in channels])
+    self._state = (predicts, mixture, bins, ranks_of(channels))
 
   def encode(self, indices: np.ndarray, begin: int, end: int, intervals: np.ndarray, counts: np.ndarray) -> int:
     return _run(*self._state, _ENCODE, indices, begin, end, intervals, counts, NO_CODE)

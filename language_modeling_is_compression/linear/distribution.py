@@ -5,8 +5,10 @@ Beside it there may be a network's own mixture, whose share of the whole follows
 What lies below an edge is read from a table of the logistic function. It never falls as the edge rises, since products
 and sums are rounded to the nearest number in one order.
 
+What format version 5 begins with is written by start.py; versions 3 and 4 have none of it.
+
 Shapes: C channels; LANES pairs of a centre and a rate; J shapes, each of them with every multiple; Q components of a
-network, none or as many as there are lanes.
+network, none or as many as there are lanes; O the order of the first predictors.
 """
 
 from typing import NamedTuple
@@ -37,6 +39,7 @@ WEIGHT_BITS = 16  # Weights add up to 1 << WEIGHT_BITS.
 MASS_BITS = WEIGHT_BITS + TABLE_BITS
 MIN_ERROR = 1 / 32  # Running errors below it make scales as if they were it.
 _FIRST_ERROR = 16.0
+_FIRST_SAMPLES = 6.0  # Samples that the first running errors count as, where their rates are faster at first.
 _FADED = 1e-30  # Least running error, before it is denormal.
 _SHARED = 0.001  # Share of all weight that is spread evenly at every sample, so that weights can change.
 _MIN_MASS = 1e-9  # Of a shape that has next to nothing where the sample came.
@@ -62,6 +65,11 @@ class Mixture(NamedTuple):
   inverse_multiples: np.ndarray  # float64 [J / LANES]
   inverse_scales: np.ndarray  # float64 [J], table steps per unit
   shares: np.ndarray  # float64 [J], weights as integers
+  has_end_buckets: bool  # See buckets.py.
+  num_starting: int  # Samples of a channel in which running errors follow faster; 0 before version 5.
+  num_seen: np.ndarray  # int64 [C], samples so far, up to as many
+  second: np.ndarray  # float64 [C, LANES], running errors when the first sample has come, which says nothing of them
+  growth: np.ndarray  # float64 [C, O], what errors become, relative to what they were, as the first predictors grow
   num_components: int  # Q
   posterior: np.ndarray  # float64 [C], of the network
   chances: np.ndarray  # float64 [Q + 1], its weights of its components, and of the shapes together
@@ -71,8 +79,8 @@ class Mixture(NamedTuple):
   found: np.ndarray  # float64 [3, J + Q], what shapes and components have below up to three edges, of 1 << TABLE_BITS
 
 
-def new_mixture(num_channels: int, *, has_network: bool = False) -> Mixture:
-  """State before the first sample."""
+def new_mixture(num_channels: int, *, has_network: bool = False, has_end_buckets: bool | None = None) -> Mixture:
+  """State before the first sample. has_end_buckets: see buckets.py; default: as has_network."""
   num_components = NUM_COMPONENTS * has_network
   multiples = NETWORK_MULTIPLES if has_network else MULTIPLES
   num_shapes = LANES * len(multiples)
@@ -85,6 +93,11 @@ def new_mixture(num_channels: int, *, has_network: bool = False) -> Mixture:
     inverse_multiples=1.0 / np.array(multiples),
     inverse_scales=np.zeros(num_shapes),
     shares=np.zeros(num_shapes),
+    has_end_buckets=has_network if has_end_buckets is None else has_end_buckets,
+    num_starting=0,
+    num_seen=np.zeros(num_channels, np.int64),
+    second=np.zeros((num_channels, LANES)),
+    growth=np.ones((num_channels, 0)),
     num_components=num_components,
     posterior=np.full(num_channels, 0.5),
     chances=np.zeros(num_components + 1),
@@ -165,6 +178,26 @@ def update(mixture, channel, sample, low, high):
     store(weights, m * LANES, load(weights, m * LANES) * factor + evenly)
   running, error = mixture.running[channel], doubles(sample) - load(mixture.centres, 0)
   error = maximum(error, doubles(0.0) - error)
-  followed = load(running, 0) + (error - load(running, 0)) * load(mixture.rates, 0)
-  store(running, 0, maximum(followed, doubles(_FADED)))
+  if mixture.num_seen[channel] < mixture.num_starting:
+    _follow_early(mixture, channel, error)
+  else:
+    followed = load(running, 0) + (error - load(running, 0)) * load(mixture.rates, 0)
+    store(running, 0, maximum(followed, doubles(_FADED)))
   return mass
+
+
+@inlined
+def _follow_early(mixture, channel, error):
+  """Has running errors follow as fast as a mean of all samples so far does, or at their own rate if that is faster.
+
+  Then they become what is expected of the next sample, which a longer filter predicts.
+  """
+  running, seen = mixture.running[channel], mixture.num_seen[channel]
+  rates = maximum(load(mixture.rates, 0), doubles(1.0 / (np.float64(seen) + _FIRST_SAMPLES)))
+  followed = load(running, 0) + (error - load(running, 0)) * rates
+  if seen == 0:
+    followed = load(mixture.second[channel], 0)
+  elif seen < mixture.growth.shape[1]:
+    followed = followed * doubles(mixture.growth[channel, seen])
+  store(running, 0, maximum(followed, doubles(_FADED)))
+  mixture.num_seen[channel] = seen + 1

@@ -28,6 +28,7 @@ from language_modeling_is_compression.prediction.least_squares import solve
 
 WAITING = 32  # Samples after which covariances take them in.
 _TINY = 1e-200  # Keeps what decays from becoming denormal; too small to change any other number.
+_EARLY_SHARE_LOG = 4  # Early equations are solved once while about a sixteenth of the samples so far come.
 _PANEL = 4  # Rows whose sums are taken together.
 _MAX_PREDICTION = 1e12  # Of a stage; beyond it its weights begin anew.
 _MIN_POWER = 1e-30  # Before it is denormal.
@@ -49,6 +50,15 @@ def update(several, g, target, weight, solves, ridge, relative_ridge):
     solve(
       several.covariances[g], several.moments[g, :size], ridge, relative_ridge, several.work, several.coefficients[g]
     )
+
+
+@compiled
+def solves_early(t):
+  """Whether equations are solved after an early sample: every 1, 2, 4, ... frames."""
+  every = np.int64(1)
+  while every << (_EARLY_SHARE_LOG + 1) <= t:
+    every <<= 1
+  return t >> _EARLY_SHARE_LOG > 0 and t % every == 0
 
 
 @compiled

@@ -13,15 +13,18 @@ from typing import ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from language_modeling_is_compression.entropy import rans
+from language_modeling_is_compression.format import compact_side_information, side_information
+from language_modeling_is_compression.format.layout import SegmentLayout
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.format.segment_coder import SegmentCoder, join_bodies, split_channels
-from language_modeling_is_compression.format.side_information import map_intervals, read_group, write_header
+from language_modeling_is_compression.format.side_information import map_intervals
 from language_modeling_is_compression.linear.buckets import MAX_SYMBOLS
 from language_modeling_is_compression.linear.presets import Preset
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.lag_search import find_lags
 from language_modeling_is_compression.prediction.long_term import NUM_LAGS, num_blocks
+from language_modeling_is_compression.prediction.start import find_start
 from language_modeling_is_compression.prediction.value_map import ChannelValues
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -66,9 +69,21 @@ class GroupCode(NamedTuple):
 
 
 class GroupCoder(SegmentCoder):
-  """What such coders have but for their groups. presets: of a segment, by its effort."""
+  """What such coders have but for their groups. presets: of a segment, by its effort.
+
+  layout: of the files that it reads and writes, which says whether prediction begins with what side information says.
+  """
 
   presets: ClassVar[Sequence[Preset]]
+
+  def __init__(self, layout: type[SegmentLayout]):
+    self.layout = layout
+    self.has_starts = layout.has_starts
+    self.says_last_length = not self.has_starts
+
+  @abstractmethod
+  def of(self, layout: type[SegmentLayout]) -> 'GroupCoder':
+    """The coder of the same model for files of another layout of its family."""
 
   @abstractmethod
   def new_group(self, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape) -> Group:
@@ -77,7 +92,14 @@ class GroupCoder(SegmentCoder):
   def encode_segment(self, segment: Segment, cancellation: Cancellation) -> Encoded:
     shape = segment.shape
     groups = split_channels(segment.samples)
-    return join_codes([self.encode_group(samples, shape, self.new_group, cancellation) for samples in groups])
+    return self.join_codes([self.encode_group(samples, shape, self.new_group, cancellation) for samples in groups])
+
+  def join_codes(self, groups: Sequence[GroupCode]) -> Encoded:
+    """The code of a segment, of those of its groups."""
+    return Encoded(
+      join_bodies([group.body for group in groups], says_last_length=self.says_last_length),
+      lambda: np.concatenate([group.sample_bits() for group in groups], axis=1),
+    )
 
   def encode_group(
     self, samples: np.ndarray, shape: SegmentShape, new_group: NewGroup, cancellation: Cancellation
@@ -85,16 +107,24 @@ class GroupCoder(SegmentCoder):
     """Codes the samples of a group, int32 [N, C]. Raises CancelledError."""
     channels = [value_map.channel_values(channel) for channel in samples.T]
     indices = value_map.to_indices(samples, channels).astype(np.int32)
+    if self.has_starts:
+      channels = [
+        channel.begun(find_start(column)) if channel.least < channel.largest else channel
+        for channel, column in zip(channels, indices.T, strict=True)
+      ]
     if self.presets[shape.effort].has_lags:
       lags = find_lags(indices, cancellation)
     else:
       lags = np.zeros((num_blocks(len(samples)), NUM_LAGS), np.int64)
-    return _encode(new_group(channels, lags, shape), indices, channels, lags, cancellation)
+    blocks, counts = _encode(new_group(channels, lags, shape), indices, channels, cancellation)
+    written_by = compact_side_information if self.has_starts else side_information
+    return GroupCode(written_by.write_group(channels, lags, blocks), blocks, counts, lags)
 
   def decode_group(
     self, body: bytes, num_channels: int, shape: SegmentShape, cancellation: Cancellation
   ) -> np.ndarray | None:
-    read = read_group(body, num_channels, shape)
+    read_by = compact_side_information if self.has_starts else side_information
+    read = read_by.read_group(body, num_channels, shape)
     if read is None:
       return None
     channels, lags, decoder = read
@@ -102,18 +132,18 @@ class GroupCoder(SegmentCoder):
       return None
     group = self.new_group(channels, lags, shape)
     indices = np.zeros((shape.num_frames, num_channels), np.int32)
-    _, _, following, ends = decoder.arrays
     for begin in range(0, shape.num_frames, _BLOCK_FRAMES):
       cancellation.check()
-      if (following > ends).any():  # A code that ends too early is given up.
+      if decoder.exhausted():  # A code that ends too early is given up.
         return None
       group.decode(indices, begin, min(begin + _BLOCK_FRAMES, shape.num_frames), decoder.arrays)
     return value_map.to_samples(indices, channels).astype(np.int32) if decoder.sound()[0] else None
 
 
 def _encode(
-  group: Group, indices: np.ndarray, channels: list[ChannelValues], lags: np.ndarray, cancellation: Cancellation
-) -> GroupCode:
+  group: Group, indices: np.ndarray, channels: list[ChannelValues], cancellation: Cancellation
+) -> tuple[list[np.ndarray], np.ndarray]:
+  """Blocks of intervals, of maps and then of samples, and how many each sample has, uint8 [N, C]."""
   num_frames = len(indices)
   blocks = [map_intervals(channel.used) for channel in channels]
   counts = np.zeros(indices.shape, np.uint8)
@@ -122,12 +152,4 @@ def _encode(
     cancellation.check()
     count = group.encode(indices, begin, min(begin + _BLOCK_FRAMES, num_frames), scratch, counts)
     blocks.append(scratch[:count].copy())
-  return GroupCode(write_header(channels, lags) + rans.encode(*blocks), blocks, counts, lags)
-
-
-def join_codes(groups: Sequence[GroupCode]) -> Encoded:
-  """The code of a segment, of those of its groups."""
-  return Encoded(
-    join_bodies([group.body for group in groups]),
-    lambda: np.concatenate([group.sample_bits() for group in groups], axis=1),
-  )
+  return blocks, counts

@@ -4,14 +4,17 @@ Least squares of long and short memory; a cascade of NLMS stages on what the fir
 another one on what the last leaves; long-term prediction where there is a lag; and a stacking of all of these, which is
 least squares too.
 
-Shapes: C channels, K least squares of each, S stages of both cascades, H slots of a history, R last errors.
+What format version 5 begins with is written by start.py; versions 3 and 4 have none of it.
+
+Shapes: C channels, K least squares of each, S stages of both cascades, H slots of a history, R last errors, O the order
+of the first predictors.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from language_modeling_is_compression.kernels.compilation import inlined
+from language_modeling_is_compression.kernels.compilation import compiled, inlined
 from language_modeling_is_compression.linear import filters
 from language_modeling_is_compression.linear.filters import WAITING, Cascade, adapt, new_cascade
 from language_modeling_is_compression.linear.presets import Preset
@@ -65,6 +68,9 @@ class Predictor(NamedTuple):
   without: np.ndarray  # float64 [C], predictions without long-term prediction,
   base: np.ndarray  # float64 [C], and with it
   centres: np.ndarray  # float64 [C, NUM_CENTRES]
+  first_predictors: np.ndarray  # float64 [C, O, O], those of the first O samples, by how many came before
+  num_starting: int  # Frames in which least squares are solved oftener,
+  num_unlearned: int  # and the first ones of them, from which they do not learn; both 0 before version 5.
 
 
 def new_predictor(
@@ -105,6 +111,9 @@ def new_predictor(
     without=np.zeros(num_channels),
     base=np.zeros(num_channels),
     centres=np.zeros((num_channels, NUM_CENTRES)),
+    first_predictors=np.zeros((num_channels, 0, 0)),
+    num_starting=0,
+    num_unlearned=0,
   )
 
 
@@ -124,6 +133,8 @@ def predict(predictor, channel, t):
     inputs = least_squares.next_inputs(predictor.least_squares, channel * count + k)
     _gather(predictor, channel, k, inputs)
     expected[k] = min(max(least_squares.predict(predictor.least_squares, channel * count + k), low), high)
+  if t < predictor.first_predictors.shape[1]:
+    _predict_first(predictor, channel, t)
   total = expected[0]
   for stage in range(num_first):
     total += cascade.predictions[channel, stage]
@@ -159,8 +170,9 @@ def learn(predictor, channel, t, sample):
   expected, errors, count = predictor.expected[channel], predictor.error[channel], len(predictor.own)
   for k in range(count):
     errors[k] = max(errors[k] + (abs(sample - expected[k]) - errors[k]) * _ERROR_RATE, _MIN_ERROR)
-    solves = (t + k) % predictor.solve_every[k] == 0
-    filters.update(predictor.least_squares, channel * count + k, sample, 1.0 / (errors[k] + 2.0), solves, _RIDGE, 0.0)
+    solves = (t + k) % predictor.solve_every[k] == 0 or (t < predictor.num_starting and filters.solves_early(t))
+    weight = 1.0 / (errors[k] + 2.0) if t >= predictor.num_unlearned else 0.0
+    filters.update(predictor.least_squares, channel * count + k, sample, weight, solves, _RIDGE, 0.0)
   _run_cascades(predictor, channel, sample)
   long_term, residual = predictor.long_term, sample - predictor.without[channel]
   if long_term.residuals.shape[1] > 0:
@@ -187,6 +199,17 @@ def advance(predictor, channel, sample):
   """Takes in a sample without learning from it: histories move on, coefficients stay. predictor: `frozen`."""
   _run_cascades(predictor, channel, sample)
   _take_in(predictor, channel, sample, sample - predictor.centres[channel, STACKED])
+
+
+@compiled
+def _predict_first(predictor, channel, t):
+  """Predicts one of the first samples from those before it, in place of all least squares."""
+  at, value = predictor.position[channel], 0.0
+  for i in range(t):
+    value += predictor.first_predictors[channel, t, i] * predictor.samples[channel, at + i]
+  value = min(max(value, predictor.limits[channel, 0]), predictor.limits[channel, 1])
+  for k in range(len(predictor.own)):
+    predictor.expected[channel, k] = value
 
 
 @inlined

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Versions of the experts' arithmetic: that of ensemble.py, and that of linear/, which came after it. A network can only
-# be used with those that it was trained on.
-ENSEMBLE_EXPERTS, LINEAR_EXPERTS = 5, 6
+# Versions of the experts' arithmetic: that of ensemble.py; that of linear/, which came after it; and that with what
+# prediction begins with (linear/start.py), which format version 5 has. A network can only be used with those that it
+# was trained on, but one of LINEAR_EXPERTS also with STARTED_EXPERTS: they differ in the first samples alone.
+ENSEMBLE_EXPERTS, LINEAR_EXPERTS, STARTED_EXPERTS = 5, 6, 7
 
 NUM_FEATURES = 48
 FEATURE_BITS = 5  # Fractional bits of features, which are int8.

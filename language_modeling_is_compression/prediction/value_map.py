@@ -9,12 +9,13 @@ Shapes: N frames, C channels, V indices of a channel from its least to its large
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled
+from language_modeling_is_compression.prediction.start import Start
 
 MAX_ZONE = 1 << 17  # Indices that a map may speak about.
 CONTEXT_BITS = 16  # Indices before one, as context: sound made louder has a pattern.
@@ -27,7 +28,10 @@ _MIN_GAIN_BITS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelValues:
-  """sample = step * index + offset, least <= index <= largest; used: bool [Z], from index zone_start on."""
+  """sample = step * index + offset, least <= index <= largest; used: bool [Z], from index zone_start on.
+
+  start: how prediction of the indices begins, in version 5.
+  """
 
   step: int
   offset: int
@@ -35,6 +39,11 @@ class ChannelValues:
   largest: int
   zone_start: int
   used: np.ndarray
+  start: Start | None = None
+
+  def begun(self, start: Start) -> 'ChannelValues':
+    """The same values with a start."""
+    return replace(self, start=start)
 
 
 class Edges(NamedTuple):

@@ -6,6 +6,7 @@ Shapes: N frames, C channels of a group, K components of the network.
 """
 
 import copy
+import dataclasses
 import functools
 
 import numpy as np
@@ -14,7 +15,7 @@ from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.entropy.sampling import Draws
 from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.division import Division, SegmentSettings, segment_division
-from language_modeling_is_compression.format.layout import HybridLayout
+from language_modeling_is_compression.format.layout import HybridLayout, SegmentLayout, StartedHybridLayout
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.format.segment_coder import split_channels
@@ -23,12 +24,13 @@ from language_modeling_is_compression.linear import distribution, predictor
 from language_modeling_is_compression.linear.buckets import decode_index, encode_index, ranks_of, window_of
 from language_modeling_is_compression.linear.distribution import MASS_BITS, SPARE_ROW, mass_below, new_mixture
 from language_modeling_is_compression.linear.features import NUM_ERRORS, extract_features, follow, new_features
-from language_modeling_is_compression.linear.groups import NO_CODE, NO_COUNTS, NO_INTERVALS, GroupCoder, join_codes
+from language_modeling_is_compression.linear.groups import NO_CODE, NO_COUNTS, NO_INTERVALS, GroupCoder
 from language_modeling_is_compression.linear.predictor import frozen, new_predictor
 from language_modeling_is_compression.linear.presets import EFFORTS
+from language_modeling_is_compression.linear.start import begin
 from language_modeling_is_compression.network.hybrid_model import HybridModel
 from language_modeling_is_compression.prediction import value_map
-from language_modeling_is_compression.prediction.evidence import ENSEMBLE_EXPERTS
+from language_modeling_is_compression.prediction.evidence import ENSEMBLE_EXPERTS, STARTED_EXPERTS
 from language_modeling_is_compression.prediction.value_map import ChannelValues, lower_edge
 from language_modeling_is_compression.quantized.drawing import (
   DRAWS_PER_SAMPLE,
@@ -56,19 +58,29 @@ _ENCODE, _DECODE, _FOLLOW, _DRAW = range(4)
 
 
 class HybridCoder(GroupCoder):
-  """The `ModelCoder` of a quantized hybrid network, computed on the CPU."""
+  """The `ModelCoder` of a quantized hybrid network, computed on the CPU.
+
+  Where prediction begins as side information says, the network reads features of other predictions, so its identity is
+  another one, too.
+  """
 
   presets = EFFORTS
 
-  def __init__(self, network: QuantizedHybridNetwork):
-    self.identity = network.identity()
+  def __init__(self, network: QuantizedHybridNetwork, layout: type[HybridLayout] = StartedHybridLayout):
+    super().__init__(layout)
+    self._quantized = network
+    experts = STARTED_EXPERTS if self.has_starts else network.experts
+    self.identity = dataclasses.replace(network, experts=experts).identity()
     self._network = as_arrays(network)
 
+  def of(self, layout: type[SegmentLayout]) -> 'HybridCoder':
+    return HybridCoder(self._quantized, layout) if issubclass(layout, HybridLayout) else self
+
   def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
-    return segment_division(pcm, num_frames, segments.frames, HybridLayout(effort=segments.effort))
+    return segment_division(pcm, num_frames, segments.frames, self.layout(effort=segments.effort))
 
   def new_group(self, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape) -> '_Group':
-    return _Group(self._network, channels, lags, shape)
+    return _Group(self._network, channels, lags, shape, has_starts=self.has_starts)
 
   def trace_segment(
     self, segment: Segment, cancellation: Cancellation, *, step: int, offset: int
@@ -77,10 +89,10 @@ class HybridCoder(GroupCoder):
     codes, traced = [], []
     for samples in split_channels(segment.samples):
       trace = new_trace(segment.shape.num_frames, samples.shape[1], step, offset)
-      new_group = functools.partial(_Group, self._network, trace=trace)
+      new_group = functools.partial(_Group, self._network, has_starts=self.has_starts, trace=trace)
       codes.append(self.encode_group(samples, segment.shape, new_group, cancellation))
       traced.append(TracedGroup(codes[-1].lags, trace))
-    return join_codes(codes), traced
+    return self.join_codes(codes), traced
 
   def drawn_groups(self, seed: np.ndarray, shape: SegmentShape) -> list[DrawnGroup]:
     """Groups of channels to be drawn. seed, int32 [N, C], and shape: of all channels, as `DrawnGroup` has them."""
@@ -106,6 +118,8 @@ class _Group:
     channels: list[ChannelValues],
     lags: np.ndarray,
     shape: SegmentShape,
+    *,
+    has_starts: bool,
     trace: Trace | None = None,
   ):
     bins, count = value_map.edges(channels), len(channels)
@@ -113,8 +127,11 @@ class _Group:
     self._network = network
     self._trace = trace
     self._predictor = new_predictor(EFFORTS[shape.effort], bins.limits, lags, shape.num_frames, NUM_ERRORS)
+    mixture = new_mixture(count, has_network=True)
+    if has_starts:
+      self._predictor, mixture = begin(self._predictor, mixture, [channel.start for channel in channels])
     self._state = (
-      new_mixture(count, has_network=True),
+      mixture,
       new_features(count, value_map.bytes_in_use(shape.sample_bytes, channels), shape.sample_rate_hz),
       new_cache(network),
     )

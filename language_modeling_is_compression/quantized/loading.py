@@ -16,9 +16,11 @@ from language_modeling_is_compression.format.layout import (
   Layout,
   LinearLayout,
   SegmentLayout,
+  StartedHybridLayout,
 )
 from language_modeling_is_compression.format.model_coder import ModelCoder
 from language_modeling_is_compression.linear import coder as linear_coder
+from language_modeling_is_compression.linear.groups import GroupCoder
 from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.network.checkpoint import load_model
 from language_modeling_is_compression.network.model import Model
@@ -28,32 +30,38 @@ LINEAR = 'linear'  # Linear prediction alone, which has no model file.
 
 
 class Packaged(NamedTuple):
-  """A model that comes with the package. file: its name. layout: of the files that it writes."""
+  """A model that comes with the package. file: its name. layouts: of the files that it reads, the last one of those
+  that it writes.
+  """
 
   file: str
-  layout: type[Layout]
+  layouts: tuple[type[Layout], ...]
 
 
 PACKAGED: Mapping[str, Packaged] = {
-  DEFAULT: Packaged('default.npz', HybridLayout),
-  'default-v2': Packaged('default_v2.npz', SegmentLayout),  # The default one until format version 3.
-  'tiny': Packaged('tiny.npz', SegmentLayout),
-  'bytes': Packaged('bytes.npz', ChannelLayout),
+  DEFAULT: Packaged('default.npz', (HybridLayout, StartedHybridLayout)),
+  'default-v2': Packaged('default_v2.npz', (SegmentLayout,)),  # The default one until format version 3.
+  'tiny': Packaged('tiny.npz', (SegmentLayout,)),
+  'bytes': Packaged('bytes.npz', (ChannelLayout,)),
 }
 
 
-def load_coder(path: str, device: str) -> ModelCoder:
-  """Coder of a model on a device, 'cpu' or 'gpu'.
+def load_coder(path: str, device: str, layout: type[Layout] | None = None) -> ModelCoder:
+  """Coder of a model on a device, 'cpu' or 'gpu'. layout: of files that it is to read; None for files to be written.
 
   path: the name of a packaged model, LINEAR, or a model file; use ./NAME for a file that has one of these names.
   Raises CheckpointError, ModelMismatchError if the model cannot code files, ConfigError if there is no such device, or
   not for this model.
   """
   if path == LINEAR:
-    return linear_coder.load_coder(device)
-  if path in PACKAGED:
-    return _packaged_coder(path, device)
-  return _coder(load_model(path), Path(path), device)
+    coder: ModelCoder = linear_coder.load_coder(device)
+  elif path in PACKAGED:
+    coder = _packaged_coder(path, device)
+  else:
+    coder = _coder(load_model(path), Path(path), device)
+  if isinstance(coder, GroupCoder) and layout is not None and issubclass(layout, SegmentLayout):
+    return coder if layout is coder.layout else coder.of(layout)
+  return coder
 
 
 def find_coder(header: Header, likely: Sequence[str], device: str) -> ModelCoder:
@@ -64,10 +72,10 @@ def find_coder(header: Header, likely: Sequence[str], device: str) -> ModelCoder
   Raises ModelMismatchError if it is none of them, else as `load_coder`.
   """
   if isinstance(header.layout, LinearLayout):
-    return load_coder(LINEAR, device)
+    return load_coder(LINEAR, device, type(header.layout))
   name = find_model(header, [name for name in likely if name in PACKAGED] + list(PACKAGED), device)
   if name is not None:
-    return load_coder(name, device)
+    return load_coder(name, device, type(header.layout))
   raise ModelMismatchError(
     f'it was written with model {header.model_id.hex()[:16]}, which does not come with this package: '
     'name the model file that wrote it with -m'
@@ -80,8 +88,9 @@ def find_model(header: Header, names: Sequence[str], device: str) -> str | None:
   Raises as `load_coder`.
   """
   for name in dict.fromkeys(names):
-    could_be = name not in PACKAGED or type(header.layout) is PACKAGED[name].layout
-    if could_be and load_coder(name, device).identity.startswith(header.model_id):
+    layout = type(header.layout)
+    could_be = name not in PACKAGED or layout in PACKAGED[name].layouts
+    if could_be and load_coder(name, device, layout).identity.startswith(header.model_id):
       return name
   return None
 

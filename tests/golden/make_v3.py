@@ -9,6 +9,7 @@ from pathlib import Path
 from support import fixed_files, linear_golden
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.format.layout import LinearLayout
 from language_modeling_is_compression.linear.coder import LinearCoder
 
 FOLDER = Path(__file__).parent / 'v3'
@@ -22,7 +23,7 @@ def main() -> None:
   own = linear_golden.originals()
   for name, original in own.items():
     (FOLDER / f'{name}.original').write_bytes(original)
-  with ChunkCoder(LinearCoder()) as coder:
+  with ChunkCoder(LinearCoder(LinearLayout)) as coder:
     for name, original in (own | linear_golden.shared_originals(SHARED)).items():
       for preset, level in linear_golden.LEVELS.items():
         (FOLDER / f'{name}.{preset}.lmic').write_bytes(fixed_files.compressed(original, coder, level))

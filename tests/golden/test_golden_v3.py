@@ -17,6 +17,7 @@ from language_modeling_is_compression.audio.frames import read_pcm_frames
 from language_modeling_is_compression.audio.parsing import read_pcm_info
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.container import MODEL, Container
+from language_modeling_is_compression.format.layout import LinearLayout
 from language_modeling_is_compression.format.payloads import Segment
 from language_modeling_is_compression.linear import groups as linear_groups
 from language_modeling_is_compression.linear.coder import LinearCoder
@@ -64,7 +65,7 @@ BODIES = {
 
 
 def coder() -> ChunkCoder:
-  return ChunkCoder(LinearCoder())
+  return ChunkCoder(LinearCoder(LinearLayout))
 
 
 def golden(name: str) -> bytes:
@@ -112,7 +113,7 @@ def test_maps(name):
 
 
 def test_identity():
-  assert LinearCoder().identity.hex() == IDENTITY
+  assert LinearCoder(LinearLayout).identity.hex() == IDENTITY
   assert container(golden('mono_8.preset_0.lmic')).header.model_id.hex() == IDENTITY
 
 
@@ -184,8 +185,8 @@ def test_codes_sounds_of_several_blocks_to_the_same_bytes(name, preset, monkeypa
   lags = np.array([[0, 0], [0, 0], [32, 8192], [9904, 100], [14_000, 0], [14_000, 7000]])
   monkeypatch.setattr(linear_groups, 'find_lags', lambda indices, cancellation: lags)
   shape = hybrid_cases.shape_of(samples, sample_bytes=sample_bytes, effort=preset)
-  [found] = LinearCoder().encode([Segment(samples=samples, shape=shape)], Cancellation())
+  [found] = LinearCoder(LinearLayout).encode([Segment(samples=samples, shape=shape)], Cancellation())
   assert found is not None
-  [restored] = LinearCoder().decode([found.body], [shape], Cancellation())
+  [restored] = LinearCoder(LinearLayout).decode([found.body], [shape], Cancellation())
   assert isinstance(restored, Segment) and np.array_equal(restored.samples, samples)
   assert hashlib.sha256(found.body).hexdigest() == BODIES[name][preset]

@@ -1,6 +1,7 @@
-"""The entropy coder on any intervals, and decoding of any bytes."""
+"""The entropy coder on any intervals, and decoding of any bytes; both kinds of codes."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,47 +19,55 @@ def coded(draw) -> tuple[np.ndarray, list[int]]:
   return cdfs, draw(st.lists(st.integers(0, 2), min_size=len(ends), max_size=len(ends)))
 
 
-def decode(body: bytes, cdfs: np.ndarray) -> tuple[list[int], bool]:
-  decoder, symbol, symbols = rans.Decoder([body]), np.zeros(1, np.int64), []
+def decode(body: bytes, cdfs: np.ndarray, *, is_compact: bool = False) -> tuple[list[int], bool]:
+  decoder = rans.Decoder.of_compact(body) if is_compact else rans.Decoder([body])
+  symbol, symbols = np.zeros(1, np.int64), []
   for row in range(len(cdfs)):
     decoder.decode(cdfs[row : row + 1], symbol)
     symbols.append(int(symbol[0]))
   return symbols, bool(decoder.sound()[0])
 
 
-def encode(cdfs: np.ndarray, symbols: list[int]) -> bytes:
+def encode(cdfs: np.ndarray, symbols: list[int], *, is_compact: bool = False) -> bytes:
   row, symbol = np.arange(len(cdfs)), np.array(symbols, np.int64)
   start = cdfs[row, symbol]
-  return rans.encode(np.stack([start, cdfs[row, symbol + 1] - start], axis=1))
+  intervals = np.stack([start, cdfs[row, symbol + 1] - start], axis=1)
+  return rans.encode_compact(intervals) if is_compact else rans.encode(intervals)
 
 
+@pytest.mark.parametrize('is_compact', [False, True])
 @settings(deadline=None)
-@given(coded())
-def test_round_trip(case):
+@given(case=coded())
+def test_round_trip(is_compact, case):
   cdfs, symbols = case
-  body = encode(cdfs, symbols)
-  assert decode(body, cdfs) == (symbols, True)
+  body = encode(cdfs, symbols, is_compact=is_compact)
+  assert decode(body, cdfs, is_compact=is_compact) == (symbols, True)
   sizes = np.diff(cdfs.astype(np.int64))[np.arange(len(cdfs)), np.array(symbols, np.int64)]
-  # 32 bits of the first state, up to 32 of a word that is not full, and what the state's coarseness costs.
-  assert 8 * len(body) <= 64 + 1.001 * -np.log2(sizes / TOTAL).sum() + 32
+  # 32 bits of the first state, up to 32 of a word that is not full, and what the state's coarseness costs; of a compact
+  # code the 24 that the first symbol has at most, and a byte that is not full.
+  assert 8 * len(body) <= (32 if is_compact else 96) + 1.001 * -np.log2(sizes / TOTAL).sum()
 
 
+@pytest.mark.parametrize('is_compact', [False, True])
 @settings(deadline=None)
-@given(coded(), st.binary(max_size=60))
-def test_any_bytes_decode_to_something(case, body):
+@given(case=coded(), body=st.binary(max_size=60))
+def test_any_bytes_decode_to_something(is_compact, case, body):
   """And if they are called sound, they are what the encoder writes for it."""
   cdfs, _ = case
-  symbols, sound = decode(body, cdfs)
+  symbols, sound = decode(body, cdfs, is_compact=is_compact)
   assert len(symbols) == len(cdfs) and set(symbols) <= {0, 1, 2}
   if sound:
-    assert encode(cdfs, symbols) == body
+    assert encode(cdfs, symbols, is_compact=is_compact) == body
 
 
+@pytest.mark.parametrize('is_compact', [False, True])
 @settings(deadline=None)
-@given(coded(), st.data())
-def test_damage_is_not_taken_for_the_same(case, data):
+@given(case=coded(), data=st.data())
+def test_damage_is_not_taken_for_the_same(is_compact, case, data):
   cdfs, symbols = case
-  body = bytearray(encode(cdfs, symbols))
+  body = bytearray(encode(cdfs, symbols, is_compact=is_compact))
+  if not body:
+    return
   position = data.draw(st.integers(0, len(body) - 1))
   body[position] ^= data.draw(st.integers(1, 255))
-  assert decode(bytes(body), cdfs) != (symbols, True)
+  assert decode(bytes(body), cdfs, is_compact=is_compact) != (symbols, True)

@@ -17,6 +17,7 @@ from language_modeling_is_compression.config.options import DataConfig, ModelCon
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.division import SegmentSettings
+from language_modeling_is_compression.format.layout import HybridLayout, LinearLayout
 from language_modeling_is_compression.linear.coder import LinearCoder
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.transformer import build_transformer
@@ -152,7 +153,7 @@ def coder() -> ChunkCoder:
 
 
 def _network_coder() -> ChunkCoder:
-  return ChunkCoder(HybridCoder(hybrid_cases.random_network(experts=LINEAR_EXPERTS)), lanes=4)
+  return ChunkCoder(HybridCoder(hybrid_cases.random_network(experts=LINEAR_EXPERTS), HybridLayout), lanes=4)
 
 
 def _written(compress: Callable[[bytes, ChunkCoder, SegmentSettings], bytes], coding: int) -> list[Case]:
@@ -193,6 +194,6 @@ def all_cases() -> list[Case]:
 CODINGS = (1, 2, 3, 4)
 _SEGMENT_CODERS: dict[int, Callable[[], ChunkCoder]] = {
   2: lambda: ChunkCoder(EnsembleCoder(hybrid_cases.random_network()), lanes=4),
-  3: lambda: ChunkCoder(LinearCoder(), lanes=4),
+  3: lambda: ChunkCoder(LinearCoder(LinearLayout), lanes=4),
   4: _network_coder,
 }

@@ -159,3 +159,64 @@ def test_one_symbol_fewer_or_more_is_not_sound():
   body = rans.encode(intervals_of(FLAT, symbols))
   assert decode_one(body, FLAT, 59)[1] is False
   assert decode_one(body, FLAT, 61)[1] is False
+
+
+# Compact codes.
+
+
+def decode_compact(body: bytes, cdf: np.ndarray, num_symbols: int) -> tuple[list[int], bool, bool]:
+  """Symbols, and whether the code was sound, and exhausted."""
+  decoder, symbol, symbols = rans.Decoder.of_compact(body), np.zeros(1, np.int64), []
+  for _ in range(num_symbols):
+    decoder.decode(cdf[np.newaxis], symbol)
+    symbols.append(int(symbol[0]))
+  return symbols, bool(decoder.sound()[0]), decoder.exhausted()
+
+
+def test_nothing_coded_is_no_bytes():
+  assert rans.encode_compact(np.zeros((0, 2), np.uint32)) == b''
+  assert decode_compact(b'', FLAT, 0) == ([], True, False)
+
+
+def test_compact_bytes_are_as_the_format_says():
+  """By hand: from 2**12, the symbols that are decoded last are coded first; each of 8 bits."""
+  state = 1 << 12
+  for symbol in (7, 200):
+    state = state // (1 << 16) * TOTAL + state % (1 << 16) + (symbol << 16)
+  assert rans.encode_compact(intervals_of(FLAT, np.array([200, 7]))) == state.to_bytes(4, 'little')
+
+
+@pytest.mark.parametrize('num_symbols', range(14))
+def test_compact_codes_of_any_length(num_symbols):
+  """With and without words, and with each number of bytes that a state may have."""
+  for seed in range(30):
+    symbols = np.random.default_rng(seed).integers(0, 256, num_symbols)
+    body = rans.encode_compact(intervals_of(FLAT, symbols))
+    assert len(body) <= num_symbols + 3
+    assert decode_compact(body, FLAT, num_symbols) == (symbols.tolist(), True, False)
+
+
+@pytest.mark.parametrize(
+  'body', [b'\0\x10', b'\0', bytes(8), b'\5\0', bytes(9), b'\1' * 4 + bytes(5), b'\1' * 8 + bytes(1)]
+)
+def test_there_is_one_way_to_write_a_state(body):
+  assert not decode_compact(body, FLAT, 0)[1]
+
+
+def test_a_compact_code_that_ends_early_is_exhausted():
+  """Of a state nothing is left in the end, where the first symbols are as unlikely as can be."""
+  cdf = np.concatenate([np.arange(1000), np.linspace(1000, TOTAL, 50)]).astype(np.uint32)
+  symbols = np.random.default_rng(0).integers(0, 1049, 2000)
+  body = rans.encode_compact(intervals_of(cdf, symbols))
+  assert decode_compact(body, cdf, 2000) == (symbols.tolist(), True, False)
+  for kept in (0, 5, 9):
+    _, sound, exhausted = decode_compact(body[:kept], cdf, 2000)
+    assert exhausted and not sound
+
+
+def test_a_code_that_ends_early_is_exhausted():
+  decoder, symbol = rans.Decoder([rans.encode(intervals_of(FLAT, np.arange(100)))[:-4]]), np.zeros(1, np.int64)
+  assert not decoder.exhausted()
+  for _ in range(100):
+    decoder.decode(FLAT[np.newaxis], symbol)
+  assert decoder.exhausted()

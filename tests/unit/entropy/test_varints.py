@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from language_modeling_is_compression.entropy.varints import NumberReader, write_number
+from language_modeling_is_compression.entropy.varints import NumberReader, write_natural, write_number
 
 LIMIT = 1 << 63
 
@@ -15,6 +15,21 @@ def test_numbers_come_back(numbers):
   assert [reader.read() for _ in numbers] == numbers
   with pytest.raises(ValueError, match='no number'):
     reader.read()
+
+
+@given(st.lists(st.integers(0, 2 * LIMIT - 1) | st.integers(0, 300)))
+def test_naturals_come_back(numbers):
+  reader = NumberReader(b''.join(map(write_natural, numbers)))
+  assert [reader.read_natural() for _ in numbers] == numbers
+  with pytest.raises(ValueError, match='no number'):
+    reader.read_natural()
+
+
+@pytest.mark.parametrize(
+  ('number', 'written'), [(0, b'\0'), (127, b'\x7f'), (128, b'\x80\1'), (2 * LIMIT - 1, b'\xff' * 9 + b'\1')]
+)
+def test_bytes_of_naturals_are_as_the_format_says(number, written):
+  assert write_natural(number) == written
 
 
 @pytest.mark.parametrize(

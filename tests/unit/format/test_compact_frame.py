@@ -92,6 +92,7 @@ GAPS = (Gap(1, 5), Gap(10, 1), Gap(24, 300))
       for kind, widths in WIDTHS.items()
       if kind != SampleKind.NONE
       for width, big in itertools.product(widths, (False, True))
+      if width > 1 or not big
     ),
   ],
 )
@@ -123,6 +124,7 @@ def test_bytes_of_every_field():
   'header',
   [
     changed(STEREO, sample_bytes=0),
+    changed(STEREO, kind=SampleKind.UNSIGNED, sample_bytes=1, is_big_endian=True),
     changed(STEREO, sample_bytes=5),
     changed(STEREO, kind=SampleKind.FLOAT, sample_bytes=2),
     changed(STEREO, kind=SampleKind.A_LAW),

@@ -91,7 +91,7 @@ def packed(original: bytes, header: Header, coder: ChunkCoder) -> bytes:
 
 
 def linear() -> ChunkCoder:
-  return ChunkCoder(LinearCoder())
+  return ChunkCoder(LinearCoder(LinearLayout))
 
 
 def methods(data: bytes) -> list[int]:
@@ -146,7 +146,7 @@ def test_companded_values_are_those_of_the_package(kind):
   ('coder', 'layout', 'network'),
   [
     pytest.param(EnsembleCoder(SECOND), SegmentLayout(effort=1), SECOND, id='coding 2'),
-    pytest.param(HybridCoder(FOURTH), HybridLayout(effort=2), FOURTH, id='coding 4'),
+    pytest.param(HybridCoder(FOURTH, HybridLayout), HybridLayout(effort=2), FOURTH, id='coding 4'),
   ],
 )
 def test_decodes_segments_of_networks(coder, layout, network, kind):

@@ -10,13 +10,14 @@ from support.segment_bodies import body_of, groups_of
 
 from language_modeling_is_compression.config.defaults import MAX_PRESET
 from language_modeling_is_compression.errors import CancelledError, ConfigError
+from language_modeling_is_compression.format.layout import LinearLayout
 from language_modeling_is_compression.format.payloads import Raw, RawShape, Segment, SegmentShape
 from language_modeling_is_compression.linear.coder import LinearCoder, load_coder
 from language_modeling_is_compression.linear.presets import PRESETS
 from language_modeling_is_compression.prediction.value_map import channel_values
 from language_modeling_is_compression.system.cancellation import Cancellation
 
-CODER = LinearCoder()
+CODER = LinearCoder(LinearLayout)
 NUM_FRAMES = 900
 ALL_PRESETS = range(len(PRESETS))
 

@@ -145,3 +145,9 @@ def test_a_stage_whose_weights_diverged_begins_anew(taps, weight):
   filters.adapt(cascade, 0, 0, 100.0)
   assert cascade.predictions[0, 0] == 0.0
   assert not cascade.weights[0, 0].any()
+
+
+def test_equations_are_solved_seldomer_and_seldomer():
+  """From the 16th frame on every 1, 2, 4, ... frames, twice as seldom when twice as many have come."""
+  early = [t for t in range(1024) if filters.solves_early(t)]
+  assert early == [t for log in range(6) for t in range(16 << log, 32 << log, 1 << log)]

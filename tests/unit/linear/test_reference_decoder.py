@@ -13,6 +13,7 @@ from support.wav_builder import build_wav, pcm_bytes
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.format.division import SegmentSettings
+from language_modeling_is_compression.format.layout import LinearLayout
 from language_modeling_is_compression.format.payloads import Segment
 from language_modeling_is_compression.linear import groups
 from language_modeling_is_compression.linear.coder import LinearCoder
@@ -24,7 +25,7 @@ SOUNDS = hybrid_cases.sounds(100)
 
 def encoded(samples: np.ndarray, **shape: int) -> bytes:
   segment = Segment(samples=samples, shape=hybrid_cases.shape_of(samples, **shape))
-  [found] = LinearCoder().encode([segment], Cancellation())
+  [found] = LinearCoder(LinearLayout).encode([segment], Cancellation())
   assert found is not None
   return found.body
 
@@ -91,7 +92,7 @@ def test_refuses_lags_of_a_preset_without_them():
   with pytest.raises(ValueError, match='lags of a preset'):
     decoded(lagged, samples, effort=1)
   shape = hybrid_cases.shape_of(samples, effort=1)
-  assert LinearCoder().decode([lagged], [shape], Cancellation()) == [None]
+  assert LinearCoder(LinearLayout).decode([lagged], [shape], Cancellation()) == [None]
 
 
 @pytest.mark.parametrize('preset', PRESETS)
@@ -133,7 +134,7 @@ def test_says_the_same_of_codes_that_nobody_writes(monkeypatch):
   samples = np.resize(np.array([-9000, -8990, 0, 3, 8191, 9000], np.int32), (300, 1))
   [group] = segment_bodies.groups_of(encoded(samples, effort=1), 1)
   damaged = segment_bodies.body_of([group._replace(code=bytes(5) + rng.bytes(8003))])
-  [found] = LinearCoder().decode([damaged], [hybrid_cases.shape_of(samples, effort=1)], Cancellation())
+  [found] = LinearCoder(LinearLayout).decode([damaged], [hybrid_cases.shape_of(samples, effort=1)], Cancellation())
   assert isinstance(found, Segment)
   assert not np.isin(found.samples, samples).all()
   assert decoded(damaged, samples, effort=1) == found.samples.tolist()
@@ -152,7 +153,7 @@ def test_refuses_damage():
 
 
 def compressed(original: bytes, preset: int) -> bytes:
-  with ChunkCoder(LinearCoder()) as by:
+  with ChunkCoder(LinearCoder(LinearLayout)) as by:
     return fixed_files.compressed(original, by, SegmentSettings(frames=100, effort=0, preset=preset))
 
 

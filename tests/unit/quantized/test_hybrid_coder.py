@@ -37,7 +37,7 @@ from language_modeling_is_compression.system.cancellation import Cancellation
 SOUNDS = hybrid_cases.sounds()
 EFFORTS = range(MAX_EFFORT + 1)
 network = functools.partial(hybrid_cases.random_network, experts=LINEAR_EXPERTS)
-CODER = HybridCoder(network())
+CODER = HybridCoder(network(), HybridLayout)
 
 
 def encoded(samples: np.ndarray, shape: SegmentShape, coder: HybridCoder = CODER) -> tuple[bytes, np.ndarray]:
@@ -92,7 +92,7 @@ def test_round_trip(name, effort):
   ids=['always the same', 'at its limits', 'wide', 'no context'],
 )
 def test_round_trip_with_another_network(seed, options):
-  coder = HybridCoder(network(seed, **options))
+  coder = HybridCoder(network(seed, **options), HybridLayout)
   for name in ('two channels', 'nine channels', 'scaled volume', '32 bits in noise', 'a single sample'):
     samples, sample_bytes = SOUNDS[name]
     check_round_trip(samples, shape_of(samples, sample_bytes), coder)
@@ -100,7 +100,7 @@ def test_round_trip_with_another_network(seed, options):
 
 @functools.cache
 def any_coder(seed: int, gain: float) -> HybridCoder:
-  return HybridCoder(network(seed, gain=gain))
+  return HybridCoder(network(seed, gain=gain), HybridLayout)
 
 
 @settings(max_examples=80, deadline=None)
@@ -218,7 +218,7 @@ def silent_network() -> QuantizedHybridNetwork:
 
 @pytest.mark.parametrize('effort', EFFORTS)
 def test_a_network_that_leaves_it_to_the_experts_costs_what_they_say(effort):
-  coder = HybridCoder(silent_network())
+  coder = HybridCoder(silent_network(), HybridLayout)
   for name in (
     'tone',
     'two channels',
@@ -239,7 +239,7 @@ def test_a_bad_network_costs_little():
   samples = tone(3000)
   shape = shape_of(samples)
   for gain in (10.0, 700.0):
-    bad = HybridCoder(network(5, gain=gain))
+    bad = HybridCoder(network(5, gain=gain), HybridLayout)
     assert encoded(samples, shape, bad)[1].sum() < 1.01 * experts_bits(samples, shape) + 100
 
 
@@ -266,17 +266,17 @@ def test_everything_that_is_told_matters():
     encoded(samples, shape_of(samples, sample_rate_hz=96_000))[0],
     encoded(samples, shape_of(samples, effort=1))[0],
     encoded(samples, shape_of(samples, effort=2))[0],
-    encoded(samples, shape_of(samples), HybridCoder(network(1)))[0],
+    encoded(samples, shape_of(samples), HybridCoder(network(1), HybridLayout))[0],
   ]
   assert len(set(bodies)) == len(bodies)
 
 
 def test_identity_is_of_the_network_and_of_its_experts():
-  assert CODER.identity == HybridCoder(network()).identity
+  assert CODER.identity == HybridCoder(network(), HybridLayout).identity
   assert len(CODER.identity) == 32
   other = network()
   other.output_bias[3] += 1
-  assert HybridCoder(other).identity != CODER.identity
+  assert HybridCoder(other, HybridLayout).identity != CODER.identity
   assert EnsembleCoder(hybrid_cases.random_network()).identity != CODER.identity
 
 

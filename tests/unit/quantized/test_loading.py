@@ -16,6 +16,7 @@ from language_modeling_is_compression.format.layout import (
   Layout,
   LinearLayout,
   SegmentLayout,
+  StartedLinearLayout,
 )
 from language_modeling_is_compression.network.checkpoint import load_model, save_model
 from language_modeling_is_compression.network.hybrid_model import HybridSpec
@@ -41,9 +42,9 @@ def built(monkeypatch, tmp_path) -> Iterator[list[str]]:
     loading,
     'PACKAGED',
     {
-      'default': loading.Packaged('default.npz', SegmentLayout),
-      'tiny': loading.Packaged('tiny.npz', SegmentLayout),
-      'bytes': loading.Packaged('bytes.npz', ChannelLayout),
+      'default': loading.Packaged('default.npz', (SegmentLayout,)),
+      'tiny': loading.Packaged('tiny.npz', (SegmentLayout,)),
+      'bytes': loading.Packaged('bytes.npz', (ChannelLayout,)),
     },
   )
   monkeypatch.setattr(resources, 'files', lambda package: tmp_path / 'package')
@@ -92,8 +93,9 @@ def test_a_packaged_name_is_never_taken_for_a_file(tmp_path, monkeypatch):
 def test_linear_prediction_is_a_coder_without_a_model_file(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   save_model(tmp_path / 'linear', lmic_cases.tiny_model(use_16bit=True))
-  assert loading.load_coder('linear', 'cpu').identity == LinearLayout.model_id
-  assert loading.load_coder('./linear', 'cpu').identity != LinearLayout.model_id
+  assert loading.load_coder('linear', 'cpu').identity == StartedLinearLayout.model_id
+  assert loading.load_coder('linear', 'cpu', LinearLayout).identity == LinearLayout.model_id
+  assert loading.load_coder('./linear', 'cpu').identity not in (StartedLinearLayout.model_id, LinearLayout.model_id)
   with pytest.raises(ConfigError, match='linear: linear prediction has no model file: name a model, or'):
     loading.model_path('linear')
 
@@ -141,7 +143,7 @@ def test_packaged_models_write_files_of_the_layout_that_is_said(name):
   """By which a file's model is looked for."""
   pcm = wav_integers(sample_bytes=2, num_channels=1, sample_rate_hz=8000)
   found = loading.load_coder(name, 'cpu').division(pcm, 500, SegmentSettings(frames=100, effort=1))
-  assert found is not None and type(found.layout) is loading.PACKAGED[name].layout
+  assert found is not None and type(found.layout) is loading.PACKAGED[name].layouts[-1]
 
 
 # What headers of files say that were written before, of version 2 and of version 1.
@@ -165,7 +167,7 @@ def test_files_of_before_find_their_models(name):
 
 def test_a_model_of_other_experts_is_not_asked(built, monkeypatch):
   """Not even loaded: a file of version 4 is none of version 2's models."""
-  packaged = {'default': loading.Packaged('default.npz', HybridLayout), 'tiny': loading.PACKAGED['tiny']}
+  packaged = {'default': loading.Packaged('default.npz', (HybridLayout,)), 'tiny': loading.PACKAGED['tiny']}
   monkeypatch.setattr(loading, 'PACKAGED', packaged)
   of_version_4 = header(identity('default.npz'), HybridLayout(effort=1))
   assert loading.find_coder(of_version_4, ['tiny', 'default'], 'cpu').identity == identity('default.npz')

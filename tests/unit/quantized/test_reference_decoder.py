@@ -15,6 +15,7 @@ from support.wav_builder import build_wav, pcm_bytes
 from language_modeling_is_compression.audio.containers.wav_header import wav_header
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.division import SegmentSettings
+from language_modeling_is_compression.format.layout import HybridLayout
 from language_modeling_is_compression.format.payloads import Segment
 from language_modeling_is_compression.linear import groups
 from language_modeling_is_compression.network.checkpoint import save_model
@@ -38,7 +39,7 @@ NARROW_4 = hybrid_cases.random_network(2, width=4, num_heads=1, num_layers=1, wi
 
 
 def coder_of(network: QuantizedHybridNetwork) -> EnsembleCoder | HybridCoder:
-  return HybridCoder(network) if network.experts == LINEAR_EXPERTS else EnsembleCoder(network)
+  return HybridCoder(network, HybridLayout) if network.experts == LINEAR_EXPERTS else EnsembleCoder(network)
 
 
 def encoded(network: QuantizedHybridNetwork, samples: np.ndarray, **shape: int) -> bytes:
@@ -193,7 +194,7 @@ def test_decodes_whatever_lags_of_version_4(effort, channels, lags, monkeypatch)
 @pytest.mark.parametrize(('channels', 'bits'), [(1, 8), (2, 16), (1, 24)])
 def test_decodes_files_of_version_4(channels, bits):
   original = plain_wav(channels, bits) + b'end'
-  with ChunkCoder(HybridCoder(MODERATE_4)) as coder:
+  with ChunkCoder(HybridCoder(MODERATE_4, HybridLayout)) as coder:
     data = fixed_files.compressed(original, coder, SegmentSettings(frames=100, effort=1))
   file = independent_decoder.parse(data)
   assert file.header.version == 4
@@ -208,6 +209,6 @@ def test_decodes_a_file_of_version_4_by_its_model_file(tmp_path):
   read = independent_models.read_model(tmp_path / 'model.npz')
   assert independent_models.hybrid_integers(read) == (as_lists(network), network.identity())
   original = plain_wav(1, 16)
-  with ChunkCoder(HybridCoder(network)) as coder:
+  with ChunkCoder(HybridCoder(network, HybridLayout)) as coder:
     data = fixed_files.compressed(original, coder, SegmentSettings(frames=100, effort=0))
   assert independent_decoder.decode(data, read) == original
