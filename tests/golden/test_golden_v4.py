@@ -12,6 +12,7 @@ from support.training_runs import REPOSITORY
 
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.format.container import MODEL, Container
+from language_modeling_is_compression.format.layout import HybridLayout
 
 FOLDER = Path(__file__).parent / 'v4'
 IDENTITY = '4a0b3ad23f841d61792e9871d921261e739bca8fa5f6aa82095961d1067fa504'
@@ -26,7 +27,7 @@ ALL = [*ORIGINALS, *SHARED]
 
 
 def coder() -> ChunkCoder:
-  return golden_cases.coder(FOLDER / 'model.npz')
+  return golden_cases.coder(FOLDER / 'model.npz', HybridLayout)
 
 
 def golden(name: str) -> bytes:

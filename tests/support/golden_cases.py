@@ -14,6 +14,7 @@ from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.errors import DamageError, FormatError
 from language_modeling_is_compression.format.container import LZMA, Chunk, Container
 from language_modeling_is_compression.format.division import SegmentSettings
+from language_modeling_is_compression.format.layout import Layout
 from language_modeling_is_compression.quantized.loading import load_coder
 from support import lmic_cases
 
@@ -34,8 +35,8 @@ BROKEN_SEGMENTS = {
 
 
 @functools.cache
-def coder(model: Path) -> ChunkCoder:
-  return ChunkCoder(load_coder(str(model), 'cpu'))
+def coder(model: Path, layout: type[Layout] | None = None) -> ChunkCoder:
+  return ChunkCoder(load_coder(str(model), 'cpu', layout))
 
 
 def check_names(

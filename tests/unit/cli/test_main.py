@@ -19,7 +19,13 @@ from language_modeling_is_compression.codec.levels import LEVELS
 from language_modeling_is_compression.errors import ModelMismatchError
 from language_modeling_is_compression.format.container import MODEL, Container
 from language_modeling_is_compression.format.header import MODEL_ID_BYTES, Header
-from language_modeling_is_compression.format.layout import ChannelLayout, HybridLayout, LinearLayout, SegmentLayout
+from language_modeling_is_compression.format.layout import (
+  ChannelLayout,
+  HybridLayout,
+  Layout,
+  LinearLayout,
+  SegmentLayout,
+)
 from language_modeling_is_compression.network.checkpoint import save_model
 
 NUM_FRAMES = (1 << 17) + 1000
@@ -33,7 +39,7 @@ class Asked:
     self.loaded: list[str] = []
     self.tried: list[list[str]] = []
 
-  def load(self, path: str, device: str) -> StandIn:
+  def load(self, path: str, device: str, layout: type[Layout] | None = None) -> StandIn:
     self.loaded.append(path)
     return StandIn(SEEDS[path])
 

@@ -247,7 +247,7 @@ def test_what_is_no_segment_is_left_to_others():
 
 
 def test_a_gpu_is_refused():
-  assert load_coder('cpu').identity == CODER.identity
+  assert load_coder('cpu').of(LinearLayout).identity == CODER.identity
   with pytest.raises(ConfigError, match='--device gpu: linear prediction runs on CPUs only'):
     load_coder('gpu')
 

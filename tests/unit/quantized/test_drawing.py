@@ -8,6 +8,7 @@ from support import hybrid_cases
 from support.hybrid_cases import shape_of, tone
 
 from language_modeling_is_compression.entropy.sampling import Sampler
+from language_modeling_is_compression.format.layout import HybridLayout
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.prediction.evidence import ENSEMBLE_EXPERTS, LINEAR_EXPERTS
 from language_modeling_is_compression.quantized.drawing import DrawnGroup
@@ -16,7 +17,7 @@ from language_modeling_is_compression.quantized.segments import EnsembleCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 CODERS: dict[str, HybridCoder | EnsembleCoder] = {
-  'linear': HybridCoder(hybrid_cases.random_network(experts=LINEAR_EXPERTS)),
+  'linear': HybridCoder(hybrid_cases.random_network(experts=LINEAR_EXPERTS), HybridLayout),  # Of which sound is drawn.
   'ensemble': EnsembleCoder(hybrid_cases.random_network(experts=ENSEMBLE_EXPERTS)),
 }
 EACH = pytest.mark.parametrize('coder', CODERS.values(), ids=CODERS.keys())
