@@ -14,7 +14,7 @@ from language_modeling_is_compression.codec.levels import LEVELS
 from language_modeling_is_compression.format.container import MODEL, Container
 from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.format.header import MODEL_ID_BYTES
-from language_modeling_is_compression.format.layout import LinearLayout
+from language_modeling_is_compression.format.layout import StartedLinearLayout
 from language_modeling_is_compression.linear.coder import LinearCoder
 from language_modeling_is_compression.quantized.loading import LINEAR
 
@@ -38,9 +38,9 @@ def test_arrays_come_back(level, dtype, depth):
   samples = (np.round(sound).astype(np.int64) + (limit if dtype == 'uint8' else 0)).astype(dtype)
   data = lmic.compress(samples, 8000, level=level, bit_depth=depth)
   header = container_of(data).header
-  assert isinstance(header.layout, LinearLayout) and header.format_version == 5
+  assert type(header.layout) is StartedLinearLayout and header.format_version == 5
   assert header.layout.effort == LEVELS[level].segments.preset
-  assert header.model_id == LinearLayout.model_id[:MODEL_ID_BYTES]
+  assert header.model_id == StartedLinearLayout.model_id[:MODEL_ID_BYTES]
   found, rate_hz = lmic.decompress(data)
   assert rate_hz == 8000 and found.dtype == samples.dtype
   np.testing.assert_array_equal(found, samples)
