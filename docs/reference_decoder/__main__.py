@@ -1,6 +1,6 @@
 """Restores a .lmic file: python -m reference_decoder [MODEL.npz] FILE.lmic > ORIGINAL.
 
-The model is the one that wrote the file; coding 3, linear prediction, has none.
+The model is the one that wrote the file; codings 3 and 5, linear prediction, have none.
 """
 
 import sys

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from reference_decoder import hybrid as networked
-from reference_decoder import linear, segments
+from reference_decoder import linear, segments, started
 from reference_decoder.bytes_by_model import decode_planes
-from reference_decoder.header import Header, blake2b, parse_header
+from reference_decoder.header import LINEAR, Header, blake2b, parse_header
 from reference_decoder.models import ModelFile, Network, hybrid_integers, integers, require
 from reference_decoder.samples import (
   dictionary,
@@ -55,7 +55,7 @@ class File(NamedTuple):
 
 
 class Models(NamedTuple):
-  """Networks that chunks may be coded with: of coding 1, and of codings 2 and 4."""
+  """Networks that chunks may be coded with: of coding 1, and of codings 2, 4 and 6."""
 
   network: Network | None
   hybrid: segments.Network | None
@@ -86,8 +86,8 @@ def _models(file: File, model: ModelFile | None, hybrid: segments.Network | None
     if model is None:
       raise ValueError('the file needs a model')
     network, identity = integers(model)
-  if file.header.coding in (2, 4) and hybrid is None and model is not None:
-    hybrid, identity = hybrid_integers(model)
+  if file.header.coding in (2, 4, 6) and hybrid is None and model is not None:
+    hybrid, identity = hybrid_integers(model, is_started=file.header.coding == 6)
   if identity is not None:
     require(identity[: len(named)] == named, f'needs model {named.hex()}, got {identity.hex()}')
   return Models(network, hybrid)
@@ -150,7 +150,7 @@ def _parse_chunk(data: bytes, offset: int, index: int, shape: Shape, header: Hea
 def _may_have(method: int, shape: Shape, header: Header) -> bool:
   if method == MODEL:
     is_coded = header.samples.is_integer or header.coding > 1
-    return shape.channels > 0 and is_coded and (header.coding == 3 or any(header.model_id))
+    return shape.channels > 0 and is_coded and (header.coding in LINEAR or any(header.model_id))
   if method == PRIMED:
     return header.version == 5 and shape.channels == 0 and header.samples.kind != NO_SAMPLES
   return method in (STORED, LZMA)
@@ -225,12 +225,16 @@ def _decode_segment(body: bytes, shape: Shape, header: Header, hybrid: segments.
   )
   if header.coding == 3:
     frames = linear.decode(coded, segment)
+  elif header.coding == 5:
+    frames = started.decode(coded, None, segment)
   elif hybrid is None:
     raise ValueError('the file needs a hybrid network')
   elif header.coding == 2:
     frames = segments.decode(coded, hybrid, segment)
-  else:
+  elif header.coding == 4:
     frames = networked.decode(coded, hybrid, segment)
+  else:
+    frames = started.decode(coded, hybrid, segment)
   if samples.is_integer:
     half = 1 << (8 * width - 1)
     patterns = [[half + sample for sample in frame] for frame in frames]

@@ -23,11 +23,14 @@ from reference_decoder.surroundings import (
 )
 
 FIXED_BYTES = 100  # Of a header of versions 1 to 4.
-# The model_id of version 3.
-LINEAR = hashlib.sha256(b'lmic linear prediction 1').digest()
+# Of linear prediction, by coding; in the header of version 3 alone.
+LINEAR = {
+  3: hashlib.sha256(b'lmic linear prediction 1').digest(),
+  5: hashlib.sha256(b'lmic linear prediction 2').digest(),
+}
 # Of a span, by coding: frames, and bytes of all channels.
-MAX_SPAN = {1: (1 << 16, 1 << 22), 2: (1 << 22, 1 << 25), 3: (1 << 22, 1 << 25), 4: (1 << 22, 1 << 25)}
-MAX_EFFORT = {1: 0, 2: 2, 3: 3, 4: 2}
+MAX_SPAN = {1: (1 << 16, 1 << 22), **dict.fromkeys((2, 3, 4, 5, 6), (1 << 22, 1 << 25))}
+MAX_EFFORT = {1: 0, 2: 2, 3: 3, 4: 2, 5: 3, 6: 2}
 
 
 class Gap(NamedTuple):
@@ -97,12 +100,12 @@ def _parse_fixed(raw: bytes) -> Header:
     '<HBBHBBIII', raw, 8
   )
   head_bytes, num_frames, tail_bytes = struct.unpack_from('<QQQ', raw, 28)
-  require(version in MAX_SPAN, f'version {version}, expected 1 to 4')
+  require(1 <= version <= 4, f'version {version}, expected 1 to 4')
   require(blake2b(raw[:92]) == raw[92:], 'wrong check of the header')
   require(flags <= (version > 1), 'reserved bits are set')
   require(kind <= 2, 'unknown kind of samples')
   require(version == 1 or (kind == 1 and any(raw[52:84])), 'segments that are not integers of a model')
-  require((version == 3) == (raw[52:84] == LINEAR), 'another linear prediction')
+  require((version == 3) == (raw[52:84] == LINEAR[3]), 'another linear prediction')
   require(1 <= piece_bytes <= 1 << 20, f'pieces of {piece_bytes} bytes')
   if kind == 0:
     none = not any((num_channels, rate, chunk_frames, num_frames, tail_bytes))
@@ -145,8 +148,9 @@ def _parse_compact(data: bytes) -> Header:
   require(container <= UNPACKED, f'unknown container {container}')
   model_id = raw[15:23] if has_model else b''
   require(len(model_id) == 8 * has_model and 15 + len(model_id) <= end, 'no room for a model_id')
-  require(coding in (1, 3) or has_model, 'segments without a model')
-  require(not has_model or (coding != 3 and any(model_id) and model_id != LINEAR[:8]), 'a model_id that none has')
+  require(coding == 1 or coding in LINEAR or has_model, 'segments without a model')
+  is_network = coding not in LINEAR and any(model_id) and not any(each.startswith(model_id) for each in LINEAR.values())
+  require(not has_model or is_network, 'a model_id that none has')
   numbers = _Numbers(raw[15 + len(model_id) : end])
   head_bytes = 0 if is_canonical else numbers.read()
   if kind == NO_SAMPLES:

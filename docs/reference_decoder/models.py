@@ -154,8 +154,13 @@ def _identity(network: Network) -> bytes:
   return identity.digest()
 
 
-def hybrid_integers(model: ModelFile) -> tuple[segments.Network, bytes]:
-  """The network of a hybrid model's file, as lists, and its identity of 32 bytes. Raises ValueError as `integers`."""
+def hybrid_integers(model: ModelFile, *, is_started: bool = False) -> tuple[segments.Network, bytes]:
+  """The network of a hybrid model's file, as lists, and its identity of 32 bytes, in coding 6 if it is started.
+
+  Raises ValueError as `integers`, and for a network of coding 2 in coding 6.
+  """
+  experts = model.data.get('experts', 5)
+  require(not is_started or experts == 6, 'a network of other predictions')
   parameters = _acting(model)
   top = parameters['~']
   heads = model.network['num_heads']
@@ -166,7 +171,7 @@ def hybrid_integers(model: ModelFile) -> tuple[segments.Network, bytes]:
   first, last = Matrix(entry, _shift(5 + entry_bits - 14)), Matrix(output, _shift(11 + output_bits - 10))
   input_bias = _rounded(top['input_bias'], 14, 2**25 - 1)
   output_bias = _rounded(top['output_bias'] * log, 10, 2**26 - 1)
-  identity = _Identity(f'lmic exact hybrid network {model.data.get("experts", 5)}')
+  identity = _Identity(f'lmic exact hybrid network {7 if is_started else experts}')
   identity.add_number('.num_heads', heads)
   identity.add_matrix('.input', first)
   identity.add_array('.input_bias', input_bias, 'int32')

@@ -1,4 +1,4 @@
-"""A decoder of segments of format version 5, written from docs/FORMAT.md: what they have beside versions 3 and 4."""
+"""A decoder of segments of codings 5 and 6, written from docs/FORMAT.md: what they have beside codings 3 and 4."""
 
 import math
 import struct
@@ -188,7 +188,7 @@ class FirstFilter:
     return self._correlations[distance]
 
 
-# What versions 3 and 4 have, and what it begins with.
+# What codings 3 and 4 have, and what it begins with.
 
 
 class StartedFilters(linear.Filters):

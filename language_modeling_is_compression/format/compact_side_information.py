@@ -1,4 +1,4 @@
-"""Side information of format version 5: as that of the versions before (side_information.py), in fewer bytes.
+"""Side information of codings 5 and 6: as that of the codings before (side_information.py), in fewer bytes.
 
 Beside values and lags it says how channels begin. What seldom is, a step, a map, is there only where a flag says so; a
 channel of one value is that value; nothing is written that could not be otherwise. docs/FORMAT.md has every byte.

@@ -5,7 +5,7 @@ Beside it there may be a network's own mixture, whose share of the whole follows
 What lies below an edge is read from a table of the logistic function. It never falls as the edge rises, since products
 and sums are rounded to the nearest number in one order.
 
-What format version 5 begins with is written by start.py; versions 3 and 4 have none of it.
+What codings 5 and 6 begin with is written by start.py; codings 3 and 4 have none of it.
 
 Shapes: C channels; LANES pairs of a centre and a rate; J shapes, each of them with every multiple; Q components of a
 network, none or as many as there are lanes; O the order of the first predictors.
@@ -66,7 +66,7 @@ class Mixture(NamedTuple):
   inverse_scales: np.ndarray  # float64 [J], table steps per unit
   shares: np.ndarray  # float64 [J], weights as integers
   has_end_buckets: bool  # See buckets.py.
-  num_starting: int  # Samples of a channel in which running errors follow faster; 0 before version 5.
+  num_starting: int  # Samples of a channel in which running errors follow faster; 0 in codings 3 and 4.
   num_seen: np.ndarray  # int64 [C], samples so far, up to as many
   second: np.ndarray  # float64 [C, LANES], running errors when the first sample has come, which says nothing of them
   growth: np.ndarray  # float64 [C, O], what errors become, relative to what they were, as the first predictors grow

@@ -4,7 +4,7 @@ Least squares of long and short memory; a cascade of NLMS stages on what the fir
 another one on what the last leaves; long-term prediction where there is a lag; and a stacking of all of these, which is
 least squares too.
 
-What format version 5 begins with is written by start.py; versions 3 and 4 have none of it.
+What codings 5 and 6 begin with is written by start.py; codings 3 and 4 have none of it.
 
 Shapes: C channels, K least squares of each, S stages of both cascades, H slots of a history, R last errors, O the order
 of the first predictors.
@@ -70,7 +70,7 @@ class Predictor(NamedTuple):
   centres: np.ndarray  # float64 [C, NUM_CENTRES]
   first_predictors: np.ndarray  # float64 [C, O, O], those of the first O samples, by how many came before
   num_starting: int  # Frames in which least squares are solved oftener,
-  num_unlearned: int  # and the first ones of them, from which they do not learn; both 0 before version 5.
+  num_unlearned: int  # and the first ones of them, from which they do not learn; both 0 in codings 3 and 4.
 
 
 def new_predictor(

@@ -1,4 +1,4 @@
-"""The beginning of a channel in format version 5: what its predictors and its mixture know before the first sample.
+"""The beginning of a channel in codings 5 and 6: what its predictors and its mixture know before the first sample.
 
 The first samples are predicted by filters of the codebook, of as many coefficients as there are samples before; then
 least squares begin as if they had seen as much as _PRIOR samples of sound with that autocorrelation. They do not learn
@@ -30,7 +30,7 @@ _UNLEARNED_FRAMES = 16  # Frames that least squares do not learn from.
 
 
 def begin(predictor: Predictor, mixture: Mixture, starts: Sequence[Start | None]) -> tuple[Predictor, Mixture]:
-  """States that begin as version 5 says, of those that know nothing. starts: of each channel; None: the default.
+  """States that begin as codings 5 and 6 say, of those that know nothing. starts: of each channel; None: the default.
 
   Arrays of both are written to, and shared.
   """

@@ -1,6 +1,6 @@
 """How a channel begins, before anything was learned of it: a filter of the codebook, and how loud its residual is.
 
-Side information of format version 5 says both. How an encoder finds them is not part of the format.
+Side information of codings 5 and 6 says both. How an encoder finds them is not part of the format.
 
 Shapes: N frames, K filters of the codebook.
 """
@@ -31,7 +31,7 @@ class Start:
     return math.ldexp(1.0, self.level)
 
 
-# Where nobody says one: a filter that is near the mean of all sound, and running errors as they were before version 5.
+# Where nobody says one: a filter that is near the mean of all sound, and running errors as they are in coding 4.
 DEFAULT_START = Start(filter=16, level=4)
 assert DEFAULT_START.filter < NUM_FILTERS
 

@@ -30,7 +30,7 @@ _MIN_GAIN_BITS = 256
 class ChannelValues:
   """sample = step * index + offset, least <= index <= largest; used: bool [Z], from index zone_start on.
 
-  start: how prediction of the indices begins, in version 5.
+  start: how prediction of the indices begins, in codings 5 and 6.
   """
 
   step: int

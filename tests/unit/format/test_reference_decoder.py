@@ -10,16 +10,24 @@ import pytest
 from reference_decoder import container as independent_decoder
 from reference_decoder import samples as independent_samples
 from reference_decoder.models import read_model
-from support import hybrid_cases, tiny_models
+from support import hybrid_cases, lmic_cases, tiny_models
 from support.reference_networks import as_lists
 
 from language_modeling_is_compression.audio.pcm import WIDTHS, PcmFormat, SampleKind, raw_from_integers
 from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
+from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format.container import ContainerWriter
 from language_modeling_is_compression.format.header import MODEL_ID_BYTES, NO_MODEL, Gap, Header
-from language_modeling_is_compression.format.layout import ChannelLayout, HybridLayout, LinearLayout, SegmentLayout
+from language_modeling_is_compression.format.layout import (
+  ChannelLayout,
+  HybridLayout,
+  LinearLayout,
+  SegmentLayout,
+  StartedHybridLayout,
+  StartedLinearLayout,
+)
 from language_modeling_is_compression.format.surroundings import USUAL_TEXT, canonical
 from language_modeling_is_compression.linear.coder import LinearCoder
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
@@ -94,6 +102,16 @@ def linear() -> ChunkCoder:
   return ChunkCoder(LinearCoder(LinearLayout))
 
 
+def started_of(pcm: PcmFormat, num_frames: int, preset: int = 0, **changes) -> Header:
+  """The same of linear prediction that begins as side information says."""
+  layout = StartedLinearLayout(effort=preset)
+  return header_of(pcm, num_frames, model_id=layout.model_id[:MODEL_ID_BYTES], layout=layout, **changes)
+
+
+def started() -> ChunkCoder:
+  return ChunkCoder(LinearCoder())
+
+
 def methods(data: bytes) -> list[int]:
   return [chunk.method for chunk in independent_decoder.parse(data).chunks]
 
@@ -136,6 +154,62 @@ def test_decodes_floats_in_segments(sample_bytes, is_big_endian):
   assert independent_decoder.decode(data, None) == values.tobytes()
 
 
+@pytest.mark.parametrize('preset', range(4))
+@pytest.mark.parametrize(('kind', 'sample_bytes', 'is_big_endian'), INTEGERS)
+def test_decodes_integers_in_coding_5(kind, sample_bytes, is_big_endian, preset):
+  pcm = pcm_of(kind, sample_bytes, 2, is_big_endian=is_big_endian)
+  original = frames_of(pcm, 100)
+  data = packed(original, started_of(pcm, 100, preset, chunk_frames=70), started())
+  assert methods(data) == [independent_decoder.MODEL] * 2
+  assert independent_decoder.decode(data, None) == original
+
+
+@pytest.mark.parametrize('kind', COMPANDED)
+def test_decodes_companded_samples_in_coding_5(kind):
+  pcm = pcm_of(kind, 1)
+  original = frames_of(pcm, 400) + bytes(range(256))
+  data = packed(original, started_of(pcm, 656), started())
+  assert methods(data) == [independent_decoder.MODEL]
+  assert independent_decoder.decode(data, None) == original
+
+
+@pytest.mark.parametrize(('sample_bytes', 'is_big_endian'), [(4, False), (4, True), (8, True)])
+def test_decodes_floats_in_coding_5(sample_bytes, is_big_endian):
+  pcm = pcm_of(SampleKind.FLOAT, sample_bytes, 2, is_big_endian=is_big_endian)
+  values = np.frombuffer(frames_of(pcm, 300), pcm.stored_type('f')).copy()
+  values[77] = np.nan
+  data = packed(values.tobytes(), started_of(pcm, 300, 1, chunk_frames=200), started())
+  assert methods(data) == [independent_decoder.MODEL] * 2
+  assert independent_decoder.decode(data, None) == values.tobytes()
+
+
+@pytest.mark.parametrize('coding', [5, 6])
+@pytest.mark.parametrize(
+  'change',
+  [
+    pytest.param(lambda body: body[:-1], id='an end cut off'),
+    pytest.param(lambda body: body + b'word', id='a word more'),
+    pytest.param(lambda body: bytes([body[0] ^ 1]) + body[1:], id='another header'),
+    pytest.param(lambda body: body[:-6] + bytes([body[-6] ^ 16]) + body[-5:], id='another code'),
+  ],
+)
+def test_refuses_damaged_bodies_of_codings_5_and_6(coding, change):
+  """In a frame whose checks are right."""
+  pcm = pcm_of(SampleKind.SIGNED, 2)
+  original, header, coder = frames_of(pcm, 60), started_of(pcm, 60), started()
+  if coding == 6:
+    model = HybridCoder(FOURTH)
+    layout, coder = StartedHybridLayout(effort=0), ChunkCoder(model)
+    header = header_of(pcm, 60, model_id=model.identity[:MODEL_ID_BYTES], layout=layout)
+  data = packed(original, header, coder)
+  assert independent_decoder.decode(data, None, as_lists(FOURTH)) == original
+  changed = lmic_cases.with_changed_body(data, 0, change)
+  with pytest.raises(ValueError, match=r'\w'):
+    independent_decoder.decode(changed, None, as_lists(FOURTH))
+  with pytest.raises(LmicError):
+    lmic_cases.decompressed(changed, coder)
+
+
 @pytest.mark.parametrize('kind', COMPANDED)
 def test_companded_values_are_those_of_the_package(kind):
   assert [independent_samples.companded_value(byte, kind) for byte in range(256)] == linear_values(kind).tolist()
@@ -147,6 +221,8 @@ def test_companded_values_are_those_of_the_package(kind):
   [
     pytest.param(EnsembleCoder(SECOND), SegmentLayout(effort=1), SECOND, id='coding 2'),
     pytest.param(HybridCoder(FOURTH, HybridLayout), HybridLayout(effort=2), FOURTH, id='coding 4'),
+    pytest.param(HybridCoder(FOURTH), StartedHybridLayout(effort=0), FOURTH, id='coding 6, effort 0'),
+    pytest.param(HybridCoder(FOURTH), StartedHybridLayout(effort=2), FOURTH, id='coding 6, effort 2'),
   ],
 )
 def test_decodes_segments_of_networks(coder, layout, network, kind):

@@ -1,4 +1,4 @@
-"""docs/FORMAT.md suffices for segments of version 5: a decoder written from it gives back what the package coded."""
+"""docs/FORMAT.md suffices for segments of codings 5 and 6: a decoder written from it gives back what was coded."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Format version 5: what prediction begins with, what it is worth, and that any sound comes back and no damage harms.
+"""Codings 5 and 6: what prediction begins with, what it is worth, and that any sound comes back and no damage harms.
 
 Shapes: N frames, C channels.
 """
