@@ -21,13 +21,14 @@ from language_modeling_is_compression.api.functions import code_length, compress
 from language_modeling_is_compression.api.generation import generate
 from language_modeling_is_compression.audio.pcm import SampleKind
 from language_modeling_is_compression.codec.levels import LEVELS
+from language_modeling_is_compression.format.layout import HybridLayout, LinearLayout, SegmentLayout
 from language_modeling_is_compression.format.payloads import Segment, SegmentShape
 from language_modeling_is_compression.kernels import native
 from language_modeling_is_compression.kernels.compilation import Kernel
 from language_modeling_is_compression.linear.extraction import extract_evidence
 from language_modeling_is_compression.numbers.conversion import integers_from_patterns, patterns_from_integers
 from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
-from language_modeling_is_compression.quantized.loading import load_coder
+from language_modeling_is_compression.quantized.loading import LINEAR, load_coder
 from language_modeling_is_compression.quantized.segments import EnsembleCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.cores import usable_cores
@@ -88,6 +89,7 @@ def run_workload() -> None:
       assert np.array_equal(decompress(compress(samples, _RATE_HZ, level=level))[0], samples)
     assert np.array_equal(decompress(compress(samples, _RATE_HZ, model='default-v2'))[0], samples)
     code_length(samples, _RATE_HZ)
+    _code_as_before(samples)
   few = _sounds()[0][:40]
   for sound in (few, few.astype(np.uint8), few.astype(np.int32) << 16, np.repeat(few[:, np.newaxis], 2, axis=1)):
     assert np.array_equal(decompress(compress(sound, _RATE_HZ, model='bytes'))[0], sound)
@@ -120,6 +122,25 @@ def _sounds() -> list[Any]:
     (rng.integers(0, 6, _FRAMES) ** 5).astype(np.int16),
     np.zeros(100, np.int16),
   ]
+
+
+def _code_as_before(samples: Any) -> None:
+  """Codes segments as versions 3 and 4 have them, whose files are read for ever. samples: integers [N] or [N, C]."""
+  columns = samples.reshape(len(samples), -1).astype(np.int32)
+  shape = SegmentShape(
+    num_frames=len(columns),
+    num_channels=columns.shape[1],
+    sample_bytes=max(2, samples.itemsize),
+    sample_rate_hz=_RATE_HZ,
+    effort=2,
+  )
+  former: tuple[tuple[str, type[SegmentLayout]], ...] = ((LINEAR, LinearLayout), ('default', HybridLayout))
+  for model, layout in former:
+    coder = load_coder(model, 'cpu', layout)
+    [encoded] = coder.encode([Segment(samples=columns, shape=shape)], Cancellation())
+    assert encoded is not None
+    [found] = coder.decode([encoded.body], [shape], Cancellation())
+    assert isinstance(found, Segment) and np.array_equal(found.samples, columns)
 
 
 def _train_and_look(samples: Any) -> None:
