@@ -7,7 +7,7 @@ from support.training_runs import REPOSITORY, environment, finish
 
 _GOLDEN = [
   REPOSITORY / 'tests/golden' / name
-  for name in ('test_golden_v2.py', 'test_golden_v3.py', 'test_golden_v4.py', 'test_generated.py')
+  for name in ('test_golden_v2.py', 'test_golden_v3.py', 'test_golden_v4.py', 'test_golden_v5.py', 'test_generated.py')
 ]
 
 

@@ -1,8 +1,8 @@
 """Corrupts .lmic files at random and checks that each is found out: python tests/fuzz/corrupt.py [COUNT] [SEED].
 
 The files are real ones: half a second of speech, and every width and kind of sample, written with the packaged models
-`bytes` and `tiny` and by linear prediction, in the frame of version 5, with a table of chunks and without one, and in
-that of versions 1, 2 and 3.
+`bytes` and `tiny`, by linear prediction, and with a network of random integers that stands on it, in the frame of
+version 5, with a table of chunks and without one (codings 1, 2, 5 and 6), and in that of versions 1 to 4.
 A corruption must be refused, or else (if it hit nothing that matters, which no byte of the format allows) decode to the
 very file that was compressed. The same seed gives the same corruptions of the same files. Exits 1 if any went unseen.
 """
@@ -25,7 +25,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
-from support import fixed_files, lmic_frames
+from support import fixed_files, hybrid_cases, lmic_frames
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
 from language_modeling_is_compression.codec import file_codec, plan
@@ -35,6 +35,10 @@ from language_modeling_is_compression.format import division
 from language_modeling_is_compression.format.compact_frame import CompactFrame
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.division import SegmentSettings
+from language_modeling_is_compression.format.layout import HybridLayout, LinearLayout
+from language_modeling_is_compression.linear.coder import LinearCoder
+from language_modeling_is_compression.prediction.evidence import LINEAR_EXPERTS
+from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder
 from language_modeling_is_compression.quantized.loading import load_coder
 
 _SPEECH = Path(__file__).parents[2] / 'examples/audio/valid'
@@ -212,7 +216,7 @@ _UNSEEN = ('silently wrong', 'not our error')
 
 def main(count: int = 100_000, seed: int = 0) -> int:
   rng = random.Random(seed)
-  cases = _cases(*(ChunkCoder(load_coder(name, 'cpu')) for name in ('bytes', 'tiny', 'linear')))
+  cases = _cases(*(ChunkCoder(load_coder(name, 'cpu')) for name in ('bytes', 'tiny')))
   for case in cases:
     print(f'{case.name}: {len(case.original):,} bytes, {len(case.data):,} compressed, {len(case.chunks) - 1} chunks')
     assert _outcome(case.data, case) == 'identical', case.name
@@ -292,15 +296,18 @@ def _keep(data: bytes, case: Case, corrupt: _Corruption, outcome: str) -> None:
   print(f'{outcome}: {case.name}: {corrupt.__name__}: kept as {file.name}', file=sys.stderr)
 
 
-def _cases(coder_of_bytes: ChunkCoder, coder_of_segments: ChunkCoder, linear: ChunkCoder) -> list[Case]:
+def _cases(coder_of_bytes: ChunkCoder, coder_of_segments: ChunkCoder) -> list[Case]:
   """Pairs of files that are much alike."""
   integers, others = _integers(), _others()
   assert len(integers) % 2 == len(others) % 2 == 0
+  random_network = hybrid_cases.random_network(experts=LINEAR_EXPERTS)
+  newest = (ChunkCoder(LinearCoder()), ChunkCoder(HybridCoder(random_network)))
+  oldest = (ChunkCoder(LinearCoder(LinearLayout)), ChunkCoder(HybridCoder(random_network, HybridLayout)))
   cases: list[Case] = []
-  for frame, compress, table_from in (
-    ('version 5', _compressed, 1 << 18),
-    ('version 5 with tables', _compressed, 0),
-    ('fixed', fixed_files.compressed, 0),
+  for frame, compress, table_from, (linear, hybrid) in (
+    ('version 5', _compressed, 1 << 18, newest),
+    ('version 5 with tables', _compressed, 0, newest),
+    ('fixed', fixed_files.compressed, 0, oldest),
   ):
     with mock.patch.object(CompactFrame, '_TABLE_FROM_BYTES', table_from):
       found = [_case(name, original, coder_of_bytes, compress) for name, original in {**integers, **others}.items()]
@@ -311,6 +318,8 @@ def _cases(coder_of_bytes: ChunkCoder, coder_of_segments: ChunkCoder, linear: Ch
       # Twins have the same preset; all presets are there.
       lone = [_case(name, integers[name], linear, compress, index // 2 % 4) for index, name in enumerate(integers)]
       found += [case._replace(name=f'{case.name}, linear') for case in lone + _twins(linear, compress)]
+      short = [_case(name, original, hybrid, compress) for name, original in integers.items()]
+      found += [case._replace(name=f'{case.name}, hybrid') for case in short + _twins(hybrid, compress)]
     cases += [case._replace(name=f'{case.name}, {frame}', table_from=table_from) for case in found]
   return cases
 

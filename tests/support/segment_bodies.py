@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from language_modeling_is_compression.entropy.varints import NumberReader, write_number
+from language_modeling_is_compression.entropy.varints import NumberReader, write_natural, write_number
+from language_modeling_is_compression.format.compact_side_information import read_header
+from language_modeling_is_compression.format.payloads import SegmentShape
 from language_modeling_is_compression.prediction.long_term import NUM_LAGS
 from language_modeling_is_compression.prediction.state import GROUP_CHANNELS
 
@@ -53,3 +55,33 @@ def body_of(groups: Sequence[Group]) -> bytes:
   """What `groups_of` undoes; for groups that no encoder would write, too."""
   parts = [group.header + group.code for group in groups]
   return b''.join(write_number(len(part)) + part for part in parts)
+
+
+class CompactGroup(NamedTuple):
+  """A group of codings 5 and 6. side: its headers and lags. code: what follows."""
+
+  side: bytes
+  code: bytes
+
+
+def compact_groups_of(body: bytes, num_channels: int, shape: SegmentShape) -> list[CompactGroup]:
+  """The groups of a sound body of codings 5 and 6."""
+  found, rest = [], body
+  for first in range(0, num_channels, GROUP_CHANNELS):
+    count, group, following = min(GROUP_CHANNELS, num_channels - first), rest, b''
+    if first + count < num_channels:
+      reader = NumberReader(rest)
+      num_bytes = reader.read_natural()
+      end = reader.position + num_bytes
+      group, following = rest[reader.position : end], rest[end:]
+    reader = NumberReader(group)
+    assert read_header(reader, count, shape) is not None, 'not a sound body'
+    found.append(CompactGroup(group[: reader.position], group[reader.position :]))
+    rest = following
+  return found
+
+
+def compact_body_of(groups: Sequence[CompactGroup]) -> bytes:
+  """What `compact_groups_of` undoes."""
+  parts = [group.side + group.code for group in groups]
+  return b''.join(write_natural(len(part)) + part for part in parts[:-1]) + parts[-1]
