@@ -84,7 +84,7 @@ def real(tiny, tmp_path_factory) -> Path:
   (folder / 'default_short.wav').write_bytes(build_wav(samples[: 2 * 450], channels=3, rate_hz=16_000))
   _compress(folder)
   chunks = independent_decoder.parse((folder / 'default.lmic').read_bytes()).chunks
-  assert [chunk.method for chunk in chunks][1] == independent_decoder.MODEL
+  assert independent_decoder.MODEL in [chunk.method for chunk in chunks]
   return folder
 
 
