@@ -96,6 +96,8 @@ class Compressor:
     FormatError if what is decoded is not the source, ConfigError for a raw format that there is not, DependencyError
     if there is no `flac` to decode with.
     """
+    if raw is not None and decode:
+      raise ConfigError('raw, decode: what is taken as samples is not decoded as FLAC: leave one of them out')
     with contextlib.ExitStack() as stack:
       located = None
       if raw is not None:

@@ -6,7 +6,6 @@ file is read.
 """
 
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from language_modeling_is_compression.audio.opening import opened, unreadable
 from language_modeling_is_compression.audio.tags import HEADER_BYTES, tag_bytes
 from language_modeling_is_compression.errors import AudioFormatError, DependencyError
 from language_modeling_is_compression.system.extras import require_module
@@ -58,19 +58,12 @@ def read_flac_info(path: Path) -> FlacInfo:
   Raises AudioFormatError, one line beginning with the path, if the file cannot be opened or read, is not a regular
   file, or is not FLAC of a known length and of 8, 16 or 24 bits; DependencyError without soundfile.
   """
-  try:
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):  # Opening a pipe would wait for its writer.
-      kind = 'a directory' if stat.S_ISDIR(status.st_mode) else 'a device, pipe or socket'
-      raise AudioFormatError(f'{_name(path)}: expected a regular FLAC file, got {kind}: name a file.')
-    with open(path, 'rb', buffering=0) as file:
-      header = file.read(_HEADER_BYTES)
-      if size := tag_bytes(header[:HEADER_BYTES]):
-        file.seek(size)
-        header = file.read(_HEADER_BYTES)
-  except OSError as error:
-    raise _unreadable(path, error) from error
-  info = _parse(path, header, status.st_size)
+  with opened(path, 'FLAC file') as (file, file_bytes):
+    header = file.read(_HEADER_BYTES) or b''
+    if size := tag_bytes(header[:HEADER_BYTES]):
+      file.seek(size)
+      header = file.read(_HEADER_BYTES) or b''
+  info = _parse(path, header, file_bytes)
   if info.num_frames:
     read_flac_frames(info, info.num_frames - 1, info.num_frames)
   return info
@@ -102,7 +95,7 @@ def read_flac_frames(info: FlacInfo, start: int, stop: int) -> np.ndarray:
       with open(info.path, 'rb'):
         pass
     except OSError as reason:
-      raise _unreadable(info.path, reason) from reason
+      raise unreadable(info.path, reason) from reason
     raise AudioFormatError(
       f'{_name(info.path)}: frames {start} to {stop} cannot be decoded: {_reason(error)}: the file is damaged or cut '
       'off; copy or encode it again.'
@@ -170,9 +163,3 @@ def _reason(error: Exception) -> str:
 
 def _name(path: Path) -> str:
   return printable(str(path))
-
-
-def _unreadable(path: Path, error: OSError) -> AudioFormatError:
-  return AudioFormatError(
-    f'{_name(path)}: cannot be read: {error.strerror or error}: check the path and its permissions.'
-  )

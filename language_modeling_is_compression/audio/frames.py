@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from language_modeling_is_compression.audio.g711 import expand_a_law, expand_mu_law
 from language_modeling_is_compression.audio.info import PcmInfo
+from language_modeling_is_compression.audio.opening import unreadable
 from language_modeling_is_compression.audio.pcm import PcmFormat, SampleKind, integers_from_raw
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.system.on_demand import OnDemand
@@ -40,7 +41,7 @@ def read_raw_frames(info: PcmInfo, start: int, stop: int) -> np.ndarray:
           _fill(raw[begin - start : end - start], np.fromfile(file, np.uint8, raw[: end - begin].size), info, offset)
         first += region.num_frames
   except OSError as error:
-    raise unreadable(info, error) from error
+    raise unreadable(info.path, error) from error
   return raw
 
 
@@ -65,12 +66,6 @@ def linear_samples(raw: np.ndarray, pcm: PcmFormat) -> np.ndarray:
   if pcm.kind == SampleKind.MU_LAW:
     return expand_mu_law(raw[:, :, 0])
   return integers_from_raw(raw, pcm)
-
-
-def unreadable(info: PcmInfo, error: OSError) -> AudioFormatError:
-  """Builds the error for a file that can no longer be read."""
-  name = printable(str(info.path))
-  return AudioFormatError(f'{name}: cannot be read: {error.strerror or error}: check the path and its permissions.')
 
 
 def _fill(part: np.ndarray, data: np.ndarray, info: PcmInfo, offset: int) -> None:

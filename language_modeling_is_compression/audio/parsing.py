@@ -6,8 +6,6 @@ claim: the file's own length decides. Nothing is ever allocated by a claimed siz
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable
 from dataclasses import replace
 from io import RawIOBase
@@ -24,6 +22,7 @@ from language_modeling_is_compression.audio.containers.w64 import is_w64, parse_
 from language_modeling_is_compression.audio.containers.window import Window
 from language_modeling_is_compression.audio.info import MAX_FRAME_BYTES, MAX_REGIONS, PcmInfo, Region
 from language_modeling_is_compression.audio.kinds import HEAD_BYTES, audio_kind
+from language_modeling_is_compression.audio.opening import opened
 from language_modeling_is_compression.audio.tags import HEADER_BYTES, tag_bytes
 from language_modeling_is_compression.errors import AudioFormatError
 from language_modeling_is_compression.system.text import printable
@@ -48,17 +47,8 @@ def read_pcm_info(path: Path) -> PcmInfo:
   Raises AudioFormatError, one line beginning with the path, if the file cannot be opened or read, is not a regular
   file, or is not such audio.
   """
-  try:
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):  # Opening a pipe would wait for its writer.
-      kind = 'a directory' if stat.S_ISDIR(status.st_mode) else 'a device, pipe or socket'
-      raise AudioFormatError(f'{_name(path)}: expected a regular file of samples, got {kind}: name a file.')
-    with open(path, 'rb', buffering=0) as file:
-      return parse_info(file, status.st_size, path)
-  except OSError as error:
-    raise AudioFormatError(
-      f'{_name(path)}: cannot be read: {error.strerror or error}: check the path and its permissions.'
-    ) from error
+  with opened(path, 'file of samples') as (file, file_bytes):
+    return parse_info(file, file_bytes, path)
 
 
 def parse_info(file: RawIOBase | BinaryIO, file_bytes: int, path: Path) -> PcmInfo:

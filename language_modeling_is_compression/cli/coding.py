@@ -50,6 +50,8 @@ def _compress(chosen: options.Compress) -> int:
     raise ConfigError('standard output: several .lmic files in a row cannot be told apart; compress one at a time')
   if chosen.raw is not None:
     raw_format(chosen.raw)  # Raises before anything is done.
+    if chosen.decode:
+      raise ConfigError('--raw, --decode: what is taken as samples is not decoded as FLAC: leave one of them out')
   totals = Totals()
   with Compressor(
     level=chosen.level,

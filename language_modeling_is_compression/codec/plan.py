@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -48,11 +48,8 @@ class Located(NamedTuple):
 
   def gaps(self) -> list[Gap]:
     """Bytes between the regions."""
-    gaps, frame = [], 0
-    for region, following in itertools.pairwise(self.regions):
-      frame += region.num_frames
-      gaps.append(Gap(frame, following.offset - region.offset - region.num_frames * self.pcm.frame_bytes))
-    return [gap for gap in gaps if gap.num_bytes]
+    frames = itertools.accumulate(region.num_frames for region in self.regions)
+    return [Gap(frame, size) for frame, size in zip(frames, _between(self.regions, self.pcm), strict=False) if size]
 
   @property
   def end(self) -> int:
@@ -168,13 +165,15 @@ def _guess(source: BinaryIO, file_bytes: int, model: ModelCoder) -> Located | No
 
 
 def _within_limits(regions: Sequence[Region], pcm: PcmFormat) -> Sequence[Region]:
-  """The first regions, as many as a header may have, and gaps between them."""
-  gap_bytes = 0
-  for index, (region, following) in enumerate(itertools.pairwise(regions)):
-    gap_bytes += following.offset - region.offset - region.num_frames * pcm.frame_bytes
-    if gap_bytes > MAX_GAP_BYTES or index == MAX_GAPS:
-      return regions[: index + 1]
-  return regions
+  """The first regions, as many as have gaps between them that a header may have."""
+  up_to_each = itertools.islice(itertools.accumulate(_between(regions, pcm)), MAX_GAPS)
+  return regions[: 1 + sum(gap_bytes <= MAX_GAP_BYTES for gap_bytes in up_to_each)]
+
+
+def _between(regions: Sequence[Region], pcm: PcmFormat) -> Iterator[int]:
+  """Bytes between each region and the one that follows."""
+  for region, following in itertools.pairwise(regions):
+    yield following.offset - region.offset - region.num_frames * pcm.frame_bytes
 
 
 def changed(name: str) -> AudioFormatError:

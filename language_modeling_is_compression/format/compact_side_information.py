@@ -11,7 +11,14 @@ import numpy as np
 from language_modeling_is_compression.entropy import rans
 from language_modeling_is_compression.entropy.varints import NumberReader, write_natural, write_number
 from language_modeling_is_compression.format.payloads import SegmentShape
-from language_modeling_is_compression.format.side_information import lag_numbers, read_lags, read_map, sound_values
+from language_modeling_is_compression.format.side_information import (
+  Header,
+  ReadGroup,
+  lag_numbers,
+  read_group_by,
+  read_lags,
+  sound_values,
+)
 from language_modeling_is_compression.prediction.codebook import NUM_FILTERS
 from language_modeling_is_compression.prediction.long_term import NUM_LAGS, num_blocks
 from language_modeling_is_compression.prediction.start import DEFAULT_START, MAX_LEVEL, MIN_LEVEL, Start
@@ -36,27 +43,12 @@ def write_header(channels: list[ChannelValues], lags: np.ndarray) -> bytes:
   return written
 
 
-def read_group(
-  body: bytes, num_channels: int, shape: SegmentShape
-) -> tuple[list[ChannelValues], np.ndarray, rans.Decoder] | None:
-  """What stands before the samples of a group: values and starts, lags, and the decoder of what follows; or None."""
-  reader = NumberReader(body)
-  try:
-    header = read_header(reader, num_channels, shape)
-  except ValueError:
-    return None
-  if header is None:
-    return None
-  channels, lags = header
-  decoder = rans.Decoder.of_compact(body[reader.position :])
-  for channel in channels:
-    read_map(channel.used, decoder)
-  return channels, lags, decoder
+def read_group(body: bytes, num_channels: int, shape: SegmentShape) -> ReadGroup | None:
+  """What stands before the samples of a group, starts too; None for what no encoder wrote."""
+  return read_group_by(read_header, rans.Decoder.of_compact, body, num_channels, shape)
 
 
-def read_header(
-  reader: NumberReader, num_channels: int, shape: SegmentShape
-) -> tuple[list[ChannelValues], np.ndarray] | None:
+def read_header(reader: NumberReader, num_channels: int, shape: SegmentShape) -> Header | None:
   """Inverse of `write_header`, with maps of the right lengths that are still to be read; None if it contradicts itself.
 
   Raises ValueError if it ends early.

@@ -6,12 +6,14 @@ Shapes: N frames, C channels of a group.
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 
 from language_modeling_is_compression.audio.pcm import PcmFormat
 from language_modeling_is_compression.entropy.varints import NumberReader, write_natural, write_number
 from language_modeling_is_compression.format.division import Division, SegmentSettings
+from language_modeling_is_compression.format.layout import SegmentLayout
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import (
   Patterns,
@@ -48,6 +50,10 @@ class SegmentCoder(ABC):
     self, bodies: Sequence[bytes], shapes: Sequence[PayloadShape], cancellation: Cancellation
   ) -> list[Payload | None]:
     return [self._decode_one(body, shape, cancellation) for body, shape in zip(bodies, shapes, strict=True)]
+
+  def of(self, layout: type[SegmentLayout]) -> Self:
+    """The coder of the same model for files of another layout of its family; itself where there is none."""
+    return self
 
   @abstractmethod
   def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:

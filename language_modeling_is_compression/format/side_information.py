@@ -18,6 +18,9 @@ from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.long_term import BLOCK_FRAMES, MIN_LAG, NUM_LAGS, num_blocks
 from language_modeling_is_compression.prediction.value_map import ChannelValues
 
+Header = tuple[list[ChannelValues], np.ndarray]  # Values in use and, int64 [B, NUM_LAGS], lags.
+ReadGroup = tuple[list[ChannelValues], np.ndarray, rans.Decoder]  # And the decoder of what follows.
+
 
 def write_group(channels: list[ChannelValues], lags: np.ndarray, blocks: list[np.ndarray]) -> bytes:
   """A group: its side information, and the code of all blocks of intervals. lags: int64 [B, NUM_LAGS]."""
@@ -41,27 +44,34 @@ def write_header(channels: list[ChannelValues], lags: np.ndarray) -> bytes:
   return b''.join(write_number(number) for number in numbers + lag_numbers(lags))
 
 
-def read_group(
-  body: bytes, num_channels: int, shape: SegmentShape
-) -> tuple[list[ChannelValues], np.ndarray, rans.Decoder] | None:
-  """What stands before the samples of a group: values in use, lags, and the decoder of what follows; or None."""
+def read_group(body: bytes, num_channels: int, shape: SegmentShape) -> ReadGroup | None:
+  """What stands before the samples of a group; None for what no encoder wrote."""
+  return read_group_by(read_header, lambda code: rans.Decoder([code]), body, num_channels, shape)
+
+
+def read_group_by(
+  read: Callable[[NumberReader, int, SegmentShape], Header | None],
+  new_decoder: Callable[[bytes], rans.Decoder],
+  body: bytes,
+  num_channels: int,
+  shape: SegmentShape,
+) -> ReadGroup | None:
+  """As `read_group`, by what reads the header, and the decoder of the code behind it."""
   reader = NumberReader(body)
   try:
-    header = read_header(reader, num_channels, shape)
+    header = read(reader, num_channels, shape)
   except ValueError:
     return None
   if header is None:
     return None
   channels, lags = header
-  decoder = rans.Decoder([body[reader.position :]])
+  decoder = new_decoder(body[reader.position :])
   for channel in channels:
     read_map(channel.used, decoder)
   return channels, lags, decoder
 
 
-def read_header(
-  reader: NumberReader, num_channels: int, shape: SegmentShape
-) -> tuple[list[ChannelValues], np.ndarray] | None:
+def read_header(reader: NumberReader, num_channels: int, shape: SegmentShape) -> Header | None:
   """Inverse of `write_header`, with maps of the right lengths that are still to be read; None if it contradicts itself.
 
   Raises ValueError if it ends early.

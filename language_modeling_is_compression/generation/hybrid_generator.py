@@ -16,7 +16,7 @@ from language_modeling_is_compression.format.payloads import SegmentShape
 from language_modeling_is_compression.generation.generator import BLOCK_FRAMES, Request, Wanted, check_channels
 from language_modeling_is_compression.network.hybrid_model import HybridModel
 from language_modeling_is_compression.quantized.drawing import DrawnGroup
-from language_modeling_is_compression.quantized.hybrid_coder import HybridCoder, load_coder
+from language_modeling_is_compression.quantized.hybrid_coder import load_coder
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 TAKES_ALL_RATES = True
@@ -57,10 +57,8 @@ class HybridGenerator:
       sample_rate_hz=pcm.sample_rate_hz,
       effort=effort if isinstance(effort, int) and 0 <= effort <= MAX_EFFORT else _DEFAULT_EFFORT,
     )
-    coder = load_coder(model, 'cpu')
     # What is drawn does not change with how files begin.
-    coder = coder.of(HybridLayout) if isinstance(coder, HybridCoder) else coder
-    self._groups = coder.drawn_groups(request.known_frames(), shape)
+    self._groups = load_coder(model, 'cpu').of(HybridLayout).drawn_groups(request.known_frames(), shape)
     self._num_seed_frames = len(request.seed)
     self._sampler, self._num_sequences = request.sampler, request.num_sequences
     self._threads = ThreadPoolExecutor(min(request.num_threads, request.num_sequences * len(self._groups)))

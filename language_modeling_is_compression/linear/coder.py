@@ -3,6 +3,8 @@
 Shapes: N frames, C channels of a group.
 """
 
+from typing import Self
+
 import numpy as np
 
 from language_modeling_is_compression.audio.pcm import PcmFormat
@@ -33,8 +35,8 @@ class LinearCoder(GroupCoder):
     super().__init__(layout)
     self.identity = layout.model_id
 
-  def of(self, layout: type[SegmentLayout]) -> 'LinearCoder':
-    return LinearCoder(layout) if issubclass(layout, LinearLayout) else self
+  def of(self, layout: type[SegmentLayout]) -> Self:
+    return type(self)(layout) if issubclass(layout, LinearLayout) else self
 
   def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
     return segment_division(pcm, num_frames, segments.frames, self.layout(effort=segments.preset))

@@ -82,10 +82,6 @@ class GroupCoder(SegmentCoder):
     self.says_last_length = not self.has_starts
 
   @abstractmethod
-  def of(self, layout: type[SegmentLayout]) -> 'GroupCoder':
-    """The coder of the same model for files of another layout of its family."""
-
-  @abstractmethod
   def new_group(self, channels: list[ChannelValues], lags: np.ndarray, shape: SegmentShape) -> Group:
     """State before the first frame. lags: int64 [B, NUM_LAGS], see prediction/long_term.py."""
 

@@ -62,12 +62,7 @@ def _last_bytes(coder: np.ndarray) -> bytes:
 @compiled
 def encode_bit(coder, models, model, bit, code):
   """Writes a decision. code: uint8, with room for 6 more bytes at least."""
-  split = _split(coder, models, model)
-  if bit:
-    coder[HIGH] = split
-  else:
-    coder[LOW] = split + 1
-  _learn(models, model, bit)
+  _narrow(coder, models, model, bit, _split(coder, models, model))
   while (coder[LOW] ^ coder[HIGH]) >> (_BITS - 8) == 0:
     code[coder[POSITION]] = coder[LOW] >> (_BITS - 8)
     _shift(coder)
@@ -78,11 +73,7 @@ def decode_bit(coder, models, model, code):
   """Inverse of `encode_bit`: the decision. Past the end of a damaged code come zeros."""
   split = _split(coder, models, model)
   bit = np.int64(1) if coder[VALUE] <= split else np.int64(0)
-  if bit:
-    coder[HIGH] = split
-  else:
-    coder[LOW] = split + 1
-  _learn(models, model, bit)
+  _narrow(coder, models, model, bit, split)
   while (coder[LOW] ^ coder[HIGH]) >> (_BITS - 8) == 0:
     _shift(coder)
     place = coder[POSITION] + _BYTES - 1
@@ -96,6 +87,16 @@ def _split(coder, models, model):
   """The last value of the part for a 1, below the interval's end."""
   chance = min(max(models[model, 0] >> (_ONE_BITS - _SPLIT_BITS), np.int64(1)), np.int64((1 << _SPLIT_BITS) - 1))
   return coder[LOW] + ((coder[HIGH] - coder[LOW]) >> _SPLIT_BITS) * chance
+
+
+@compiled
+def _narrow(coder, models, model, bit, split):
+  """Takes the part of a decision, and learns of it."""
+  if bit:
+    coder[HIGH] = split
+  else:
+    coder[LOW] = split + 1
+  _learn(models, model, bit)
 
 
 @compiled

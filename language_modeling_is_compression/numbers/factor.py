@@ -55,8 +55,14 @@ class Factor:
 
   def values(self, integers: np.ndarray) -> np.ndarray:
     """float64 of int32, of any shape."""
+    return self._values(self._firsts(integers))
+
+  def _firsts(self, integers: np.ndarray) -> np.ndarray:
     with np.errstate(all='ignore'):
-      firsts = _firsts(integers.astype(np.float64), self.first, self.precision)
+      return _firsts(integers.astype(np.float64), self.first, self.precision)
+
+  def _values(self, firsts: np.ndarray) -> np.ndarray:
+    with np.errstate(all='ignore'):
       exact = firsts / self.number if self.divides else firsts * self.number
       return exact.astype(self.precision.floats).astype(np.float64)
 
@@ -71,14 +77,14 @@ class Factor:
 
     Contexts say how far a value was rounded, since those are off that were near the middle of two.
     """
-    values = self.values(integers)
-    contexts = np.where(integers == 0, 0, 1 + self._roundings(integers, values))
+    firsts = self._firsts(integers)
+    values = self._values(firsts)
+    contexts = np.where(integers == 0, 0, 1 + self._roundings(firsts, values))
     return orders_from_values(values, precision), np.zeros(integers.shape, np.int64), contexts
 
-  def _roundings(self, integers: np.ndarray, values: np.ndarray) -> np.ndarray:
+  def _roundings(self, firsts: np.ndarray, values: np.ndarray) -> np.ndarray:
     """What values were rounded by, in parts of the distance to the next one: 0 to 2 * _PARTS, int64."""
     with np.errstate(all='ignore'):
-      firsts = _firsts(integers.astype(np.float64), self.first, self.precision)
       if self.divides:
         below, beside = _product(values, self.number)
         error = ((firsts - below) - beside) / self.number
@@ -86,13 +92,8 @@ class Factor:
         below, beside = _product(firsts, self.number)
         error = (below - values) + beside
       parts = error / np.spacing(values.astype(self.precision.floats)).astype(np.float64)
-      usable = np.isfinite(parts)
-      return (
-        np.where(usable, np.rint(np.clip(2 * _PARTS * np.where(usable, parts, 0.0), -_PARTS, _PARTS)), 0.0).astype(
-          np.int64
-        )
-        + _PARTS
-      )
+      known = np.where(np.isfinite(parts), parts, 0.0)
+      return np.rint(np.clip(2 * _PARTS * known, -_PARTS, _PARTS)).astype(np.int64) + _PARTS
 
 
 FACTOR_BYTES = _STRUCT.size

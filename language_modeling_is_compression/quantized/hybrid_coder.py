@@ -8,6 +8,7 @@ Shapes: N frames, C channels of a group, K components of the network.
 import copy
 import dataclasses
 import functools
+from typing import Self
 
 import numpy as np
 
@@ -73,8 +74,8 @@ class HybridCoder(GroupCoder):
     self.identity = dataclasses.replace(network, experts=experts).identity()
     self._network = as_arrays(network)
 
-  def of(self, layout: type[SegmentLayout]) -> 'HybridCoder':
-    return HybridCoder(self._quantized, layout) if issubclass(layout, HybridLayout) else self
+  def of(self, layout: type[SegmentLayout]) -> Self:
+    return type(self)(self._quantized, layout) if issubclass(layout, HybridLayout) else self
 
   def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
     return segment_division(pcm, num_frames, segments.frames, self.layout(effort=segments.effort))

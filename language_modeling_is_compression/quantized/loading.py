@@ -19,8 +19,8 @@ from language_modeling_is_compression.format.layout import (
   StartedHybridLayout,
 )
 from language_modeling_is_compression.format.model_coder import ModelCoder
+from language_modeling_is_compression.format.segment_coder import SegmentCoder
 from language_modeling_is_compression.linear import coder as linear_coder
-from language_modeling_is_compression.linear.groups import GroupCoder
 from language_modeling_is_compression.network.byte_model import ByteModel
 from language_modeling_is_compression.network.checkpoint import load_model
 from language_modeling_is_compression.network.model import Model
@@ -59,8 +59,8 @@ def load_coder(path: str, device: str, layout: type[Layout] | None = None) -> Mo
     coder = _packaged_coder(path, device)
   else:
     coder = _coder(load_model(path), Path(path), device)
-  if isinstance(coder, GroupCoder) and layout is not None and issubclass(layout, SegmentLayout):
-    return coder if layout is coder.layout else coder.of(layout)
+  if isinstance(coder, SegmentCoder) and layout is not None and issubclass(layout, SegmentLayout):
+    return coder.of(layout)
   return coder
 
 

@@ -6,7 +6,7 @@ Shapes: N frames, C channels.
 import numpy as np
 
 from language_modeling_is_compression.entropy import rans
-from language_modeling_is_compression.format.payloads import Segment, SegmentShape
+from language_modeling_is_compression.format.payloads import Payload, Segment, SegmentShape
 from language_modeling_is_compression.prediction.evidence import (
   ENSEMBLE_EXPERTS,
   LOG2_SCALES,
@@ -156,6 +156,17 @@ class Patience(Cancellation):
     if self.checks > self._num_checks:
       self.cancel()
     super().check()
+
+
+def samples_of(found: Payload | None, shape: SegmentShape) -> np.ndarray | None:
+  """Samples of what was decoded, of the shape and within its range; None for nothing."""
+  if found is None:
+    return None
+  assert isinstance(found, Segment) and found.shape == shape
+  limit = 1 << (8 * shape.sample_bytes - 1)
+  assert found.samples.dtype == np.int32 and found.samples.shape == (shape.num_frames, shape.num_channels)
+  assert -limit <= found.samples.min() and found.samples.max() < limit
+  return found.samples
 
 
 def _by_sample(group: CodedGroup, shape: SegmentShape) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 import os
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.pcm_files import read_all
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes, random_samples
 
 from language_modeling_is_compression.audio.frames import linear_samples, read_pcm_frames, read_raw_frames
@@ -18,21 +18,6 @@ from language_modeling_is_compression.errors import AudioFormatError
 
 STEREO = random_samples(50, 2, 16)
 STEREO_BYTES = pcm_bytes(STEREO, 16)
-
-
-@pytest.fixture
-def write(tmp_path):
-  def write_bytes(contents: bytes, name: str = 'a.wav') -> Path:
-    path = tmp_path / name
-    path.write_bytes(contents)
-    return path
-
-  return write_bytes
-
-
-def read_all(path: Path) -> np.ndarray:
-  info = read_pcm_info(path)
-  return read_pcm_frames(info, 0, info.num_frames)
 
 
 @pytest.mark.parametrize('width', [4, 8])

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.pcm_files import assert_rejected
 from support.regions import span_of
 from support.wav_builder import build_wav, pcm_bytes, random_samples
 
-from language_modeling_is_compression.audio import parsing
+from language_modeling_is_compression.audio import opening
 from language_modeling_is_compression.audio.containers.writing import file_header
 from language_modeling_is_compression.audio.frames import read_pcm_frames
 from language_modeling_is_compression.audio.info import ContainerKind
@@ -20,26 +21,6 @@ from language_modeling_is_compression.errors import AudioFormatError
 STEREO = random_samples(50, 2, 16)
 STEREO_BYTES = pcm_bytes(STEREO, 16)
 PCM = PcmFormat(kind=SampleKind.SIGNED, sample_bytes=2, num_channels=1, sample_rate_hz=8000, is_big_endian=True)
-
-
-@pytest.fixture
-def write(tmp_path):
-  def write_bytes(contents: bytes, name: str = 'a.wav') -> Path:
-    path = tmp_path / name
-    path.write_bytes(contents)
-    return path
-
-  return write_bytes
-
-
-def assert_rejected(path: Path, *words: str) -> str:
-  with pytest.raises(AudioFormatError) as caught:
-    read_pcm_info(path)
-  message = str(caught.value)
-  assert message.startswith(f'{path}: ') and '\n' not in message
-  for word in words:
-    assert word in message
-  return message
 
 
 def id3(num_bytes: int, *, flags: int = 0) -> bytes:
@@ -175,7 +156,7 @@ def test_permission_denied_keeps_the_reason(write, monkeypatch):
     raise PermissionError(13, 'Permission denied', str(path))
 
   path = write(build_wav(STEREO_BYTES, channels=2))
-  monkeypatch.setattr(parsing, 'open', denied, raising=False)
+  monkeypatch.setattr(opening, 'open', denied, raising=False)
   assert_rejected(path, 'Permission denied')
 
 

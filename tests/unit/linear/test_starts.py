@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import hybrid_cases
-from support.hybrid_cases import shape_of, tone
+from support.hybrid_cases import samples_of, shape_of, tone
 
 from language_modeling_is_compression.entropy.varints import NumberReader, write_natural, write_number
 from language_modeling_is_compression.format import compact_side_information
@@ -48,13 +48,7 @@ def encoded(samples: np.ndarray, shape: SegmentShape, coder: GroupCoder) -> tupl
 def decoded(body: bytes, shape: SegmentShape, coder: GroupCoder) -> np.ndarray | None:
   """What comes out, which is of the shape and within the range of its samples, or None."""
   [found] = coder.decode([body], [shape], Cancellation())
-  if found is None:
-    return None
-  assert isinstance(found, Segment) and found.shape == shape
-  limit = 1 << (8 * shape.sample_bytes - 1)
-  assert found.samples.dtype == np.int32 and found.samples.shape == (shape.num_frames, shape.num_channels)
-  assert -limit <= found.samples.min() and found.samples.max() < limit
-  return found.samples
+  return samples_of(found, shape)
 
 
 def check_round_trip(samples: np.ndarray, shape: SegmentShape, coder: GroupCoder) -> bytes:

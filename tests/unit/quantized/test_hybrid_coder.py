@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import hybrid_cases
 from support.generation_cases import hybrid_model
-from support.hybrid_cases import Patience, shape_of, tone
+from support.hybrid_cases import Patience, samples_of, shape_of, tone
 from support.segment_bodies import body_of, groups_of
 
 from language_modeling_is_compression.audio.pcm import wav_integers
@@ -50,13 +50,7 @@ def encoded(samples: np.ndarray, shape: SegmentShape, coder: HybridCoder = CODER
 def decoded(body: bytes, shape: SegmentShape, coder: HybridCoder = CODER) -> np.ndarray | None:
   """What comes out, which is of the shape and within the range of its samples, or None."""
   [found] = coder.decode([body], [shape], Cancellation())
-  if found is None:
-    return None
-  assert isinstance(found, Segment) and found.shape == shape
-  limit = 1 << (8 * shape.sample_bytes - 1)
-  assert found.samples.dtype == np.int32 and found.samples.shape == (shape.num_frames, shape.num_channels)
-  assert -limit <= found.samples.min() and found.samples.max() < limit
-  return found.samples
+  return samples_of(found, shape)
 
 
 def check_round_trip(samples: np.ndarray, shape: SegmentShape, coder: HybridCoder = CODER) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.io import wavfile  # type: ignore[import-untyped]
+from support.pcm_files import assert_rejected, read_all
 from support.regions import payload_of, span_of, spans_of
 from support.wav_builder import (
   EXTENSIBLE,
@@ -24,27 +25,11 @@ from support.wav_builder import (
 from language_modeling_is_compression.audio.frames import read_pcm_frames
 from language_modeling_is_compression.audio.info import MAX_REGIONS, PcmInfo
 from language_modeling_is_compression.audio.parsing import read_pcm_info
-from language_modeling_is_compression.errors import AudioFormatError
 
 soundfile = pytest.importorskip('soundfile')
 
 STEREO = random_samples(50, 2, 16)
 STEREO_BYTES = pcm_bytes(STEREO, 16)
-
-
-@pytest.fixture
-def write(tmp_path):
-  def write_bytes(contents: bytes, name: str = 'a.wav') -> Path:
-    path = tmp_path / name
-    path.write_bytes(contents)
-    return path
-
-  return write_bytes
-
-
-def read_all(path: Path) -> np.ndarray:
-  info = read_pcm_info(path)
-  return read_pcm_frames(info, 0, info.num_frames)
 
 
 def assert_stereo(path: Path) -> PcmInfo:
@@ -53,16 +38,6 @@ def assert_stereo(path: Path) -> PcmInfo:
   assert (info.num_frames, info.num_channels, info.sample_bytes) == (50, 2, 2)
   np.testing.assert_array_equal(read_pcm_frames(info, 0, 50), STEREO)
   return info
-
-
-def assert_rejected(path: Path, *words: str) -> str:
-  with pytest.raises(AudioFormatError) as caught:
-    read_pcm_info(path)
-  message = str(caught.value)
-  assert message.startswith(f'{path}: ') and '\n' not in message
-  for word in words:
-    assert word in message
-  return message
 
 
 # Kinds of samples.
