@@ -172,7 +172,7 @@ def test_golden_files_by_the_code_of_every_target(installed, tmp_path, target):
   if target not in native.usable_targets():
     pytest.skip('not of this machine')
   kept = tmp_path / 'kept'
-  names = ('test_golden', 'test_golden_v2', 'test_golden_v3', 'test_golden_v4', 'test_generated')
+  names = ('test_golden', 'test_golden_v2', 'test_golden_v3', 'test_golden_v4', 'test_golden_v5', 'test_generated')
   golden = [REPOSITORY / 'tests/golden' / f'{name}.py' for name in names]
   # The package that is installed, not the checkout's, which settings would put first.
   _run(
