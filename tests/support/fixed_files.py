@@ -9,8 +9,8 @@ from typing import BinaryIO
 from language_modeling_is_compression.audio.pcm import SampleKind
 from language_modeling_is_compression.codec import plan
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
-from language_modeling_is_compression.codec.file_codec import read_payloads
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL, LEVELS
+from language_modeling_is_compression.codec.reading import read_payloads
 from language_modeling_is_compression.format.container import Chunk
 from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.format.header import NO_MODEL, Header

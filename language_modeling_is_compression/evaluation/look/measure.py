@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 import numpy as np
 
 from language_modeling_is_compression.codec.chunk_coder import smallest_chunk
-from language_modeling_is_compression.codec.file_codec import read_payloads
 from language_modeling_is_compression.codec.plan import plan_file
+from language_modeling_is_compression.codec.reading import read_payloads
 from language_modeling_is_compression.errors import InputError
 from language_modeling_is_compression.evaluation.look.by_byte import ByteObserver
 from language_modeling_is_compression.evaluation.look.findings import Findings, PointSums

@@ -14,8 +14,8 @@ from support import hybrid_cases, lmic_cases, tiny_models
 from support.reference_networks import as_lists
 
 from language_modeling_is_compression.audio.pcm import WIDTHS, PcmFormat, SampleKind, raw_from_integers
-from language_modeling_is_compression.codec import file_codec
 from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
+from language_modeling_is_compression.codec.reading import read_payloads
 from language_modeling_is_compression.config.options import DataConfig, ModelConfig
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format.container import ContainerWriter
@@ -91,7 +91,7 @@ def header_of(pcm: PcmFormat, num_frames: int, **changes) -> Header:
 def packed(original: bytes, header: Header, coder: ChunkCoder) -> bytes:
   target, sha256 = io.BytesIO(), hashlib.sha256()
   writer = ContainerWriter(target, header)
-  for chunk in coder.encode(file_codec.read_payloads(io.BytesIO(original), 'the original', header, sha256.update)):
+  for chunk in coder.encode(read_payloads(io.BytesIO(original), 'the original', header, sha256.update)):
     writer.add(chunk)
   writer.finish(sha256.digest())
   assert sha256.digest() == hashlib.sha256(original).digest()
