@@ -379,7 +379,7 @@ def _add_compress_flags(parser: argparse.ArgumentParser) -> None:
     '--level',
     type=int,
     choices=LEVELS,
-    help=f'from {min(LEVELS)}, short segments and a small network, fast, to {max(LEVELS)}, long segments and the '
+    help=f'from {min(LEVELS)}, short segments and no network, fast, to {max(LEVELS)}, long segments and the '
     f'most work, small files (default: {DEFAULT_LEVEL}); of a hybrid model named with -m all but the network; '
     f'-{min(LEVELS)} to -{max(LEVELS)} for short',
   )
