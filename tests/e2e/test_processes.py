@@ -97,8 +97,9 @@ def test_one_is_killed_and_the_run_goes_on_elsewhere(audio, tmp_path, cached_env
     both[victim].process.kill()
     survivor = both[1 - victim]
     assert survivor.process.wait(timeout=_SECONDS_TO_END) == 1
-  last = survivor.stderr.splitlines()[-1]
-  assert last.startswith('train_audio.py: error: another process of the run has ended') and '--resume' in last
+  # The runtime's own threads may write of a closed socket before or after it.
+  [said] = [line for line in survivor.stderr.splitlines() if line.startswith('train_audio.py: error: ')]
+  assert said.startswith('train_audio.py: error: another process of the run has ended') and '--resume' in said
   assert victim == 0 or not list(out.glob('.*')), 'the survivor had claimed the files'
   steps = [int(path.stem[5:]) for path in (out / 'audio_model_checkpoints').iterdir()]
   assert max(steps) >= 10
