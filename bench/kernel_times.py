@@ -49,7 +49,7 @@ def main() -> int:
   normed, stream, scale = work.normed, work.stream, body.scales[0]
   of_lane = (cache.keys[0, 0], cache.values[0, 0])
   rows: list[tuple[str, int, Callable[..., Any], tuple[Any, ...]]] = [
-    ('norm', 2 * num_layers + 1, layers.norm, (stream, normed, width)),
+    ('norm', 2 * num_layers + 1, layers.norm, (stream, normed, width, body.width_root)),
     ('attention', num_layers, layers.attend, (body, 0, *of_lane, work, 8 * window, normed, stream)),
     ('  product E x E', 4 * num_layers, layers.multiply, (normed, body.keys[0], scale[1], work.keys)),
     ('  softmax', num_layers * body.num_heads, layers._softmax, (work.scores, body.exp2, work.weights)),
