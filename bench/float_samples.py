@@ -64,7 +64,7 @@ def cases(audio_dir: Path, num_files: int) -> Iterator[tuple[str, np.ndarray, np
     excerpts = [excerpt for domain in domains for excerpt in _excerpts(audio_dir / domain / 'train', num_files)]
     for index, samples in enumerate(excerpts):
       for name, values in _floats(samples, excerpts[index - 1], bits):
-        assert values.dtype in (np.float32, np.float64)
+        assert values.dtype in (np.float16, np.float32, np.float64)
         yield name, samples, values.view(f'u{values.itemsize}'), SampleKind.FLOAT
       if bits == 24:
         for name, level, threshold in (('quiet', 0.3, 1.0), ('loud', 6.0, 0.0), ('both', 6.0, _LOUDEST)):
@@ -107,6 +107,14 @@ def _floats(samples: np.ndarray, other: np.ndarray, bits: int) -> Iterator[tuple
   yield f'{bits} bits, reverberated', wet.astype(np.float32)
   if bits == 24:
     yield f'{bits} bits, reverberated, 64', wet
+  for name, values in (
+    ('', whole),
+    (', / 32767', samples / 32767),
+    (', -3.7 dB', whole * gain),
+    (', reverberated', wet),
+  ):
+    if bits == 16 or name != ', / 32767':
+      yield f'{bits} bits as halves{name}', values.astype(np.float16)
 
 
 def _reverberated(values: np.ndarray) -> np.ndarray:

@@ -36,7 +36,11 @@ class Precision(NamedTuple):
     return order % top if order >= 0 else top + (-1 - order) % top
 
 
-PRECISIONS = {4: Precision(4, np.float32, 23, 8, -126), 8: Precision(8, np.float64, 52, 11, -1022)}
+PRECISIONS = {
+  2: Precision(2, np.float16, 10, 5, -14),
+  4: Precision(4, np.float32, 23, 8, -126),
+  8: Precision(8, np.float64, 52, 11, -1022),
+}
 
 
 class Base(NamedTuple):

@@ -103,7 +103,7 @@ def _parse_fixed(raw: bytes) -> Header:
   require(1 <= version <= 4, f'version {version}, expected 1 to 4')
   require(blake2b(raw[:92]) == raw[92:], 'wrong check of the header')
   require(flags <= (version > 1), 'reserved bits are set')
-  require(kind <= 2, 'unknown kind of samples')
+  require(kind <= 2 and (kind, sample_bytes) != (2, 2), 'unknown kind of samples')
   require(version == 1 or (kind == 1 and any(raw[52:84])), 'segments that are not integers of a model')
   require((version == 3) == (raw[52:84] == LINEAR[3]), 'another linear prediction')
   require(1 <= piece_bytes <= 1 << 20, f'pieces of {piece_bytes} bytes')

@@ -9,7 +9,7 @@ SAMPLE_BYTES = {
   NO_SAMPLES: (0,),
   SIGNED: (1, 2, 3, 4),
   UNSIGNED: (1, 2, 3, 4),
-  FLOAT: (4, 8),
+  FLOAT: (2, 4, 8),
   A_LAW: (1,),
   MU_LAW: (1,),
 }
@@ -42,15 +42,18 @@ class Samples(NamedTuple):
 def can_hold(container: int, samples: Samples) -> bool:
   """Whether there are canonical surroundings of such samples."""
   kind, big = samples.kind, samples.is_big_endian
+  is_usual_float = kind == FLOAT and samples.sample_bytes > 2
   in_order = not samples.is_wide or big == (container == RIFX)
   if kind == NO_SAMPLES or samples.frame_bytes > 65535:
     return False
   if container in (WAV, RIFX, WAVE64):
     return in_order and (not samples.is_integer or (kind == UNSIGNED) != samples.is_wide)
   if container == AIFF:
-    others = kind in (A_LAW, MU_LAW) or (kind == UNSIGNED and not samples.is_wide) or (kind == FLOAT and big)
+    others = kind in (A_LAW, MU_LAW) or (kind == UNSIGNED and not samples.is_wide) or (is_usual_float and big)
     return kind == SIGNED or others
-  if container in (CAF, AU):
+  if container == AU:
+    return is_usual_float or kind not in (UNSIGNED, FLOAT)
+  if container == CAF:
     return kind != UNSIGNED
   return container == SPHERE and kind in (SIGNED, A_LAW, MU_LAW)
 

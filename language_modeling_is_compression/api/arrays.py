@@ -31,7 +31,7 @@ from language_modeling_is_compression.format.surroundings import plain_wav_heade
 Samples = npt.NDArray[Any]
 
 _MARK_ID = b'lmic'
-_DTYPES = ('uint8', 'int8', 'int16', 'int32', 'float32', 'float64')
+_DTYPES = ('uint8', 'int8', 'int16', 'int32', 'float16', 'float32', 'float64')
 _DEPTHS = (8, 16, 24, 32)
 _MAX_RIFF_BYTES = 0xFFFFFFFE
 

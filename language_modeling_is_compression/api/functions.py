@@ -55,10 +55,10 @@ def compress(
 ) -> bytes:
   """Compresses an array of samples.
 
-  samples: int8, int16, int32, uint8 (128 is silence), float32 or float64, [N] or [N, C]. sample_rate_hz: an integer;
-  0 if unknown. bit_depth: 8, 16, 24 or 32, where it is not the dtype's; 24 bits stand in int32. level: 1 (fast) to 9
-  (small), default 6. model: a packaged model's name or a .npz file; default: the level's. threads: default one on each
-  core.
+  samples: int8, int16, int32, uint8 (128 is silence), float16, float32 or float64, [N] or [N, C]. sample_rate_hz:
+  an integer; 0 if unknown. bit_depth: 8, 16, 24 or 32, where it is not the dtype's; 24 bits stand in int32. level: 1
+  (fast) to 9 (small), default 6. model: a packaged model's name or a .npz file; default: the level's. threads: default
+  one on each core.
   progress: called with bytes done and bytes in all. cancellation: ends the work from another thread.
   Returns a .lmic file, whose original is a WAV file.
   Raises InputError for what cannot be compressed, CheckpointError, ModelMismatchError, ConfigError, CancelledError.

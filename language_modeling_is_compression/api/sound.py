@@ -30,7 +30,7 @@ class Sound:
 
   sample_rate_hz, num_channels, num_frames: as the WAV header that was compressed says. bit_depth: of the samples as
   they stand in the WAV, 8 to 64. dtype: NumPy's name of what is read: uint8, int16, int32 (24 bits too) or int8, or
-  float32 or float64 where the WAV has floating-point samples.
+  float16, float32 or float64 where the WAV has floating-point samples.
   """
 
   def __init__(self, file: BinaryIO, decompressor: Decompressor, *, owns_file: bool):

@@ -96,5 +96,6 @@ class PcmInfo:
 
   @property
   def is_plain_wav(self) -> bool:
-    """Whether programs that know WAV alone read all samples: little-endian integers or floats in one region."""
-    return self.container == ContainerKind.WAV and self.encoding in ('int', 'float') and len(self.regions) == 1
+    """Whether programs that know WAV alone read all samples: little-endian integers or usual floats in one region."""
+    is_usual = self.encoding == 'int' or (self.encoding == 'float' and self.sample_bytes > 2)
+    return self.container == ContainerKind.WAV and is_usual and len(self.regions) == 1

@@ -41,8 +41,8 @@ _PARSERS: tuple[tuple[Callable[[bytes], bool], _Parser], ...] = (
 def read_pcm_info(path: Path) -> PcmInfo:
   """Reads the headers of one file of samples, with a few small reads, however large the file is.
 
-  RIFF, RF64, BW64, RIFX, AIFF, AIFF-C, CAF, W64, AU, NIST SPHERE; integers of 1 to 32 bits, floats of 32 or 64, A-law,
-  mu-law; tags of ID3v2 before all of these, and anything of less than 64 KiB before RIFF.
+  RIFF, RF64, BW64, RIFX, AIFF, AIFF-C, CAF, W64, AU, NIST SPHERE; integers of 1 to 32 bits, floats of 16, 32 or 64,
+  A-law, mu-law; tags of ID3v2 before all of these, and anything of less than 64 KiB before RIFF.
 
   Raises AudioFormatError, one line beginning with the path, if the file cannot be opened or read, is not a regular
   file, or is not such audio.

@@ -33,7 +33,7 @@ WIDTHS = {
   SampleKind.NONE: (0,),
   SampleKind.SIGNED: (1, 2, 3, 4),
   SampleKind.UNSIGNED: (1, 2, 3, 4),
-  SampleKind.FLOAT: (4, 8),
+  SampleKind.FLOAT: (2, 4, 8),
   SampleKind.A_LAW: (1,),
   SampleKind.MU_LAW: (1,),
 }

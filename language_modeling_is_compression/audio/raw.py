@@ -7,7 +7,7 @@ from language_modeling_is_compression.config.defaults import MAX_RATE_HZ
 from language_modeling_is_compression.errors import ConfigError
 
 _KINDS = {'s': SampleKind.SIGNED, 'u': SampleKind.UNSIGNED, 'f': SampleKind.FLOAT}
-_BITS = {SampleKind.SIGNED: (8, 16, 24, 32), SampleKind.UNSIGNED: (8, 16, 24, 32), SampleKind.FLOAT: (32, 64)}
+_BITS = {SampleKind.SIGNED: (8, 16, 24, 32), SampleKind.UNSIGNED: (8, 16, 24, 32), SampleKind.FLOAT: (16, 32, 64)}
 _LAWS = {'alaw': SampleKind.A_LAW, 'mulaw': SampleKind.MU_LAW}
 _NAME = re.compile(r'([suf])(8|16|24|32|64)(le|be)?')
 MAX_CHANNELS = 65_535

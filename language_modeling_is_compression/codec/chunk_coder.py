@@ -243,7 +243,7 @@ def smallest_chunk(payload: Payload, data: bytes, body: bytes | None, cancellati
 
 
 def _smallest(data: bytes, body: bytes | None, dictionary: bytes) -> Chunk:
-  methods = {STORED: data, LZMA: general.compress(data)}
+  methods = {STORED: data, LZMA: general.compress(data, None if body is None else len(body))}
   if body is not None:
     methods[MODEL] = body
   if dictionary and len(data) <= general.MAX_PRIMED_BYTES:

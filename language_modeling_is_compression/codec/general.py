@@ -21,11 +21,14 @@ _INCOMPRESSIBLE = 0.98  # What comes out so large is not worth another try.
 MAX_PRIMED_BYTES = 1 << 16  # DEFLATE looks back half as far.
 
 
-def compress(data: bytes) -> bytes:
-  """Data through LZMA, as strong as it goes: as a mixture of everything, or as text without an alignment."""
+def compress(data: bytes, limit: int | None = None) -> bytes:
+  """Data through LZMA, as strong as it goes: as a mixture of everything, or as text without an alignment.
+
+  limit: bytes that some other method takes; what is not near it the first time is not tried again.
+  """
   filters = _fitting(_FILTERS, len(data))
   plain = lzma.compress(data, lzma.FORMAT_RAW, filters=filters)
-  if len(plain) > _INCOMPRESSIBLE * len(data):
+  if len(plain) > _INCOMPRESSIBLE * len(data) or (limit is not None and len(plain) > _NEAR * limit):
     return plain
   as_text = lzma.compress(data, lzma.FORMAT_RAW, filters=[{**each, 'lc': 4, 'pb': 0} for each in filters])
   return min(plain, as_text, key=len)

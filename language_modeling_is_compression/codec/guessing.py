@@ -23,6 +23,8 @@ _WINDOWS, _WINDOW_BYTES = 4, 24_576  # A multiple of every frame's bytes.
 _MAX_PHASE = 3  # Bytes before the first frame, so that high and low bytes are told apart.
 _MIN_SHARE = 0.05  # Of all bytes: what a general-purpose compressor makes so small is its business.
 _MAX_SHARE = 0.9  # Of what a general-purpose compressor makes of the same bytes.
+_LAGS = (1, 2, 3, 4, 6, 8)  # Bytes of a frame of which some byte, or how it changes, is less than even in any sound.
+_EVEN_BITS = 7.8  # Entropy of bytes that are nearly even: a file of these is coded or encrypted, and no sound.
 _QUICK = [{'id': lzma.FILTER_LZMA2, 'preset': 6}]
 _TRIED = 3  # Guesses that are coded,
 _HOPE = 1.2  # if they are estimated to come so near the limit: a model does better than differences.
@@ -45,6 +47,8 @@ def guess_format(source: BinaryIO, file_bytes: int, model: ModelCoder) -> tuple[
   if file_bytes < _MIN_BYTES:
     return None
   windows = [_read(source, file_bytes, index) for index in range(_WINDOWS)]
+  if _are_even(windows):
+    return None
   general = sum(len(lzma.compress(window, lzma.FORMAT_RAW, filters=_QUICK)) for window in windows)
   if general < _MIN_SHARE * _WINDOWS * _WINDOW_BYTES:
     return None
@@ -75,6 +79,23 @@ def _read(source: BinaryIO, file_bytes: int, index: int) -> bytes:
   places = (file_bytes - _WINDOW_BYTES) // _WINDOW_BYTES
   source.seek(places * index // (_WINDOWS - 1) * _WINDOW_BYTES)
   return source.read(_WINDOW_BYTES)
+
+
+def _are_even(windows: Sequence[bytes]) -> bool:
+  """Whether bytes at every place of a frame, and their changes from frame to frame, take all values alike."""
+  for lag in _LAGS:
+    rows = [np.frombuffer(window, np.uint8).reshape(-1, lag) for window in windows]
+    for each in (rows, [np.diff(row, axis=0) for row in rows]):
+      if any(_entropy(column) < _EVEN_BITS for column in np.concatenate(each).T):
+        return False
+  return True
+
+
+def _entropy(values: np.ndarray) -> float:
+  """Bits of a byte, of uint8 [N], as they are distributed."""
+  counts = np.bincount(values)
+  shares = counts[counts > 0] / len(values)
+  return -float(np.sum(shares * np.log2(shares)))
 
 
 def _estimated_bytes(windows: Sequence[bytes], pcm: PcmFormat, phase: int) -> float:

@@ -39,9 +39,11 @@ class Recording:
   def sample_bytes(self) -> int:
     """Bytes of a sample that is counted; floats count their own width in whole files, 24 bits in chunks.
 
-    Companded samples count the 16 bits that they are expanded to.
+    Companded samples count the 16 bits that they are expanded to, floats of 16 bits 32, since no other compressor takes
+    fewer.
     """
-    own_bits = 8 * self.info.sample_bytes if self.info.encoding == 'float' else self.info.resolution_bits
+    is_float = self.info.encoding == 'float'
+    own_bits = 8 * max(4, self.info.sample_bytes) if is_float else self.info.resolution_bits
     return (self.bit_depth or own_bits) // 8
 
   @property
@@ -95,7 +97,8 @@ def whole_file(recording: Recording) -> Iterator[Path]:
         stop = min(start + _FRAMES_AT_ONCE, info.num_frames)
         if floats:
           patterns = patterns_from_raw(read_raw_frames(floats, start, stop), floats.pcm)
-          file.write(patterns.astype(f'<u{floats.sample_bytes}').tobytes())
+          values = patterns.view(f'f{floats.sample_bytes}')
+          file.write(values.astype(f'<f{recording.sample_bytes}').tobytes())
         else:
           file.write(_pcm(read_frames(info, start, stop).reshape(-1), info.resolution_bits, bit_depth))
       if info.num_frames * info.num_channels * recording.sample_bytes % 2:

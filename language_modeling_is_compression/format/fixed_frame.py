@@ -50,7 +50,14 @@ class FixedFrame(Frame):
       raise FormatError(f'it is of format version {version}, this program reads versions {VERSIONS_READ}: update it')
     reserved = (effort | flags) if version == 1 else flags & ~1
     is_float = kind == self._KINDS.index(SampleKind.FLOAT)
-    if kind >= len(self._KINDS) or reserved or piece_bytes > self._MAX_PIECE_BYTES or (is_float and version > 1):
+    is_half = is_float and sample_bytes == 2  # Which came in version 5.
+    if (
+      kind >= len(self._KINDS)
+      or reserved
+      or piece_bytes > self._MAX_PIECE_BYTES
+      or (is_float and version > 1)
+      or is_half
+    ):
       raise FormatError('its header contradicts itself: no program of this version wrote it')
     sample_kind = SampleKind.UNSIGNED if (kind, sample_bytes) == (1, 1) else self._KINDS[kind]
     parsed = Header(

@@ -14,7 +14,7 @@ KINDS = (SampleKind.FLOAT, SampleKind.A_LAW, SampleKind.MU_LAW)
 def integers_from_patterns(patterns: np.ndarray, kind: SampleKind) -> tuple[np.ndarray, int, bytes]:
   """Integers, int32 [N, C], the fewest bytes that hold each of them, 1 to 4, and what else their patterns take.
 
-  patterns: of one of KINDS, uint32 or uint64 [N, C] of floats, uint8 [N, C] of companded samples.
+  patterns: of one of KINDS, uint16, uint32 or uint64 [N, C] of floats, uint8 [N, C] of companded samples.
   """
   if kind == SampleKind.FLOAT:
     integers, side = floats.integers_from_floats(patterns)
@@ -26,7 +26,7 @@ def integers_from_patterns(patterns: np.ndarray, kind: SampleKind) -> tuple[np.n
 def patterns_from_integers(
   integers: np.ndarray, side: bytes, kind: SampleKind, pattern_bytes: int
 ) -> np.ndarray | None:
-  """Inverse of `integers_from_patterns`; None for what it does not write. pattern_bytes: 1, 4 or 8 as kinds have."""
+  """Inverse of `integers_from_patterns`; None for what it does not write. pattern_bytes: 1, 2, 4 or 8 as kinds have."""
   if kind == SampleKind.FLOAT:
     return floats.floats_from_integers(integers, side, pattern_bytes)
   return None if side else companding.characters_from_integers(integers, kind)

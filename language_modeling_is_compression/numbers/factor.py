@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from language_modeling_is_compression.numbers.divisor import common_divisor
-from language_modeling_is_compression.numbers.patterns import PRECISIONS, SINGLE, Precision, orders_from_values
+from language_modeling_is_compression.numbers.patterns import (
+  DOUBLE,
+  HALF,
+  PRECISIONS,
+  SINGLE,
+  Precision,
+  orders_from_values,
+)
 from language_modeling_is_compression.numbers.scale import LIMIT, filled
 
 _DIVISORS = (32_767.0, 8_388_607.0, 2_147_483_647.0)
@@ -110,19 +117,24 @@ def factor_from_bytes(data: bytes) -> Factor | None:
 def find_factor(values: np.ndarray, precision: Precision) -> tuple[Factor, float] | None:
   """A factor of finite float64 values that are not 0, and the share that it gives exactly; or None."""
   magnitudes = np.unique(np.abs(values))
-  magnitudes = magnitudes[magnitudes >= 2.0 ** (precision.least_exponent + precision.mantissa_bits)]
+  middle = 0
+  if precision is HALF:  # All are near 1; the largest has no next one, by which its rounding is told.
+    magnitudes = magnitudes[magnitudes < float(np.finfo(np.float16).max)]
+  else:
+    magnitudes = magnitudes[magnitudes >= 2.0 ** (precision.least_exponent + precision.mantissa_bits)]
+    # Near 1, where nothing overflows; what is much larger or smaller than most is no multiple that 32 bits hold.
+    exponents = np.frexp(magnitudes)[1]
+    middle = int(exponents[len(exponents) // 2]) if len(exponents) else 0
+    magnitudes = np.ldexp(magnitudes[np.abs(exponents - middle) <= _REACH], -middle)
   if not len(magnitudes):
     return None
-  # Near 1, where nothing overflows; what is much larger or smaller than most is no multiple that 32 bits hold.
-  exponents = np.frexp(magnitudes)[1]
-  middle = int(exponents[len(exponents) // 2])
-  magnitudes = np.ldexp(magnitudes[np.abs(exponents - middle) <= _REACH], -middle)
-  is_single = precision is SINGLE or bool(np.mean(magnitudes.astype(np.float32) == magnitudes) > _EXACT_SHARE)
-  spacings = np.spacing(magnitudes.astype(np.float32 if is_single else np.float64)).astype(np.float64)
+  is_single = precision is not DOUBLE or bool(np.mean(magnitudes.astype(np.float32) == magnitudes) > _EXACT_SHARE)
+  rounded_to = SINGLE if precision is DOUBLE and is_single else precision
+  spacings = np.spacing(magnitudes.astype(rounded_to.floats)).astype(np.float64)
   best, best_share = None, 0.0
   for rounding in ROUNDINGS:
     divisor = common_divisor(magnitudes, rounding * spacings)
-    fitted = None if divisor is None else _fitted(magnitudes, spacings, divisor, is_single)
+    fitted = None if divisor is None else _fitted(magnitudes, spacings, divisor, is_single, rounded_to)
     if fitted is not None and fitted[1] > best_share:
       best, best_share = fitted
     if best_share > _GOOD_SHARE:
@@ -135,7 +147,7 @@ def find_factor(values: np.ndarray, precision: Precision) -> tuple[Factor, float
 
 
 def _fitted(
-  magnitudes: np.ndarray, spacings: np.ndarray, divisor: float, is_single: bool
+  magnitudes: np.ndarray, spacings: np.ndarray, divisor: float, is_single: bool, rounded_to: Precision
 ) -> tuple[Factor, float] | None:
   """The best factor near a divisor, and the share of magnitudes that it gives exactly."""
   chosen = np.unique(np.linspace(0, len(magnitudes) - 1, _MOST_VALUES).astype(np.int64))
@@ -145,7 +157,8 @@ def _fitted(
   best, best_share = None, 0.0
   for first in range(len(FIRST_STEPS)):
     for factor in _candidates(some, some_spacings, integers, first, is_single):
-      share = float(np.mean(factor.values(integers) == some))
+      with np.errstate(over='ignore', under='ignore'):
+        share = float(np.mean(factor.values(integers).astype(rounded_to.floats) == some))
       if share > best_share:
         best, best_share = factor, share
     if best_share == 1.0:

@@ -14,12 +14,14 @@ from language_modeling_is_compression.entropy.varints import NumberReader, write
 from language_modeling_is_compression.numbers import factor, remainders, scale, two_factors, value_list
 from language_modeling_is_compression.numbers.estimate import bits_of, deviations
 from language_modeling_is_compression.numbers.patterns import (
+  HALF,
   PRECISIONS,
   Precision,
   orders_from_patterns,
   patterns_from_orders,
   values_from_patterns,
 )
+from language_modeling_is_compression.prediction.value_map import saved_bits
 
 CONSTANT, EXACT, SCALE, FACTOR, LIST, TWO_FACTORS = range(6)  # Ways.
 _MOST_DESCRIPTIONS = 64
@@ -38,7 +40,7 @@ class Described(NamedTuple):
 
 
 def integers_from_floats(patterns: np.ndarray) -> tuple[np.ndarray, bytes]:
-  """int32 [N, C] and side information of patterns, uint32 or uint64 [N, C]."""
+  """int32 [N, C] and side information of patterns, uint16, uint32 or uint64 [N, C]."""
   precision = PRECISIONS[patterns.dtype.itemsize]
   integers = np.zeros(patterns.shape, np.int32)
   descriptions = []
@@ -84,6 +86,8 @@ def _describe(patterns: np.ndarray, precision: Precision) -> Described:
     first = int(orders[0, 0]) if orders.size else 0
     return Described(np.zeros(orders.shape, np.int32), bytes([CONSTANT]) + write_number(first), 0.0)
   values = values_from_patterns(np.ascontiguousarray(patterns))
+  if precision is HALF:
+    return _describe_halves(orders, values)
   exponent = scale.common_exponent(values)
   if exponent is not None:
     return _by_scale(orders, values, exponent, precision, exact=True)
@@ -97,8 +101,32 @@ def _describe(patterns: np.ndarray, precision: Precision) -> Described:
   return min((way for way in ways if way is not None), key=lambda way: way.bits)
 
 
-def _by_scale(orders: np.ndarray, values: np.ndarray, exponent: int, precision: Precision, *, exact: bool) -> Described:
-  integers = scale.integers_of(values, exponent)
+def _describe_halves(orders: np.ndarray, values: np.ndarray) -> Described:
+  """As `_describe`, of 16 bits: a fine unit, in which they are multiples of others the larger they are.
+
+  Nothing, or little, is left open of them then, and a map of the values in use makes up for the unit.
+  """
+  ways = [_by_factor(orders, values, HALF), _by_list(orders, HALF)]
+  for exponent in scale.mapped_exponents(values, HALF):
+    ways.append(_by_scale(orders, values, exponent, HALF, exact=False, limit=scale.MAPPED_LIMIT))
+  return min((way for way in ways if way is not None), key=_bits_with_map)
+
+
+def _bits_with_map(way: Described) -> float:
+  saved = sum(saved_bits(channel) for channel in way.integers.T)
+  return way.bits - saved / way.integers.size
+
+
+def _by_scale(
+  orders: np.ndarray,
+  values: np.ndarray,
+  exponent: int,
+  precision: Precision,
+  *,
+  exact: bool,
+  limit: float = scale.LIMIT,
+) -> Described:
+  integers = scale.integers_of(values, exponent, limit)
   left = scale.bases_of(integers.ravel(), exponent, precision, exact=exact)
   description = bytes([EXACT if exact else SCALE]) + write_number(exponent) + _code(orders, left, precision)
   return _described(integers, description)

@@ -21,14 +21,15 @@ class Precision(NamedTuple):
   least_exponent: int  # Of normal numbers 1.f * 2**e.
 
 
+HALF = Precision(np.float16, np.uint16, 10, 5, -14)
 SINGLE = Precision(np.float32, np.uint32, 23, 8, -126)
 DOUBLE = Precision(np.float64, np.uint64, 52, 11, -1022)
-PRECISIONS = {4: SINGLE, 8: DOUBLE}
+PRECISIONS = {2: HALF, 4: SINGLE, 8: DOUBLE}
 
 
 def orders_from_patterns(patterns: np.ndarray) -> np.ndarray:
-  """int64 of uint32 or uint64, of any shape."""
-  signed: np.ndarray = patterns.view(np.int64 if patterns.dtype.itemsize == 8 else np.int32).astype(np.int64)
+  """int64 of unsigned integers of a precision's width, of any shape."""
+  signed: np.ndarray = patterns.view(f'i{patterns.dtype.itemsize}').astype(np.int64)
   top = 8 * patterns.dtype.itemsize - 1
   lower = np.int64((1 << top) - 1)
   return np.where(signed < 0, ~(signed & lower), signed)
@@ -43,7 +44,7 @@ def patterns_from_orders(orders: np.ndarray, precision: Precision) -> np.ndarray
 
 
 def values_from_patterns(patterns: np.ndarray) -> np.ndarray:
-  """float64 of uint32 or uint64. Those of NaNs are NaNs, whichever."""
+  """float64 of unsigned integers of a precision's width. Those of NaNs are NaNs, whichever."""
   with np.errstate(invalid='ignore'):
     return patterns.view(PRECISIONS[patterns.dtype.itemsize].floats).astype(np.float64)
 

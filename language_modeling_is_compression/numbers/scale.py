@@ -10,6 +10,7 @@ from language_modeling_is_compression.numbers.estimate import bits_of, deviation
 from language_modeling_is_compression.numbers.patterns import Precision, lowest_bits, orders_from_values
 
 LIMIT = float((1 << 31) - 1)
+MAPPED_LIMIT = float((1 << 16) - 1)  # Integers up to this, of either sign, can be told by a map of values in use.
 _COMMON_BITS = 25  # A scale of so many bits needs no comparison: a 24-bit converter's, and its least value's magnitude.
 _RARE = 256  # One in so many values may miss a scale.
 _LEAST_BITS, _MOST_BITS = 12, 31  # Of the largest value in units that are compared.
@@ -68,11 +69,19 @@ def best_exponent(values: np.ndarray, orders: np.ndarray, precision: Precision) 
   return best, best_bits
 
 
-def integers_of(values: np.ndarray, exponent: int) -> np.ndarray:
-  """int32 of values, float64 [N, C], in units of 2**exponent, cut off; where they do not fit, as the value before."""
+def mapped_exponents(values: np.ndarray, precision: Precision) -> set[int]:
+  """Exponents of the finest units in which all values, or all but a few, are up to MAPPED_LIMIT."""
+  tops = np.sort(np.frexp(values[usable(values)])[1])
+  finest = precision.least_exponent - precision.mantissa_bits
+  some = {int(tops[-1]), int(tops[-1 - len(tops) // _RARE])} if len(tops) else {0}
+  return {max(top - 16, finest) for top in some}
+
+
+def integers_of(values: np.ndarray, exponent: int, limit: float = LIMIT) -> np.ndarray:
+  """int32 of values, float64 [N, C], in units of 2**exponent, cut off; where above a limit, as the value before."""
   with np.errstate(over='ignore', under='ignore', invalid='ignore'):
     scaled = np.trunc(np.ldexp(values, -exponent))
-    fits = np.abs(scaled) <= LIMIT
+    fits = np.abs(scaled) <= limit
   return filled(scaled, fits).astype(np.int32)
 
 

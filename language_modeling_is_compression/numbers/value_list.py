@@ -54,8 +54,7 @@ def read_list(data: bytes, num_values: int, precision: Precision) -> tuple[np.nd
   steps[:, :width] = bytes_of[: num_values * width].reshape(width, num_values).T
   rises = np.ascontiguousarray(bytes_of[num_values * width :].reshape(4, num_values).T)
   # The sum is one modulo the number of patterns.
-  signed = np.int64 if width == 8 else np.int32
-  orders: np.ndarray = np.cumsum(steps.view('<i8')[:, 0].astype(np.int64)).astype(signed).astype(np.int64)
+  orders: np.ndarray = np.cumsum(steps.view('<i8')[:, 0].astype(np.int64)).astype(f'i{width}').astype(np.int64)
   places: np.ndarray = np.cumsum(rises.view('<i4')[:, 0].astype(np.int64))
   if (np.diff(places) <= 0).any() or max(abs(places[0]), abs(places[-1])) > MOST_VALUES * 8:
     return None

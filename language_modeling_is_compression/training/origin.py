@@ -25,7 +25,13 @@ def _git(*arguments: str) -> str | None:
   """Output of git in the package's folder; None if it fails or is not installed."""
   try:
     done = subprocess.run(
-      ['git', *arguments], cwd=_PACKAGE, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS
+      # A status writes the index otherwise, under a lock that a commit at the same time would meet.
+      ['git', '--no-optional-locks', *arguments],
+      cwd=_PACKAGE,
+      stdin=subprocess.DEVNULL,
+      capture_output=True,
+      text=True,
+      timeout=_SECONDS,
     )
   except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
     return None

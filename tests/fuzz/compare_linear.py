@@ -94,7 +94,8 @@ def _damaged_compact(group: segment_bodies.CompactGroup, rng: np.random.Generato
     place = int(rng.integers(len(side)))
     side[place] = side[place] + int(rng.integers(-3, 4)) & 255 if rng.random() < 0.5 else int(rng.integers(256))
   num_bytes = int(rng.integers(12)) if rng.random() < 0.2 else _FRAMES * _SAMPLE_BYTES + int(rng.integers(8))
-  return segment_bodies.CompactGroup(bytes(side), group.code if rng.random() < 0.1 else rng.bytes(num_bytes))
+  code = group.code if rng.random() < 0.1 else rng.bytes(num_bytes)
+  return group._replace(side=bytes(side), code=code)
 
 
 def _outcome(coder: GroupCoder, network: segments.Network, body: bytes, shape: SegmentShape) -> str:

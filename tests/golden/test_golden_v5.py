@@ -160,6 +160,8 @@ def test_the_reference_decoder_refuses_broken_ones(name, by):
     'wav_mu_law.preset_1',
     'gaps_16.preset_1',
     'unpacked_flac.preset_1',
+    'float_16_scale.preset_1',
+    'float_16_factor.effort_1',
     'float_32_scale.preset_1',
     'float_32_list.preset_1',
     'float_64_factor.preset_1',

@@ -35,6 +35,7 @@ WRITTEN: Mapping[str, tuple[str, ...]] = {
   **dict.fromkeys(('au_a_law', 'wav_mu_law', 'gaps_16', 'unpacked_flac'), _FEW),
   **dict.fromkeys(('float_32_exact', 'float_32_scale', 'float_32_factor', 'float_32_list'), _FEW),
   **dict.fromkeys(('float_32_two_factors', 'float_64_factor', 'caf_float_64_scale'), _FEW),
+  **dict.fromkeys(('float_16_scale', 'float_16_factor'), _FEW),
   'drawn_8': ('bytes',),
   'aiff_drawn_24': ('bytes',),
   **dict.fromkeys(('text', 'empty'), _NONE),
@@ -94,6 +95,7 @@ def originals(folder: Path) -> dict[str, bytes]:
   gaps = b'five!' + samples[:400] + b'gap' + samples[400:404] + b'too long' + samples[404:] + b'tail'
   drawn = (folder / 'v1' / 'drawn_24.original').read_bytes()
   return {
+    **_halves(),
     'wav_stereo_16': build_wav(samples, channels=2),
     'wav_mono_24': build_wav(pcm_bytes(fine[:399, :1], 24), bits=24, extensible=True),
     'wav_ten_channels_16': build_wav(pcm_bytes(many, 16), channels=10, extensible=True),
@@ -166,7 +168,7 @@ def _companded(container: ContainerKind, kind: SampleKind, waves: np.ndarray) ->
 
 
 def _float_file(container: ContainerKind, values: np.ndarray, *, is_big_endian: bool = False) -> bytes:
-  """values: float32 or float64 [N, C]."""
+  """values: floats of any width [N, C]."""
   pcm = _pcm(SampleKind.FLOAT, values.itemsize, values.shape[1], is_big_endian=is_big_endian)
   header, tail = file_header(container, pcm, len(values))
   return header + values.astype(pcm.stored_type('f')).tobytes() + tail
@@ -193,6 +195,18 @@ def _floats(rng: np.random.Generator) -> dict[str, bytes]:
     'float_32_two_factors': _float_file(ContainerKind.WAV, recorded * gains),
     'float_64_factor': _float_file(ContainerKind.WAV, waves / 8388607 * 0.6531),
     'caf_float_64_scale': _float_file(ContainerKind.CAF, reverberant[:400], is_big_endian=True),
+  }
+
+
+def _halves() -> dict[str, bytes]:
+  """Floats of 16 bits, one of them of finer sound with values that are none, one of integers that were divided."""
+  waves = _waves(np.random.default_rng(18), 900, 2).astype(np.float64)
+  reverberant = np.convolve(waves[:, 1], 0.7 ** np.arange(30), 'same') / 65536
+  odd = np.stack([waves[:, 0] / 32768, reverberant], axis=1).astype(np.float16)
+  odd[5:9, 0] = [np.nan, -np.inf, 65504, -0.0]
+  return {
+    'float_16_scale': _float_file(ContainerKind.WAV, odd),
+    'float_16_factor': _float_file(ContainerKind.CAF, (waves[:, :1] / 32767).astype(np.float16), is_big_endian=True),
   }
 
 

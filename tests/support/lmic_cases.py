@@ -17,7 +17,12 @@ from language_modeling_is_compression.config.options import DataConfig, ModelCon
 from language_modeling_is_compression.errors import LmicError
 from language_modeling_is_compression.format.container import Container
 from language_modeling_is_compression.format.division import SegmentSettings
-from language_modeling_is_compression.format.layout import HybridLayout, LinearLayout
+from language_modeling_is_compression.format.layout import (
+  HybridLayout,
+  LinearLayout,
+  StartedHybridLayout,
+  StartedLinearLayout,
+)
 from language_modeling_is_compression.linear.coder import LinearCoder
 from language_modeling_is_compression.network.byte_model import ByteModel, ByteSpec
 from language_modeling_is_compression.network.transformer import build_transformer
@@ -152,8 +157,8 @@ def coder() -> ChunkCoder:
   return tiny_coder()
 
 
-def _network_coder() -> ChunkCoder:
-  return ChunkCoder(HybridCoder(hybrid_cases.random_network(experts=LINEAR_EXPERTS), HybridLayout), lanes=4)
+def _network_coder(layout: type[HybridLayout]) -> ChunkCoder:
+  return ChunkCoder(HybridCoder(hybrid_cases.random_network(experts=LINEAR_EXPERTS), layout), lanes=4)
 
 
 def _written(compress: Callable[[bytes, ChunkCoder, SegmentSettings], bytes], coding: int) -> list[Case]:
@@ -164,7 +169,7 @@ def _written(compress: Callable[[bytes, ChunkCoder, SegmentSettings], bytes], co
   by = _SEGMENT_CODERS[coding]()
   found = []
   for index, original in enumerate(segment_originals().values()):
-    effort = index % 3 if coding == 4 else 0
+    effort = index % 3 if coding in (4, 6) else 0
     settings = dataclasses.replace(_SHORT_SEGMENTS, effort=effort, preset=index % 4)
     found.append(Case(original, compress(original, by, settings), by))
   return found
@@ -172,9 +177,9 @@ def _written(compress: Callable[[bytes, ChunkCoder, SegmentSettings], bytes], co
 
 @functools.cache
 def cases(coding: int) -> list[Case]:
-  """Of format version 5, and one of the codings that had versions of their own before.
+  """Of format version 5, and one of its codings.
 
-  The first use of codings 2 to 4 compiles for half a minute when the package has changed.
+  The first use of codings 2 to 6 compiles for half a minute when the package has changed.
   """
   return _written(compressed, coding)
 
@@ -188,12 +193,17 @@ def fixed_cases(version: int) -> list[Case]:
 @functools.cache
 def all_cases() -> list[Case]:
   """Of every format version and coding."""
-  return [case for which in (cases, fixed_cases) for coding in CODINGS for case in which(coding)]
+  return [
+    case for which, codings in ((cases, CODINGS), (fixed_cases, FIXED)) for coding in codings for case in which(coding)
+  ]
 
 
-CODINGS = (1, 2, 3, 4)
+CODINGS = (1, 2, 3, 4, 5, 6)
+FIXED = (1, 2, 3, 4)  # Those that had versions of their own.
 _SEGMENT_CODERS: dict[int, Callable[[], ChunkCoder]] = {
   2: lambda: ChunkCoder(EnsembleCoder(hybrid_cases.random_network()), lanes=4),
   3: lambda: ChunkCoder(LinearCoder(LinearLayout), lanes=4),
-  4: _network_coder,
+  4: lambda: _network_coder(HybridLayout),
+  5: lambda: ChunkCoder(LinearCoder(StartedLinearLayout), lanes=4),
+  6: lambda: _network_coder(StartedHybridLayout),
 }

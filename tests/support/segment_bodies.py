@@ -8,6 +8,7 @@ from language_modeling_is_compression.format.compact_side_information import rea
 from language_modeling_is_compression.format.payloads import SegmentShape
 from language_modeling_is_compression.prediction.long_term import NUM_LAGS
 from language_modeling_is_compression.prediction.state import GROUP_CHANNELS
+from language_modeling_is_compression.prediction.value_map import ChannelValues
 
 
 class Group(NamedTuple):
@@ -58,10 +59,20 @@ def body_of(groups: Sequence[Group]) -> bytes:
 
 
 class CompactGroup(NamedTuple):
-  """A group of codings 5 and 6. side: its headers and lags. code: what follows."""
+  """A group of codings 5 and 6. side: its headers and lags, which say the values of channels. code: what follows."""
 
   side: bytes
   code: bytes
+  channels: list[ChannelValues]
+
+  def with_number(self, place: int, number: int) -> 'CompactGroup':
+    """Another number in place of one of the side information's, at a place that wraps around."""
+    reader, ends = NumberReader(self.side), [0]
+    while reader.position < len(self.side):
+      reader.read_natural()
+      ends.append(reader.position)
+    at = place % (len(ends) - 1)
+    return self._replace(side=self.side[: ends[at]] + write_number(number) + self.side[ends[at + 1] :])
 
 
 def compact_groups_of(body: bytes, num_channels: int, shape: SegmentShape) -> list[CompactGroup]:
@@ -75,8 +86,9 @@ def compact_groups_of(body: bytes, num_channels: int, shape: SegmentShape) -> li
       end = reader.position + num_bytes
       group, following = rest[reader.position : end], rest[end:]
     reader = NumberReader(group)
-    assert read_header(reader, count, shape) is not None, 'not a sound body'
-    found.append(CompactGroup(group[: reader.position], group[reader.position :]))
+    header = read_header(reader, count, shape)
+    assert header is not None, 'not a sound body'
+    found.append(CompactGroup(group[: reader.position], group[reader.position :], header[0]))
     rest = following
   return found
 

@@ -64,7 +64,7 @@ def _format(description: bytes, num_bytes: int) -> PcmFormat:
   rate, format_id, flags, frame_bytes, _, num_channels, bits = struct.unpack('>d4sIIIII', description)
   check_channels(num_channels)
   if format_id == b'lpcm' and flags & _IS_FLOAT:
-    check_bits(bits, 'float', (32, 64))
+    check_bits(bits, 'float', (16, 32, 64))
     kind, from_bits = SampleKind.FLOAT, bits // 8
     sample_bytes = from_bits if frame_bytes == from_bits * num_channels else None
   elif format_id == b'lpcm':

@@ -53,7 +53,11 @@ def check_channels(num_channels: int) -> None:
 def check_bits(bits: int, encoding: str, widths: Sequence[int]) -> None:
   """Raises AudioFormatError unless samples have one of some numbers of bits, a range or a few. encoding: in words."""
   if bits not in widths:
-    allowed = f'{widths[0]} to {widths[-1]}' if isinstance(widths, range) else ' or '.join(map(str, widths))
+    allowed = (
+      f'{widths[0]} to {widths[-1]}'
+      if isinstance(widths, range)
+      else f'{", ".join(map(str, widths[:-1]))} or {widths[-1]}'
+    )
     raise AudioFormatError(f'expected {encoding} samples of {allowed} bits, got {bits}: {CONVERT}.')
 
 

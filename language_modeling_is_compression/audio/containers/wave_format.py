@@ -74,7 +74,7 @@ def parse_format(fields: bytes, byte_order: ByteOrder, num_data_bytes: int) -> P
     from_bits = least_bytes(bits)
   else:
     if tag == FLOAT:
-      check_bits(bits, 'float', (32, 64))
+      check_bits(bits, 'float', (16, 32, 64))
     from_bits = bits // 8 if tag == FLOAT else 1  # Whatever a header calls the bits of companded samples.
     sample_bytes = from_bits if block_align == from_bits * num_channels else None
   if sample_bytes is None:

@@ -60,6 +60,8 @@ def can_hold(container: ContainerKind, pcm: PcmFormat) -> bool:
     return ((pcm.kind, pcm.sample_bytes) in _AIFC_TYPES and is_big) or pcm.kind == SampleKind.SIGNED
   if container == ContainerKind.SPHERE:
     return pcm.kind in _SPHERE_CODINGS
+  if container == ContainerKind.AU:
+    return (pcm.kind, pcm.sample_bytes) in _AU_ENCODINGS
   return pcm.kind != SampleKind.UNSIGNED
 
 

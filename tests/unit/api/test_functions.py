@@ -42,6 +42,16 @@ def test_arrays_come_back(dtype, shape):
   np.testing.assert_array_equal(found, samples)
 
 
+@pytest.mark.parametrize('shape', [(300,), (300, 1), (70, 9), (0, 3), (1, 40)])
+@pytest.mark.parametrize('dtype', ['float16', 'float32', 'float64'])
+def test_arrays_of_floats_come_back(dtype, shape):
+  samples = (waves('int16', shape) / 32768).astype(dtype)
+  samples.reshape(-1)[3:5] = [np.nan, -0.0][: max(0, samples.size - 3)]
+  found, rate = lmic.decompress(lmic.compress(samples, RATE_HZ, level=1))
+  assert (found.dtype, found.shape, rate) == (samples.dtype, shape, RATE_HZ)
+  assert found.tobytes() == samples.tobytes()
+
+
 @pytest.mark.parametrize(
   ('dtype', 'depth'), [('int16', 8), ('int32', 8), ('int32', 16), ('int32', 24), ('int32', 32), ('int8', 8)]
 )
@@ -78,7 +88,7 @@ def test_arrays_of_any_layout_in_memory():
   [
     ([1, 2], r'samples: expected a NumPy array, got list: make one with np\.asarray'),
     (np.zeros((2, 2, 2), np.int16), r'samples: expected shape \[N\] or \[N, C\], got \[2, 2, 2\]'),
-    (np.zeros(3, np.float16), 'samples: .*got float16: convert'),
+    (np.zeros(3, np.complex64), 'samples: .*got complex64: convert'),
     (np.zeros(3, np.int64), r'samples: .*got int64: convert them with \.astype\(np\.int32\)'),
     (np.zeros(3, np.uint16), 'samples: .*got uint16: convert'),
     (np.zeros(3, bool), 'samples: .*got bool: convert'),

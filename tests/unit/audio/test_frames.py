@@ -73,7 +73,7 @@ def test_spans_over_several_regions(write):
       assert read_raw_frames(info, start, stop).tobytes() == STEREO_BYTES[4 * start : 4 * stop]
 
 
-@pytest.mark.parametrize('width', [4, 8])
+@pytest.mark.parametrize('width', [2, 4, 8])
 def test_floats_of_both_orders_are_the_same(width):
   values = np.random.default_rng(1).uniform(-1.2, 1.2, (40, 3))
   little, big = (

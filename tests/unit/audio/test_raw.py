@@ -16,6 +16,7 @@ from language_modeling_is_compression.errors import ConfigError
     ('s8,0,65535', (SampleKind.SIGNED, 1, False, 0, 65_535)),
     ('u32be,1,3', (SampleKind.UNSIGNED, 4, True, 1, 3)),
     ('f32le,96000,2', (SampleKind.FLOAT, 4, False, 96_000, 2)),
+    ('f16le,96000,2', (SampleKind.FLOAT, 2, False, 96_000, 2)),
     ('f64be,96000,2', (SampleKind.FLOAT, 8, True, 96_000, 2)),
     ('alaw,8000,1', (SampleKind.A_LAW, 1, False, 8_000, 1)),
     ('mulaw,8000,2', (SampleKind.MU_LAW, 1, False, 8_000, 2)),
@@ -29,7 +30,7 @@ def test_formats(text, expected):
 @pytest.mark.parametrize(
   'text',
   [
-    *('', 's16le', 's16le,44100', 's16le,44100,2,1', 's16,44100,2', 's8le,44100,2', 'f16le,8000,1', 'f8,8000,1'),
+    *('', 's16le', 's16le,44100', 's16le,44100,2,1', 's16,44100,2', 's8le,44100,2', 'f24le,8000,1', 'f8,8000,1'),
     *('u64le,8000,1', 's12le,8000,1', 'pcm,8000,1', 's16le,-1,2', 's16le,44100,0', 's16le,44100,65536', 's16le,1e3,1'),
     *('s16le,44100,٢', 's16le,999999999,1', 's16le, 44100,2', 'alawle,8000,1'),
   ],

@@ -189,6 +189,12 @@ def test_text_is_coded_as_text():
     assert general.decompress(LZMA, general.compress(data), len(data)) == data
 
 
+def test_text_is_not_tried_where_another_method_is_far_ahead():
+  plain, as_text = packed(WORDS, preset=9 | lzma.PRESET_EXTREME), general.compress(WORDS)
+  assert general.compress(WORDS, len(plain)) == as_text
+  assert general.compress(WORDS, len(plain) // 2) == plain
+
+
 def test_hostile_lzma_bodies():
   body = general.compress(WORDS)
   for num_bytes in (0, len(WORDS) - 1, len(WORDS) + 1):

@@ -3,6 +3,7 @@
 import io
 import random
 import zlib
+from typing import cast
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from language_modeling_is_compression.codec.guessing import guess_format
 from language_modeling_is_compression.codec.levels import LEVELS
 from language_modeling_is_compression.codec.plan import plan_file, without_header
 from language_modeling_is_compression.format.container import Container
+from language_modeling_is_compression.format.model_coder import ModelCoder
 from language_modeling_is_compression.linear.coder import LinearCoder
 from language_modeling_is_compression.numbers.companding import linear_values
 
@@ -105,6 +107,22 @@ def things() -> dict[str, bytes]:
 @pytest.mark.parametrize('name', sorted(things()))
 def test_what_is_no_sound_is_left_alone(name):
   assert guess(things()[name]) is None
+
+
+@pytest.mark.parametrize('num_bytes', [1 << 15, 100_000])
+def test_noise_is_told_without_a_model(num_bytes):
+  """Which may have to be loaded and compiled first, for a file that takes less time than that."""
+  data = np.random.default_rng(num_bytes).bytes(num_bytes)
+  assert guess_format(io.BytesIO(data), len(data), cast(ModelCoder, None)) is None
+
+
+def test_sound_of_even_bytes_is_found():
+  """A triangle has all values alike, but not its steps."""
+  place = np.arange(100_000) * 311 % (1 << 17)
+  noise = np.random.default_rng(0).integers(0, 50, len(place))
+  triangle = np.abs(place - (1 << 16)) - (1 << 15) + noise
+  found = guess(triangle.clip(-(1 << 15), (1 << 15) - 1).astype('<i2').tobytes())
+  assert found is not None and (found[0].kind, found[0].sample_bytes) == (_SIGNED, 2)
 
 
 @pytest.mark.parametrize('data', [b'x' + sound_of(format_of(_SIGNED, 2, 2)), sound_of(format_of(_FLOAT, 8, 1))])

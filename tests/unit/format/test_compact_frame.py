@@ -126,7 +126,7 @@ def test_bytes_of_every_field():
     changed(STEREO, sample_bytes=0),
     changed(STEREO, kind=SampleKind.UNSIGNED, sample_bytes=1, is_big_endian=True),
     changed(STEREO, sample_bytes=5),
-    changed(STEREO, kind=SampleKind.FLOAT, sample_bytes=2),
+    changed(STEREO, kind=SampleKind.FLOAT, sample_bytes=3),
     changed(STEREO, kind=SampleKind.A_LAW),
     changed(STEREO, num_channels=0),
     changed(STEREO, chunk_frames=(1 << 16) + 1),

@@ -143,7 +143,7 @@ def test_decodes_companded_samples(kind):
   assert independent_decoder.decode(data, None) == original
 
 
-@pytest.mark.parametrize(('sample_bytes', 'is_big_endian'), [(4, False), (4, True), (8, True)])
+@pytest.mark.parametrize(('sample_bytes', 'is_big_endian'), [(2, False), (2, True), (4, False), (4, True), (8, True)])
 def test_decodes_floats_in_segments(sample_bytes, is_big_endian):
   """Integers of 16 bits divided, and one that is no number."""
   pcm = pcm_of(SampleKind.FLOAT, sample_bytes, 2, is_big_endian=is_big_endian)
@@ -173,7 +173,7 @@ def test_decodes_companded_samples_in_coding_5(kind):
   assert independent_decoder.decode(data, None) == original
 
 
-@pytest.mark.parametrize(('sample_bytes', 'is_big_endian'), [(4, False), (4, True), (8, True)])
+@pytest.mark.parametrize(('sample_bytes', 'is_big_endian'), [(2, False), (2, True), (4, False), (4, True), (8, True)])
 def test_decodes_floats_in_coding_5(sample_bytes, is_big_endian):
   pcm = pcm_of(SampleKind.FLOAT, sample_bytes, 2, is_big_endian=is_big_endian)
   values = np.frombuffer(frames_of(pcm, 300), pcm.stored_type('f')).copy()

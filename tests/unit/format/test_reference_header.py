@@ -28,7 +28,7 @@ BROKEN_HEADERS = {
   'unknown container': fields(3, 0xF0, MONO_16, 0, 1, 8000, 9, 0, 0),
   'unknown kind': fields(3, 0, 0x26, 0, 1, 8000, 9, 0, 0),
   'integers of 5 bytes': fields(3, 0, 0x51, 0, 1, 8000, 9, 0, 0),
-  'floats of 2 bytes': fields(3, 0, 0x23, 0, 1, 8000, 9, 0, 0),
+  'floats of 3 bytes': fields(3, 0, 0x33, 0, 1, 8000, 9, 0, 0),
   'wide companded samples': fields(3, 0, 0x24, 0, 1, 8000, 9, 0, 0),
   'effort of channels': fields(1, 1, MONO_16, 0, 1, 8000, 9, 0, 0),
   'unknown preset': fields(3, 4, MONO_16, 0, 1, 8000, 9, 0, 0),

@@ -23,7 +23,7 @@ from language_modeling_is_compression.format.surroundings import (
 
 STEREO = wav_integers(sample_bytes=2, num_channels=2, sample_rate_hz=100)
 WAV_KINDS = [(SampleKind.UNSIGNED, 1), *((SampleKind.SIGNED, width) for width in (2, 3, 4))]
-WAV_KINDS += [(SampleKind.FLOAT, 4), (SampleKind.FLOAT, 8)]
+WAV_KINDS += [(SampleKind.FLOAT, 2), (SampleKind.FLOAT, 4), (SampleKind.FLOAT, 8)]
 
 
 def test_canonical_headers_are_as_documented():

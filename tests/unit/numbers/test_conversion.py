@@ -13,10 +13,11 @@ from language_modeling_is_compression.numbers.conversion import (
   patterns_from_integers,
 )
 
-SINGLE, DOUBLE = np.float32, np.float64
+HALF, SINGLE, DOUBLE = np.float16, np.float32, np.float64
 NUM_FRAMES = 4000
 # Infinities, NaNs with all kinds of payloads, zeros, the least and the largest of normal and of other numbers.
 ODD = {
+  2: [0x7C00, 0xFC00, 0x7E00, 0x7C01, 0xFFFF, 0, 1 << 15, 1, 0x83FF, 0x0400, 0x7BFF],
   4: [0x7F800000, 0xFF800000, 0x7FC00000, 0x7F800001, 0xFFFFFFFF, 0, 1 << 31, 1, 0x807FFFFF, 0x00800000, 0x7F7FFFFF],
   8: [value << 52 for value in (0, 0x7FF, 0xFFF, 0x800, 1)]
   + [1, (1 << 52) - 1, 0x7FF0000000000001, (1 << 64) - 1, 0x7FEFFFFFFFFFFFFF, 0x800FFFFFFFFFFFFF],
@@ -77,6 +78,9 @@ LATTICES = {
   '24 bits, quieter, 64': (24, gained(24, HALF_24, 0.6531, precision=DOUBLE)),
   '16 bits, divided and quieter': (16, sound(16).astype(SINGLE) / SINGLE(32767) * SINGLE(0.6531)),
   '16 bits, divided and quieter, 64': (16, sound(16) / 32767 * 0.6531),
+  '11 bits, half': (11, gained(11, 2.0**-10, precision=HALF)),
+  '11 bits, divided, half': (11, (sound(11) / 1023).astype(HALF)),
+  '10 bits, quieter, half': (10, (gained(10, 2.0**-9) * SINGLE(0.6531)).astype(HALF)),
   '16 bits, divided, 32 in 64': (16, (sound(16).astype(SINGLE) / SINGLE(32767)).astype(DOUBLE)),
 }
 
@@ -111,7 +115,7 @@ def test_rounded_twice(precision):
 
 
 @pytest.mark.parametrize('value', [0.0, -0.0, 0.3, 1e-42, np.nan, -np.inf])
-@pytest.mark.parametrize('precision', [SINGLE, DOUBLE])
+@pytest.mark.parametrize('precision', [HALF, SINGLE, DOUBLE])
 def test_one_value_costs_next_to_nothing(value, precision):
   integers, side = converted(patterns_of(np.full((5000, 2), value, precision)))
   assert not integers.any() and len(side) <= 24
@@ -150,6 +154,29 @@ def test_small_floats_in_large_ones_cost_no_more():
   assert len(wide_side) < len(side) + 200
 
 
+@pytest.mark.parametrize('width', [2, 3, 4])
+def test_halves_of_finer_sound_leave_little_open(width):
+  """They are integers in a unit that is finer than the largest are told apart, so that hardly any bit is left."""
+  values = gained(8 * width, 2.0 ** (1 - 8 * width)).astype(HALF)
+  integers, side = converted(patterns_of(values))
+  assert np.abs(integers).max() < 1 << 16 and len(side) < NUM_FRAMES / 8
+
+
+def test_a_loud_half_among_others_costs_itself():
+  values = gained(16, HALF_16).astype(HALF)
+  _, side = converted(patterns_of(values))
+  values[300:305, 0] = 65504.0
+  integers, odd_side = converted(patterns_of(values))
+  assert np.abs(integers).max() > 1 << 14 and len(odd_side) < len(side) + 100
+
+
+def test_all_halves_come_back():
+  patterns = np.arange(1 << 16, dtype=np.uint16)
+  mixed = np.random.default_rng(0).permutation(patterns)
+  for each in (patterns, mixed, mixed.reshape(-1, 2), mixed.reshape(-1, 1 << 8)):
+    converted(each.reshape(len(each), -1).copy())
+
+
 def recorded() -> tuple[np.ndarray, np.ndarray]:
   """Of a quiet converter for half of the time, then of a louder one whose step is no multiple of the other's, beyond 1.
 
@@ -180,7 +207,7 @@ def test_two_converters_of_which_one_was_in_use():
 
 @settings(max_examples=80, deadline=None)
 @given(
-  width=st.sampled_from([4, 8]),
+  width=st.sampled_from([2, 4, 8]),
   num_frames=st.integers(0, 200),
   channels=st.integers(1, 4),
   seed=st.integers(0, 1 << 32),
@@ -197,7 +224,7 @@ def test_any_floats_come_back(width, num_frames, channels, seed, spread, odd):
 
 
 @settings(max_examples=80, deadline=None)
-@given(width=st.sampled_from([4, 8]), data=st.binary(max_size=400), channels=st.integers(1, 3))
+@given(width=st.sampled_from([2, 4, 8]), data=st.binary(max_size=400), channels=st.integers(1, 3))
 def test_any_bits_come_back(width, data, channels):
   num = len(data) // (width * channels)
   converted(np.frombuffer(data[: num * width * channels], f'u{width}').reshape(num, channels).copy())
@@ -205,7 +232,7 @@ def test_any_bits_come_back(width, data, channels):
 
 @settings(max_examples=80, deadline=None)
 @given(
-  width=st.sampled_from([4, 8]),
+  width=st.sampled_from([2, 4, 8]),
   bits=st.integers(1, 31),
   gains=st.lists(st.floats(1e-6, 1e6), max_size=3),
   num_frames=st.integers(1, 300),
@@ -213,9 +240,11 @@ def test_any_bits_come_back(width, data, channels):
 )
 def test_any_lattice_comes_back(width, bits, gains, num_frames, seed):
   rng = np.random.default_rng(seed)
-  values = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (num_frames, 1)).astype(f'f{width}')
-  for gain in gains:
-    values = values * values.dtype.type(gain)
+  integers = rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), (num_frames, 1))
+  with np.errstate(over='ignore', under='ignore', invalid='ignore'):
+    values = integers.astype(f'f{width}')
+    for gain in gains:
+      values = values * values.dtype.type(gain)
   converted(patterns_of(values))
 
 
@@ -272,12 +301,13 @@ def test_side_information_that_was_changed(way):
   assert patterns_from_integers(integers, side + b'\0', SampleKind.FLOAT, width) is None
   for other in (integers[:-1], -integers, integers + 1, rng.integers(-(1 << 31), 1 << 31, integers.shape, np.int32)):
     patterns_from_integers(other, side, SampleKind.FLOAT, width)
-  patterns_from_integers(integers, side, SampleKind.FLOAT, 12 - width)
+  for other_width in {2, 4, 8} - {width}:
+    patterns_from_integers(integers, side, SampleKind.FLOAT, other_width)
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-  width=st.sampled_from([4, 8]),
+  width=st.sampled_from([2, 4, 8]),
   way=st.integers(0, 6),
   data=st.binary(max_size=60),
   seed=st.integers(0, 1 << 32),

@@ -193,6 +193,7 @@ def test_caf(write, contents):
 @pytest.mark.parametrize(
   ('flags', 'frame', 'bits', 'kind', 'expected'),
   [
+    (3, 6, 16, b'lpcm', (SampleKind.FLOAT, 2, False)),
     (1, 12, 32, b'lpcm', (SampleKind.FLOAT, 4, True)),
     (3, 24, 64, b'lpcm', (SampleKind.FLOAT, 8, False)),
     (3, 7, 32, b'lpcm', (SampleKind.FLOAT, 4, False)),

@@ -83,6 +83,17 @@ def test_floats(write, bits, extensible):
     assert np.abs(frames - scaled).max() <= 0.5
 
 
+@pytest.mark.parametrize('extensible', [False, True])
+def test_floats_of_16_bits(write, extensible):
+  values = np.random.default_rng(1).uniform(-1.1, 1.1, size=(500, 3)).astype('<f2')
+  info = read_pcm_info(write(build_wav(values.tobytes(), tag=IEEE_FLOAT, bits=16, channels=3, extensible=extensible)))
+  assert (info.encoding, info.sample_bytes, info.resolution_bits) == ('float', 2, 24)
+  assert not info.is_plain_wav
+  np.testing.assert_array_equal(
+    read_pcm_frames(info, 0, 500), np.clip(values.astype(np.float64) * 2**23, -(2**23), 2**23 - 1)
+  )
+
+
 @pytest.mark.parametrize(
   ('bits', 'container'), [(12, 16), (20, 24), (20, 32), (24, 32), (4, 8), (16, 32), (8, 24), (4, 16)]
 )
@@ -409,7 +420,7 @@ def test_trailing_junk_is_no_payload(write):
     (build_wav(bytes(8), bits=64), ['64']),
     (build_wav(bytes(8), bits=0, block_align=2), ['got 0']),
     (build_wav(bytes(8), bits=40), ['40']),
-    (build_wav(bytes(8), tag=IEEE_FLOAT, bits=16), ['32 or 64', 'got 16']),
+    (build_wav(bytes(8), tag=IEEE_FLOAT, bits=24), ['16, 32 or 64', 'got 24']),
     (build_wav(bytes(20), tag=IEEE_FLOAT, bits=64, block_align=4), ['block_align of 4']),
     (build_wav(bytes(8), channels=30_000, bits=32, block_align=1), ['30000 channels', 'block_align of 1']),
     (build_wav(b'', channels=30_000, bits=32, block_align=1), ['frames of at most 65535 bytes', 'got 120000']),
