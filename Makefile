@@ -32,7 +32,7 @@ test: $(READY) ## Check and run the tests (a few minutes)
 	@$(MAKE) --no-print-directory --jobs 2 warm-up-coding lint warm-up-drawing
 	$(RUN) -m pytest -q $(PARALLEL)
 
-test-slow: $(READY) ## Run the tests that take long: kills, memory, matrices of subprocesses
+test-slow: $(READY) ## Run the tests that take long: kills, memory, whole matrices, what draws and traces version 2
 	$(RUN) -m pytest -q -m slow $(PARALLEL)
 
 lint: $(READY) ## Check format, style, types and the direction of imports
