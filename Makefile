@@ -29,10 +29,10 @@ objects: $(READY) ## Compile the kernels ahead of time, as a wheel has them; goo
 	$(RUN) -m language_modeling_is_compression.cli.objects
 
 test: $(READY) ## Check and run the tests (a few minutes)
-	@$(MAKE) --no-print-directory --jobs 2 lint warm-up
+	@$(MAKE) --no-print-directory --jobs 2 warm-up-coding lint warm-up-drawing
 	$(RUN) -m pytest -q $(PARALLEL)
 
-test-slow: $(READY) ## Run the tests that take long: kills, memory, matrices of subprocesses
+test-slow: $(READY) ## Run the tests that take long: kills, memory, whole matrices, what draws and traces version 2
 	$(RUN) -m pytest -q -m slow $(PARALLEL)
 
 lint: $(READY) ## Check format, style, types and the direction of imports
@@ -42,8 +42,10 @@ lint: $(READY) ## Check format, style, types and the direction of imports
 	$(VENV)/bin/lint-imports --no-logo > /dev/null || $(VENV)/bin/lint-imports
 
 # Or else every process of the tests would compile the same code.
-warm-up: $(READY)
-	@$(RUN) tests/support/warm_up.py
+warm-up: warm-up-coding warm-up-drawing
+
+warm-up-%: $(READY)
+	@$(RUN) tests/support/warm_up.py $*
 
 manual: $(READY) ## Write docs/lmic.1 and docs/SETTINGS.md from the commands' flags
 	$(RUN) -m language_modeling_is_compression.cli.manual > docs/lmic.1

@@ -118,8 +118,7 @@ class ByteGenerator:
 
   def _tokens(self, group: _Group, num_samples: int) -> np.ndarray:
     """Draws tokens, [L, N, P], of the lanes of a thread."""
-    dtype = np.uint8 if self._data.vocab_size <= 256 else np.uint16
-    drawn = np.zeros((len(group.sequences), num_samples, self._data.tokens_per_sample), dtype)
+    drawn = np.zeros((len(group.sequences), num_samples, self._data.tokens_per_sample), np.uint16)
     group.lanes.sample(drawn, self._sampler, group.sequences, self._num_drawn)
     return drawn
 

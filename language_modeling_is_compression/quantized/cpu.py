@@ -103,10 +103,11 @@ class CpuLanes:
   def follow(self, tokens: np.ndarray) -> None:
     """Takes known tokens in, uint8 or uint16 [L, N, P], of which nothing is asked."""
     lengths = np.full(len(tokens), tokens.shape[1])
+    tokens = tokens.astype(np.uint16)  # As those that are drawn: the same compiled code takes both.
     _run(self._network, self._lanes, _FOLLOW, tokens, lengths, 0, tokens.shape[1], *_NOTHING, sampling.NO_DRAWS)
 
   def sample(self, tokens: np.ndarray, sampler: Sampler, sequences: np.ndarray, first: int) -> None:
-    """Draws tokens, uint8 or uint16 [L, N, P], of which the first one has the position `first` in its sequence.
+    """Draws tokens, uint16 [L, N, P], of which the first one has the position `first` in its sequence.
 
     sequences: int64 [L], numbers of the sequences that the lanes are.
     """
@@ -141,8 +142,8 @@ def _stacked(network: QuantizedNetwork) -> _Network:
 def _run(net, lanes, purpose, tokens, lengths, begin, end, intervals, codes, counts, draws):
   """Everything in one function, since the network takes seconds to compile for each that calls it.
 
-  tokens: uint8 [L, N, S]. lengths: int64 [L], samples of each lane, not rising. Samples begin to end are worked off;
-  the next tokens' cdfs are left in lanes.cdfs, and, by purpose,
+  tokens: uint8 [L, N, S], or uint16 where some are drawn. lengths: int64 [L], samples of each lane, not rising.
+  Samples begin to end are worked off; the next tokens' cdfs are left in lanes.cdfs, and, by purpose,
   _STEP: nothing else is done. The lanes' last tokens are known, and end is begin + 1.
   _ENCODE: intervals [L, N, S, 2] of tokens are written.
   _DECODE: tokens are decoded from codes, as `predictor.decode_stepwise` does.

@@ -126,6 +126,7 @@ def test_a_killed_run_leaves_a_model_and_does_not_hinder_the_next(audio, tmp_pat
   assert '.audio_model.lock' not in _left(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_finished_model_outlives_runs_that_are_stopped(audio, tmp_path, cached_env):
   """The same command three times, the later ones stopped, and once with data that cannot be read."""
   flags = ('--learning_rate', '3e-3')

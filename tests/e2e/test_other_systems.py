@@ -56,6 +56,7 @@ def test_train_and_evaluate(run, tmp_path):
   assert 'audio_model' in said and 'gzip' in said and 'copy' in said
 
 
+@pytest.mark.slow
 def test_train_a_hybrid_model(run, tmp_path):
   run(
     *(REPOSITORY / 'train_audio.py', '--model', 'hybrid', '--audio_dir', tmp_path / 'audio', '--no_progress'),

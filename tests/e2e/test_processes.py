@@ -56,6 +56,7 @@ def alone(audio, tmp_path_factory, cached_env) -> list[float]:
   return _curve(folder)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_curve_of_one(audio, alone, tmp_path, cached_env):
   """Only the first of them writes, and the other one says nothing."""
   first, second = _two(audio, tmp_path / 'out', cached_env, *_STEPS, logs=tmp_path)

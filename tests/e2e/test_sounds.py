@@ -71,6 +71,7 @@ def test_parameters_are_those_of_a_run_without_sounds(sounding, whole, tmp_path,
   assert not [name for name in recorded['settings'] if 'generate' in name]
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_generates_the_same(sounding, whole, tmp_path, cached_env):
   for flags in (('--training_steps', 4), ('--training_steps', 8, '--resume')):
     done = finish(training(sounding, tmp_path, *flags, *_GENERATING), cached_env)

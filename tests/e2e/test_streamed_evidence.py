@@ -29,6 +29,7 @@ def _arguments(audio: Path, folder: Path, *flags: object) -> list[str]:
   )
 
 
+@pytest.mark.slow
 def test_what_is_trained_on_is_not_kept(audio, tmp_path, cached_env):
   done = finish(_arguments(audio, tmp_path, '--training_steps', 30, '--log_every', 10), cached_env)
   assert done.returncode == 0, done.stderr

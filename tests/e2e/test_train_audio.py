@@ -234,7 +234,13 @@ def test_audio_that_is_no_wav_is_counted(tmp_path, cached_env):
   assert done.returncode == 0 and said in done.stderr
 
 
-@pytest.mark.parametrize('flags', [('--quantization', 'mu-law'), ('--use_16bit', '--tokenization', 'sample')])
+@pytest.mark.parametrize(
+  'flags',
+  [
+    ('--quantization', 'mu-law'),
+    pytest.param(('--use_16bit', '--tokenization', 'sample'), marks=pytest.mark.slow),  # Its vocabulary is large.
+  ],
+)
 def test_models_that_cannot_code_files_are_said_to_be_so(tmp_path, cached_env, flags):
   write_folder(tmp_path / 'audio')
   arguments = ('--audio_dir', tmp_path / 'audio', '--output_dir', tmp_path, *TINY, '--training_steps', '1', *flags)

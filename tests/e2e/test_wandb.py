@@ -175,11 +175,13 @@ def test_wandb_has_the_sounds_that_are_generated(audio, tmp_path, offline_env):
     assert (read_frames(kept, 0, kept.num_frames) == expected).all()
 
 
+@pytest.mark.slow
 def test_the_environment_names_the_run(audio, tmp_path, offline_env):
   (started,) = _train(audio, tmp_path, {**offline_env, 'WANDB_NAME': 'Wednesday'}).of_kind('run')
   assert started.display_name == 'Wednesday'
 
 
+@pytest.mark.slow
 def test_without_a_home_wandb_is_as_quiet(audio, tmp_path, offline_env):
   homeless = {name: value for name, value in offline_env.items() if name not in ('HOME', 'XDG_CACHE_HOME')}
   run = _train(audio, tmp_path, homeless)

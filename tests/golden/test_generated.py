@@ -58,7 +58,11 @@ def _samples(kind: str, temperature: float, top_p: float) -> np.ndarray:
   return generated(load_model(FOLDER / model), wanted)
 
 
-@pytest.mark.parametrize(('kind', 'temperature', 'top_p'), HASHES)
+# What draws of hybrid models of version 2 does not change any more, and takes a quarter of a minute to compile.
+@pytest.mark.parametrize(
+  ('kind', 'temperature', 'top_p'),
+  [pytest.param(*case, marks=[pytest.mark.slow] * case[0].startswith('hybrid')) for case in HASHES],
+)
 def test_the_same_samples_everywhere(kind, temperature, top_p):
   found = _samples(kind, temperature, top_p).astype('<i4').tobytes()
   assert hashlib.sha256(found).hexdigest() == HASHES[kind, temperature, top_p]

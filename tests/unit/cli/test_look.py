@@ -38,20 +38,20 @@ def test_flags():
 
 
 def test_the_page_stands_beside_the_file(song, capsys):
-  assert lmic_main.main(['look', str(song), '-m', 'tiny', '-T', '1']) == 0
+  assert lmic_main.main(['look', str(song), '-m', 'default', '-T', '1']) == 0
   target = song.with_name('song.wav.html')
   assert target.read_text(encoding='utf-8').startswith('<!DOCTYPE html>')
   assert f'{song}: pictures in {target}' in capsys.readouterr().err
   os.utime(target, ns=(1, 1))
-  assert lmic_main.main(['look', str(song), '-m', 'tiny']) == 2
+  assert lmic_main.main(['look', str(song), '-m', 'default']) == 2
   assert f'{target} exists; use -f to overwrite it' in capsys.readouterr().err
   assert target.stat().st_mtime_ns == 1
-  assert lmic_main.main(['look', str(song), '-m', 'tiny', '-f', '-q']) == 0
+  assert lmic_main.main(['look', str(song), '-m', 'default', '-f', '-q']) == 0
   assert target.stat().st_mtime_ns != 1 and capsys.readouterr().err == ''
 
 
 def test_standard_output(song, capfdbinary):
-  assert lmic_main.main(['look', str(song), '-m', 'tiny', '-o', '-', '-q']) == 0
+  assert lmic_main.main(['look', str(song), '-m', 'default', '-o', '-', '-q']) == 0
   out, error = capfdbinary.readouterr()
   assert out.startswith(b'<!DOCTYPE html>') and error == b''
   assert list(song.parent.iterdir()) == [song]

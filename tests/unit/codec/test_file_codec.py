@@ -353,6 +353,7 @@ def peak_bytes(folder: Path, num_bytes: int) -> int:
   return peak
 
 
+@pytest.mark.slow
 def test_large_files_take_no_more_memory_than_small_ones(tmp_path):
   """LZMA's encoder takes most of it."""
   assert peak_bytes(tmp_path, 5 * PIECE_BYTES) < peak_bytes(tmp_path, 3 * PIECE_BYTES) + (2 << 20)

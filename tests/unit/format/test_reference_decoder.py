@@ -50,6 +50,11 @@ INTEGERS = [
 ]
 
 
+def _in_pairs(kind: SampleKind, sample_bytes: int, is_big_endian: bool, preset: int) -> bool:
+  """One preset of four for each kind, width and order, so that each of these meets all presets."""
+  return preset == (sample_bytes + 2 * is_big_endian + (kind == SampleKind.UNSIGNED)) % 4
+
+
 def pcm_of(kind: SampleKind, sample_bytes: int, channels: int = 1, *, is_big_endian: bool = False) -> PcmFormat:
   return PcmFormat(
     kind=kind,
@@ -154,8 +159,15 @@ def test_decodes_floats_in_segments(sample_bytes, is_big_endian):
   assert independent_decoder.decode(data, None) == values.tobytes()
 
 
-@pytest.mark.parametrize('preset', range(4))
-@pytest.mark.parametrize(('kind', 'sample_bytes', 'is_big_endian'), INTEGERS)
+# Of all combinations each two of their values meet in those that are not slow.
+@pytest.mark.parametrize(
+  ('kind', 'sample_bytes', 'is_big_endian', 'preset'),
+  [
+    pytest.param(*integers, preset, marks=[] if _in_pairs(*integers, preset) else pytest.mark.slow)
+    for integers in INTEGERS
+    for preset in range(4)
+  ],
+)
 def test_decodes_integers_in_coding_5(kind, sample_bytes, is_big_endian, preset):
   pcm = pcm_of(kind, sample_bytes, 2, is_big_endian=is_big_endian)
   original = frames_of(pcm, 100)

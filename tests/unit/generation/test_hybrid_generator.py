@@ -15,6 +15,7 @@ from language_modeling_is_compression.quantized.segments import EnsembleCoder, _
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 
+@pytest.mark.slow  # Of version 2, which does not change any more: what draws takes a quarter of a minute to compile.
 @pytest.mark.parametrize(('sample_bytes', 'channels'), [(1, 1), (2, 1), (2, 2), (3, 2), (2, 9)])
 def test_the_first_frame_is_decoded_from_random_numbers(sample_bytes, channels):
   """Each byte's interval, as the encoder has it, holds the number that it was drawn by."""

@@ -44,6 +44,7 @@ def plain():
   return value_and_gradient(PLAIN)
 
 
+@pytest.mark.usefixtures('unoptimized')
 def test_half_precision_is_near_and_keeps_parameters_whole():
   got = value_and_gradient(Computation(dtype=jnp.bfloat16))
   assert {leaf.dtype for leaf in jax.tree.leaves(got)} == {np.dtype(np.float32)}
@@ -61,6 +62,7 @@ def test_new_parameters_are_whole_in_any_precision():
   jax.tree.map(np.testing.assert_array_equal, got, wanted)
 
 
+@pytest.mark.usefixtures('unoptimized')
 @pytest.mark.parametrize(('num_tokens', 'window'), [(1, 1), (9, 4), (9, 9), (9, 30)])
 def test_attention_over_whole_rows_is_that_within_the_window(num_tokens, window):
   rng = np.random.default_rng(window)
@@ -75,10 +77,12 @@ def test_attention_over_whole_rows_is_that_within_the_window(num_tokens, window)
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, wanted)
 
 
+@pytest.mark.usefixtures('unoptimized')
 def test_whole_rows_in_a_network():
   assert_near(value_and_gradient(Computation(fused_attention=True)), plain(), 1e-4)
 
 
+@pytest.mark.usefixtures('unoptimized')
 @pytest.mark.parametrize('remat', [False, True])
 def test_parameters_that_are_shared_out_are_collected(remat):
   """Gradients come back as each device's share of their sum over the devices."""

@@ -38,6 +38,7 @@ def seen_from(model: ModelConfig, num_samples: int):
   return lambda position: np.flatnonzero(np.abs(np.asarray(gradient(features, position))[0]).sum(axis=-1)).tolist()
 
 
+@pytest.mark.usefixtures('unoptimized')
 @pytest.mark.parametrize(('num_layers', 'window', 'reach'), [(1, 1, 1), (3, 4, 10), (2, 40, 79)])
 def test_gradients_reach_back_as_far_as_the_windows_and_never_forward(num_layers, window, reach):
   model = dataclasses.replace(HYBRID, num_layers=num_layers, attention_window=window)
@@ -95,6 +96,7 @@ def test_a_fresh_network_leaves_most_to_the_experts():
   assert len(hybrid._FIRST_LOG2_SCALES) == len(COMPONENT_CENTRES)
 
 
+@pytest.mark.usefixtures('unoptimized')
 def test_recomputing_layers_changes_no_gradient():
   params, _ = make()
   features = random_features((2, 20))

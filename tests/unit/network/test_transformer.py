@@ -58,6 +58,7 @@ def test_later_tokens_change_no_bit_of_earlier_distributions(data):
 
 
 # A layer adds the window less one: at the default flags 4 * 127 + 1 = 509 tokens.
+@pytest.mark.usefixtures('unoptimized')
 @pytest.mark.parametrize(('num_layers', 'window', 'reach'), [(1, 1, 1), (2, 1, 1), (1, 5, 5), (3, 4, 10), (2, 64, 127)])
 def test_gradients_reach_back_as_far_as_the_windows_and_never_forward(num_layers, window, reach):
   model = dataclasses.replace(MODEL, num_layers=num_layers, attention_window=window)
@@ -131,6 +132,7 @@ def test_a_fresh_network_knows_nothing(data, vocab_size):
   np.testing.assert_allclose(values, -math.log(vocab_size), rtol=1e-6)
 
 
+@pytest.mark.usefixtures('unoptimized')
 def test_recomputing_layers_changes_no_gradient():
   params, _ = make()
   tokens = random_tokens((2, 20))

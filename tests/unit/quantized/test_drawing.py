@@ -20,7 +20,11 @@ CODERS: dict[str, HybridCoder | EnsembleCoder] = {
   'linear': HybridCoder(hybrid_cases.random_network(experts=LINEAR_EXPERTS), HybridLayout),  # Of which sound is drawn.
   'ensemble': EnsembleCoder(hybrid_cases.random_network(experts=ENSEMBLE_EXPERTS)),
 }
-EACH = pytest.mark.parametrize('coder', CODERS.values(), ids=CODERS.keys())
+# The ensemble, of version 2, does not change any more, and what draws of it takes a quarter of a minute to compile.
+EACH = pytest.mark.parametrize(
+  'coder',
+  [pytest.param(coder, id=name, marks=[pytest.mark.slow] * (name == 'ensemble')) for name, coder in CODERS.items()],
+)
 SAMPLER = Sampler(5, [1.0] * 8)
 
 

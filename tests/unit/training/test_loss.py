@@ -30,6 +30,7 @@ def random_case(num_rows: int, num_tokens: int, vocab_size: int, width: int = 4)
   return outputs, tokens, lengths
 
 
+@pytest.mark.usefixtures('unoptimized')
 @pytest.mark.parametrize(
   ('vocab_size', 'max_logits'),
   [

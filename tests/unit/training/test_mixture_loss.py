@@ -22,6 +22,8 @@ from language_modeling_is_compression.prediction.evidence import (
 )
 from language_modeling_is_compression.training.mixture_loss import mixture_code_length
 
+pytestmark = pytest.mark.usefixtures('unoptimized')
+
 
 def logistic_mass(a: float, b: float) -> float:
   """Of a standard logistic between a < b, in float64: no difference of numbers that are almost the same."""

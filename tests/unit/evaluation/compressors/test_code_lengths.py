@@ -23,6 +23,8 @@ from language_modeling_is_compression.network.byte_model import ByteModel, ByteS
 from language_modeling_is_compression.network.checkpoint import save_model
 from language_modeling_is_compression.network.transformer import build_transformer
 
+pytestmark = pytest.mark.usefixtures('unoptimized')
+
 MU_LAW = DataConfig(quantization='mu-law', chunk_size=16)
 SAMPLES = DataConfig(use_16bit=True, tokenization='sample', chunk_size=16)
 NUM_FRAMES = 50

@@ -81,7 +81,7 @@ def test_totals(sound):
 def test_names_are_text_and_nothing_else(tmp_path):
   hostile = '<script>alert(1)<"\' onload=$x^2$ &amp;\udcff\n'
   model = Path(look_cases.byte_model(tmp_path)).rename(tmp_path / f'{hostile}.npz')
-  text = look(write_wav(tmp_path / hostile, 300), [str(model), 'tiny'])
+  text = look(write_wav(tmp_path / hostile, 300), [str(model), 'default'])
   page = Page(text)
   assert text.encode() and page.problems == [] and 'script' not in page.tags
   assert not any(name.startswith('on') for _, name, _ in page.attributes)
@@ -92,8 +92,8 @@ def test_names_are_text_and_nothing_else(tmp_path):
 def test_the_same_file_gives_the_same_page(tmp_path):
   path = write_wav(tmp_path / 'a.wav', 3000, 2)
   done: list[tuple[int, int]] = []
-  first = look(path, ['tiny'], progress=lambda *counts: done.append(counts))
-  assert first == look(path, ['tiny'], threads=1)
+  first = look(path, ['default'], progress=lambda *counts: done.append(counts))
+  assert first == look(path, ['default'], threads=1)
   assert done[0] == (0, 12_000) and done[-1] == (12_000, 12_000)
   assert figures(first)[:3] == ['time', 'calibration', 'weights'] and '>a.wav<' in first
 
@@ -101,21 +101,21 @@ def test_the_same_file_gives_the_same_page(tmp_path):
 def test_a_page_under_two_models(tmp_path):
   path = write_wav(tmp_path / 'a.wav', 300, 1, 24)
   model = look_cases.byte_model(tmp_path)
-  text = look(path, [model, 'tiny'])
+  text = look(path, [model, 'default'])
   assert figures(text)[1] == 'difference' and 'byte 3,' in text and 'counted' in text
-  assert f'tiny less {Path(model).stem}' in text
+  assert f'default less {Path(model).stem}' in text
 
 
 @pytest.mark.parametrize('samples', [np.zeros((900, 2)), np.array([[5]]), np.array([[5, 7], [5, 6]])])
 def test_sounds_that_there_is_little_to_say_of(tmp_path, samples):
   path = tmp_path / 'a.wav'
   path.write_bytes(build_wav(pcm_bytes(samples.astype(np.int64), 24), channels=samples.shape[1], bits=24))
-  text = look(path, ['tiny', look_cases.byte_model(tmp_path)])
+  text = look(path, ['default', look_cases.byte_model(tmp_path)])
   assert Page(text).problems == [] and figures(text)[:3] == ['time', 'difference', 'calibration']
   assert 'nan' not in text
 
 
-@pytest.mark.parametrize('models', [['a', 'b', 'c'], ['tiny', 'tiny']])
+@pytest.mark.parametrize('models', [['a', 'b', 'c'], ['default', 'default']])
 def test_models_that_cannot_be_compared(tmp_path, models):
   with pytest.raises(InputError, match='-m: expected up to 2 different models'):
     look(tmp_path / 'a.wav', models)
