@@ -18,11 +18,13 @@ from language_modeling_is_compression.format.payloads import (
   Channel,
   ChannelShape,
   Patterns,
+  PatternShape,
   Payload,
   PayloadShape,
   Raw,
   RawShape,
   Segment,
+  SegmentShape,
 )
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -238,7 +240,7 @@ class ChunkCoder:
 def smallest_chunk(payload: Payload, data: bytes, body: bytes | None, cancellation: Cancellation) -> Chunk:
   """The chunk that files have for a payload. data: its bytes. body: the model's, or None. Raises CancelledError."""
   if body is not None and isinstance(payload, Segment | Patterns):
-    return _smallest_segment(data, body, cancellation)
+    return _smallest_segment(payload.shape, data, body, cancellation)
   return _smallest(data, body, payload.dictionary if isinstance(payload, Raw) else b'')
 
 
@@ -252,9 +254,11 @@ def _smallest(data: bytes, body: bytes | None, dictionary: bytes) -> Chunk:
   return _with_checksum(method, data, methods[method])
 
 
-def _smallest_segment(data: bytes, body: bytes, cancellation: Cancellation) -> Chunk:
+def _smallest_segment(
+  shape: SegmentShape | PatternShape, data: bytes, body: bytes, cancellation: Cancellation
+) -> Chunk:
   method, smallest = (MODEL, body) if len(body) < len(data) else (STORED, data)
-  if packed := general.compress_below(data, len(smallest), cancellation):
+  if packed := general.compress_below(data, len(smallest), cancellation, num_planes=shape.num_planes):
     method, smallest = LZMA, packed
   return _with_checksum(method, data, smallest)
 

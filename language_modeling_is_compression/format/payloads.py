@@ -82,6 +82,11 @@ class SegmentShape:
   def num_bytes(self) -> int:
     return self.num_frames * self.num_channels * self.sample_bytes
 
+  @property
+  def num_planes(self) -> int:
+    """Of a payload's bytes, those at the same place of a channel's samples being one."""
+    return self.num_channels * self.sample_bytes
+
   def parse(self, data: bytes) -> Segment:
     """Payload of `num_bytes` bytes: channel after channel, each as a `ChannelShape` has it."""
     planes = np.frombuffer(data, np.uint8).reshape(self.num_channels, self.sample_bytes, self.num_frames)
@@ -102,6 +107,10 @@ class PatternShape:
   @property
   def num_bytes(self) -> int:
     return self.segment.num_bytes
+
+  @property
+  def num_planes(self) -> int:
+    return self.segment.num_planes
 
   def parse(self, data: bytes) -> Patterns:
     """Payload of `num_bytes` bytes: channel after channel, the high bytes of all its patterns first."""

@@ -349,7 +349,7 @@ def test_lzma_gives_up_early():
 
   noise = np.random.default_rng(0).bytes(1 << 20)
   assert general.compress_below(noise, 200_000, Counted()) is None
-  assert len(fed) <= 6
+  assert len(fed) <= 16 + 2  # Hashed in blocks, and an eighth compressed.
   zeros = bytes(1 << 20)
   packed = general.compress_below(zeros, 1000, Counted())
   assert packed is not None
@@ -359,6 +359,19 @@ def test_lzma_gives_up_early():
   cancelled.cancel()
   with pytest.raises(CancelledError):
     general.compress_below(zeros, 1000, cancelled)
+
+
+@pytest.mark.parametrize('num_planes', [1, 2, 4])
+def test_lzma_is_not_given_up_where_it_pays(num_planes):
+  """Noise that comes again, and what does not repeat but has another order than that of samples: words."""
+  rng = np.random.default_rng(0)
+  half = rng.bytes(1 << 17).translate(bytes(range(128)) * 2)
+  planes = b''.join(part + part for part in (half[k::num_planes] for k in range(num_planes)))
+  words = rng.choice([b'%d ' % number for number in rng.integers(0, 10**6, 5000)], 50_000)
+  for data in (planes, b''.join(words.tolist())):
+    packed = general.compress_below(data, len(data) * 3 // 4, Cancellation(), num_planes=num_planes)
+    assert packed is not None
+    assert lzma.decompress(packed, lzma.FORMAT_RAW, filters=general._FILTERS) == data
 
 
 @pytest.mark.parametrize(
