@@ -26,5 +26,7 @@ def test_golden_files_whatever_the_compiler_does(tmp_path, variables):
   env = environment(tmp_path, LMIC_CODE='jit', NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(REPOSITORY), **variables)
   # What is not optimized calls functions by address, and numba says that it will not keep such code.
   quietly = ['-W', 'ignore:Cannot cache']
-  done = finish([sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *quietly, *map(str, _GOLDEN)], env)
+  all_tests = ['-m', '']  # Slow ones, too.
+  command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *all_tests, *quietly, *map(str, _GOLDEN)]
+  done = finish(command, env)
   assert done.returncode == 0, done.stdout + done.stderr

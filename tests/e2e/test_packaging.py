@@ -177,7 +177,7 @@ def test_golden_files_by_the_code_of_every_target(installed, tmp_path, target):
   # The package that is installed, not the checkout's, which settings would put first.
   _run(
     *(tmp_path, installed / 'python', '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--rootdir', REPOSITORY),
-    *('-c', REPOSITORY / 'pyproject.toml', '-o', 'pythonpath=tests docs', *golden),
+    *('-c', REPOSITORY / 'pyproject.toml', '-o', 'pythonpath=tests docs', '-m', '', *golden),
     **{native.VARIABLE: target, 'NUMBA_CACHE_DIR': str(kept)},
   )
   assert not list(kept.glob('*')), 'some of it was compiled'

@@ -22,6 +22,9 @@ MODELS = {
   'hybrid, 8 bits': ('v2/model.npz', 'v2/mono_8.original'),
   'hybrid, stereo': ('v2/model.npz', 'v2/stereo_16.original'),
   'hybrid, 24 bits': ('v2/model.npz', 'v2/stereo_24.original'),
+  'version 4, 8 bits': ('v4/model.npz', 'v2/mono_8.original'),
+  'version 4, stereo': ('v4/model.npz', 'v2/stereo_16.original'),
+  'version 4, 24 bits': ('v4/model.npz', 'v2/stereo_24.original'),
 }
 HASHES = {
   ('bytes, 8 bits', 1.0, 1.0): 'be89f01c7be51ef6ccc81a5ec228ca9408dc18e71b5f1870b90611c6a888d93a',
@@ -39,6 +42,15 @@ HASHES = {
   ('hybrid, 24 bits', 1.0, 1.0): 'e1fa8b76505f5215f22887d3b4d5f3650f5849b6449d2d75f50e8038997b3936',
   ('hybrid, 24 bits', 0.8, 0.95): 'd0cdb12faa7bdf50935ea5392ff5dd6eb296b16f7dcb192ef5f59b0ed396488c',
   ('hybrid, 24 bits', 0.0, 1.0): '3ad4f765a4c8072875d3dd70fa40798f76e9abd94e858bf3ada41c4aaf303c4b',
+  ('version 4, 8 bits', 1.0, 1.0): '30dd68dad753a2f2c14357a732bc04c9e73d039216cbaaf242ece80a48b9999c',
+  ('version 4, 8 bits', 0.8, 0.95): '4cb05c3d49d2af9b5c4791874ea2953cb863fc4830f8f929b84c9ea4cc7969af',
+  ('version 4, 8 bits', 0.0, 1.0): '2b5ecc2acfcd8a76be2a2cb908a241c97b64cf4c1b0e263afba295288ed9a7bf',
+  ('version 4, stereo', 1.0, 1.0): '40daa1f20aec912f796f727bdac07bb3166af30f394a985ce02c1baa3884a338',
+  ('version 4, stereo', 0.8, 0.95): 'f33ba7f6f16658275b5ab37739f07221a30990d68c08c320e02c11d77d63303e',
+  ('version 4, stereo', 0.0, 1.0): '9b903dfb6a6ee0a09bf046816109a89130fd46808621a77bf639a55988258deb',
+  ('version 4, 24 bits', 1.0, 1.0): '8a1e8abd18bc08af1fe2fba30251cde817c8e316a9545e1fb6eab91b07ce1ddb',
+  ('version 4, 24 bits', 0.8, 0.95): 'abc67f3afc4642935aed5e7677078adf6938824c43aedec960ca7741a851d7a4',
+  ('version 4, 24 bits', 0.0, 1.0): '0b055c482169e4a05c0766daee917eee79af3a84fc74c31612b258b19e0d7e73',
 }
 
 
