@@ -105,6 +105,7 @@ def _music(path: Path, seconds: float) -> Iterator[tuple[str, bytes, str | None]
     by_32767 = (samples / 32767).astype(f'f{width}')
     yield f'{8 * width}-bit float of 16 bits over 32767', _file(wav, SampleKind.FLOAT, by_32767, rate), takes
   mixed = (samples * 0.71 + np.roll(samples, 4567, axis=0) * 0.43) / 32768
+  yield '16-bit float of 16 bits', _file(wav, SampleKind.FLOAT, (samples / 32768).astype('f2'), rate), None
   yield '32-bit float, two takes mixed', _file(wav, SampleKind.FLOAT, mixed.astype('f4'), rate), '.wav'
   for kind in (SampleKind.A_LAW, SampleKind.MU_LAW):
     yield f'{_name(kind)} music', _file(wav, kind, _companded(samples, kind), rate), None
