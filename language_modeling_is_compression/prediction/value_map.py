@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from language_modeling_is_compression.kernels.compilation import compiled
-from language_modeling_is_compression.prediction.start import Start
+from language_modeling_is_compression.prediction.start import Start, find_start
 
 MAX_ZONE = 1 << 17  # Indices that a map may speak about.
 CONTEXT_BITS = 16  # Indices before one, as context: sound made louder has a pattern.
@@ -44,6 +44,10 @@ class ChannelValues:
   def begun(self, start: Start) -> 'ChannelValues':
     """The same values with a start."""
     return replace(self, start=start)
+
+  def begun_for(self, indices: np.ndarray) -> 'ChannelValues':
+    """The same values with the start that suits indices, int [N], best; a channel of one value has none."""
+    return self.begun(find_start(indices)) if self.least < self.largest else self
 
 
 class Edges(NamedTuple):
@@ -174,12 +178,11 @@ def _best_zone(indices: np.ndarray, num_indices: int) -> tuple[int, np.ndarray, 
     if not len(inside):  # The median of two halves that are far apart has nothing around it.
       continue
     start, used = start + int(inside[0]), used[inside[0] : inside[-1] + 1]
-    widths = np.diff(_edges_in_zone(used))
-    gain = _saved_bits(widths[used], counts[start : start + len(used)][used]) - _map_bits(
-      used.astype(np.uint8), new_use_counts()
-    )
-    if gain > max(best[2], _MIN_GAIN_BITS):
-      best = (start, used, gain)
+    saved = _saved_bits(inside, counts[start : start + len(used)])
+    most = saved - max(best[2], _MIN_GAIN_BITS)
+    bits = _map_bits(used.astype(np.uint8), new_use_counts(), most) if most > 0 else most
+    if bits < most:
+      best = (start, used, saved - bits)
   return best
 
 
@@ -196,20 +199,28 @@ def _edges_in_zone(used: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _saved_bits(widths, counts):
-  """Estimate of the bits that wide bins save, summed in one order, so that all encoders choose the same zone."""
-  saved = 0.0
-  for index in range(len(widths)):
-    saved += counts[index] * min(log2(widths[index]), _MAX_GAIN_BITS)
+def _saved_bits(used, counts):
+  """Estimate of the bits that wide bins save, summed in one order, so that all encoders choose the same zone.
+
+  used: int64, the indices of a zone that occur, from any place on. counts: int64 [Z], how often each of a zone does.
+  """
+  saved, last = 0.0, len(used) - 1
+  for k in range(len(used)):
+    # A bin reaches to the middle between neighbours, and half an index beyond the ends.
+    below = used[k] - used[k - 1] if k > 0 else 1
+    above = used[k + 1] - used[k] if k < last else 1
+    saved += counts[used[k] - used[0]] * min(log2(0.5 * (below + above)), _MAX_GAIN_BITS)
   return saved
 
 
 @compiled
-def _map_bits(used, counts):
-  """Estimate of the bits that a map takes."""
+def _map_bits(used, counts, most):
+  """Estimate of the bits that a map takes, or `most` if it is not below that."""
   context, bits = 0, 0.0
   for place in range(len(used)):
     chance = used_chance(context, counts) / 65536.0
     bits -= log2(chance if used[place] else 1.0 - chance)
+    if bits >= most:
+      return most
     context = count_use(context, used[place], counts)
   return bits
