@@ -111,7 +111,7 @@ class _Sleeper:
     from language_modeling_is_compression.format.division import segment_division
     from language_modeling_is_compression.format.layout import SegmentLayout
 
-    return segment_division(pcm, num_frames, segments.frames, SegmentLayout(effort=segments.effort))
+    return segment_division(pcm, num_frames, segments.frames, SegmentLayout(effort=0))
 
   def encode_batch_size(self, lanes: int) -> int:
     return 1

@@ -15,8 +15,8 @@ _MANY_CHANNELS = 16  # No file with up to so many has too many.
 class SegmentSettings:
   """Settings of segments. frames: of a segment, at most.
 
-  effort: how hard a hybrid model's experts work, 0 to 2. preset: of linear prediction, 0 to 3. halve_from: frames from
-  which a file of one segment becomes two where that takes next to no more bytes; None for none.
+  effort: how hard a hybrid model's experts work, by the number that headers have. preset: of linear prediction, 0 to 3.
+  halve_from: frames from which a file of one segment becomes two where that takes next to no more bytes; None for none.
   """
 
   frames: int

@@ -163,6 +163,7 @@ class StartedHybridLayout(HybridLayout):
 
   coding: ClassVar[int] = 6
   has_starts: ClassVar[bool] = True
+  max_effort: ClassVar[int] = defaults.MAX_EFFORT_NUMBER
 
 
 Layout = ChannelLayout | SegmentLayout

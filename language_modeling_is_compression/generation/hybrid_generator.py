@@ -14,7 +14,9 @@ from language_modeling_is_compression.errors import ConfigError
 from language_modeling_is_compression.format.layout import HybridLayout
 from language_modeling_is_compression.format.payloads import SegmentShape
 from language_modeling_is_compression.generation.generator import BLOCK_FRAMES, Request, Wanted, check_channels
+from language_modeling_is_compression.linear.presets import EFFORT_NUMBERS
 from language_modeling_is_compression.network.hybrid_model import HybridModel
+from language_modeling_is_compression.prediction.evidence import STARTED_EXPERTS
 from language_modeling_is_compression.quantized.drawing import DrawnGroup
 from language_modeling_is_compression.quantized.hybrid_coder import load_coder
 from language_modeling_is_compression.system.cancellation import Cancellation
@@ -50,12 +52,14 @@ class HybridGenerator:
         'with its seed: ask for less, or name a byte model'
       )
     effort = model.provenance.get('effort')
+    effort = effort if isinstance(effort, int) and 0 <= effort <= MAX_EFFORT else _DEFAULT_EFFORT
     shape = SegmentShape(
       num_frames=num_frames,
       num_channels=pcm.num_channels,
       sample_bytes=pcm.sample_bytes,
       sample_rate_hz=pcm.sample_rate_hz,
-      effort=effort if isinstance(effort, int) and 0 <= effort <= MAX_EFFORT else _DEFAULT_EFFORT,
+      # Of predictors that the network was trained on; others are drawn from as they ever were.
+      effort=EFFORT_NUMBERS[effort] if model.spec.experts == STARTED_EXPERTS else effort,
     )
     # What is drawn does not change with how files begin.
     self._groups = load_coder(model, 'cpu').of(HybridLayout).drawn_groups(request.known_frames(), shape)

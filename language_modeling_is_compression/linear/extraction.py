@@ -13,6 +13,7 @@ from language_modeling_is_compression.linear.distribution import mass_below, new
 from language_modeling_is_compression.linear.features import NUM_ERRORS, extract_features, follow, new_features
 from language_modeling_is_compression.linear.predictor import new_predictor
 from language_modeling_is_compression.linear.presets import EFFORTS, Preset
+from language_modeling_is_compression.linear.start import begin
 from language_modeling_is_compression.prediction.evidence import NUM_CENTRES, NUM_FEATURES, Evidence
 from language_modeling_is_compression.prediction.lag_search import find_lags
 from language_modeling_is_compression.prediction.state import GROUP_CHANNELS
@@ -31,7 +32,8 @@ def extract_evidence(samples: np.ndarray, *, sample_bytes: int, sample_rate_hz: 
   """Features and targets of each sample of a segment.
 
   samples: int32 [N, C], signed, N > 0. effort: an index of EFFORTS. More than GROUP_CHANNELS stand one group after the
-  other. A channel of one value has no features, and bins as wide as can be, since no network sees it.
+  other. Prediction begins as in coding 6 (start.py). A channel of one value has no features, and bins as wide as can
+  be, since no network sees it.
   """
   groups = [
     _extract(samples[:, first : first + GROUP_CHANNELS], sample_bytes, sample_rate_hz, EFFORTS[effort])
@@ -47,9 +49,13 @@ def _extract(samples: np.ndarray, sample_bytes: int, sample_rate_hz: int, effort
   channels = [channel_values(samples[:, channel]) for channel in range(samples.shape[1])]
   bins = edges(channels)
   indices = to_indices(samples, channels)
+  starts = [channel.begun_for(column).start for channel, column in zip(channels, indices.T, strict=True)]
   state = (
-    new_predictor(effort, bins.limits, find_lags(indices), len(indices), NUM_ERRORS),
-    new_mixture(len(channels), has_network=True),
+    *begin(
+      new_predictor(effort, bins.limits, find_lags(indices), len(indices), NUM_ERRORS),
+      new_mixture(len(channels), has_network=True),
+      starts,
+    ),
     new_features(len(channels), bytes_in_use(sample_bytes, channels), sample_rate_hz),
   )
   num_samples = samples.size

@@ -24,7 +24,6 @@ from language_modeling_is_compression.linear.presets import Preset
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.lag_search import find_lags
 from language_modeling_is_compression.prediction.long_term import NUM_LAGS, num_blocks
-from language_modeling_is_compression.prediction.start import find_start
 from language_modeling_is_compression.prediction.value_map import ChannelValues
 from language_modeling_is_compression.system.cancellation import Cancellation
 
@@ -104,10 +103,7 @@ class GroupCoder(SegmentCoder):
     channels = [value_map.channel_values(channel) for channel in samples.T]
     indices = value_map.to_indices(samples, channels).astype(np.int32)
     if self.has_starts:
-      channels = [
-        channel.begun(find_start(column)) if channel.least < channel.largest else channel
-        for channel, column in zip(channels, indices.T, strict=True)
-      ]
+      channels = [channel.begun_for(column) for channel, column in zip(channels, indices.T, strict=True)]
     if self.presets[shape.effort].has_lags:
       lags = find_lags(indices, cancellation)
     else:

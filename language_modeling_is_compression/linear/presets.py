@@ -95,7 +95,7 @@ PRESETS: tuple[Preset, ...] = (
   ),
 )
 
-# What a network is given: three least squares and two cascades, by effort. Chosen in the same way.
+# What a network is given: three least squares and two cascades, by an effort's number in files. Chosen in the same way.
 EFFORTS: tuple[Preset, ...] = (
   Preset(
     least_squares=(
@@ -145,4 +145,28 @@ EFFORTS: tuple[Preset, ...] = (
     has_lags=True,
     solve_long_term_every=8,
   ),
+  # In the place of the second one, since coding 6 has it: docs/LOG.md, 2026-11-29.
+  Preset(
+    least_squares=(
+      Inputs(own=24, other=8, forgetting=0.9995, solve_every=64),
+      Inputs(own=16, other=8, forgetting=0.98, solve_every=16),
+      Inputs(own=32, other=8, forgetting=0.996, solve_every=32),
+    ),
+    stages=(
+      Stage(taps=2048, step=0.00005),
+      Stage(taps=16, step=0.001),
+      Stage(taps=512, step=0.0002),
+      Stage(taps=128, step=0.001),
+      Stage(taps=16, step=0.006),
+    ),
+    quick_stages=(Stage(taps=128, step=0.005), Stage(taps=32, step=0.008), Stage(taps=16, step=0.016)),
+    has_lags=True,
+    solve_long_term_every=16,
+  ),
 )
+EFFORT_NUMBERS = (0, 3, 2)  # Of what is written, and what networks are trained on, by how hard experts work, 0 to 2.
+
+
+def effort_of(number: int) -> int:
+  """How hard experts work, 0 to 2, by the number that a file has; number 1 was the second one's before 3 was."""
+  return EFFORT_NUMBERS.index(number) if number in EFFORT_NUMBERS else number

@@ -20,6 +20,7 @@ from language_modeling_is_compression.prediction.evidence import (
   LINEAR_EXPERTS,
   NUM_FEATURES,
   NUM_OUTPUTS,
+  STARTED_EXPERTS,
 )
 from language_modeling_is_compression.system.extras import require_extra
 
@@ -32,7 +33,7 @@ class HybridSpec:
 
   family: ClassVar[str] = 'hybrid'
   network: ModelConfig
-  experts: int = LINEAR_EXPERTS
+  experts: int = STARTED_EXPERTS
 
   @classmethod
   def from_stored(cls, network: ModelConfig, data: Any) -> 'HybridSpec':
@@ -40,8 +41,9 @@ class HybridSpec:
     tokens, experts = data, ENSEMBLE_EXPERTS
     if isinstance(data, Mapping) and _EXPERTS in data:
       tokens, experts = {key: value for key, value in data.items() if key != _EXPERTS}, data[_EXPERTS]
-      if type(experts) is not int or experts != LINEAR_EXPERTS:
-        raise ConfigError(f'{_EXPERTS}: expected {LINEAR_EXPERTS}, got {experts!r}: update this program')
+      if type(experts) is not int or experts not in (LINEAR_EXPERTS, STARTED_EXPERTS):
+        known = f'{LINEAR_EXPERTS} or {STARTED_EXPERTS}'
+        raise ConfigError(f'{_EXPERTS}: expected {known}, got {experts!r}: update this program')
     ByteSpec.from_stored(network, tokens)
     return cls(network=network, experts=experts)
 

@@ -17,7 +17,8 @@ import numpy as np
 
 # Versions of the experts' arithmetic: that of ensemble.py; that of linear/, which came after it; and that with what
 # prediction begins with (linear/start.py), which coding 6 has. A network can only be used with those that it was
-# trained on, but one of LINEAR_EXPERTS also with STARTED_EXPERTS: they differ in the first samples alone.
+# trained on, but one of LINEAR_EXPERTS also with STARTED_EXPERTS, which networks are trained on now: they differ in
+# the first samples alone.
 ENSEMBLE_EXPERTS, LINEAR_EXPERTS, STARTED_EXPERTS = 5, 6, 7
 
 NUM_FEATURES = 48

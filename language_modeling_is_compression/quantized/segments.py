@@ -26,6 +26,7 @@ from language_modeling_is_compression.format.payloads import Segment, SegmentSha
 from language_modeling_is_compression.format.segment_coder import SegmentCoder, join_bodies, split_channels
 from language_modeling_is_compression.format.side_information import map_intervals, read_group, write_header
 from language_modeling_is_compression.kernels.compilation import compiled, inlined
+from language_modeling_is_compression.linear.presets import effort_of
 from language_modeling_is_compression.prediction import value_map
 from language_modeling_is_compression.prediction.ensemble import advance, predict, update
 from language_modeling_is_compression.prediction.evidence import NUM_COMPONENTS
@@ -87,7 +88,7 @@ class EnsembleCoder(SegmentCoder):
     self._network = as_arrays(network)
 
   def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
-    return segment_division(pcm, num_frames, segments.frames, SegmentLayout(effort=segments.effort))
+    return segment_division(pcm, num_frames, segments.frames, SegmentLayout(effort=effort_of(segments.effort)))
 
   def encode_segment(self, segment: Segment, cancellation: Cancellation) -> Encoded:
     return join_groups(self.code_groups(segment, cancellation), segment.shape.num_frames)

@@ -41,14 +41,15 @@ from language_modeling_is_compression.errors import AudioFormatError, ConfigErro
 from language_modeling_is_compression.generation.generator import DEFAULT_RATE_HZ
 from language_modeling_is_compression.kernels.compilation import require_compiler
 from language_modeling_is_compression.linear.extraction import extract_evidence
+from language_modeling_is_compression.linear.presets import EFFORT_NUMBERS
 from language_modeling_is_compression.network.computation import Computation
 from language_modeling_is_compression.network.hybrid import build_hybrid
 from language_modeling_is_compression.network.hybrid_model import HybridModel, HybridSpec
 from language_modeling_is_compression.prediction.evidence import (
-  LINEAR_EXPERTS,
   NUM_CENTRES,
   NUM_COMPONENTS,
   NUM_FEATURES,
+  STARTED_EXPERTS,
 )
 from language_modeling_is_compression.system.cores import usable_cores
 from language_modeling_is_compression.system.files import check_folder
@@ -87,7 +88,7 @@ def make_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'HybridT
   """Task on the experts' evidence of all files, by domain. Raises AudioFormatError if none can be read."""
   config = settings.hybrid
   train_files, valid_files = _readable(settings, folders)
-  extractor = Extractor(extract=extract_evidence, version=LINEAR_EXPERTS, effort=config.effort)
+  extractor = Extractor(extract=extract_evidence, version=STARTED_EXPERTS, effort=EFFORT_NUMBERS[config.effort])
   folder = _evidence_folder(settings)
   valid_fraction, show_progress = settings.folders.valid_fraction, not settings.logging.no_progress
   train: SpansByGroup | StreamSource
@@ -133,7 +134,7 @@ def make_dry_task(settings: TrainingSettings, folders: Sequence[Folder]) -> 'Dry
   except OSError as error:
     raise ConfigError(f'cache_dir: {_evidence_folder(settings)} cannot be used: {error.strerror}') from error
   train_files, valid_files = _readable(settings, folders)
-  extractor = Extractor(extract=extract_evidence, version=LINEAR_EXPERTS, effort=config.effort)
+  extractor = Extractor(extract=extract_evidence, version=STARTED_EXPERTS, effort=EFFORT_NUMBERS[config.effort])
   planned, valid = planned_evidence(train_files, valid_files, config, valid_fraction=valid_fraction)
   train: SpansByGroup | StreamSource = planned
   if is_streamed(train_files, valid_files, config):
@@ -171,7 +172,7 @@ def _task(
     train=train,
     valid=valid,
     weights=domain_weights(settings.folders.weights, folders),
-    experts_version=LINEAR_EXPERTS,
+    experts_version=STARTED_EXPERTS,
     rate=rate_of_most((file.info, file.info.num_frames - file.first_frame) for file in train_files),
     seeds=_seeds(train_files, valid_files, settings),
   )

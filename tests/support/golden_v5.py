@@ -1,6 +1,6 @@
 """What golden files of format version 5 are made of: small sounds of every kind, and ways to break a file.
 
-Coders are named as their files are: preset_0 to preset_3 (coding 5), effort_0 to effort_2 (coding 6, with version 4's
+Coders are named as their files are: preset_0 to preset_3 (coding 5), effort_0 to effort_3 (coding 6, with version 4's
 network), bytes (coding 1, with a model of version 1), none (no model).
 """
 
@@ -19,13 +19,14 @@ from language_modeling_is_compression.codec.chunk_coder import ChunkCoder
 from language_modeling_is_compression.codec.levels import DEFAULT_LEVEL
 from language_modeling_is_compression.codec.levels import LEVELS as ALL_LEVELS
 from language_modeling_is_compression.codec.plan import Located
+from language_modeling_is_compression.format.division import SegmentSettings
 from language_modeling_is_compression.format.surroundings import NO_CONTAINER, UNPACKED
 from language_modeling_is_compression.linear.coder import LinearCoder
 from language_modeling_is_compression.numbers.companding import linear_values
 from support import golden_cases, hybrid_golden, linear_golden, lmic_frames
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
-LEVELS = linear_golden.LEVELS | hybrid_golden.LEVELS
+LEVELS = linear_golden.LEVELS | hybrid_golden.LEVELS | {'effort_3': SegmentSettings(frames=1 << 19, effort=3)}
 _FEW = ('preset_1', 'preset_3', 'effort_1')  # Of what the kind of samples alone tells from others.
 _NONE = ('none',)
 # By original: the coders of its files.
@@ -56,7 +57,7 @@ def coder(name: str, folder: Path) -> ChunkCoder:
     return ChunkCoder(None)
   if name == 'bytes':
     return golden_cases.coder(folder / 'v1' / 'model-8.npz')
-  return golden_cases.coder(folder / 'v4' / 'model.npz') if name in hybrid_golden.LEVELS else ChunkCoder(LinearCoder())
+  return golden_cases.coder(folder / 'v4' / 'model.npz') if name.startswith('effort_') else ChunkCoder(LinearCoder())
 
 
 def located(name: str, original: bytes) -> Located | None:

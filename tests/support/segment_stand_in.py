@@ -13,6 +13,7 @@ from language_modeling_is_compression.format.division import Division, SegmentSe
 from language_modeling_is_compression.format.layout import SegmentLayout
 from language_modeling_is_compression.format.model_coder import Encoded
 from language_modeling_is_compression.format.payloads import Payload, PayloadShape, Segment, SegmentShape
+from language_modeling_is_compression.linear.presets import effort_of
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 
@@ -31,7 +32,7 @@ class StandIn:
     self.decoded: list[SegmentShape] = []
 
   def division(self, pcm: PcmFormat, num_frames: int, segments: SegmentSettings) -> Division | None:
-    return segment_division(pcm, num_frames, segments.frames, SegmentLayout(effort=segments.effort))
+    return segment_division(pcm, num_frames, segments.frames, SegmentLayout(effort=effort_of(segments.effort)))
 
   def encode_batch_size(self, lanes: int) -> int:
     return 1

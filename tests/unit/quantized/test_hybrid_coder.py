@@ -17,7 +17,7 @@ from support.hybrid_cases import Patience, samples_of, shape_of, tone
 from support.segment_bodies import body_of, groups_of
 
 from language_modeling_is_compression.audio.pcm import wav_integers
-from language_modeling_is_compression.config.defaults import MAX_EFFORT
+from language_modeling_is_compression.config.defaults import MAX_EFFORT_NUMBER
 from language_modeling_is_compression.entropy.varints import write_number
 from language_modeling_is_compression.errors import CancelledError, ConfigError
 from language_modeling_is_compression.format.division import SegmentSettings
@@ -35,7 +35,7 @@ from language_modeling_is_compression.quantized.segments import EnsembleCoder
 from language_modeling_is_compression.system.cancellation import Cancellation
 
 SOUNDS = hybrid_cases.sounds()
-EFFORTS = range(MAX_EFFORT + 1)
+EFFORTS = range(MAX_EFFORT_NUMBER + 1)
 network = functools.partial(hybrid_cases.random_network, experts=LINEAR_EXPERTS)
 CODER = HybridCoder(network(), HybridLayout)
 
@@ -212,7 +212,7 @@ def silent_network() -> QuantizedHybridNetwork:
 
 @pytest.mark.parametrize('effort', EFFORTS)
 def test_a_network_that_leaves_it_to_the_experts_costs_what_they_say(effort):
-  coder = HybridCoder(silent_network(), HybridLayout)
+  coder = HybridCoder(silent_network())
   for name in (
     'tone',
     'two channels',
