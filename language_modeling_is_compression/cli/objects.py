@@ -134,7 +134,7 @@ def _code_as_before(samples: Any) -> None:
     sample_rate_hz=_RATE_HZ,
     effort=2,
   )
-  former: tuple[tuple[str, type[SegmentLayout]], ...] = ((LINEAR, LinearLayout), ('default', HybridLayout))
+  former: tuple[tuple[str, type[SegmentLayout]], ...] = ((LINEAR, LinearLayout), ('default-v4', HybridLayout))
   for model, layout in former:
     coder = load_coder(model, 'cpu', layout)
     [encoded] = coder.encode([Segment(samples=columns, shape=shape)], Cancellation())

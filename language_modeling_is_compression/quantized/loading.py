@@ -39,7 +39,8 @@ class Packaged(NamedTuple):
 
 
 PACKAGED: Mapping[str, Packaged] = {
-  DEFAULT: Packaged('default.npz', (HybridLayout, StartedHybridLayout)),
+  DEFAULT: Packaged('default.npz', (StartedHybridLayout,)),
+  'default-v4': Packaged('default_v4.npz', (HybridLayout, StartedHybridLayout)),  # The default one from version 4 on.
   'default-v2': Packaged('default_v2.npz', (SegmentLayout,)),  # The default one until format version 3.
   'tiny': Packaged('tiny.npz', (SegmentLayout,)),
   'bytes': Packaged('bytes.npz', (ChannelLayout,)),

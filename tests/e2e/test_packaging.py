@@ -96,7 +96,7 @@ def test_the_wheel_holds_the_package_and_models_alone(wheel):
   names = zipfile.ZipFile(wheel).namelist()
   tops = {name.partition('/')[0] for name in names}
   assert {top.partition('-')[0] for top in tops} == {'language_modeling_is_compression'}
-  for model in ('default', 'default_v2', 'tiny', 'bytes'):
+  for model in ('default', 'default_v4', 'default_v2', 'tiny', 'bytes'):
     assert f'language_modeling_is_compression/models/{model}.npz' in names
   assert not [name for name in names if 'test' in name or name.endswith('.lmic_code')]
   assert 'language_modeling_is_compression/py.typed' in names

@@ -803,7 +803,7 @@ def test_a_model_is_shown_in_one_line(tmp_path):
   assert repr(dataclasses.replace(model, provenance={})).endswith(' parameters, ? steps>')
 
 
-@pytest.mark.parametrize('name', ['bytes', 'default', 'default_v2', 'tiny'])
+@pytest.mark.parametrize('name', ['bytes', 'default', 'default_v4', 'default_v2', 'tiny'])
 def test_a_field_that_is_added_orphans_no_model(name, monkeypatch):
   """Packaged models go on being read, and stand for the same integers, which files name them by."""
 

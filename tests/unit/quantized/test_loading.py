@@ -16,11 +16,12 @@ from language_modeling_is_compression.format.layout import (
   Layout,
   LinearLayout,
   SegmentLayout,
+  StartedHybridLayout,
   StartedLinearLayout,
 )
 from language_modeling_is_compression.network.checkpoint import load_model, save_model
 from language_modeling_is_compression.network.hybrid_model import HybridSpec
-from language_modeling_is_compression.prediction.evidence import ENSEMBLE_EXPERTS, LINEAR_EXPERTS
+from language_modeling_is_compression.prediction.evidence import ENSEMBLE_EXPERTS, LINEAR_EXPERTS, STARTED_EXPERTS
 from language_modeling_is_compression.quantized import loading
 from language_modeling_is_compression.quantized.byte_coder import ByteCoder
 from language_modeling_is_compression.quantized.cpu import CpuPredictor
@@ -129,7 +130,13 @@ def test_a_hybrid_model_has_no_gpu():
 
 
 @pytest.mark.parametrize(
-  ('name', 'experts'), [('default', LINEAR_EXPERTS), ('default-v2', ENSEMBLE_EXPERTS), ('tiny', ENSEMBLE_EXPERTS)]
+  ('name', 'experts'),
+  [
+    ('default', STARTED_EXPERTS),
+    ('default-v4', LINEAR_EXPERTS),
+    ('default-v2', ENSEMBLE_EXPERTS),
+    ('tiny', ENSEMBLE_EXPERTS),
+  ],
 )
 def test_packaged_hybrid_models_were_trained_on_the_experts_that_they_are_read_with(name, experts):
   with loading.model_path(name) as path:
@@ -160,6 +167,21 @@ def test_files_of_before_find_their_models(name):
   identity = bytes.fromhex(IDENTITIES[name])
   assert loading.load_coder(name, 'cpu').identity == identity
   layout = ChannelLayout() if name == 'bytes' else SegmentLayout(effort=1)
+  _check_found(name, identity, layout)
+
+
+@pytest.mark.parametrize(
+  ('layout', 'hexadecimal'),
+  [
+    (HybridLayout(effort=1), '536f5be044f570d09a5e77f452f22ef0ebed14052277be3893734366c64ee5cd'),
+    (StartedHybridLayout(effort=1), '80043d2389e630d5e726b3beb184991b6d8491257c5be4f529c53777ea159c9d'),
+  ],
+)
+def test_files_of_codings_4_and_6_find_the_model_that_was_the_default_then(layout, hexadecimal):
+  _check_found('default-v4', bytes.fromhex(hexadecimal), layout)
+
+
+def _check_found(name, identity, layout):
   for model_id in (identity, identity[:MODEL_ID_BYTES]):  # From version 5 on files have its beginning alone.
     assert loading.find_coder(header(model_id, layout), [name], 'cpu').identity == identity
     assert loading.find_model(header(model_id, layout), list(loading.PACKAGED), 'cpu') == name
