@@ -147,9 +147,7 @@ def _train_and_look(samples: Any) -> None:
   """samples: int32 [N, 1]."""
   for effort in range(3):
     extract_evidence(samples, sample_bytes=2, sample_rate_hz=_RATE_HZ, effort=effort)
-  shape = SegmentShape(
-    num_frames=len(samples), num_channels=1, sample_bytes=2, sample_rate_hz=_RATE_HZ, effort=LEVELS[6].segments.effort
-  )
+  shape = SegmentShape(num_frames=len(samples), num_channels=1, sample_bytes=2, sample_rate_hz=_RATE_HZ, effort=1)
   for model in ('default', 'default-v2'):
     coder = load_coder(model, 'cpu')
     assert isinstance(coder, HybridCoder | EnsembleCoder)
