@@ -30,7 +30,7 @@ LINEAR = {
 }
 # Of a span, by coding: frames, and bytes of all channels.
 MAX_SPAN = {1: (1 << 16, 1 << 22), **dict.fromkeys((2, 3, 4, 5, 6), (1 << 22, 1 << 25))}
-MAX_EFFORT = {1: 0, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3}
+MAX_EFFORT = {1: 0, 2: 2, 3: 3, 4: 2, 5: 3, 6: 4}
 
 
 class Gap(NamedTuple):

@@ -25,7 +25,7 @@ def _level(model: str, *, frames: int, effort: int, preset: int, halve_from: int
 
 # Long segments compress better, since what adapts starts afresh in each; short ones decode on more cores, lose less
 # when one is damaged, and let a part be read sooner. The highest levels are for size alone. Efforts are numbers of
-# linear/presets.py, of which 3 works less than 2.
+# linear/presets.py.
 LEVELS: Mapping[int, Level] = {
   1: _level('linear', frames=1 << 17, effort=0, preset=0),
   2: _level('linear', frames=1 << 18, effort=0, preset=1),
@@ -34,7 +34,7 @@ LEVELS: Mapping[int, Level] = {
   5: _level('linear', frames=1 << 19, effort=3, preset=3),
   6: _level('default', frames=defaults.SEGMENT_FRAMES, effort=3, preset=3),
   7: _level('default', frames=1 << 21, effort=3, preset=3, halve_from=None),
-  8: _level('default', frames=1 << 21, effort=2, preset=3, halve_from=None),
-  9: _level('default', frames=1 << 22, effort=2, preset=3, halve_from=None),
+  8: _level('default', frames=1 << 21, effort=4, preset=3, halve_from=None),
+  9: _level('default', frames=1 << 22, effort=4, preset=3, halve_from=None),
 }
 DEFAULT_LEVEL = 6

@@ -3,7 +3,7 @@
 SEGMENT_FRAMES = 3 << 18  # Frames of a segment at the default level, and in training.
 MAX_PRESET = 3  # The last of linear/presets.py's PRESETS.
 MAX_EFFORT = 2  # How hard experts can work: 0 to 2, the last of prediction/state.py's EFFORTS, which is above this.
-MAX_EFFORT_NUMBER = 3  # The last of linear/presets.py's, of which one takes another's place.
+MAX_EFFORT_NUMBER = 4  # The last of linear/presets.py's, of which two have taken the place of others.
 LANES = 16  # Chunks of a file in work at a time.
 TEMPERATURE = 0.95
 # Models leave some mass to every symbol, so that it can be coded. Drawn from all of them, one sample of a hybrid model

@@ -145,7 +145,7 @@ EFFORTS: tuple[Preset, ...] = (
     has_lags=True,
     solve_long_term_every=8,
   ),
-  # In the place of the second one, since coding 6 has it: docs/LOG.md, 2026-11-29.
+  # In the place of the second and the third one, since coding 6 has them: docs/LOG.md, 2026-11-29.
   Preset(
     least_squares=(
       Inputs(own=24, other=8, forgetting=0.9995, solve_every=64),
@@ -163,10 +163,33 @@ EFFORTS: tuple[Preset, ...] = (
     has_lags=True,
     solve_long_term_every=16,
   ),
+  Preset(
+    least_squares=(
+      Inputs(own=24, other=8, forgetting=0.9997, solve_every=64),
+      Inputs(own=16, other=8, forgetting=0.98, solve_every=4),
+      Inputs(own=32, other=16, forgetting=0.996, solve_every=8),
+    ),
+    stages=(
+      Stage(taps=4096, step=0.000025),
+      Stage(taps=16, step=0.001),
+      Stage(taps=1024, step=0.0001),
+      Stage(taps=256, step=0.0004),
+      Stage(taps=64, step=0.002),
+      Stage(taps=16, step=0.006),
+    ),
+    quick_stages=(
+      Stage(taps=128, step=0.004),
+      Stage(taps=64, step=0.006),
+      Stage(taps=32, step=0.008),
+      Stage(taps=16, step=0.016),
+    ),
+    has_lags=True,
+    solve_long_term_every=8,
+  ),
 )
-EFFORT_NUMBERS = (0, 3, 2)  # Of what is written, and what networks are trained on, by how hard experts work, 0 to 2.
+EFFORT_NUMBERS = (0, 3, 4)  # Of what is written, and what networks are trained on, by how hard experts work, 0 to 2.
 
 
 def effort_of(number: int) -> int:
-  """How hard experts work, 0 to 2, by the number that a file has; number 1 was the second one's before 3 was."""
+  """How hard experts work, 0 to 2, by the number that a file has: those of before are 1 and 2 themselves."""
   return EFFORT_NUMBERS.index(number) if number in EFFORT_NUMBERS else number

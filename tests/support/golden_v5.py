@@ -1,6 +1,6 @@
 """What golden files of format version 5 are made of: small sounds of every kind, and ways to break a file.
 
-Coders are named as their files are: preset_0 to preset_3 (coding 5), effort_0 to effort_3 (coding 6, with version 4's
+Coders are named as their files are: preset_0 to preset_3 (coding 5), effort_0 to effort_4 (coding 6, with version 4's
 network), bytes (coding 1, with a model of version 1), none (no model).
 """
 
@@ -26,7 +26,11 @@ from language_modeling_is_compression.numbers.companding import linear_values
 from support import golden_cases, hybrid_golden, linear_golden, lmic_frames
 from support.wav_builder import IEEE_FLOAT, build_wav, pcm_bytes
 
-LEVELS = linear_golden.LEVELS | hybrid_golden.LEVELS | {'effort_3': SegmentSettings(frames=1 << 19, effort=3)}
+LEVELS = (
+  linear_golden.LEVELS
+  | hybrid_golden.LEVELS
+  | {f'effort_{effort}': SegmentSettings(frames=1 << 19, effort=effort) for effort in (3, 4)}
+)
 _FEW = ('preset_1', 'preset_3', 'effort_1')  # Of what the kind of samples alone tells from others.
 _NONE = ('none',)
 # By original: the coders of its files.

@@ -19,7 +19,7 @@ def test_every_level_can_be_written():
 def test_settings_and_headers_know_as_many_efforts_as_there_are():
   assert len(state.EFFORTS) == len(presets.EFFORT_NUMBERS) == MAX_EFFORT + 1
   assert len(presets.EFFORTS) == MAX_EFFORT_NUMBER + 1
-  assert [presets.effort_of(number) for number in range(4)] == [0, 1, 2, 1]
+  assert [presets.effort_of(number) for number in range(5)] == [0, 1, 2, 1, 2]
 
 
 def test_a_higher_level_never_works_less():
