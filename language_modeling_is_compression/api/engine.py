@@ -22,6 +22,7 @@ from language_modeling_is_compression.format.header import Header
 from language_modeling_is_compression.format.model_coder import ModelCoder
 from language_modeling_is_compression.format.surroundings import UNPACKED
 from language_modeling_is_compression.kernels.compilation import require_compiler
+from language_modeling_is_compression.linear.presets import effort_of
 from language_modeling_is_compression.quantized.loading import find_coder, load_coder
 from language_modeling_is_compression.system.cancellation import Cancellation
 from language_modeling_is_compression.system.files import file_size
@@ -235,7 +236,8 @@ class Decompressor:
     if self._model is not None:
       return load_coder(os.fspath(self._model), self._device, type(header.layout))
     # The models of levels of its effort are the likeliest.
-    levels = sorted(LEVELS.values(), key=lambda level: level.segments.effort != header.layout.effort)
+    effort = effort_of(header.layout.effort)
+    levels = sorted(LEVELS.values(), key=lambda level: effort_of(level.segments.effort) != effort)
     return find_coder(header, [level.model for level in levels], self._device)
 
   def _counted(self, container: Container, progress: Progress | None) -> Callable[[int], object]:
