@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from reference_decoder import container as independent_decoder
@@ -161,8 +162,8 @@ def test_another_model_gives_something_else(tiny, plain_tiny, tmp_path):
 @pytest.mark.parametrize(
   'variables',
   [
-    pytest.param({'NUMBA_CPU_NAME': 'generic'}, id='generic processor'),
-    pytest.param({'NUMBA_CPU_FEATURES': ''}, id='no features'),
+    pytest.param({'NUMBA_CPU_NAME': llvm.get_host_cpu_name()}, id='this processor by its name'),
+    pytest.param({'NUMBA_CPU_NAME': llvm.get_host_cpu_name(), 'NUMBA_CPU_FEATURES': ''}, id='and no features'),
     pytest.param({'NUMBA_CPU_NAME': 'generic', 'NUMBA_CPU_FEATURES': ''}, id='generic, no features'),
     pytest.param({'NUMBA_OPT': '1', 'NUMBA_SLP_VECTORIZE': '1'}, id='optimized otherwise'),
     pytest.param({'NUMBA_LOOP_VECTORIZE': '0'}, id='not vectorized'),
