@@ -34,8 +34,8 @@ keep_code = True  # Not of code for other processors.
 def _begin_generator() -> None:
   """Has numba begin its code generator for any processor with the features of this one, unless it has begun already.
 
-  LLVM knows processors by name, too, and makes what these kernels gather from tables and histories 1.4 times slower for
-  a Zen 4 or 5. Who else uses numba gets code that is tuned in this way, too, but keeps it by the name that it had.
+  LLVM knows processors by name, too, and what it makes of these kernels for a Zen 4 or 5 takes 1.4 times as long
+  (docs/LOG.md, 2026-11-29). Other code that a program compiles with numba is tuned so, too, but kept as it ever was.
   """
   if _config.CPU_NAME is not None or platform.machine() not in ('x86_64', 'AMD64'):
     return
