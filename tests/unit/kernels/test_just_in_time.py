@@ -22,7 +22,9 @@ FIRST = 'from language_modeling_is_compression.kernels import just_in_time\n'
 CALL = 'assert numba.njit(lambda number: number + 1)(1) == 2\n'
 SAY = 'print(config.CPU_NAME, *chosen[:1])\n'
 
-pytestmark = pytest.mark.skipif(platform.machine() not in ('x86_64', 'AMD64'), reason='only there numba is told anything')
+pytestmark = pytest.mark.skipif(
+  platform.machine() not in ('x86_64', 'AMD64'), reason='only there numba is told anything'
+)
 
 
 def said(code: str, monkeypatch: pytest.MonkeyPatch, name: str | None = None) -> str:
