@@ -113,9 +113,9 @@ def begin_resumed(checkpoint: Checkpoint, settings: TrainingSettings, fingerprin
     _logger.info('%s: %s in the checkpoint, now %s', name, before, now)
   if checkpoint.metadata.get('data') != fingerprint:
     raise ConfigError(
-      f'{checkpoint.path}: the audio files, their division into training and validation, or whether evidence is '
-      'streamed (--evidence), are not those that it was trained with: restore them, or begin a new run from the model '
-      'with --init_from'
+      f'{checkpoint.path}: the audio files, their division into training and validation, whether evidence is streamed '
+      '(--evidence), or the predictors behind it, which a release may change, are not those that it was trained with: '
+      'restore them, or begin a new run from the model with --init_from'
     )
 
 
