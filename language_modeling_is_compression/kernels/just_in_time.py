@@ -34,15 +34,14 @@ keep_code = True  # Not of code for other processors.
 def _begin_generator() -> None:
   """Has numba begin its code generator for any processor with the features of this one, unless it has begun already.
 
-  LLVM knows processors by name, too, and what it makes of these kernels for a Zen 4 or 5 takes 1.4 times as long
-  (docs/LOG.md, 2026-11-29). Other code that a program compiles with numba is tuned so, too, but kept as it ever was.
+  LLVM knows processors by name, too, and what it makes of these kernels for a Zen 5 by its name takes 1.4 times as long
+  on it (docs/LOG.md, 2026-11-29). Other code that a program compiles with numba is tuned so, too, but kept as it ever was.
   """
   if _config.CPU_NAME is not None or platform.machine() not in ('x86_64', 'AMD64'):
     return
   _config.CPU_NAME = 'generic'
   try:
-    # A property that makes it when it is first asked for.
-    assert cpu_target.target_context is not None
+    _ = cpu_target.target_context  # Made when it is first asked for, and the generator with it.
   finally:
     _config.CPU_NAME = None
 

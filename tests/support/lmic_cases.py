@@ -169,7 +169,7 @@ def _written(compress: Callable[[bytes, ChunkCoder, SegmentSettings], bytes], co
   by = _SEGMENT_CODERS[coding]()
   found = []
   for index, original in enumerate(segment_originals().values()):
-    effort = index % 3 if coding in (4, 6) else 0
+    effort = index % {4: 3, 6: 5}.get(coding, 1)
     settings = dataclasses.replace(_SHORT_SEGMENTS, effort=effort, preset=index % 4)
     found.append(Case(original, compress(original, by, settings), by))
   return found

@@ -37,7 +37,12 @@ from language_modeling_is_compression.format.header import (
   Header,
   with_canonical_sizes,
 )
-from language_modeling_is_compression.format.layout import HybridLayout, LinearLayout, SegmentLayout
+from language_modeling_is_compression.format.layout import (
+  HybridLayout,
+  LinearLayout,
+  SegmentLayout,
+  StartedHybridLayout,
+)
 from language_modeling_is_compression.format.surroundings import CONTAINERS
 
 FRAME = CompactFrame()
@@ -85,6 +90,7 @@ GAPS = (Gap(1, 5), Gap(10, 1), Gap(24, 300))
     *(changed(SEGMENTED, layout=SegmentLayout(effort=effort)) for effort in range(3)),
     *(changed(LINEAR, layout=LinearLayout(effort=effort)) for effort in range(4)),
     *(changed(SEGMENTED, layout=HybridLayout(effort=effort)) for effort in range(3)),
+    *(changed(SEGMENTED, layout=StartedHybridLayout(effort=effort)) for effort in range(5)),
     *(changed(CANONICAL, head_bytes=bytes_, num_channels=channels) for bytes_, channels in ((44, 1), (68, 3))),
     changed(CANONICAL, kind=SampleKind.UNSIGNED, sample_bytes=1, num_channels=1, tail_bytes=1),
     *(
@@ -132,6 +138,8 @@ def test_bytes_of_every_field():
     changed(STEREO, chunk_frames=(1 << 16) + 1),
     changed(STEREO, chunk_frames=1 << 16, num_channels=33),
     changed(SEGMENTED, layout=SegmentLayout(effort=3)),
+    changed(SEGMENTED, layout=HybridLayout(effort=3)),
+    changed(SEGMENTED, layout=StartedHybridLayout(effort=5)),
     changed(SEGMENTED, layout=SegmentLayout(effort=15)),
     changed(LINEAR, layout=LinearLayout(effort=4)),
     changed(STEREO, model_id=LinearLayout.model_id[:8]),

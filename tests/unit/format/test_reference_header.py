@@ -33,6 +33,7 @@ BROKEN_HEADERS = {
   'effort of channels': fields(1, 1, MONO_16, 0, 1, 8000, 9, 0, 0),
   'unknown preset': fields(3, 4, MONO_16, 0, 1, 8000, 9, 0, 0),
   'unknown effort': fields(4 + 128, 3, MONO_16, 0, 1, 8000, 9, 0, 0, model_id=MODEL_ID),
+  'unknown effort of coding 6': fields(6 + 128, 5, MONO_16, 0, 1, 8000, 9, 0, 0, model_id=MODEL_ID),
   'segments without a model': fields(4, 0, MONO_16, 0, 1, 8000, 9, 0, 0),
   'a model of zeros': fields(1 + 128, 0, MONO_16, 0, 1, 8000, 9, 0, 0, model_id=bytes(8)),
   'a model of linear prediction': fields(3 + 128, 0, MONO_16, 0, 1, 8000, 9, 0, 0, model_id=LinearLayout.model_id[:8]),
@@ -93,6 +94,7 @@ def test_takes_headers_that_differ_from_those_in_one_place():
   for sound in [
     fields(3, 3, MONO_16, 0, 1, 8000, 9, 0, 0, 3, 1),
     fields(4 + 128, 2, MONO_16, 0, 1, 8000, 9, 0, 0, model_id=MODEL_ID),
+    fields(6 + 128, 4, MONO_16, 0, 1, 8000, 9, 0, 0, model_id=MODEL_ID),
     fields(3, 0, MONO_16, 0, 1 << 14, 8000, 1 << 10, 0, 0),
     fields(3, 0, MONO_16, 0, 1, 8000, 9, 1 << 22, 0),
     fields(1, 0, MONO_16, 0, 1, 8000, 9, 1 << 16, 0),

@@ -20,7 +20,7 @@ codegen.JITCPUCodegen._customize_tm_options = record
 """
 FIRST = 'from language_modeling_is_compression.kernels import just_in_time\n'
 CALL = 'assert numba.njit(lambda number: number + 1)(1) == 2\n'
-SAY = 'print(config.CPU_NAME, *chosen[:1])\n'
+SAY = 'print(config.CPU_NAME, *chosen)\n'
 
 pytestmark = pytest.mark.skipif(
   platform.machine() not in ('x86_64', 'AMD64'), reason='only there numba is told anything'
@@ -44,6 +44,6 @@ def test_a_processor_that_is_named_is_left(monkeypatch):
 
 
 def test_a_generator_that_has_begun_is_left(monkeypatch):
-  """By a program that uses numba itself."""
+  """By a program that uses numba itself: no second one is made."""
   before, after = (said(PLAIN + CALL + then + SAY, monkeypatch) for then in ('', FIRST))
-  assert before == after != "None ('generic', True)"
+  assert before == after and before.startswith('None (')
