@@ -35,7 +35,8 @@ def _begin_generator() -> None:
   """Has numba begin its code generator for any processor with the features of this one, unless it has begun already.
 
   LLVM knows processors by name, too, and what it makes of these kernels for a Zen 5 by its name takes 1.4 times as long
-  on it (docs/LOG.md, 2026-11-29). Other code that a program compiles with numba is tuned so, too, but kept as it ever was.
+  on it (docs/LOG.md, 2026-11-29). Other code that a program compiles with numba is tuned so, too, but kept by the name
+  that it had.
   """
   if _config.CPU_NAME is not None or platform.machine() not in ('x86_64', 'AMD64'):
     return
